@@ -1,6 +1,6 @@
-//! The wires' codecs: a client's message to a request, an event to its frame. What a publish costs once, and each of a
-//! client's requests.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on says so by panicking")]
+//! The codecs of the surfaces: from a client's message to a request, and from an event to its frame. A publication pays the
+//! second once.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed bench panics")]
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use hubbub_actors::model::ids::{EventName, RoomName};
 use hubbub_actors::publication::{Encoder, Event};
 use hubbub_actors::session::Inbound;
 
-/// A message that a client publishes, on either wire.
+/// A client's broadcast, on the raw surface and on Socket.IO.
 fn broadcast(payload: usize) -> (Bytes, Bytes) {
     let data = format!(r#"{{"topic":"lobby","payload":"{}"}}"#, "x".repeat(payload));
     let raw = format!(r#"{{"type":"Broadcast","data":{data},"id":7}}"#);
@@ -27,8 +27,8 @@ fn socket_io(text: Bytes) -> Inbound {
     }
 }
 
-/// That a message is understood: what is refused is another matter.
-fn assert_read(inbound: &Inbound) {
+/// Asserts that the message is a valid request, so that the bench measures no error path.
+fn assert_decoded(inbound: &Inbound) {
     let Inbound::Request(request) = inbound else { panic!("{inbound:?}") };
     assert_eq!(&*request.event, "Broadcast");
 }
@@ -36,8 +36,8 @@ fn assert_read(inbound: &Inbound) {
 fn decode(criterion: &mut Criterion) {
     for size in [100, 4_096] {
         let (raw, packet) = broadcast(size);
-        assert_read(&raw::decode(raw.clone()));
-        assert_read(&socket_io(packet.clone()));
+        assert_decoded(&raw::decode(raw.clone()));
+        assert_decoded(&socket_io(packet.clone()));
         let mut group = criterion.benchmark_group(format!("decode/{size}"));
         group.throughput(Throughput::Bytes(raw.len() as u64));
         group.bench_function("raw", |bencher| bencher.iter(|| raw::decode(black_box(raw.clone()))));

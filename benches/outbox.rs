@@ -1,4 +1,4 @@
-//! An outbox's way with frames: offered, seen by the pipe, gone. What each delivery costs beside the kernel.
+//! The time of frames in an outbox: added, read by the socket writer, removed. The cost of a delivery without the kernel.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ fn outbox(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("outbox");
     for frames in [1_usize, 16, 256] {
         group.throughput(Throughput::Elements(frames as u64));
-        // One that was used before, as nearly all are.
+        // A used outbox, as nearly all are.
         let mut outbox = Outbox::new(BOUND);
         group.bench_function(format!("through/{frames}"), |bencher| {
             bencher.iter(|| {
@@ -29,8 +29,7 @@ fn outbox(criterion: &mut Criterion) {
             });
         });
     }
-    // Rooms whose members were written to before, each time another one: with a hundred of them, more outboxes than the
-    // nearest caches hold.
+    // Used outboxes, in another room each time. The outboxes of 100 rooms do not fit into the CPU's nearest caches.
     for rooms in [1, 100] {
         let mut outboxes: Vec<_> = (0..rooms * MEMBERS).map(|_| Box::new(Outbox::new(BOUND))).collect();
         let mut write = |room: usize| {

@@ -1,13 +1,13 @@
-//! Echo endpoints on the hub's own transport code, for the conformance suites of the protocols it speaks.
+//! Echo endpoints on the hub's own transport code, for the conformance suites of its protocols.
 //!
-//! `cargo run --example protocol_fixture -- PORT` listens on 127.0.0.1, with no token, no limits and no greeting:
+//! `cargo run --example protocol_fixture -- PORT` listens on 127.0.0.1, without tokens, limits or greetings:
 //!
 //! * `GET /ws-echo`: a raw WebSocket that sends every text and binary message back, up to 16 MiB and 65,536 fragments
 //!   (for Autobahn's test suite);
 //! * `/engine.io/`: Engine.IO that sends every message back (for the suite of socketio/engine.io-protocol);
-//! * `/socket.io/`: Socket.IO with the namespaces `/` and `/custom` (for the suite of socketio/socket.io-protocol). Both
-//!   emit `auth` with the CONNECT payload; on `/`, `message` is answered by `message-back`, and `message-with-ack` is
-//!   acknowledged, with the same arguments.
+//! * `/socket.io/`: Socket.IO with the namespaces `/` and `/custom` (for the suite of socketio/socket.io-protocol).
+//!   Both emit `auth` with the CONNECT payload; on `/`, `message` is answered by `message-back`, and `message-with-ack`
+//!   is acknowledged, with the same arguments.
 //!
 //! Ping interval 300 ms, ping timeout 200 ms, max payload 1,000,000 bytes, connect timeout 1,000 ms, CORS `*`.
 
@@ -41,15 +41,17 @@ use hubbub::codec::frame::{self, Opcode};
 use hubbub::codec::socketio::{self, Namespace, Packet, Whole};
 use hubbub::http_stream::linger::Lingering;
 use hubbub::request_id::HttpRequestId;
-use hubbub::socketio::context::{OutboxBound, Settings};
-use hubbub::socketio::engine::{Engine, Heard, PacketHandler};
-use hubbub::socketio::line::NamespaceSender;
-use hubbub::socketio::namespace_auth::{Judgement, MemberEntry, NamespaceAuth, Refused};
+use hubbub::socketio::context::{EngineSettings, OutboxBound};
+use hubbub::socketio::engine::{Engine, EngineMessage, PacketHandler};
+use hubbub::socketio::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth, NamespaceMember};
+use hubbub::socketio::namespace_sender::NamespaceSender;
 use hubbub::socketio::namespaces::Namespaces;
-use hubbub::socketio::router::{self, Caller, EngineRouter, EngineWorker, HandshakeAuth, Speaker};
+use hubbub::socketio::router::{
+    AdmissionFuture, AdmittedClient, EngineRouter, EngineWorker, HandshakeAuth, PacketHandlerFactory,
+};
 use hubbub::socketio::{polling, websocket};
-use hubbub::websocket::assembler::Assembler;
-use hubbub::websocket::{Flusher, Message, SocketReader, SocketWriter, handshake};
+use hubbub::websocket::assembler::MessageAssembler;
+use hubbub::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
 use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::connection::sweeper::HeartbeatSweeper;
 use hubbub_actors::connection::{SessionSpec, SessionTable};
@@ -59,22 +61,23 @@ use hubbub_actors::model::ids::SessionId;
 use hubbub_actors::runtime::clock::{Clock, Expiry};
 use tokio::io::AsyncWriteExt;
 
-/// The suites race requests on several connections and expect that the first is heard first; one thread hears them so.
+/// The suites race requests on several connections and expect the first to be processed first. One thread keeps that
+/// order.
 const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
 const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
-/// Between the answer to a CONNECT and `auth`.
-const APART: Duration = Duration::from_millis(10);
+/// Time between the answer to a CONNECT and `auth`.
+const AUTH_DELAY: Duration = Duration::from_millis(10);
 const PING_INTERVAL_MS: u32 = 300;
 const MAX_PAYLOAD: usize = 1_000_000;
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> EngineSettings {
+    EngineSettings {
         ping_interval_ms: PING_INTERVAL_MS,
         ping_timeout_ms: 200,
         max_payload: MAX_PAYLOAD,
-        // None: Autobahn's suite measures how fast frames come back.
+        // Unlimited: Autobahn's suite measures how fast frames come back.
         traffic: TrafficLimit::default(),
         outbox: OutboxBound::Fixed(OUTBOX),
         mailbox: 10_000,
@@ -99,8 +102,8 @@ async fn serve(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("listening on {}", listener.local_addr()?);
     let endpoints = Endpoints {
-        engine: EngineRouter::new(settings(), Box::new(OpenDoor), WORKERS),
-        socket: EngineRouter::new(settings(), Box::new(OpenDoor), WORKERS),
+        engine: EngineRouter::new(settings(), Box::new(AdmitEveryone), WORKERS),
+        socket: EngineRouter::new(settings(), Box::new(AdmitEveryone), WORKERS),
         workers: Arc::default(),
     };
     Server::build().workers(WORKERS).listen("fixture", listener, move || service(endpoints.clone()))?.run().await
@@ -113,15 +116,15 @@ struct Endpoints {
     workers: Arc<AtomicUsize>,
 }
 
-struct OpenDoor;
+struct AdmitEveryone;
 
-impl HandshakeAuth for OpenDoor {
-    fn admit(&self, _: &RequestHead, _: bool) -> router::Judgement {
-        Box::pin(std::future::ready(Ok(Caller::default())))
+impl HandshakeAuth for AdmitEveryone {
+    fn admit(&self, _: &RequestHead, _: bool) -> AdmissionFuture {
+        Box::pin(std::future::ready(Ok(AdmittedClient::default())))
     }
 }
 
-/// What one worker has of its own.
+/// The state of one worker.
 struct Worker {
     session_table: Rc<SessionTable>,
     flusher: Rc<Flusher>,
@@ -136,8 +139,8 @@ impl Worker {
         HeartbeatSweeper::new(session_table.clone(), Clock::System, PING_INTERVAL_MS.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
         let shared = || (session_table.clone(), flusher.clone(), Clock::System, Lingering::default());
-        let engine = EngineWorker::open(&endpoints.engine, number, shared(), Box::new(Echoes));
-        let socket = EngineWorker::open(&endpoints.socket, number, shared(), Box::new(Lobbies));
+        let engine = EngineWorker::open(&endpoints.engine, number, shared(), Box::new(EchoFactory));
+        let socket = EngineWorker::open(&endpoints.socket, number, shared(), Box::new(EchoNamespacesFactory));
         Self { session_table, flusher, engine, socket }
     }
 
@@ -152,7 +155,7 @@ impl Worker {
     }
 
     async fn echo(&self, request: &Request, mut socket: TcpStream, early: BytesMut) {
-        if handshake::judge(request.head()).is_err()
+        if handshake::check(request.head()).is_err()
             || socket
                 .write_all(&handshake::acceptance(request.head(), handshake::first_protocol(request.head().headers())))
                 .await
@@ -171,15 +174,23 @@ impl Worker {
         });
         let (reading, writing) = socket.into_split();
         let writer = SocketWriter::new(writing, handle.clone(), self.flusher.clone());
-        let mut reader =
-            SocketReader::new(reading, writer, Clock::System, Assembler::new(ECHO_MAX), early, TrafficLimit::default());
+        let mut reader = SocketReader::new(
+            reading,
+            writer,
+            Clock::System,
+            MessageAssembler::new(ECHO_MAX),
+            early,
+            TrafficLimit::default(),
+        );
         let session_table = self.session_table.clone();
         actix_rt::spawn(async move {
             while let Some(message) = poll_fn(|cx| Pin::new(&mut reader).poll_next(cx)).await {
                 match message {
-                    Message::Text(text) => handle.send_ahead(Rc::new(frame::encode(Opcode::Text, &[&text]))),
-                    Message::Binary(bytes) => handle.send_ahead(Rc::new(frame::encode(Opcode::Binary, &[&bytes]))),
-                    Message::Closing => {}
+                    SocketMessage::Text(text) => handle.send_ahead(Rc::new(frame::encode(Opcode::Text, &[&text]))),
+                    SocketMessage::Binary(bytes) => {
+                        handle.send_ahead(Rc::new(frame::encode(Opcode::Binary, &[&bytes])))
+                    }
+                    SocketMessage::Closing => {}
                 }
             }
             session_table.release(handle.addr().slot);
@@ -216,13 +227,13 @@ fn service(
         .tcp()
 }
 
-type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
+type UpgradeParts = (Request, Framed<TcpStream, h1::Codec>);
 
 fn upgrades(
     endpoints: &Endpoints,
-) -> impl ServiceFactory<Upgrade, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
+) -> impl ServiceFactory<UpgradeParts, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
     let worker = Rc::new(Worker::start(endpoints));
-    fn_service(move |(request, framed): Upgrade| {
+    fn_service(move |(request, framed): UpgradeParts| {
         let worker = worker.clone();
         Box::pin(async move {
             let parts = framed.into_parts();
@@ -232,22 +243,22 @@ fn upgrades(
     })
 }
 
-/// `/engine.io/`: every message comes back.
-struct Echoes;
+/// `/engine.io/`: sends every message back.
+struct EchoFactory;
 
 struct Echo(Rc<Engine>);
 
-impl Speaker for Echoes {
-    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn PacketHandler> {
+impl PacketHandlerFactory for EchoFactory {
+    fn create(&self, engine: &Rc<Engine>, _: AdmittedClient) -> Rc<dyn PacketHandler> {
         Rc::new(Echo(engine.clone()))
     }
 }
 
 impl PacketHandler for Echo {
-    fn hear(&self, heard: Heard) {
-        self.0.send(match heard {
-            Heard::Text(text) => eio::message_frame(&[&text]),
-            Heard::Binary(bytes) => eio::binary_frame(&bytes),
+    fn receive(&self, message: EngineMessage) {
+        self.0.send(match message {
+            EngineMessage::Text(text) => eio::message_frame(&[&text]),
+            EngineMessage::Binary(bytes) => frame::encode(Opcode::Binary, &[&bytes]),
         });
     }
 
@@ -263,23 +274,23 @@ impl PacketHandler for Echo {
 }
 
 /// `/socket.io/`: the namespaces `/` and `/custom`.
-struct Lobbies;
+struct EchoNamespacesFactory;
 
-impl Speaker for Lobbies {
-    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn PacketHandler> {
-        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, MAX_PAYLOAD, None)
+impl PacketHandlerFactory for EchoNamespacesFactory {
+    fn create(&self, engine: &Rc<Engine>, _: AdmittedClient) -> Rc<dyn PacketHandler> {
+        Namespaces::new(engine, Box::new(EchoNamespaces), CONNECT_TIME, MAX_PAYLOAD, None)
     }
 }
 
-struct EchoLobby;
+struct EchoNamespaces;
 
-impl NamespaceAuth for EchoLobby {
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
+impl NamespaceAuth for EchoNamespaces {
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<ConnectFuture, ConnectRefusal> {
         if !matches!(namespace.as_str(), "/" | "/custom") {
-            return Err(Refused::invalid_namespace());
+            return Err(ConnectRefusal::invalid_namespace());
         }
         let sid = SessionId::random().to_string();
-        let member: Rc<dyn MemberEntry> = Rc::new(EchoMember { sid, auth, line: Default::default() });
+        let member: Rc<dyn NamespaceMember> = Rc::new(EchoMember { sid, auth, sender: Default::default() });
         Ok(Box::pin(std::future::ready(Ok(member))))
     }
 }
@@ -287,28 +298,28 @@ impl NamespaceAuth for EchoLobby {
 struct EchoMember {
     sid: String,
     auth: Option<Bytes>,
-    line: std::cell::OnceCell<NamespaceSender>,
+    sender: std::cell::OnceCell<NamespaceSender>,
 }
 
-impl MemberEntry for EchoMember {
+impl NamespaceMember for EchoMember {
     fn sid(&self) -> String {
         self.sid.clone()
     }
 
-    fn start(self: Rc<Self>, line: NamespaceSender) {
+    fn start(self: Rc<Self>, sender: NamespaceSender) {
         let auth = self.auth.as_deref().unwrap_or(b"{}");
-        let frame = socketio::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);
-        let engine = line.engine().clone();
-        // The suites listen for one message at a time, and lose one that comes in the same read as another.
+        let frame = socketio::emit_parts(sender.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);
+        let engine = sender.engine().clone();
+        // The suites wait for one message at a time and lose a second one from the same read.
         actix_rt::spawn(async move {
-            sleep(APART).await;
+            sleep(AUTH_DELAY).await;
             engine.send(frame);
         });
-        let _ = self.line.set(line);
+        let _ = self.sender.set(sender);
     }
 
-    fn hear(&self, whole: Whole) {
-        let Some(line) = self.line.get().filter(|line| line.namespace() == "/") else { return };
+    fn receive(&self, whole: Whole) {
+        let Some(sender) = self.sender.get().filter(|sender| sender.namespace() == "/") else { return };
         let Packet::Event { namespace, args, ack, .. } = whole.packet else { return };
         let Ok((event, arguments)) = socketio::event(&args) else { return };
         let mut answer = Vec::from(b"[");
@@ -323,9 +334,9 @@ impl MemberEntry for EchoMember {
         }
         answer.push(b']');
         match (&*event, ack) {
-            ("message", _) => line.engine().send(socketio::emit(&namespace, &answer, None, &whole.attachments)),
+            ("message", _) => sender.engine().send(socketio::emit(&namespace, &answer, None, &whole.attachments)),
             ("message-with-ack", Some(id)) => {
-                line.engine().send(socketio::ack(&namespace, id, &answer, &whole.attachments));
+                sender.engine().send(socketio::ack(&namespace, id, &answer, &whole.attachments));
             }
             _ => {}
         }
@@ -335,7 +346,7 @@ impl MemberEntry for EchoMember {
         false
     }
 
-    fn go(&self, _: Close) {}
+    fn close_after_replies(&self, _: Close) {}
 
     fn end(&self, _: Option<Close>) {}
 }

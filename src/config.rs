@@ -26,7 +26,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use crate::logging::LogFormat;
-pub use hubbub_actors::rooms::rules::Who;
+pub use hubbub_actors::rooms::rules::AccessRule;
 pub use rules::{Algorithm, Audience, Offsets, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};

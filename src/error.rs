@@ -186,7 +186,7 @@ impl HttpError {
         } else if status.is_client_error() {
             Fault::new(Code::InvalidRequest, error.to_string())
         } else {
-            Fault::internal().by(format!("a handler failed: {error}"))
+            Fault::internal().caused_by(format!("a handler failed: {error}"))
         };
         fault.into()
     }

@@ -23,7 +23,7 @@ use crate::auth::public_key;
 use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
 use crate::config;
-use crate::http_stream::{Connections, Times};
+use crate::http_stream::{ClientTimeouts, Connections};
 use crate::notices::Notices;
 use crate::policies::{Policies, Reloads};
 use crate::telemetry::{Readings, Telemetry};
@@ -94,7 +94,7 @@ impl State {
         let config = policies.config.clone();
         self.accounts.follow(&config.auth);
         self.idempotency.set_bounds(idempotency::bounds(config.api.keys.len()));
-        self.connections.set_most_of_an_address(config.limits.http.connections_per_address);
+        self.connections.set_max_per_address(config.limits.http.connections_per_address);
         self.connections.set_times(times(&config.server));
         self.traffic.set(config.limits.traffic());
         self.current.store(Arc::new(policies));
@@ -177,9 +177,9 @@ pub fn not_ready(readiness: &Readiness) -> Option<String> {
 }
 
 /// The time limits of a plain request.
-pub fn times(server: &config::Server) -> Times {
+pub fn times(server: &config::Server) -> ClientTimeouts {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    Times { head: seconds(server.head_secs), body: seconds(server.body_secs) }
+    ClientTimeouts { head: seconds(server.head_secs), body: seconds(server.body_secs) }
 }
 
 /// The token verifier that the configuration describes. Reads its key files, but sends no requests yet.

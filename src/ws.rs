@@ -1,5 +1,5 @@
-//! `GET /ws`: the raw WebSocket. Judges the request, seats the session, and only then answers, so that nothing sent
-//! to the client from that moment on is lost.
+//! `GET /ws`: the raw WebSocket. Checks the request and opens the session before it answers, so that no event after the
+//! answer is lost.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,15 +22,14 @@ use crate::admission::{ClientInfo, HandshakeRequest};
 use crate::codec::raw::{self, RAW};
 use crate::policies::Policies;
 use crate::state::State;
-use crate::websocket::assembler::Assembler;
-use crate::websocket::{Flusher, Message, SocketReader, SocketWriter, handshake};
+use crate::websocket::assembler::MessageAssembler;
+use crate::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
 use crate::{admission, bearer};
 
-/// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with; it is
-/// logged.
+/// Answers an upgrade request on a socket that the hub owns. Returns a logged fault for the caller to answer with.
 ///
 /// # Errors
-/// Why the request is refused: see the order of the checks in the body.
+/// The reason of the refusal. The body shows the order of the checks.
 pub async fn open(
     state: &State,
     worker: &Worker,
@@ -54,13 +53,13 @@ pub async fn open(
     }
     let (reading, writing) = socket.into_split();
     let writer = SocketWriter::new(writing, handle, flusher.clone());
-    let assembler = Assembler::of_text(policies.config.server.max_frame_size);
+    let assembler = MessageAssembler::of_text(policies.config.server.max_frame_size);
     let reader = SocketReader::new(reading, writer, state.hub.clock().clone(), assembler, early, state.traffic.clone());
-    session.run(Requests { reader, _admission: admission });
+    session.run(ReaderStream { reader, _admission: admission });
     Ok(())
 }
 
-/// The checks before the upgrade: the handshake, the origin, address limit, token, permissions, capacity.
+/// The checks before the upgrade: handshake, origin, address limit, token, permissions, capacity.
 async fn admit(
     state: &State,
     policies: &Policies,
@@ -68,7 +67,7 @@ async fn admit(
     head: &RequestHead,
     client: &ClientInfo,
 ) -> Result<(Admission, Session), Fault> {
-    handshake::judge(head)?;
+    handshake::check(head)?;
     admission::check_origin(state, policies, head)?;
     let most = policies.config.limits.raw.connections_per_minute;
     admission::count(state, policies, client.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
@@ -91,7 +90,7 @@ async fn admit(
     Ok((admission, Session::open(worker, opening).await?))
 }
 
-/// Whose connection it is: by the header, else the subprotocol, else the query.
+/// Identifies the user by the token in the header, else the subprotocol, else the query.
 async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Result<Identity, Fault> {
     let headers = head.headers();
     let token = bearer::token(headers)
@@ -102,13 +101,13 @@ async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Res
     policies.tokens.verify(&token, state.now_ms()).await
 }
 
-/// The messages of an inlet as requests to the session. Lives as long as the connection.
-struct Requests {
+/// The messages of a reader as requests to the session. Exists as long as the connection.
+struct ReaderStream {
     reader: SocketReader,
     _admission: Admission,
 }
 
-impl Stream for Requests {
+impl Stream for ReaderStream {
     type Item = Inbound;
 
     fn poll_next(
@@ -117,8 +116,8 @@ impl Stream for Requests {
     ) -> std::task::Poll<Option<Inbound>> {
         std::pin::Pin::new(&mut self.reader).poll_next(cx).map(|message| {
             message.map(|message| match message {
-                Message::Text(bytes) | Message::Binary(bytes) => raw::decode(bytes),
-                Message::Closing => Inbound::Closing,
+                SocketMessage::Text(bytes) | SocketMessage::Binary(bytes) => raw::decode(bytes),
+                SocketMessage::Closing => Inbound::Closing,
             })
         })
     }

@@ -5,13 +5,13 @@
 //! on one thread.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
-#[path = "../benches/inside/mod.rs"]
-mod inside;
+#[path = "../benches/in_process/mod.rs"]
+mod in_process;
 
 use actix_rt::System;
 use allocation_counter::measure;
 
-use inside::{Client, Inside, Speaks};
+use in_process::{BenchClient, ClientSurface, InProcessHub};
 
 /// Publishes before the count, until buffers have their final size.
 const WARM_UP: usize = 600;
@@ -24,22 +24,22 @@ const SLACK: f64 = 0.5;
 const RAW: &str = r#"{"type":"Broadcast","data":{"topic":"lobby","payload":{"text":"hello, everybody"}}}"#;
 const SOCKET_IO: &str = r#"27["Broadcast",{"topic":"lobby","payload":{"text":"hello, everybody"}}]"#;
 
-/// Publishes once, and empties every member's outbox after the delivery.
-async fn publish(publisher: &Client, text: &'static str, members: &[Client]) {
-    publisher.ask(text).await;
-    publisher.answered().await;
+/// Publishes once, and has every member's outbox emptied once it holds the message.
+async fn publish(publisher: &BenchClient, text: &'static str, members: &[BenchClient]) {
+    publisher.send(text).await;
+    publisher.wait_for_output().await;
     publisher.take();
     for member in members {
-        member.answered().await;
+        member.wait_for_output().await;
         assert!(member.take() > 0);
     }
 }
 
-/// Average allocations of one publish with these members.
-fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)]) -> f64 {
+/// Allocations that one publish takes, on average, with so many members of a wire.
+fn allocations(publisher: ClientSurface, text: &'static str, members: &[(ClientSurface, usize)]) -> f64 {
     let system = System::new();
     let (_inside, publisher, members) = system.block_on(async {
-        let inside = Inside::start();
+        let inside = InProcessHub::start();
         let publisher = inside.client(publisher, 0).await;
         publisher.take();
         let mut all = Vec::new();
@@ -58,11 +58,11 @@ fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)
         });
     };
     system.block_on(async {
-        publisher.ask(text).await;
-        publisher.answered().await;
+        publisher.send(text).await;
+        publisher.wait_for_output().await;
         publisher.take();
         for member in &members {
-            member.answered().await;
+            member.wait_for_output().await;
             assert!(member.waiting().contains("hello, everybody"), "{}", member.waiting());
             member.take();
         }
@@ -74,9 +74,9 @@ fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)
 #[test]
 fn a_delivery_allocates_nothing_and_a_publish_a_known_number_of_times() {
     for (publisher, text, members, known) in [
-        (Speaks::Raw, RAW, &[Speaks::Raw][..], 30.0),
-        (Speaks::SocketIo, SOCKET_IO, &[Speaks::SocketIo], 35.0),
-        (Speaks::Raw, RAW, &[Speaks::Raw, Speaks::SocketIo], 40.0),
+        (ClientSurface::Raw, RAW, &[ClientSurface::Raw][..], 30.0),
+        (ClientSurface::SocketIo, SOCKET_IO, &[ClientSurface::SocketIo], 35.0),
+        (ClientSurface::Raw, RAW, &[ClientSurface::Raw, ClientSurface::SocketIo], 40.0),
     ] {
         let of = |count| {
             let members: Vec<_> = members.iter().map(|&speaks| (speaks, count / members.len())).collect();

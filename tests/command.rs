@@ -1,4 +1,4 @@
-//! The command line: what each command prints, and the exit status of everything that goes wrong.
+//! The command line: the output of each command, and the exit status of each failure.
 
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -17,7 +17,7 @@ fn dir(config: &str) -> tempfile::TempDir {
     dir
 }
 
-/// That a command failed with one line that names all of these.
+/// Asserts that a command failed with one line that has all of these.
 #[track_caller]
 fn assert_failed(ended: &CommandOutput, names: &[&str]) {
     assert_eq!(ended.status, Some(1), "{ended:?}");
@@ -29,14 +29,14 @@ fn assert_failed(ended: &CommandOutput, names: &[&str]) {
     }
 }
 
-/// Starts the hub in `dir`, which has to fail.
+/// Starts a hub in `dir` that has to fail.
 #[track_caller]
 fn serve(dir: &Path) -> CommandOutput {
     run(dir, &[])
 }
 
 #[test]
-fn a_configuration_with_a_mistake_stops_the_start_and_is_named() {
+fn a_mistake_in_the_configuration_stops_the_start_with_a_line_about_it() {
     let mistakes = [
         ("[server]\nport = 0\nprot = 1\n", ["config.toml", "3", "prot"]),
         ("[sever]\nport = 0\n", ["config.toml", "1", "sever"]),
@@ -61,23 +61,23 @@ fn a_configuration_with_a_mistake_stops_the_start_and_is_named() {
 fn a_configuration_that_cannot_be_read_stops_the_start() {
     let dir = dir("");
     assert_failed(&run(dir.path(), &["--config", "absent.toml"]), &["absent.toml"]);
-    // A directory cannot be read as a file, whoever asks.
+    // A directory cannot be read as a file, even by root.
     fs::create_dir(dir.path().join("folder.toml")).unwrap();
     assert_failed(&run(dir.path(), &["--config", "folder.toml"]), &["folder.toml"]);
 }
 
 #[test]
-fn a_wrong_variable_of_the_environment_stops_the_start_and_is_named() {
+fn a_wrong_environment_variable_stops_the_start_with_a_line_about_it() {
     let dir = dir(&configuration(""));
     let ended = finish(hubbub(dir.path()).env("HUBBUB_SERVER__PORT", "eighty"));
     assert_failed(&ended, &["HUBBUB_SERVER__PORT"]);
 }
 
 #[test]
-fn the_topic_rules_in_force_are_told_by_check_and_at_the_start() {
+fn check_and_the_start_print_the_topic_rules_in_force() {
     let rule = "\"news.*\" subscribe authenticated, publish server";
     let closed = "topics that fit none of these are refused, for no rule has the pattern \"*\"";
-    for (config, told) in [
+    for (config, text) in [
         ("", vec!["\"*\" subscribe authenticated, publish authenticated"]),
         ("[[topics]]\npattern = \"news.*\"\npublish = \"server\"", vec![rule, closed]),
     ] {
@@ -85,9 +85,9 @@ fn the_topic_rules_in_force_are_told_by_check_and_at_the_start() {
         let checked = run(dir.path(), &["check", "--config", "config.toml"]);
         assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
         let hub = Hub::with(config);
-        for words in told {
+        for words in text {
             assert!(checked.stderr.contains(words), "{words} is not in {}", checked.stderr);
-            eventually_said(&hub, words);
+            wait_for_line(&hub, words);
         }
     }
 }
@@ -98,33 +98,33 @@ fn the_presence_of_topics_is_refused_until_it_is_supported() {
     assert_failed(&serve(dir.path()), &["topics[0].presence: not supported yet: nobody is told who comes to a topic"]);
 }
 
-fn eventually_said(hub: &Hub, words: &str) {
+fn wait_for_line(hub: &Hub, words: &str) {
     wait_until(DEADLINE, words, || hub.output().contains(words));
 }
 
 #[test]
-fn a_port_that_is_taken_stops_the_start() {
+fn a_taken_port_stops_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let dir = dir(&configuration(&format!("[server]\nport = {port}")));
     let ended = serve(dir.path());
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let last = ended.stderr.lines().last().unwrap_or_default();
-    for told in [&format!("127.0.0.1:{port}"), "server.port", "--port", "another program listens there"] {
-        assert!(last.contains(told), "{told} is not in {last}");
+    for text in [&format!("127.0.0.1:{port}"), "server.port", "--port", "another program listens there"] {
+        assert!(last.contains(text), "{text} is not in {last}");
     }
 }
 
 #[test]
-fn a_host_that_is_no_address_of_this_machine_stops_the_start() {
-    // Of a network for documentation, and a name that is nobody's.
-    for (host, told) in [("192.0.2.1", "no interface of this machine"), ("host.invalid", "is server.host")] {
+fn a_host_that_is_not_an_address_of_this_machine_stops_the_start() {
+    // An address for documentation, and a name that is never resolved.
+    for (host, text) in [("192.0.2.1", "no interface of this machine"), ("host.invalid", "is server.host")] {
         let dir = dir(&configuration(&format!("[server]\nhost = \"{host}\"")));
         let ended = serve(dir.path());
         assert_eq!(ended.status, Some(1), "{ended:?}");
         let last = ended.stderr.lines().last().unwrap_or_default();
-        for told in [host, told, "--host"] {
-            assert!(last.contains(told), "{told} is not in {last}");
+        for text in [host, text, "--host"] {
+            assert!(last.contains(text), "{text} is not in {last}");
         }
     }
 }
@@ -140,7 +140,7 @@ fn a_usage_that_does_not_exist_exits_with_2() {
 }
 
 #[test]
-fn help_and_version_are_answers() {
+fn help_and_version_are_printed_to_standard_output() {
     let dir = dir("");
     let help = run(dir.path(), &["--help"]);
     assert_eq!(help.status, Some(0), "{help:?}");
@@ -152,7 +152,7 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
-fn check_is_content_with_a_sound_configuration() {
+fn check_accepts_a_valid_configuration() {
     let dir = dir(&configuration(""));
     let ended = run(dir.path(), &["check"]);
     let folder = dir.path().canonicalize().unwrap();
@@ -166,7 +166,7 @@ fn check_is_content_with_a_sound_configuration() {
     assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
 }
 
-/// Everything in a directory, below it too, but what SQLite keeps beside an open file.
+/// All files below a directory, without those that SQLite keeps beside an open one.
 fn everything_in(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -181,9 +181,9 @@ fn everything_in(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn commands_in_a_folder_where_no_hub_was_make_nothing() {
+fn commands_create_nothing_in_a_directory_without_a_hub() {
     let dir = tempfile::tempdir().unwrap();
-    for (args, status, told) in [
+    for (args, status, text) in [
         (&["token", "--user", "alice"][..], 1, "data/jwt.secret: does not exist; start the hub once"),
         (&["user", "list"], 1, "data/hubbub.db: does not exist; start the hub once"),
         (&["user", "disable", "alice"], 1, "data/hubbub.db: does not exist; start the hub once"),
@@ -193,7 +193,7 @@ fn commands_in_a_folder_where_no_hub_was_make_nothing() {
     ] {
         let ended = run(dir.path(), args);
         assert_eq!(ended.status, Some(status), "{ended:?}");
-        assert!(ended.stderr.contains(told), "{ended:?}");
+        assert!(ended.stderr.contains(text), "{ended:?}");
         assert_eq!(ended.stdout.is_empty(), status == 1, "{ended:?}");
     }
     run(dir.path(), &["check", "--live", "--port", "0"]);
@@ -201,7 +201,7 @@ fn commands_in_a_folder_where_no_hub_was_make_nothing() {
 }
 
 #[test]
-fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
+fn check_live_prints_each_result_and_changes_nothing() {
     let dir = dir(&configuration("[server]\nmax_connections = 10"));
     let live = |dir: &Path| run(dir, &["check", "--live"]);
     let outcome = |ended: &CommandOutput, key: &str| {
@@ -211,7 +211,7 @@ fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
     let fresh = live(dir.path());
     assert_eq!(fresh.status, Some(0), "{fresh:?}");
     assert_eq!(fresh.stdout.lines().count(), 7, "{fresh:?}");
-    for (key, told) in [
+    for (key, text) in [
         ("server.port", "ok"),
         ("server.data_dir", "ok"),
         ("store", "skipped because there is none yet"),
@@ -219,7 +219,7 @@ fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
         ("backend.url", "skipped because it is not set"),
         ("server.max_connections", "ok"),
     ] {
-        assert!(outcome(&fresh, key).starts_with(told), "{key}: {fresh:?}");
+        assert!(outcome(&fresh, key).starts_with(text), "{key}: {fresh:?}");
     }
 
     let hub = Hub::in_dir(dir);
@@ -252,7 +252,7 @@ fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_command_line_lets_its_user_in() {
+async fn a_token_of_the_command_line_is_accepted() {
     let hub = Hub::start();
     let args = ["token", "--user", "alice", "--name", "Alice", "--role", "admin", "--ttl", "1h"];
     let ended = run(hub.dir(), &args);
@@ -295,23 +295,26 @@ fn events_prints_the_catalogue() {
 }
 
 #[tokio::test]
-async fn secrets_are_made_at_the_first_start_and_kept() {
+async fn secrets_are_created_at_the_first_start_and_reused() {
     let hub = Hub::in_dir(dir("[server]\nport = 0\ndata_dir = \"data\"\n"));
-    let said = hub.output();
+    let output = hub.output();
     let token = run(hub.dir(), &["token", "--user", "alice"]).stdout.trim_end().to_owned();
     let dir = hub.shut_down();
-    let mut kept = 0;
+    let mut count = 0;
     for file in ["jwt.secret", "api.key"] {
         use std::os::unix::fs::PermissionsExt;
         let file = dir.path().join("data").join(file);
-        assert!(said.contains(&format!("data/{}", file.file_name().unwrap().display())), "says where: {said}");
+        assert!(
+            output.contains(&format!("data/{}", file.file_name().unwrap().display())),
+            "the path of the file: {output}"
+        );
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file:?}");
         let secret = fs::read_to_string(&file).unwrap();
-        assert!(!said.contains(secret.trim()), "a secret is never shown");
-        kept += 1;
+        assert!(!output.contains(secret.trim()), "a secret is never shown");
+        count += 1;
     }
-    assert_eq!(kept, 2);
+    assert_eq!(count, 2);
 
     let hub = Hub::in_dir(dir);
     assert_eq!(

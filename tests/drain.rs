@@ -1,15 +1,17 @@
-//! A hub that goes away does not send everybody off in one moment, nor has them all back in one: each session is told
-//! when to come back, and they are closed at a rate.
+//! A shutdown spreads the closing of sessions and their return: each session gets a random time after which to
+//! reconnect, and sessions are closed at a rate.
 
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use tokio::task::LocalSet;
 
 use crate::support::client::is_draining;
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire};
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
-/// So many raw sessions.
+/// Opens so many raw sessions.
 async fn crowd(hub: &Hub, many: usize) -> Vec<Client> {
     let mut crowd = Vec::new();
     for n in 0..many {
@@ -18,16 +20,15 @@ async fn crowd(hub: &Hub, many: usize) -> Vec<Client> {
     crowd
 }
 
-/// Reads to the end: what came, users' coming included, the close code, and when it ended.
-async fn listen(mut client: Client) -> (Vec<Value>, Option<u16>, Instant) {
-    let (messages, code) = client.until_closed().await;
-    (messages, code, Instant::now())
+/// Reads to the end: all messages, and the close code.
+async fn listen(mut client: Client) -> (Vec<Value>, Option<u16>) {
+    client.until_closed().await
 }
 
-/// In how many ms a session is to come back, to which nothing else was said.
+/// The time after which a session is to reconnect, ms. The notice of it has to be the only message.
 #[track_caller]
-fn told(messages: &[Value]) -> u64 {
-    let [notice] = messages else { panic!("was told {messages:?}") };
+fn reconnect_after(messages: &[Value]) -> u64 {
+    let [notice] = messages else { panic!("one message, not {messages:?}") };
     assert!(notice["timestamp"].is_number(), "{notice}");
     let after = notice["data"]["details"]["reconnect_after_ms"].as_u64().unwrap_or_else(|| panic!("{notice}"));
     let expected = json!({"status": "draining", "details": {"reconnect_after_ms": after}});
@@ -36,36 +37,50 @@ fn told(messages: &[Value]) -> u64 {
 }
 
 #[tokio::test]
-async fn sessions_are_told_when_to_come_back_and_closed_so_many_a_second() {
-    let mut hub = Hub::with("[server]\ndrain_per_sec = 20\n[presence]\naudience = \"off\"");
-    let crowd: Vec<_> = crowd(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
+async fn sessions_get_a_time_to_reconnect_and_are_closed_at_the_configured_rate() {
+    const SESSIONS: usize = 40;
+    let config = "[server]\nworkers = 1\nshutdown_secs = 300\ndrain_per_sec = 20\n[presence]\naudience = \"off\"";
+    let mut hub = Hub::with_manual_clock(config);
+    let (mut crowd, started) = (crowd(&hub, SESSIONS).await, hub.clock().elapsed_ms());
     hub.signal("TERM");
-    let (mut delays, mut ends) = (HashSet::new(), Vec::new());
-    for client in crowd {
-        let (messages, code, at) = client.await.unwrap();
-        assert_eq!(code, Some(1001));
-        let after = told(&messages);
-        assert!(after <= 2_000, "to come back after {after} ms");
+    let mut delays = HashSet::new();
+    for client in &mut crowd {
+        let after = reconnect_after(&[client.next().await]);
+        assert!(after <= 2_000, "to reconnect after {after} ms");
         delays.insert(after);
-        ends.push(at);
     }
     assert!(delays.len() > 10, "{delays:?}");
-    let (first, last) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
-    // By the plan it is two seconds, but for half a session at both ends.
-    assert!(last.duration_since(*first) > Duration::from_secs(1), "{:?}", last.duration_since(*first));
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
+    // From here on, time passes for the drain.
+    let (ends, local) = (Rc::new(RefCell::new(Vec::new())), LocalSet::new());
+    for client in crowd {
+        let (ends, clock) = (ends.clone(), hub.clock().clone());
+        local.spawn_local(async move {
+            assert_eq!(listen(client).await, (vec![], Some(1001)));
+            ends.borrow_mut().push(clock.elapsed_ms() - started);
+        });
+    }
+    let steps = async {
+        for closed in [10, 20, 30, SESSIONS] {
+            hub.advance(500);
+            eventually(DEADLINE, "the sessions of half a second are closed", || ends.borrow().len() >= closed).await;
+        }
+    };
+    local.run_until(steps).await;
+    let closed_at = |at: i64| ends.borrow().iter().filter(|&&end| end == at).count();
+    assert_eq!([500, 1_000, 1_500, 2_000].map(closed_at), [10; 4], "{:?}", ends.borrow());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0));
 }
 
 #[tokio::test]
-async fn with_no_rate_they_are_closed_at_once_and_come_back_over_a_second() {
+async fn without_a_rate_sessions_are_closed_at_once_and_reconnect_over_a_second() {
     let mut hub = Hub::with("[server]\ndrain_per_sec = 0\n[presence]\naudience = \"off\"");
     let crowd: Vec<_> = crowd(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
     hub.signal("TERM");
     let mut delays = HashSet::new();
     for client in crowd {
-        let (messages, code, _) = client.await.unwrap();
-        let after = told(&messages);
-        assert!((code, after <= 1_000) == (Some(1001), true), "{code:?}, to come back after {after} ms");
+        let (messages, code) = client.await.unwrap();
+        let after = reconnect_after(&messages);
+        assert!((code, after <= 1_000) == (Some(1001), true), "{code:?}, to reconnect after {after} ms");
         delays.insert(after);
     }
     assert!(delays.len() > 10, "{delays:?}");
@@ -73,25 +88,24 @@ async fn with_no_rate_they_are_closed_at_once_and_come_back_over_a_second() {
 }
 
 #[tokio::test]
-async fn where_the_time_is_too_short_for_the_rate_they_are_closed_in_time() {
+async fn sessions_are_closed_faster_than_the_rate_when_the_shutdown_is_too_short_for_it() {
+    // At the rate, it would take 40 s, which is longer than the test waits for the end.
     let mut hub = Hub::with("[server]\nshutdown_secs = 4\ndrain_per_sec = 1\n[presence]\naudience = \"off\"");
     let crowd: Vec<_> = crowd(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
-    let asked = Instant::now();
     hub.signal("TERM");
     let mut last = 0;
     for client in crowd {
-        let (messages, code, _) = client.await.unwrap();
+        let (messages, code) = client.await.unwrap();
         assert_eq!(code, Some(1001));
-        last = last.max(told(&messages));
+        last = last.max(reconnect_after(&messages));
     }
-    assert!((1_001..=40_000).contains(&last), "the last one is to come back after {last} ms");
+    assert!((1_001..=40_000).contains(&last), "the last one is to reconnect after {last} ms");
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
-    assert!(asked.elapsed() < Duration::from_secs(6), "took {:?}", asked.elapsed());
-    assert!(hub.output().contains("they are closed faster"), "{}", hub.output());
+    assert!(hub.output().contains("closing faster"), "{}", hub.output());
     assert!(!hub.output().contains("had not read all"), "{}", hub.output());
 }
 
-/// One a second, and more time than the test takes: who is not closed early stays.
+/// One session a second, the first after half a second.
 const SLOWLY: &str = "
     server.shutdown_secs = 300
     server.drain_per_sec = 1
@@ -100,8 +114,8 @@ const SLOWLY: &str = "
 ";
 
 #[tokio::test]
-async fn while_sessions_wait_for_their_end_nothing_is_lost_and_nothing_new_is_taken() {
-    let hub = Hub::with(SLOWLY);
+async fn sessions_that_wait_for_their_close_get_all_messages_and_new_requests_are_refused() {
+    let hub = Hub::with_manual_clock(SLOWLY);
     let (mut first, mut sender) = (Client::of(&hub, "first").await, Client::of(&hub, "sender").await);
     let mut others = crowd(&hub, 20).await;
     let mut member = Client::of(&hub, "member").await;
@@ -115,7 +129,7 @@ async fn while_sessions_wait_for_their_end_nothing_is_lost_and_nothing_new_is_ta
     }
     let health = hub.get("/health/ready");
     assert_eq!((health.status, &health.json()["reason"]), (503, &json!("Draining")), "{health:?}");
-    assert!((hub.metric("hubbub_ready"), hub.metric("websocket_connections_active") > 10.0) == (0.0, true));
+    assert!((hub.metric("hubbub_ready"), hub.metric("websocket_connections_active")) == (0.0, 23.0));
     let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("late")), &[]).await;
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("SHUTTING_DOWN")), "{answer:?}");
 
@@ -127,41 +141,46 @@ async fn while_sessions_wait_for_their_end_nothing_is_lost_and_nothing_new_is_ta
     assert_eq!(member.expect("Broadcast").await["data"]["payload"], "accepted");
     assert!(is_draining(&member.next().await));
 
+    hub.advance(2_000);
     assert_eq!(first.close_code().await, Some(1001));
     assert_eq!(sender.close_code().await, Some(1001));
-    // Those who are still there do not hear that the others went: the answer is the next that comes.
+    hub.advance(100);
+    // The remaining sessions get no `user_offline`: the reply is the next message.
     member.send(json!({"type": "Ping", "data": {"timestamp": 1}, "id": 2})).await;
     let next = member.next_with_presence().await;
     assert_eq!((&next["id"], &next["data"]["code"]), (&json!(2), &json!("SHUTTING_DOWN")), "{next}");
 }
 
 #[tokio::test]
-async fn all_that_a_connection_carries_ends_together() {
+async fn all_sessions_of_a_connection_end_together() {
     for transport in [Transport::WebSocket, Transport::Polling] {
-        let hub = Hub::with(SLOWLY);
+        let hub = Hub::with_manual_clock(SLOWLY);
         let mut both = Sio::of(&hub, transport, "alice").await;
-        let _others = crowd(&hub, 20).await;
+        let mut others = crowd(&hub, 20).await;
         both.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
-        // Its session on `/` is the first, and that on `/chat` the last.
+        // Its session on `/` is the first to be closed, its session on `/chat` the last.
         hub.signal("TERM");
-        let (said, _) = both.read_to_end().await;
-        let events: Vec<_> = said.iter().map(|said| (said.namespace.as_str(), said.event().unwrap())).collect();
+        assert!(is_draining(&others[0].next().await));
+        hub.advance(1_000);
+        let (packets, _) = both.read_to_end().await;
+        let events: Vec<_> =
+            packets.iter().map(|packet| (packet.namespace.as_str(), packet.event().unwrap())).collect();
         assert_eq!(events, [("/", "system:draining"), ("/chat", "system:draining"), ("/", "disconnected")]);
-        assert!(hub.connections() > 10, "{} are left", hub.connections());
+        assert_eq!(hub.connections(), 20);
     }
 }
 
 #[tokio::test]
-async fn connections_without_a_session_do_not_wait_for_those_with_one() {
-    let hub = Hub::with(SLOWLY);
+async fn connections_without_a_session_are_closed_first() {
+    let hub = Hub::with_manual_clock(SLOWLY);
     let _others = crowd(&hub, 20).await;
     let mut idle = [Sio::open(&hub, Transport::WebSocket).await, Sio::open(&hub, Transport::Polling).await];
     idle[1].start_poll().await;
-    // The poll came before this answer.
+    // The hub received the poll before this request.
     assert_eq!(hub.connections(), 20);
     hub.signal("TERM");
     for client in &mut idle {
         assert!(client.read_to_end().await.0.is_empty());
     }
-    assert!(hub.connections() > 10, "{} are left", hub.connections());
+    assert_eq!(hub.connections(), 20);
 }

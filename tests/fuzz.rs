@@ -85,7 +85,7 @@ fn replay(name: &str) {
     }
 }
 
-fn check(target: &fuzz::Target, seed: &Path, input: &[u8]) {
+fn check(target: &fuzz::FuzzTarget, seed: &Path, input: &[u8]) {
     let before = PANICS.get();
     let outcome = std::panic::catch_unwind(|| fuzz::run(target.name, input));
     // Counts panics that ended only a task, too.

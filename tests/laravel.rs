@@ -1,4 +1,4 @@
-//! The laravel document: what `RealtimeNotificationService` sends, as it sends it.
+//! The laravel document: the requests of its `RealtimeNotificationService`.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use crate::support::client::without_time;
 use crate::support::http::Response;
 use crate::support::{Client, Hub};
 
-/// What Laravel has in its `.env`; the hub is given its hash alone.
+/// The key in the `.env` of Laravel; the hub has only its hash.
 const KEY: &str = "mechamap_ws_a_key_of_the_backend";
 
 fn hub() -> Hub {
@@ -22,7 +22,7 @@ fn broadcast(hub: &Hub, body: Value) -> Response {
 }
 
 #[tokio::test]
-async fn send_notification_to_user_reaches_the_user_by_number() {
+async fn send_notification_to_user_is_delivered_to_a_user_by_number() {
     let hub = hub();
     let mut user = Client::of(&hub, "7").await;
     let mut other = Client::of(&hub, "8").await;
@@ -41,7 +41,7 @@ async fn send_notification_to_user_reaches_the_user_by_number() {
 }
 
 #[tokio::test]
-async fn send_thread_update_reaches_the_participants() {
+async fn send_thread_update_is_delivered_to_the_participants() {
     let hub = hub();
     let mut participant = Client::of(&hub, "7").await;
     participant.subscribe(&["thread:456"]).await;
@@ -64,7 +64,7 @@ async fn send_thread_update_reaches_the_participants() {
 }
 
 #[tokio::test]
-async fn a_broadcast_goes_to_a_room_and_to_all() {
+async fn a_broadcast_is_delivered_to_a_room_or_to_all_clients() {
     let hub = hub();
     let mut member = Client::of(&hub, "7").await;
     member.subscribe(&["lobby"]).await;
@@ -80,7 +80,7 @@ async fn a_broadcast_goes_to_a_room_and_to_all() {
 }
 
 #[tokio::test]
-async fn a_user_forgotten_in_the_request_is_not_everybody() {
+async fn a_request_without_a_user_is_refused_and_not_delivered_to_all() {
     let hub = hub();
     let mut client = Client::of(&hub, "7").await;
     for (body, field) in [

@@ -1,4 +1,4 @@
-//! The log: the line at the start, connections at debug, what strangers cause, and a reader that stops.
+//! The log: the line at the start, connections at debug, lines that anonymous clients cause, and a log without a reader.
 
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
@@ -7,17 +7,17 @@ use std::net::TcpStream;
 use crate::support::token::token;
 use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Sio, Transport, Wire, eventually, wait_until};
 
-/// Lines of connections for machines.
+/// Lines of connections, as JSON.
 const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
 
-/// The lines of a JSON log whose target this is.
+/// The lines of a JSON log with this target.
 #[track_caller]
-fn lines_of(said: &str, target: &str) -> Vec<Value> {
-    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+fn lines_of(output: &str, target: &str) -> Vec<Value> {
+    let lines = output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
     lines.filter(|line| line["target"] == target).collect()
 }
 
-/// Sends bytes that are no HTTP, and reads the answer.
+/// Sends bytes that are not HTTP, and reads the answer.
 fn send_garbage(hub: &Hub) {
     let mut stream = TcpStream::connect(hub.address()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -28,11 +28,11 @@ fn send_garbage(hub: &Hub) {
 }
 
 #[test]
-fn one_line_says_what_was_started_and_shows_no_secret() {
+fn one_line_describes_the_started_hub_without_a_secret() {
     let hub = Hub::with("[server]\nallowed_origins = [\"https://a.example\"]");
-    let said = hub.output();
-    let lines: Vec<_> = said.lines().filter(|line| line.contains("listening on http://")).collect();
-    let [line] = lines.as_slice() else { panic!("one line, not {said}") };
+    let output = hub.output();
+    let lines: Vec<_> = output.lines().filter(|line| line.contains("listening on http://")).collect();
+    let [line] = lines.as_slice() else { panic!("one line, not {output}") };
     let address = hub.address();
     for part in [
         format!(" INFO  hubbub::server: listening on http://{address} version={} ", env!("CARGO_PKG_VERSION")),
@@ -45,7 +45,7 @@ fn one_line_says_what_was_started_and_shows_no_secret() {
     ] {
         assert!(line.contains(&part), "{part} is not in {line}");
     }
-    assert!(!said.contains(JWT_SECRET) && !said.contains(API_KEY), "{said}");
+    assert!(!output.contains(JWT_SECRET) && !output.contains(API_KEY), "{output}");
 }
 
 #[tokio::test]
@@ -54,8 +54,8 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
     let client = Client::of(&hub, "alice \" x=1").await;
     let id = client.welcome["data"]["details"]["connection_id"].clone();
     drop(client);
-    let of = |said: &str| -> Vec<Value> {
-        lines_of(said, "hubbub::session").into_iter().filter(|line| line["connection"] == id).collect()
+    let of = |output: &str| -> Vec<Value> {
+        lines_of(output, "hubbub::session").into_iter().filter(|line| line["connection"] == id).collect()
     };
     eventually(DEADLINE, "the end of the session is logged", || of(&hub.output()).len() == 2).await;
     let lines = of(&hub.output());
@@ -87,9 +87,9 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
             .any(|line| line["message"] == "authenticated" && line["user"] == "bob" && line["transport"] == "polling")
     })
     .await;
-    let said = hub.shut_down_and_read();
+    let output = hub.shut_down_and_read();
     let reason = |line: &Value| line["message"] == "disconnected" && line["reason"] == "server going away";
-    assert!(lines_of(&said, "hubbub::session").iter().any(reason), "{said}");
+    assert!(lines_of(&output, "hubbub::session").iter().any(reason), "{output}");
 }
 
 #[tokio::test]
@@ -100,27 +100,27 @@ async fn at_info_connections_are_not_logged() {
 }
 
 #[test]
-fn requests_that_are_no_http_are_one_counted_line_a_minute() {
+fn requests_that_are_not_http_are_one_line_a_minute_with_their_count() {
     let mut hub = Hub::with("[log]\nformat = \"json\"");
     for _ in 0..50 {
         send_garbage(&hub);
     }
-    let told = |said: &str| -> Vec<Value> {
-        let lines = lines_of(said, "hubbub::refused").into_iter();
+    let logged = |output: &str| -> Vec<Value> {
+        let lines = lines_of(output, "hubbub::refused").into_iter();
         lines.filter(|line| line["message"] == "requests that are not HTTP").collect()
     };
-    let said = hub.shut_down_and_read();
-    let lines = told(&said);
+    let output = hub.shut_down_and_read();
+    let lines = logged(&output);
     let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
-    // The first at once, the rest when its minute is over or the hub ends.
-    assert_eq!((counts.first(), counts.iter().sum::<u64>()), (Some(&1), 50), "{said}");
-    assert!(counts.len() <= 3, "{said}");
-    assert!(lines.iter().all(|line| line["level"] == "INFO" && line["address"] == "127.0.0.1"), "{said}");
-    assert!(lines_of(&said, "actix_http").is_empty() && !said.contains("\"ERROR\""), "{said}");
+    // The first is logged at once, the others at the end of the minute or of the hub.
+    assert_eq!((counts.first(), counts.iter().sum::<u64>()), (Some(&1), 50), "{output}");
+    assert!(counts.len() <= 3, "{output}");
+    assert!(lines.iter().all(|line| line["level"] == "INFO" && line["address"] == "127.0.0.1"), "{output}");
+    assert!(lines_of(&output, "actix_http").is_empty() && !output.contains("\"ERROR\""), "{output}");
 }
 
 #[tokio::test]
-async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
+async fn a_forwarding_header_of_an_untrusted_peer_is_one_warning() {
     let warning = "X-Forwarded-For is ignored: its sender is not in server.trusted_proxies";
     let mut hub = Hub::with("[log]\nformat = \"json\"");
     for _ in 0..5 {
@@ -142,10 +142,10 @@ async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
     assert!(!hub.shut_down_and_read().contains(warning));
 }
 
-/// A log whose lines are many: each request makes some.
-const LOUD: &str = "[log]\nlevel = \"info,actix_http=trace,mio=trace\"\n[limits.http]\nrequests_per_minute = 0";
+/// A log level at which each request is several lines.
+const VERBOSE: &str = "[log]\nlevel = \"info,actix_http=trace,mio=trace\"\n[limits.http]\nrequests_per_minute = 0";
 
-/// Asks for something until lines of the log have been dropped.
+/// Sends requests until lines of the log are dropped.
 fn fill_log(hub: &Hub) {
     let http = hub.http();
     wait_until(DEADLINE * 4, "lines are dropped", || {
@@ -157,8 +157,8 @@ fn fill_log(hub: &Hub) {
 }
 
 #[tokio::test]
-async fn while_nobody_reads_the_log_all_else_goes_on_and_what_is_dropped_is_counted() {
-    let mut hub = Hub::with_unread_log(LOUD);
+async fn an_unread_log_delays_no_request_and_its_dropped_lines_are_counted() {
+    let mut hub = Hub::with_unread_log(VERBOSE);
     let mut client = Client::of(&hub, "alice").await;
     fill_log(&hub);
     client.ask(json!({"type": "Ping", "data": {"timestamp": 1}}), "Pong").await;
@@ -167,14 +167,14 @@ async fn while_nobody_reads_the_log_all_else_goes_on_and_what_is_dropped_is_coun
         let (answer, _) = Wire::upgrade(&hub, "/ws?token=bad", &[]).await;
         assert_eq!(answer.status, 401);
     }
-    assert_eq!(hub.metric("hubbub_connections_refused_total"), refused + 3.0, "refusals are counted all the same");
+    assert_eq!(hub.metric("hubbub_connections_refused_total"), refused + 3.0, "refusals are still counted");
     let waiting = hub.metric("hubbub_log_queue_lines");
     assert!((1.0..=16_384.0).contains(&waiting), "{waiting}");
     assert!(hub.metric("hubbub_log_queue_bytes") <= f64::from(4 << 20));
 
-    // Somebody reads again.
+    // The log is read again.
     hub.read_log();
-    eventually(DEADLINE * 2, "the log says what it lacks", || {
+    eventually(DEADLINE * 2, "the log reports its dropped lines", || {
         hub.output().lines().any(|line| line.contains(" WARN  hubbub::logging: lines of the log were dropped"))
     })
     .await;
@@ -182,16 +182,16 @@ async fn while_nobody_reads_the_log_all_else_goes_on_and_what_is_dropped_is_coun
 }
 
 #[test]
-fn a_hub_whose_log_nobody_reads_ends_when_it_is_told_to() {
-    let mut hub = Hub::with_unread_log(LOUD);
+fn a_hub_with_an_unread_log_ends_on_sigterm() {
+    let mut hub = Hub::with_unread_log(VERBOSE);
     fill_log(&hub);
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE), Some(0));
 }
 
 #[test]
-fn a_hub_whose_reader_has_gone_goes_on() {
-    let mut hub = Hub::with_unread_log(LOUD);
+fn a_hub_with_a_closed_log_keeps_running() {
+    let mut hub = Hub::with_unread_log(VERBOSE);
     hub.close_log();
     fill_log(&hub);
     hub.signal("TERM");

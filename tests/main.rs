@@ -1,5 +1,6 @@
-//! The hub as its clients see it. Every test starts the real binary on a free port and connects over
-//! sockets. No test reads the hub's memory; unit tests beside the code check internal behaviour.
+//! Tests of a running hub over sockets. A test starts the real binary on a port of its own; or, where it would wait for
+//! real time, the same service in its own process with a clock that it moves. No test reads the hub's state in memory:
+//! unit tests beside the code do that.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -40,19 +41,19 @@ mod community;
 // The chat document's monitoring, of connections on every surface.
 mod monitoring;
 
-// A PHP backend, written as in the Laravel document.
+// A PHP backend by the laravel document.
 mod laravel;
 
 // The community document over plain HTTP.
 mod community_http;
 
-// The raw document over plain HTTP, and the common parts of every response.
+// The raw document over plain HTTP, and the parts of every answer.
 mod raw_http;
 
-// The metrics compared with other surfaces and with deliveries.
+// The metrics, compared with the other surfaces and with deliveries.
 mod metrics;
 
-// Users with a password: sign in, refresh, sign out.
+// Users with a password: sign-ins, refreshes and sign-outs.
 mod accounts;
 
 // The store after a crash, and the hub without its store.
@@ -82,10 +83,10 @@ mod paths;
 // Every client event on every surface: plays tests/golden/*.md.
 mod golden;
 
-// Tokens of every kind, and token services that are slow, down, wrong, or available again.
+// Tokens of every kind, and the issuers and backends that verify them: slow, down, wrong or back.
 mod tokens;
 
-// The application behind the hub: slow, down, wrong, or available again.
+// The application that answers client events: slow, down, wrong or back.
 mod backend;
 
 // One order for all members of a room, without loss.
@@ -109,10 +110,10 @@ mod shutdown;
 // SIGHUP: the settings before and after, without a disconnect.
 mod reload;
 
-// Shutdown: sessions get a time to reconnect, and leave over a period.
+// The spread of closes and reconnects over a shutdown.
 mod drain;
 
-// Log lines, their format, and a log that nobody reads.
+// The lines of the log, and a log without a reader.
 mod logging;
 
 // The command line and its exit statuses.

@@ -1,4 +1,4 @@
-//! `/metrics` of a real hub: what it says agrees with the other surfaces, and with what was delivered.
+//! `/metrics` of a running hub agrees with the other surfaces and with the deliveries.
 
 use std::time::Instant;
 
@@ -10,15 +10,15 @@ use crate::support::socketio::{Sio, Transport};
 use crate::support::token::token_with;
 use crate::support::wait::{DEADLINE, wait_until, within};
 
-/// One MB of the documents, in bytes.
+/// One MB as the documents count it, in bytes.
 const MB: f64 = 1_048_576.0;
 
 fn json_of(hub: &Hub, path: &str) -> Value {
     hub.http().request("GET", path).key().send().json()
 }
 
-/// The resident memory in bytes, as each surface tells it.
-async fn told(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
+/// The resident memory by each surface, in bytes.
+async fn memory(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
     admin.request("debug_mode", json!({"enabled": true})).await;
     admin.expect("connection_stats").await;
     let debug = admin.expect("memory_usage").await;
@@ -35,22 +35,22 @@ async fn told(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
 }
 
 #[tokio::test]
-async fn every_surface_tells_the_same_memory() {
+async fn every_surface_reports_the_same_memory() {
     let hub = Hub::start();
     let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
     let agree = async {
-        // The memory moves between two readings, but in the end by less than 1,000,000 and 1,048,576 bytes differ.
+        // The memory changes between two readings, but at some time by less than 1,000,000 and 1,048,576 bytes differ.
         loop {
-            let told = told(&hub, &mut admin).await;
-            if told.iter().all(|bytes| (bytes / told[0] - 1.0).abs() < 0.02) {
+            let reported = memory(&hub, &mut admin).await;
+            if reported.iter().all(|bytes| (bytes / reported[0] - 1.0).abs() < 0.02) {
                 return;
             }
         }
     };
-    within(DEADLINE, "every surface tells the same", agree).await;
+    within(DEADLINE, "every surface reports the same", agree).await;
 }
 
-/// The deliveries that were measured so far.
+/// The number of measured deliveries so far.
 fn measured(hub: &Hub) -> f64 {
     hub.metric("hubbub_delivery_latency_seconds_count")
 }
@@ -68,7 +68,7 @@ async fn every_publication_to_one_reader_is_measured() {
         bob.broadcast("lobby", json!({"n": n})).await;
         alice.expect("Broadcast").await;
     }
-    // The last one can be read a moment before it is recorded.
+    // A client can read the last delivery before it is recorded.
     wait_until(DEADLINE, "every delivery is measured", || measured(&hub) >= f64::from(PUBLISHED));
     let took = started.elapsed().as_secs_f64();
     let page = hub.get("/metrics").body;

@@ -1,4 +1,4 @@
-//! The raw document over plain HTTP: `/health`, `/metrics`, `/info`, and the errors; and what every answer has.
+//! The raw document over plain HTTP: `/health`, `/metrics`, `/info`, errors, and the parts that every answer has.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ async fn info_has_exactly_the_documents_shape() {
 }
 
 #[tokio::test]
-async fn metrics_are_json_for_who_asks_for_json() {
+async fn metrics_are_json_for_a_request_that_accepts_json() {
     let hub = Hub::start();
     let _alice = Client::of(&hub, "alice").await;
     let mut counters = hub.counters();
@@ -69,7 +69,7 @@ async fn metrics_are_json_for_who_asks_for_json() {
 }
 
 #[tokio::test]
-async fn a_full_hub_is_unhealthy_and_yet_ready() {
+async fn a_full_hub_is_unhealthy_and_ready() {
     let hub = Hub::with("[server]\nmax_connections = 1");
     let alice = Client::of(&hub, "alice").await;
     let answer = hub.get("/health");
@@ -89,7 +89,7 @@ async fn a_full_hub_is_unhealthy_and_yet_ready() {
 }
 
 #[test]
-fn ws_without_an_upgrade_is_told_how() {
+fn ws_without_an_upgrade_is_answered_with_the_protocol() {
     let hub = Hub::start();
     let answer = hub.get("/ws");
     assert_eq!(
@@ -101,7 +101,7 @@ fn ws_without_an_upgrade_is_told_how() {
 }
 
 #[test]
-fn errors_come_in_the_shape_of_their_path() {
+fn errors_have_the_format_of_their_path() {
     let hub = Hub::start();
     let nothing = hub.get("/nothing");
     assert_eq!((nothing.status, nothing.json()), (404, error("NOT_FOUND", "There is nothing here")));
@@ -124,7 +124,7 @@ fn errors_come_in_the_shape_of_their_path() {
 }
 
 #[test]
-fn a_request_id_is_echoed_when_it_can_be_shown_and_made_otherwise() {
+fn a_valid_request_id_is_echoed_and_another_one_is_replaced() {
     let hub = Hub::start();
     let id_of = |id: &str| {
         let answer = hub.http().request("GET", "/health/live").header("X-Request-Id", id).send();
@@ -148,7 +148,7 @@ fn head_is_answered_like_get_without_a_body() {
 }
 
 #[test]
-fn a_body_that_is_wrong_is_refused_with_the_place() {
+fn the_refusal_of_an_invalid_body_names_the_field() {
     let hub = Hub::start();
     let http = hub.http();
     let post = |body: &str| {
@@ -159,7 +159,7 @@ fn a_body_that_is_wrong_is_refused_with_the_place() {
         ("{\"userId\":\n 1,}", None, "The body is not JSON: trailing comma at line 2 column 4"),
         ("", None, "The body is not JSON: EOF while parsing a value at line 1 column 0"),
         ("[1]", None, "The body is not a JSON object"),
-        // An empty object, as PHP writes it.
+        // PHP writes an empty object like this.
         ("[]", Some("userId"), "`userId` is missing"),
         ("{\"userId\":1,\"event\":\"e\"}", Some("data"), "`data` is missing"),
         ("{\"userId\":1,\"event\":\"\",\"data\":1}", Some("event"), "`event` is empty"),
@@ -179,14 +179,14 @@ fn a_body_that_is_wrong_is_refused_with_the_place() {
     assert_eq!(post("{\"userId\":1,\"event\":\"e\",\"data\":1}").status, 200);
 }
 
-async fn asked(hub: &Hub, request: String) -> Response {
+async fn send(hub: &Hub, request: String) -> Response {
     let mut wire = Wire::connect(hub).await;
     wire.try_send(request.as_bytes()).await;
     wire.response().await
 }
 
 #[tokio::test]
-async fn a_body_over_a_mebibyte_is_refused_however_it_comes() {
+async fn a_body_over_a_mebibyte_is_refused_with_and_without_a_length() {
     let hub = Hub::start();
     let head = format!("POST /api/push HTTP/1.1\r\nHost: hub\r\nX-API-Key: {API_KEY}\r\nX-Request-Id: r-1\r\n");
     let too_large = json!({
@@ -195,11 +195,11 @@ async fn a_body_over_a_mebibyte_is_refused_however_it_comes() {
         "code": "PAYLOAD_TOO_LARGE",
         "requestId": "r-1",
     });
-    let announced = asked(&hub, format!("{head}Content-Length: 1048577\r\n\r\n")).await;
+    let announced = send(&hub, format!("{head}Content-Length: 1048577\r\n\r\n")).await;
     assert_eq!((announced.status, announced.json()), (413, too_large.clone()));
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     let body = format!("{}0\r\n\r\n", chunk.repeat(17));
-    let chunked = asked(&hub, format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}")).await;
+    let chunked = send(&hub, format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}")).await;
     assert_eq!((chunked.status, chunked.json()), (413, too_large));
     let data = "x".repeat(1_000_000);
     let fits = format!("{{\"userId\":1,\"event\":\"e\",\"data\":\"{data}\"}}");
@@ -208,7 +208,7 @@ async fn a_body_over_a_mebibyte_is_refused_however_it_comes() {
 }
 
 #[test]
-fn a_page_reads_answers_by_the_list_of_origins() {
+fn a_browser_page_can_read_answers_if_its_origin_is_listed() {
     let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example\"]\nallow_credentials = true");
     let http = hub.http();
     let ask = |method: &str, origin: &str| {

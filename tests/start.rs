@@ -1,4 +1,4 @@
-//! The support itself works: a hub starts on a free port, answers, and ends on a signal.
+//! A hub starts on a port that the system chooses, answers, and ends on SIGTERM.
 
 use crate::support::{DEADLINE, Hub};
 
@@ -10,7 +10,7 @@ fn a_hub_starts_and_is_ready() {
 }
 
 #[test]
-fn sigterm_ends_the_hub_with_status_0() {
+fn a_hub_exits_with_0_on_sigterm() {
     let mut hub = Hub::start();
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());

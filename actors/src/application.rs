@@ -1,5 +1,4 @@
-//! The application behind the hub, as sessions ask it: what clients send it, and what comes back. How it is reached is not
-//! known here.
+//! The application behind the hub: the requests of clients to it, and its replies. The transport is not known here.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,9 +9,9 @@ use crate::events::json::Json;
 use crate::events::moment::Iso;
 use crate::model::ids::{RequestId, SessionId, UserId};
 
-/// What is asked.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum RequestKind {
     /// `client:event`.
     Event,
     /// `client:message`.
@@ -21,11 +20,11 @@ pub enum Kind {
     Action,
 }
 
-impl Kind {
-    /// All of them.
+impl RequestKind {
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Event, Self::Message, Self::Action];
 
-    /// The word for it in labels and logs.
+    /// The name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -34,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// The code that its client is told when it comes to nothing.
+    /// The error code for the client when the request fails.
     pub const fn failure(self) -> &'static str {
         match self {
             Self::Event => "EVENT_PROCESSING_ERROR",
@@ -44,28 +43,28 @@ impl Kind {
     }
 }
 
-/// A question to the application, as it is told it.
+/// A request to the application, in its JSON form.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Question {
-    /// Who asks.
+pub struct ApplicationRequest {
+    /// The user.
     pub user_id: UserId,
-    /// In which session.
+    /// The session.
     pub socket_id: SessionId,
     /// The event's name.
     pub event: &'static str,
-    /// What the client sent, whole.
+    /// The whole payload of the client.
     #[serde(flatten)]
-    pub sent: Sent,
-    /// What the question goes by, in every attempt to ask it.
+    pub sent: RequestBody,
+    /// The id of the request, the same in every attempt.
     pub request_id: RequestId,
-    /// When it came.
+    /// When the request was received.
     pub timestamp: Iso,
 }
 
-/// What a client sent, by its kind.
+/// The payload of a client, by the kind of the request.
 #[derive(Debug, Clone, Serialize)]
-pub enum Sent {
+pub enum RequestBody {
     /// A `client:event`.
     #[serde(rename = "data")]
     Event(Json),
@@ -77,35 +76,38 @@ pub enum Sent {
     Action(Json),
 }
 
-impl Sent {
-    /// Of which kind it is.
-    pub const fn kind(&self) -> Kind {
+impl RequestBody {
+    /// Its kind.
+    pub const fn kind(&self) -> RequestKind {
         match self {
-            Self::Event(_) => Kind::Event,
-            Self::Message(_) => Kind::Message,
-            Self::Action(_) => Kind::Action,
+            Self::Event(_) => RequestKind::Event,
+            Self::Message(_) => RequestKind::Message,
+            Self::Action(_) => RequestKind::Action,
         }
     }
 }
 
-/// What the application answered.
+/// The reply of the application.
 #[derive(Debug, Clone)]
-pub struct Answered {
-    /// Its answer.
+pub struct ApplicationReply {
+    /// The data.
     pub data: Json,
-    /// The id that it gave to a message.
+    /// The id of a message, given by the application.
     pub message_id: Option<String>,
 }
 
-/// Why there is no answer: a sentence for the client.
+/// The failure of a request: a sentence for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unanswered(pub &'static str);
+pub struct ApplicationFailure(pub &'static str);
 
 /// The application.
 pub trait Application: Send + Sync {
-    /// Asks it, at once, and to the end though nobody may wait for the answer any more: who sends something and leaves
-    /// has sent it. Resolves within a bounded time. To be called on a runtime.
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>>;
+    /// Sends a request at once. The request is finished even when the caller no longer waits: a client that leaves
+    /// after sending has sent it. Resolves within a bounded time. Must be called on a runtime.
+    fn ask(
+        &self,
+        request: ApplicationRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>>;
 }
 
 #[cfg(test)]
@@ -113,14 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_says_what_was_sent_by_its_kind_and_as_it_came() {
+    fn a_request_has_the_payload_under_the_name_of_its_kind() {
         let text: Json = serde_json::from_str(r#"{"type":"a", "n":1.50,"b":{"$binary":"AQI="}}"#).unwrap();
         for (sent, name) in [
-            (Sent::Event(text.clone()), "data"),
-            (Sent::Message(text.clone()), "message"),
-            (Sent::Action(text.clone()), "action"),
+            (RequestBody::Event(text.clone()), "data"),
+            (RequestBody::Message(text.clone()), "message"),
+            (RequestBody::Action(text.clone()), "action"),
         ] {
-            let question = Question {
+            let question = ApplicationRequest {
                 user_id: UserId::parse("42", "user").unwrap(),
                 socket_id: SessionId::random(),
                 event: "client:event",

@@ -58,7 +58,7 @@
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
 //! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest goes | |
 //! | who is in a [chat](chats::members), and types there | as the sessions in it; what is told of it is paced | told later, all at once; of receipts, the author alone | `hubbub_chat_receipts_narrowed_total` |
-//! | sessions that were cut off | [`recovery::PARKED_MAX`], [`recovery::tokens::PARKED_OF_USER_MAX`] of a user, for `recovery.window_secs` | the one cut off first goes | `hubbub_sessions_evicted_total` |
+//! | sessions that were cut off | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] of a user, for `recovery.window_secs` | the one cut off first goes | `hubbub_sessions_evicted_total` |
 //! | what is [`connection::kept`] for each of those | `recovery.queue` messages, half of `limits.outbox_bytes` | the oldest goes, and its client is told how many | `hubbub_parked_messages` |
 //! | the [`connection::tail`] of each session on `/` that says what it got | `recovery.queue` deliveries, half of `limits.outbox_bytes` | the oldest goes; who lacks it is told that it is not recovered | `hubbub_sessions_not_recovered_total` |
 //! | what is [`connection::retained`] for all of them | `recovery.bytes`, its share for each worker | those who were cut off first give theirs up, then those who are there | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |

@@ -1,4 +1,4 @@
-//! What every worker thread has of its own: the seats of its sessions, its share of the rooms, their fan-out, its pulse.
+//! What each worker thread owns: its session table, its room shard, its fan-out and its heartbeat sweeper.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,75 +12,72 @@ use crate::events::chat::messages::MessageNew;
 use crate::hub::Hub;
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
-use crate::rooms::ParkedSeat;
+use crate::rooms::RestoredSession;
 use crate::rooms::fanout::Fanout;
-use crate::rooms::shard::RoomShard;
 use crate::runtime::clock::Expiry;
 use crate::runtime::mailbox::Mailbox;
 
-/// A worker's own part of the hub. Lives on its thread.
+/// A worker's part of the hub. It stays on the worker's thread.
 #[derive(Debug, Clone)]
-pub struct Worker(Rc<Part>);
+pub struct Worker(Rc<WorkerState>);
 
 #[derive(Debug)]
-struct Part {
+struct WorkerState {
     hub: Arc<Hub>,
     session_table: Rc<SessionTable>,
 }
 
 impl Worker {
-    /// Starts the actors of the next worker on this thread; `None` when every worker was started before, which happens
-    /// when a worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
+    /// Starts the actors of the next worker on this thread; `None` when all workers have started. That happens when a
+    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
     pub fn start(hub: &Arc<Hub>) -> Option<Self> {
         let number = hub.next_worker()?;
         let session_table = Rc::new(SessionTable::new(
             number,
-            hub.settings().retained_bytes_max(),
+            hub.settings().buffer_bytes_per_worker(),
             hub.stats_shared(),
             hub.clock().clone(),
         ));
         let bound = hub.settings().mailbox;
         let mut fanout = Fanout::new(session_table.clone());
-        for suspended in hub.rooms().workers().take_parked(number) {
-            let (handle, rooms) = Self::seat_parked(hub, &session_table, suspended);
-            fanout.enrol_parked(&handle, rooms);
+        for suspended in hub.rooms().workers().take_sessions(number) {
+            let (handle, rooms) = Self::restore_session(hub, &session_table, suspended);
+            fanout.add_restored(&handle, rooms);
         }
         let fanout = fanout.start();
-        let shard = RoomShard::new(hub, number).start();
-        let pulse =
+        let shard = hub.room_shard(number).start();
+        let sweeper =
             HeartbeatSweeper::new(session_table.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms)
                 .start();
-        let opened = hub.rooms().workers().open(
-            number,
-            Mailbox::new(format!("room-shard-{number}"), shard, bound),
-            Mailbox::new(format!("fanout-{number}"), fanout, bound),
-        );
-        hub.watch_sweeper(number, pulse);
-        opened.then(|| Self(Rc::new(Part { hub: hub.clone(), session_table })))
+        let workers = hub.rooms().workers();
+        let is_first = workers.add_shard(number, Mailbox::new(format!("room-shard-{number}"), shard, bound))
+            && workers.fanouts().add(number, Mailbox::new(format!("fanout-{number}"), fanout, bound));
+        hub.watch_sweeper(number, sweeper);
+        is_first.then(|| Self(Rc::new(WorkerState { hub: hub.clone(), session_table })))
     }
 
-    /// Seats a session that was cut off before the start.
-    fn seat_parked(
+    /// Restores a suspended session of the previous run.
+    fn restore_session(
         hub: &Hub,
         session_table: &SessionTable,
-        suspended: ParkedSeat,
+        suspended: RestoredSession,
     ) -> (Rc<SessionHandle>, Vec<RoomName>) {
-        let ParkedSeat { session, place, rooms, remains, .. } = suspended;
+        let RestoredSession { session, addr, rooms, remains, .. } = suspended;
         let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
         let handle = session_table.insert(SessionSpec {
             session,
-            encoder: settings.recovery.wire,
+            encoder: settings.recovery.encoder,
             bound: settings.outbox,
             heartbeat: None,
             multiplexed: false,
             expiry: Expiry::NEVER,
             elapsed,
         });
-        debug_assert_eq!(handle.addr(), place, "seats are taken in the order that was planned");
-        handle.restore(remains, MessageNew::NAME, settings.kept_max(), session_table.ledger());
+        debug_assert_eq!(handle.addr(), addr, "slots are taken in the planned order");
+        handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
         handle.with_outbox(|outbox| outbox.abandon());
-        session_table.note_parked(place.slot);
+        session_table.note_parked(addr.slot);
         (handle, rooms)
     }
 
@@ -89,12 +86,12 @@ impl Worker {
         &self.0.hub
     }
 
-    /// Which worker it is.
+    /// Its number, from 0.
     pub fn number(&self) -> usize {
         self.0.session_table.worker()
     }
 
-    /// The worker's seats.
+    /// The session table.
     pub fn session_table(&self) -> &Rc<SessionTable> {
         &self.0.session_table
     }

@@ -1,53 +1,54 @@
-//! The scenarios on all targets in turn, several times over, as Markdown tables: medians, and the hub beside each peer. The
-//! machine's mood changes from minute to minute, so a ratio is taken within one round and the median is of the ratios.
+//! Runs the scenarios on all servers in turn, in several rounds, and makes Markdown tables: the medians, and the ratios of
+//! the hub to each peer. The machine's speed varies over minutes. So each ratio is of one round, and the table has the
+//! median of the ratios.
 
 use std::path::Path;
 
 use crate::load::{CPU, Figure, GROWTH, IDLE_CPU, MEMORY, P99};
 use crate::plan::{GROWN, SMALL};
 use crate::scenario::Scenario;
-use crate::target::Target;
+use crate::server::ServerKind;
 use crate::usage;
 
-/// A scenario, on whom it is run, and how often.
+/// A scenario, its servers and its number of rounds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
+pub(crate) struct ComparisonRow {
     pub(crate) scenario: Scenario,
-    pub(crate) targets: &'static [Target],
+    pub(crate) targets: &'static [ServerKind],
     pub(crate) rounds: usize,
-    /// The figures that the table shows.
+    /// The figures in the table.
     pub(crate) shows: &'static [&'static str],
 }
 
-/// The hub and a peer that it is measured against.
-const PAIRS: [(Target, Target); 5] = [
-    (Target::Hub, Target::NodeWs),
-    (Target::Hub, Target::NodeSocketio),
-    (Target::Hub, Target::Socketioxide),
-    (Target::HubSocketio, Target::NodeSocketio),
-    (Target::HubSocketio, Target::Socketioxide),
+/// The hub and the peer of each ratio.
+const PAIRS: [(ServerKind, ServerKind); 5] = [
+    (ServerKind::Hub, ServerKind::NodeWs),
+    (ServerKind::Hub, ServerKind::NodeSocketio),
+    (ServerKind::Hub, ServerKind::Socketioxide),
+    (ServerKind::HubSocketio, ServerKind::NodeSocketio),
+    (ServerKind::HubSocketio, ServerKind::Socketioxide),
 ];
 
-/// The figures of which the hub's ratio to a peer says something.
+/// The figures with a meaningful ratio.
 const RATIOS: [&str; 5] = [CPU, P99, MEMORY, IDLE_CPU, GROWTH];
 
-/// What one round of a row measured, in the order of [`Target::ALL`].
-type Round = [Option<Vec<Figure>>; Target::ALL.len()];
+/// The figures of one round of a row, in the order of [`ServerKind::ALL`].
+type RoundFigures = [Option<Vec<Figure>>; ServerKind::ALL.len()];
 
-/// Runs it all and returns the tables, and below them what failed.
-pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> String {
-    let mut measured: Vec<Vec<Round>> = rows.iter().map(|_| Vec::new()).collect();
+/// Runs all rows. Returns the tables, and the errors below them.
+pub(crate) fn tables(rows: &[ComparisonRow], hub: &Path, seconds: u64) -> String {
+    let mut measured: Vec<Vec<RoundFigures>> = rows.iter().map(|_| Vec::new()).collect();
     let rounds = rows.iter().map(|row| row.rounds).max().unwrap_or(0);
     let mut failed = String::new();
     for round in 0..rounds {
         for (row, results) in rows.iter().zip(&mut measured).filter(|(row, _)| round < row.rounds) {
-            let mut result = Round::default();
-            // None is always the first.
+            let mut result = RoundFigures::default();
+            // Each round starts with another server.
             let turn = round % row.targets.len().max(1);
             for &target in row.targets.iter().cycle().skip(turn).take(row.targets.len()) {
                 match (row.scenario.run(target, hub, seconds), result.get_mut(target as usize)) {
                     (Ok(figures), Some(slot)) => *slot = Some(figures),
-                    (Err(error), _) => failed.push_str(&format!("\nFailed, and not in the table: {error}.\n")),
+                    (Err(error), _) => failed.push_str(&format!("\nFailed, and not in the tables: {error}.\n")),
                     (Ok(_), None) => {}
                 }
             }
@@ -55,18 +56,18 @@ pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> String {
         }
         eprintln!("round {} of {rounds} done, load average {}", round + 1, usage::load());
     }
-    let names = Target::ALL.map(Target::name).join(" | ");
-    let mut tables = format!("| | | {names} |\n|---|---|{}\n", "---:|".repeat(Target::ALL.len()));
+    let names = ServerKind::ALL.map(ServerKind::name).join(" | ");
+    let mut tables = format!("| | | {names} |\n|---|---|{}\n", "---:|".repeat(ServerKind::ALL.len()));
     for (row, rounds) in rows.iter().zip(&measured) {
         let cells =
-            |name| Target::ALL.map(|target| median(values(rounds, target, name).into_iter().flatten().collect()));
+            |name| ServerKind::ALL.map(|target| median(values(rounds, target, name).into_iter().flatten().collect()));
         tables.push_str(&lines(row.scenario, row.shows, cells));
     }
     let names = PAIRS.map(|(hub, peer)| format!("{} ÷ {}", hub.name(), peer.name())).join(" | ");
     tables.push_str(&format!("\n| | | {names} |\n|---|---|{}\n", "---:|".repeat(PAIRS.len())));
-    for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == Target::ALL.len()) {
-        let says = |name| RATIOS.contains(&name) && (name != P99 || row.scenario.is_paced());
-        let shows = row.shows.iter().copied().filter(|&name| says(name)).collect::<Vec<_>>();
+    for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == ServerKind::ALL.len()) {
+        let has_ratio = |name| RATIOS.contains(&name) && (name != P99 || row.scenario.is_paced());
+        let shows = row.shows.iter().copied().filter(|&name| has_ratio(name)).collect::<Vec<_>>();
         let cells = |name: &'static str| PAIRS.map(|(hub, peer)| ratio((rounds, hub), (rounds, peer), name));
         tables.push_str(&lines(row.scenario, &shows, cells));
     }
@@ -83,7 +84,7 @@ pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> String {
     tables
 }
 
-/// The lines of a table that a scenario makes.
+/// The table lines of a scenario.
 fn lines<const N: usize>(
     scenario: Scenario,
     shows: &[&'static str],
@@ -97,17 +98,17 @@ fn lines<const N: usize>(
     shows.iter().enumerate().map(line).collect()
 }
 
-/// One figure of one target, round by round.
-fn values(rounds: &[Round], target: Target, name: &str) -> Vec<Option<f64>> {
-    let of = |round: &Round| {
+/// A figure of a server in each round.
+fn values(rounds: &[RoundFigures], target: ServerKind, name: &str) -> Vec<Option<f64>> {
+    let of = |round: &RoundFigures| {
         let figures = round.get(target as usize)?.as_ref()?;
         figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
     };
     rounds.iter().map(of).collect()
 }
 
-/// The median of what one target measured by what another did, round by round.
-fn ratio(ours: (&[Round], Target), theirs: (&[Round], Target), name: &str) -> Option<f64> {
+/// The median of the ratios of two servers in each round.
+fn ratio(ours: (&[RoundFigures], ServerKind), theirs: (&[RoundFigures], ServerKind), name: &str) -> Option<f64> {
     let (ours, theirs) = (values(ours.0, ours.1, name), values(theirs.0, theirs.1, name));
     median(ours.into_iter().zip(theirs).filter_map(|(ours, theirs)| Some(ours? / theirs?)).collect())
 }
@@ -118,7 +119,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(middle.iter().sum::<f64>() / middle.len() as f64)
 }
 
-/// A number with three significant digits, or all before its point and three behind.
+/// A number with three significant digits; without decimals from 100 on.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         ..1.0 => format!("{value:.3}"),
@@ -133,12 +134,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ratio_is_the_median_of_the_rounds_own_ratios() {
+    fn the_ratio_is_the_median_of_the_ratios_of_the_rounds() {
         let of = |value| Some(vec![Figure { name: CPU, value }]);
         let rounds =
             [(1.0, 10.0), (8.0, 16.0), (3.0, 4.0)].map(|(ours, theirs)| [of(ours), None, of(theirs), None, None]);
-        assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::NodeWs), CPU), Some(0.5));
-        assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::Socketioxide), CPU), None);
+        assert_eq!(ratio((&rounds, ServerKind::Hub), (&rounds, ServerKind::NodeWs), CPU), Some(0.5));
+        assert_eq!(ratio((&rounds, ServerKind::Hub), (&rounds, ServerKind::Socketioxide), CPU), None);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));
     }
 }

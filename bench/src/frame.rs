@@ -1,6 +1,6 @@
-//! WebSocket frames as far as a load generator needs them (RFC 6455 section 5.2). Pure.
+//! The WebSocket frames of a load generator (RFC 6455 section 5.2). Pure.
 
-/// The mask of every frame sent: a fixed one costs the server what a random one does, and this side nothing.
+/// The mask of every sent frame. A fixed mask costs the server the same as a random one, and the client less.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Text and the control frames.
@@ -27,17 +27,17 @@ pub(crate) fn encode(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// A frame: its opcode, its payload, and the length of it all.
-pub(crate) type Frame<'a> = (u8, &'a [u8], usize);
+/// A frame: its opcode, its payload, and its total length.
+pub(crate) type ParsedFrame<'a> = (u8, &'a [u8], usize);
 
-/// The frame at the front of `bytes`; `None` when it is not there whole.
+/// The first frame in `bytes`; `None` while it is incomplete.
 ///
 /// # Errors
-/// What servers never send: fragments, extensions, masks.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
+/// Fragments, extensions and masks, which the servers never send.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<ParsedFrame<'_>>, String> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     if first & 0xF0 != 0x80 || second & 0x80 != 0 {
-        return Err(format!("not a whole, plain frame: {first:#x} {second:#x}"));
+        return Err(format!("not an unfragmented, plain frame: {first:#x} {second:#x}"));
     }
     let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |number, &byte| (number << 8) | usize::from(byte));
     let (header, length): (usize, usize) = match (second, bytes.get(2..4), bytes.get(2..10)) {
@@ -55,11 +55,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_servers_frame_is_taken_once_it_is_whole() {
+    fn a_server_frame_is_parsed_when_it_is_complete() {
         for length in [0, 125, 126, 65_535, 65_536] {
             let mut bytes = Vec::new();
             encode(&mut bytes, TEXT, &vec![7; length]);
-            // The same without its mask.
+            // The same frame without its mask.
             let header = bytes.len() - length - 4;
             bytes.drain(header..header + 4);
             bytes[1] &= 0x7F;

@@ -1,28 +1,28 @@
-//! A histogram of times: constant size, about 3 % exact, cheap enough for every delivery.
+//! A histogram of latencies: constant size, an error of about 3 %, and cheap enough for every delivery.
 
 use std::time::{Duration, Instant};
 
-/// Buckets to each power of two, as a power of two.
-const FINE: u32 = 5;
+/// The base-2 logarithm of the number of buckets for each power of two.
+const PRECISION: u32 = 5;
 
 /// The number of buckets: 64 powers of two cover every `u64`.
-const BUCKETS: usize = 64 << FINE;
+const BUCKETS: usize = 64 << PRECISION;
 
-/// Times in microseconds, of what began since [`Histogram::begin`].
+/// Latencies in microseconds. Records only intervals that started after [`LatencyHistogram::begin`].
 #[derive(Debug)]
-pub(crate) struct Histogram {
+pub(crate) struct LatencyHistogram {
     buckets: Vec<u64>,
     count: u64,
     since: Option<Instant>,
 }
 
-impl Histogram {
+impl LatencyHistogram {
     pub(crate) fn new() -> Self {
         Self { buckets: vec![0; BUCKETS], count: 0, since: None }
     }
 
-    /// Notes what began at `start` and ended at `end`.
-    pub(crate) fn note(&mut self, start: Instant, end: Instant) {
+    /// Records the interval from `start` to `end`.
+    pub(crate) fn record_since(&mut self, start: Instant, end: Instant) {
         if self.since.is_none_or(|since| start >= since) {
             self.record(end.saturating_duration_since(start));
         }
@@ -36,18 +36,18 @@ impl Histogram {
         }
     }
 
-    /// Forgets what was noted, and all that began before: what a warm-up left behind is not measured.
+    /// Starts anew, and ignores intervals that started before `now`, in the warm-up.
     pub(crate) fn begin(&mut self, now: Instant) {
         *self = Self { since: Some(now), ..Self::new() };
     }
 
-    /// The time that `share` (0 to 1) of all did not exceed, ms: the upper end of its bucket.
+    /// The quantile `share` (0 to 1) in ms: the upper bound of its bucket.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let wanted = (self.count as f64 * share).ceil() as u64;
-        let mut seen = 0;
+        let mut sum = 0;
         let found = self.buckets.iter().position(|&count| {
-            seen += count;
-            seen >= wanted.max(1)
+            sum += count;
+            sum >= wanted.max(1)
         });
         found.map_or(0.0, |index| (lowest(index + 1)) as f64 / 1000.0)
     }
@@ -55,17 +55,17 @@ impl Histogram {
 
 fn bucket(micros: u64) -> usize {
     let power = (micros | 1).ilog2();
-    if power < FINE {
+    if power < PRECISION {
         return micros as usize;
     }
-    let shift = power - FINE;
-    (((shift + 1) as usize) << FINE) + ((micros >> shift) as usize - (1 << FINE))
+    let shift = power - PRECISION;
+    (((shift + 1) as usize) << PRECISION) + ((micros >> shift) as usize - (1 << PRECISION))
 }
 
-/// The least time that falls into a bucket.
+/// The lower bound of a bucket.
 fn lowest(index: usize) -> u64 {
-    let (group, within) = ((index >> FINE) as u32, (index & ((1 << FINE) - 1)) as u64);
-    if group == 0 { within } else { (within + (1 << FINE)) << (group - 1) }
+    let (group, within) = ((index >> PRECISION) as u32, (index & ((1 << PRECISION) - 1)) as u64);
+    if group == 0 { within } else { (within + (1 << PRECISION)) << (group - 1) }
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_falls_into_the_bucket_whose_bounds_hold_it() {
+    fn a_time_is_within_the_bounds_of_its_bucket() {
         for micros in (0..5_000).chain([1 << 20, (1 << 33) + 12_345]) {
             let index = bucket(micros);
             assert!(lowest(index) <= micros && micros < lowest(index + 1), "{micros}");
@@ -81,24 +81,24 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_is_not_counted() {
-        let (mut histogram, now) = (Histogram::new(), Instant::now());
+    fn an_interval_that_started_before_begin_is_not_counted() {
+        let (mut histogram, now) = (LatencyHistogram::new(), Instant::now());
         let late = now + Duration::from_millis(100);
-        histogram.note(now, late);
+        histogram.record_since(now, late);
         histogram.begin(now + Duration::from_millis(1));
-        histogram.note(now, late);
+        histogram.record_since(now, late);
         assert_eq!(histogram.count, 0);
-        histogram.note(now + Duration::from_millis(1), late);
+        histogram.record_since(now + Duration::from_millis(1), late);
         assert_eq!((histogram.count, histogram.quantile(1.0).round()), (1, 100.0));
     }
 
     #[test]
     fn quantiles_are_within_three_percent() {
-        let mut histogram = Histogram::new();
+        let mut histogram = LatencyHistogram::new();
         (1..=1000).for_each(|micros| histogram.record(Duration::from_micros(micros)));
-        for (share, want) in [(0.5, 0.5), (0.99, 0.99)] {
-            let got = histogram.quantile(share);
-            assert!((got / want - 1.0_f64).abs() < 0.04, "{share}: {got}");
+        for (share, expected) in [(0.5, 0.5), (0.99, 0.99)] {
+            let actual = histogram.quantile(share);
+            assert!((actual / expected - 1.0_f64).abs() < 0.04, "{share}: {actual}");
         }
     }
 }

@@ -1,34 +1,35 @@
-//! `hubbub-bench`: what the hub costs, beside its peers, on this machine.
+//! `hubbub-bench`: measures the cost of the hub and of its peers on this machine.
 //!
 //! ```text
 //! cargo run --release -p hubbub-bench -- compare [--quick]
 //! cargo run --release -p hubbub-bench -- fanout --in-flight 16 --target hub-socketio
 //! ```
 //!
-//! The measure is the server's CPU time for a delivery: it says what the server does, where deliveries a second also say
-//! what the generator took away on the same cores. Every delivery is checked (see [`broadcast`]); a run in which one is
-//! lost, doubled or out of order fails. Only loopback addresses, and servers that the bench starts and stops itself.
+//! The main figure is the server's CPU time for a delivery. Deliveries a second also depend on the generator, which runs on
+//! the same cores. Every delivery is checked (see [`broadcast`]): a lost, duplicate or reordered one fails the run. The
+//! bench uses only loopback addresses, and only servers that it starts and stops itself.
 //!
-//! * [`swarm`] holds the connections, one thread and one epoll, [`opening`] has them join; [`dialect`] says what they
-//!   speak, and [`frame`] what that travels in;
-//! * [`broadcast`], [`reply`] and [`parked`] are the loads, [`load`] runs one and measures, with [`usage`] and [`latency`];
-//! * [`attack`] is a room while anonymous clients attack;
-//! * [`scenario`] says how many connections do what to a [`target`], and [`compare`] makes the table of [`plan`].
+//! * [`clients`] holds the connections on one thread and one epoll, and [`connecting`] joins them to their rooms.
+//!   [`protocol`] has their messages, and [`frame`] the WebSocket frames.
+//! * [`broadcast`], [`reply`] and [`suspended`] are the loads. [`load`] runs and measures one, with [`usage`] and
+//!   [`latency`].
+//! * [`attack`] measures a room under attacks of anonymous clients.
+//! * [`scenario`] defines the loads on a [`server`], and [`compare`] makes the tables of [`plan`].
 
 mod attack;
 mod broadcast;
+mod clients;
 mod compare;
-mod dialect;
+mod connecting;
 mod frame;
 mod latency;
 mod load;
-mod opening;
-mod parked;
 mod plan;
+mod protocol;
 mod reply;
 mod scenario;
-mod swarm;
-mod target;
+mod server;
+mod suspended;
 mod usage;
 
 use std::path::PathBuf;
@@ -36,66 +37,66 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use crate::broadcast::Pace;
+use crate::broadcast::PublishRate;
 use crate::scenario::Scenario;
-use crate::target::Target;
+use crate::server::ServerKind;
 
-/// Measures what the hub costs, beside its peers.
+/// Measures the cost of the hub and of its peers.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-bench")]
 struct Arguments {
-    /// What to run
-    what: What,
-    /// On which server, when it is one scenario; by default on the hub
+    /// The scenario to run
+    mode: Mode,
+    /// The server of a single scenario; the hub by default
     #[arg(long, value_enum)]
-    target: Option<Target>,
-    /// The hub's binary, instead of building this checkout's
+    target: Option<ServerKind>,
+    /// The hub's binary; by default the bench builds this checkout
     #[arg(long, value_name = "FILE")]
     hub: Option<PathBuf>,
-    /// Measure for 2 seconds instead of 6, and what changes little only once
+    /// Measure for 2 seconds instead of 6, and idle connections only once
     #[arg(long)]
     quick: bool,
-    /// Measure for so many seconds, at a fixed rate for four times as many, and what is idle for a heartbeat's time
+    /// Measure for N seconds; at a fixed rate for 4 × N; idle connections always for one heartbeat interval
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
-    /// How often to compare
+    /// The number of rounds of a comparison
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
-    /// Compare only the scenarios, or measure only the attacks, whose name contains this
+    /// Only scenarios or attacks with this text in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Messages in flight (fanout)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     in_flight: u16,
-    /// Messages a second, at fixed times, instead of some in flight (fanout)
+    /// Messages a second, at fixed times, instead of a number in flight (fanout)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Option<u32>,
-    /// How many members (fanout, mixed, push: 1000; stopped: 20), rooms (rooms: 100) or connections (reply: 64; idle: 10000) or attackers (attack: 200)
+    /// The number of members (fanout, mixed, push: 1000; stopped: 20), rooms (rooms: 100), connections (reply: 64; idle, suspended: 10000) or attackers (attack: 200)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50_000))]
     count: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum What {
+enum Mode {
     /// All scenarios on all servers, as tables
     Compare,
     /// One publisher to one large room
     Fanout,
-    /// Many small rooms, a publisher in each
+    /// Many small rooms with one publisher each
     Rooms,
     /// Request and reply
     Reply,
-    /// Connections that do nothing
+    /// Idle connections
     Idle,
     /// A room with one member that reads nothing
     Stopped,
-    /// A room with members on both wires (hub only)
+    /// A room with members on both surfaces (hub only)
     Mixed,
-    /// Messages by HTTP to one large room (hub only)
+    /// Messages published by HTTP to one large room (hub only)
     Push,
-    /// Socket.IO sessions that are cut off and come back (hub only)
-    Parked,
-    /// A room while anonymous clients attack, kind after kind (hub only; `--only` for some kinds)
+    /// Socket.IO sessions that lose their connection and recover (hub only)
+    Suspended,
+    /// A room under each kind of attack by anonymous clients (hub only; `--only` selects kinds)
     Attack,
 }
 
@@ -114,47 +115,47 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<String, String> {
     if cfg!(debug_assertions) {
-        return Err("a generator that is not optimised measures itself: run it with --release".into());
+        return Err("an unoptimised generator would measure itself: run it with --release".into());
     }
     let count = |default| arguments.count.map_or(default, usize::from);
-    let pace = arguments.rate.map_or(Pace::InFlight(arguments.in_flight.into()), Pace::EachSecond);
-    let one = match arguments.what {
-        What::Compare | What::Attack => None,
-        What::Fanout => Some(Scenario::Fanout { members: count(1000), pace }),
-        What::Rooms => Some(Scenario::Rooms { rooms: count(100) }),
-        What::Reply => Some(Scenario::Reply { connections: count(64) }),
-        What::Idle => Some(Scenario::Idle { connections: count(10_000), watched: true }),
-        What::Stopped => Some(Scenario::Stopped { members: count(20) }),
-        What::Mixed => Some(Scenario::Mixed { members: count(1000) }),
-        What::Parked => Some(Scenario::Parked { sessions: count(10_000) }),
-        What::Push => Some(Scenario::Push { members: count(1000) }),
+    let rate = arguments.rate.map_or(PublishRate::InFlight(arguments.in_flight.into()), PublishRate::PerSecond);
+    let scenario = match arguments.mode {
+        Mode::Compare | Mode::Attack => None,
+        Mode::Fanout => Some(Scenario::Fanout { members: count(1000), rate }),
+        Mode::Rooms => Some(Scenario::Rooms { rooms: count(100) }),
+        Mode::Reply => Some(Scenario::Reply { connections: count(64) }),
+        Mode::Idle => Some(Scenario::Idle { connections: count(10_000), watched: true }),
+        Mode::Stopped => Some(Scenario::Stopped { members: count(20) }),
+        Mode::Mixed => Some(Scenario::Mixed { members: count(1000) }),
+        Mode::Suspended => Some(Scenario::Suspended { sessions: count(10_000) }),
+        Mode::Push => Some(Scenario::Push { members: count(1000) }),
     };
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 2 } else { 6 });
-    if matches!(arguments.what, What::Attack) {
+    if matches!(arguments.mode, Mode::Attack) {
         raise_descriptor_limit([Scenario::victim()].into_iter())?;
-        let hub = target::prepare(&[Target::Hub], arguments.hub.clone())?;
+        let hub = server::prepare(&[ServerKind::Hub], arguments.hub.clone())?;
         return attack::run(&hub, count(200), seconds, arguments.only.as_deref());
     }
-    let Some(scenario) = one else {
+    let Some(scenario) = scenario else {
         let mut rows = plan::rows(arguments.rounds.into(), arguments.quick);
         rows.retain(|row| arguments.only.as_deref().is_none_or(|only| row.scenario.title().contains(only)));
         raise_descriptor_limit(rows.iter().map(|row| row.scenario))?;
-        let hub = target::prepare(&Target::ALL, arguments.hub.clone())?;
+        let hub = server::prepare(&ServerKind::ALL, arguments.hub.clone())?;
         let (before, machine) = (usage::load(), usage::machine());
         let tables = compare::tables(&rows, &hub, seconds);
         let stolen = compare::short(usage::machine().stolen_since(machine));
         return Ok(format!(
-            "{tables}\nLoad average before: {before}. Of the CPU time asked for, the machine's host gave {stolen} % to others."
+            "{tables}\nLoad average before: {before}. The machine's host gave {stolen} % of the requested CPU time to others."
         ));
     };
-    let able = scenario.targets();
-    let target = able.iter().find(|&&able| arguments.target.is_none_or(|target| target == able));
+    let supported = scenario.targets();
+    let target = supported.iter().find(|&&kind| arguments.target.is_none_or(|target| target == kind));
     let &target = target.ok_or_else(|| {
-        let names = able.iter().map(|target| target.name()).collect::<Vec<_>>().join(" or ");
-        format!("--target: this can be measured on {names} alone")
+        let names = supported.iter().map(|target| target.name()).collect::<Vec<_>>().join(" or ");
+        format!("--target: this scenario runs only on {names}")
     })?;
     raise_descriptor_limit([scenario].into_iter())?;
-    let hub = target::prepare(&[target], arguments.hub.clone())?;
+    let hub = server::prepare(&[target], arguments.hub.clone())?;
     let figures = scenario.run(target, &hub, seconds)?;
     let lines = figures.iter().map(|figure| format!("{:>28} {}", figure.name, compare::short(figure.value)));
     Ok(lines.collect::<Vec<_>>().join("\n"))

@@ -1,36 +1,36 @@
-//! What is compared: the scenarios of the README's tables, on whom and how often. A table of like things.
+//! The scenarios of the README's tables, with their servers and rounds.
 
-use crate::broadcast::Pace;
-use crate::compare::Row;
+use crate::broadcast::PublishRate;
+use crate::compare::ComparisonRow;
 use crate::load::{CONNECTING, CPU, GROWTH, IDLE_CPU, LOST, MEMORY, P50, P99, RATE};
-use crate::parked::{LIVE, PARKED, RECOVERY};
 use crate::scenario::Scenario;
-use crate::target::Target;
+use crate::server::ServerKind;
+use crate::suspended::{LIVE, RECOVERY, SUSPENDED};
 
-/// A room, and one of ten times as many: a delivery should cost the same.
-pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, pace: Pace::InFlight(1) };
-pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, pace: Pace::InFlight(1) };
+/// Two rooms, the second ten times as large. A delivery should cost the same in both.
+pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, rate: PublishRate::InFlight(1) };
+pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, rate: PublishRate::InFlight(1) };
 
-/// The rows of a comparison in `rounds` rounds; with `quick`, what is idle, which changes little, is measured once.
-pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
+/// The rows of a comparison in `rounds` rounds. With `quick`, idle and suspended sessions have one round: they vary little.
+pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<ComparisonRow> {
     let steady = if quick { 1 } else { rounds };
-    let on = |scenario, targets, rounds, shows| Row { scenario, targets, rounds, shows };
+    let on = |scenario, targets, rounds, shows| ComparisonRow { scenario, targets, rounds, shows };
     let row = |scenario: Scenario, rounds, shows| on(scenario, scenario.targets(), rounds, shows);
-    let fanout = |members, pace| Scenario::Fanout { members, pace };
+    let fanout = |members, rate| Scenario::Fanout { members, rate };
     let idle = |connections, watched| Scenario::Idle { connections, watched };
     vec![
         row(SMALL, rounds, &[CPU, RATE, P99]),
-        on(GROWN, &Target::HUB, rounds, &[CPU]),
-        row(fanout(1000, Pace::InFlight(16)), rounds, &[CPU, RATE, P99]),
-        row(fanout(1000, Pace::EachSecond(50)), rounds, &[CPU, RATE, P50, P99]),
+        on(GROWN, &ServerKind::HUB, rounds, &[CPU]),
+        row(fanout(1000, PublishRate::InFlight(16)), rounds, &[CPU, RATE, P99]),
+        row(fanout(1000, PublishRate::PerSecond(50)), rounds, &[CPU, RATE, P50, P99]),
         row(Scenario::Rooms { rooms: 100 }, rounds, &[CPU, RATE, P99]),
         row(Scenario::Reply { connections: 64 }, rounds, &[CPU, RATE, P99]),
         row(idle(10_000, true), steady, &[MEMORY, IDLE_CPU, CONNECTING, LOST]),
         row(Scenario::Stopped { members: 20 }, rounds, &[GROWTH, RATE, P99]),
         row(Scenario::Push { members: 1000 }, rounds, &[CPU, RATE, P99]),
         row(Scenario::Mixed { members: 1000 }, rounds, &[CPU, RATE, P99]),
-        row(Scenario::Parked { sessions: 10_000 }, steady, &[LIVE, PARKED, RECOVERY]),
-        on(idle(1000, false), &Target::HUB, steady, &[MEMORY]),
-        on(idle(15_000, false), &Target::HUB, steady, &[MEMORY]),
+        row(Scenario::Suspended { sessions: 10_000 }, steady, &[LIVE, SUSPENDED, RECOVERY]),
+        on(idle(1000, false), &ServerKind::HUB, steady, &[MEMORY]),
+        on(idle(15_000, false), &ServerKind::HUB, steady, &[MEMORY]),
     ]
 }

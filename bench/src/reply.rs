@@ -1,72 +1,80 @@
-//! Every connection asks, waits for the answer, and asks again.
+//! Every connection sends a request, waits for its reply, and sends the next.
 
 use std::time::Instant;
 
-use crate::dialect::{Dialect, Heard, JOIN};
-use crate::latency::Histogram;
+use crate::clients::{MessageHandler, Outgoing};
+use crate::latency::LatencyHistogram;
 use crate::load::Load;
-use crate::swarm::{Driver, Mail};
+use crate::protocol::{JOIN, Protocol, ServerMessage};
 
 #[derive(Debug)]
-struct Asker {
-    /// Questions asked.
-    asked: u64,
-    asked_at: Instant,
-    waits: bool,
+struct Requester {
+    /// The number of sent requests.
+    sent: u64,
+    sent_at: Instant,
+    is_waiting: bool,
 }
 
-/// The connections.
+/// The state of all connections.
 #[derive(Debug)]
-pub(crate) struct Questions {
-    dialect: Dialect,
-    askers: Vec<Asker>,
+pub(crate) struct ReplyLoad {
+    protocol: Protocol,
+    requesters: Vec<Requester>,
     stopping: bool,
-    answered: u64,
-    latency: Histogram,
+    replies: u64,
+    latency: LatencyHistogram,
 }
 
-impl Questions {
-    pub(crate) fn new(dialect: Dialect, connections: usize) -> Self {
-        let asker = || Asker { asked: 0, asked_at: Instant::now(), waits: false };
-        let askers = std::iter::repeat_with(asker).take(connections).collect();
-        Self { dialect, askers, stopping: false, answered: 0, latency: Histogram::new() }
+impl ReplyLoad {
+    pub(crate) fn new(protocol: Protocol, connections: usize) -> Self {
+        let requester = || Requester { sent: 0, sent_at: Instant::now(), is_waiting: false };
+        let requesters = std::iter::repeat_with(requester).take(connections).collect();
+        Self { protocol, requesters, stopping: false, replies: 0, latency: LatencyHistogram::new() }
     }
 }
 
-impl Asker {
-    fn ask(&mut self, who: usize, dialect: Dialect, now: Instant, mail: &mut Mail) {
-        self.asked += 1;
-        self.asked_at = now;
-        self.waits = true;
-        mail.text(who, dialect, dialect.ask(self.asked).as_bytes());
+impl Requester {
+    fn send(&mut self, index: usize, protocol: Protocol, now: Instant, outgoing: &mut Outgoing) {
+        self.sent += 1;
+        self.sent_at = now;
+        self.is_waiting = true;
+        outgoing.text(index, protocol, protocol.ping(self.sent).as_bytes());
     }
 }
 
-impl Driver for Questions {
-    fn message(&mut self, who: usize, heard: Heard<'_>, now: Instant, mail: &mut Mail) -> Result<(), String> {
-        if matches!(heard, Heard::Answer(Some(JOIN), _)) {
-            // What was asked twice at the start.
+impl MessageHandler for ReplyLoad {
+    fn message(
+        &mut self,
+        index: usize,
+        message: ServerMessage<'_>,
+        now: Instant,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), String> {
+        if matches!(message, ServerMessage::Reply(Some(JOIN), _)) {
+            // The reply to a repeated first request.
             return Ok(());
         }
-        let wrong = || format!("not the answer that was due: {heard:?}");
-        let asker = self.askers.get_mut(who).ok_or_else(wrong)?;
-        if !asker.waits || !matches!(heard, Heard::Answer(Some(number), _) if number == asker.asked) {
+        let wrong = || format!("not the expected reply: {message:?}");
+        let requester = self.requesters.get_mut(index).ok_or_else(wrong)?;
+        if !requester.is_waiting
+            || !matches!(message, ServerMessage::Reply(Some(number), _) if number == requester.sent)
+        {
             return Err(wrong());
         }
-        asker.waits = false;
-        self.answered += 1;
-        self.latency.note(asker.asked_at, now);
+        requester.is_waiting = false;
+        self.replies += 1;
+        self.latency.record_since(requester.sent_at, now);
         if !self.stopping {
-            asker.ask(who, self.dialect, now, mail);
+            requester.send(index, self.protocol, now, outgoing);
         }
         Ok(())
     }
 }
 
-impl Load for Questions {
-    fn start(&mut self, now: Instant, mail: &mut Mail) {
-        for (who, asker) in self.askers.iter_mut().enumerate() {
-            asker.ask(who, self.dialect, now, mail);
+impl Load for ReplyLoad {
+    fn start(&mut self, now: Instant, outgoing: &mut Outgoing) {
+        for (index, requester) in self.requesters.iter_mut().enumerate() {
+            requester.send(index, self.protocol, now, outgoing);
         }
     }
 
@@ -75,19 +83,19 @@ impl Load for Questions {
     }
 
     fn is_settled(&self) -> bool {
-        self.askers.iter().all(|asker| !asker.waits)
+        self.requesters.iter().all(|requester| !requester.is_waiting)
     }
 
     fn delivered(&self) -> u64 {
-        self.answered
+        self.replies
     }
 
-    fn latency(&mut self) -> &mut Histogram {
+    fn latency(&mut self) -> &mut LatencyHistogram {
         &mut self.latency
     }
 
     fn verify(&self) -> Result<(), String> {
-        let asked: u64 = self.askers.iter().map(|asker| asker.asked).sum();
-        if asked == self.answered { Ok(()) } else { Err(format!("{asked} questions, {} answers", self.answered)) }
+        let sent: u64 = self.requesters.iter().map(|requester| requester.sent).sum();
+        if sent == self.replies { Ok(()) } else { Err(format!("{sent} requests, {} replies", self.replies)) }
     }
 }

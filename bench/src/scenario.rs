@@ -1,58 +1,60 @@
-//! The scenarios: how many connections, speaking what, in which rooms, who publishes.
+//! The scenarios: their connections, protocols, rooms and publishers.
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::broadcast::{Broadcasts, Cast, Pace, topic};
-use crate::dialect::Dialect;
-use crate::load::{self, Figure, Times};
-use crate::parked;
-use crate::reply::Questions;
-use crate::swarm::Guest;
-use crate::target::{HEARTBEAT_SECS, Server, Target, token};
+use crate::broadcast::{Broadcasts, PublishRate, RoomPlan, topic};
+use crate::clients::ClientSpec;
+use crate::load::{self, Figure, RunTimes};
+use crate::protocol::Protocol;
+use crate::reply::ReplyLoad;
+use crate::server::{HEARTBEAT_SECS, Server, ServerKind, token};
+use crate::suspended;
 
 /// Members of a room in [`Scenario::Rooms`] and [`Scenario::Idle`].
 const SMALL_ROOM: usize = 10;
 
-/// Members of a room in [`Scenario::Parked`].
+/// Members of a room in [`Scenario::Suspended`].
 const LARGE_ROOM: usize = 100;
 
-/// Bytes of a payload.
+/// The size of a payload in bytes.
 const PAYLOAD: usize = 100;
 
-/// Bytes of a payload where a member does not read: so many that it shows within seconds.
+/// The size of a payload in bytes where a member stops reading: large enough to have an effect within seconds.
 const LARGE_PAYLOAD: usize = 8192;
 
-/// What is done to a server.
+/// A load on a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenario {
-    /// One publisher, who is no member, to one room.
-    Fanout { members: usize, pace: Pace },
-    /// Rooms of ten, in each a member who publishes to the other nine, one message in flight.
+    /// One publisher outside the room, and one room.
+    Fanout { members: usize, rate: PublishRate },
+    /// Rooms of ten members. One of them publishes to the other nine, with one message in flight.
     Rooms { rooms: usize },
     /// `Ping` and `Pong`.
     Reply { connections: usize },
-    /// Connections in rooms of ten that do nothing, watched for a heartbeat's interval or not at all.
+    /// Idle connections in rooms of ten. `watched`: CPU is measured for one heartbeat interval.
     Idle { connections: usize, watched: bool },
-    /// One room, one publisher, 8 KiB a message; a member reads nothing.
+    /// One room, one publisher, 8 KiB a message. One member reads nothing.
     Stopped { members: usize },
-    /// One room, half of it on either wire of the hub.
+    /// One room, half of it on each surface of the hub.
     Mixed { members: usize },
     /// A backend publishes to one room by HTTP.
     Push { members: usize },
-    /// Sessions in rooms of a hundred that are cut off all at once, and come back.
-    Parked { sessions: usize },
+    /// Sessions in rooms of 100 that lose their connections all at once, and recover.
+    Suspended { sessions: usize },
 }
 
 impl Scenario {
-    /// What a table calls it.
+    /// Its name in the tables.
     pub(crate) fn title(self) -> String {
         match self {
-            Self::Fanout { members, pace: Pace::InFlight(1) } => format!("1 → {}, one at a time", large(members)),
-            Self::Fanout { members, pace: Pace::InFlight(count) } => {
+            Self::Fanout { members, rate: PublishRate::InFlight(1) } => {
+                format!("1 → {}, one at a time", large(members))
+            }
+            Self::Fanout { members, rate: PublishRate::InFlight(count) } => {
                 format!("1 → {}, {count} in flight", large(members))
             }
-            Self::Fanout { members, pace: Pace::EachSecond(count) } => {
+            Self::Fanout { members, rate: PublishRate::PerSecond(count) } => {
                 format!("1 → {}, {count} a second", large(members))
             }
             Self::Rooms { rooms } => format!("{rooms} rooms × {SMALL_ROOM}"),
@@ -61,95 +63,99 @@ impl Scenario {
             Self::Stopped { members } => {
                 format!("1 → {}, 8 KiB, 500 a second, one of them stops reading", large(members))
             }
-            Self::Mixed { members } => format!("1 → {}, half of them on either wire", large(members)),
-            Self::Parked { sessions } => format!("{} sessions cut off at once", large(sessions)),
+            Self::Mixed { members } => format!("1 → {}, half of them on each surface", large(members)),
+            Self::Suspended { sessions } => format!("{} sessions suspended at once", large(sessions)),
             Self::Push { members } => format!("HTTP push → {}, one at a time", large(members)),
         }
     }
 
-    /// On whom it can be run: what no peer has is measured on the hub alone.
-    pub(crate) const fn targets(self) -> &'static [Target] {
+    /// The servers that support it.
+    pub(crate) const fn targets(self) -> &'static [ServerKind] {
         match self {
-            Self::Mixed { .. } | Self::Parked { .. } => &[Target::HubSocketio],
-            Self::Push { .. } => &Target::HUB,
-            _ => &Target::ALL,
+            Self::Mixed { .. } | Self::Suspended { .. } => &[ServerKind::HubSocketio],
+            Self::Push { .. } => &ServerKind::HUB,
+            _ => &ServerKind::ALL,
         }
     }
 
-    /// Whether messages are sent at fixed times, whoever keeps up. Where they are not, a server that is slower is asked
-    /// less, and what a message takes says no more than how many there were.
+    /// Whether messages are sent at fixed times. Otherwise a slower server receives fewer messages, and the latency has no
+    /// more information than the rate.
     pub(crate) const fn is_paced(self) -> bool {
-        matches!(self, Self::Fanout { pace: Pace::EachSecond(_), .. } | Self::Stopped { .. })
+        matches!(self, Self::Fanout { rate: PublishRate::PerSecond(_), .. } | Self::Stopped { .. })
     }
 
-    /// Starts a server, runs the scenario on it, stops it.
-    pub(crate) fn run(self, target: Target, hub: &Path, seconds: u64) -> Result<Vec<Figure>, String> {
+    /// Starts a server, runs the scenario, and stops the server.
+    pub(crate) fn run(self, target: ServerKind, hub: &Path, seconds: u64) -> Result<Vec<Figure>, String> {
         let server = Server::start(target, hub, self.connections())?;
         eprintln!("{} on {}, process {}", self.title(), target.name(), server.pid());
-        self.measure(&server, target.dialect(), seconds)
+        self.measure(&server, target.protocol(), seconds)
             .map_err(|error| format!("{} on {target:?}: {error}", self.title()))
     }
 
-    /// The room that is measured while others are attacked: a hundred members, 50 messages a second.
+    /// The room that is measured under attack: 100 members, 50 messages a second.
     pub(crate) const fn victim() -> Self {
-        Self::Fanout { members: 100, pace: Pace::EachSecond(50) }
+        Self::Fanout { members: 100, rate: PublishRate::PerSecond(50) }
     }
 
-    pub(crate) fn measure(self, server: &Server, dialect: Dialect, seconds: u64) -> Result<Vec<Figure>, String> {
-        // At a fixed rate there are few messages: the latest of them would be the machine's mood.
+    pub(crate) fn measure(self, server: &Server, protocol: Protocol, seconds: u64) -> Result<Vec<Figure>, String> {
+        // At a fixed rate there are few messages. A longer run makes the slowest of them less random.
         let seconds = if self.is_paced() { 4 * seconds } else { seconds };
-        let times = Times { warm_up: Duration::from_secs(2), measured: Duration::from_secs(seconds) };
+        let times = RunTimes { warm_up: Duration::from_secs(2), measured: Duration::from_secs(seconds) };
         match self {
-            Self::Fanout { members, pace } => {
-                let guests = guests(members + 1, |number| (dialect, (number < members).then_some(0)))?;
-                let cast = Cast { publisher: members, dialect, members: (0..members).collect(), deaf: None };
-                load::run(server, &guests, &mut Broadcasts::new(vec![cast], pace, PAYLOAD), times)
+            Self::Fanout { members, rate } => {
+                let specs = specs(members + 1, |number| (protocol, (number < members).then_some(0)))?;
+                let plan =
+                    RoomPlan { publisher: members, protocol, members: (0..members).collect(), stops_reading: None };
+                load::run(server, &specs, &mut Broadcasts::new(vec![plan], rate, PAYLOAD), times)
             }
             Self::Rooms { rooms } => {
-                let cast = |room| {
+                let plan = |room| {
                     let members = room * SMALL_ROOM..(room + 1) * SMALL_ROOM;
-                    Cast { publisher: members.start, dialect, members: members.collect(), deaf: None }
+                    RoomPlan { publisher: members.start, protocol, members: members.collect(), stops_reading: None }
                 };
-                let casts = (0..rooms).map(cast).collect();
-                let guests = small_rooms(dialect, rooms * SMALL_ROOM)?;
-                load::run(server, &guests, &mut Broadcasts::new(casts, Pace::InFlight(1), PAYLOAD), times)
+                let plans = (0..rooms).map(plan).collect();
+                let specs = small_rooms(protocol, rooms * SMALL_ROOM)?;
+                load::run(server, &specs, &mut Broadcasts::new(plans, PublishRate::InFlight(1), PAYLOAD), times)
             }
             Self::Reply { connections } => {
-                let guests = guests(connections, |_| (dialect, None))?;
-                load::run(server, &guests, &mut Questions::new(dialect, connections), times)
+                let specs = specs(connections, |_| (protocol, None))?;
+                load::run(server, &specs, &mut ReplyLoad::new(protocol, connections), times)
             }
             Self::Idle { connections, watched } => {
                 let time = if watched { u64::from(HEARTBEAT_SECS) } else { 0 };
-                load::idle(server, &small_rooms(dialect, connections + load::FIRST)?, Duration::from_secs(time))
+                load::idle(server, &small_rooms(protocol, connections + load::FIRST)?, Duration::from_secs(time))
             }
             Self::Stopped { members } => {
-                let mut guests = guests(members + 1, |number| (dialect, (number < members).then_some(0)))?;
-                guests.iter_mut().take(1).for_each(|guest| guest.deaf = true);
-                let cast = Cast { publisher: members, dialect, members: (0..members).collect(), deaf: Some(0) };
-                let mut load = Broadcasts::new(vec![cast], Pace::EachSecond(500), LARGE_PAYLOAD);
-                load::run(server, &guests, &mut load, times)
+                let mut specs = specs(members + 1, |number| (protocol, (number < members).then_some(0)))?;
+                specs.iter_mut().take(1).for_each(|spec| spec.stops_reading = true);
+                let plan =
+                    RoomPlan { publisher: members, protocol, members: (0..members).collect(), stops_reading: Some(0) };
+                let mut load = Broadcasts::new(vec![plan], PublishRate::PerSecond(500), LARGE_PAYLOAD);
+                load::run(server, &specs, &mut load, times)
             }
             Self::Mixed { members } => {
-                let either = |number| if number % 2 == 0 { Dialect::Raw } else { Dialect::SocketIo };
-                let guests = guests(members + 1, |number| (either(number), (number < members).then_some(0)))?;
-                let dialect = either(members);
-                let cast = Cast { publisher: members, dialect, members: (0..members).collect(), deaf: None };
-                load::run(server, &guests, &mut Broadcasts::new(vec![cast], Pace::InFlight(1), PAYLOAD), times)
+                let alternating = |number| if number % 2 == 0 { Protocol::Raw } else { Protocol::SocketIo };
+                let specs = specs(members + 1, |number| (alternating(number), (number < members).then_some(0)))?;
+                let protocol = alternating(members);
+                let plan =
+                    RoomPlan { publisher: members, protocol, members: (0..members).collect(), stops_reading: None };
+                load::run(server, &specs, &mut Broadcasts::new(vec![plan], PublishRate::InFlight(1), PAYLOAD), times)
             }
-            Self::Parked { sessions } => {
-                parked::run(server, &guests(sessions, |number| (Dialect::SocketIo, Some(number / LARGE_ROOM)))?)
+            Self::Suspended { sessions } => {
+                suspended::run(server, &specs(sessions, |number| (Protocol::SocketIo, Some(number / LARGE_ROOM)))?)
             }
             Self::Push { members } => {
-                let speaks = |number| if number < members { (dialect, Some(0)) } else { (Dialect::Http, None) };
-                let guests = guests(members + 1, speaks)?;
+                let choose = |number| if number < members { (protocol, Some(0)) } else { (Protocol::Http, None) };
+                let specs = specs(members + 1, choose)?;
                 let members = (0..members).collect::<Vec<_>>();
-                let cast = Cast { publisher: members.len(), dialect: Dialect::Http, members, deaf: None };
-                load::run(server, &guests, &mut Broadcasts::new(vec![cast], Pace::InFlight(1), PAYLOAD), times)
+                let plan =
+                    RoomPlan { publisher: members.len(), protocol: Protocol::Http, members, stops_reading: None };
+                load::run(server, &specs, &mut Broadcasts::new(vec![plan], PublishRate::InFlight(1), PAYLOAD), times)
             }
         }
     }
 
-    /// How many connections it needs at most.
+    /// The maximum number of its connections.
     pub(crate) fn connections(self) -> usize {
         match self {
             Self::Fanout { members, .. }
@@ -157,26 +163,26 @@ impl Scenario {
             | Self::Mixed { members }
             | Self::Push { members } => members + 1,
             Self::Rooms { rooms } => rooms * SMALL_ROOM,
-            Self::Reply { connections } | Self::Parked { sessions: connections } => connections,
+            Self::Reply { connections } | Self::Suspended { sessions: connections } => connections,
             Self::Idle { connections, .. } => connections + load::FIRST,
         }
     }
 }
 
-/// A number as it is read best.
+/// A number with a thousands separator.
 fn large(number: usize) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
 }
 
-/// Guests, each with what it speaks and the room it joins.
-fn guests(count: usize, speaks: impl Fn(usize) -> (Dialect, Option<usize>)) -> Result<Vec<Guest>, String> {
-    let guest = |number| {
-        let (dialect, room) = speaks(number);
-        Ok(Guest { dialect, token: token(number)?, topic: room.map(topic), deaf: false })
+/// The specs of `count` clients, each with its protocol and its room.
+fn specs(count: usize, choose: impl Fn(usize) -> (Protocol, Option<usize>)) -> Result<Vec<ClientSpec>, String> {
+    let spec = |number| {
+        let (protocol, room) = choose(number);
+        Ok(ClientSpec { protocol, token: token(number)?, topic: room.map(topic), stops_reading: false })
     };
-    (0..count).map(guest).collect()
+    (0..count).map(spec).collect()
 }
 
-fn small_rooms(dialect: Dialect, connections: usize) -> Result<Vec<Guest>, String> {
-    guests(connections, |number| (dialect, Some(number / SMALL_ROOM)))
+fn small_rooms(protocol: Protocol, connections: usize) -> Result<Vec<ClientSpec>, String> {
+    specs(connections, |number| (protocol, Some(number / SMALL_ROOM)))
 }

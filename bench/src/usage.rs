@@ -1,12 +1,12 @@
-//! What a process has used, as `/proc` says (proc(5)). Knows nothing of what the process is.
+//! The CPU time and memory of any process, from `/proc` (proc(5)).
 
 use std::fs;
 use std::time::Duration;
 
-/// A second in the ticks of `/proc/PID/stat` (`USER_HZ`, 100 on every Linux).
+/// Ticks a second in `/proc/PID/stat` (`USER_HZ`, 100 on every Linux).
 const TICKS: f64 = 100.0;
 
-/// What a process has used since its start.
+/// The usage of a process since its start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// CPU time, user and system, to the nanosecond.
@@ -17,7 +17,7 @@ pub(crate) struct Usage {
     pub(crate) system: f64,
     /// Resident memory now, KiB.
     pub(crate) resident: u64,
-    /// The most there ever was of it, KiB.
+    /// The peak of the resident memory, KiB.
     pub(crate) peak: u64,
 }
 
@@ -25,16 +25,16 @@ pub(crate) struct Usage {
 pub(crate) fn of(pid: u32) -> Result<Usage, String> {
     let mut nanos = 0;
     for task in entries(&format!("/proc/{pid}/task"))? {
-        // A thread that ended has nothing to say any more; those that work are kept by all of the servers.
+        // The time of an ended thread is lost. The working threads of all servers never end.
         let Ok(schedstat) = fs::read_to_string(format!("{task}/schedstat")) else { continue };
         nanos += schedstat.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     }
     let stat = read(&format!("/proc/{pid}/stat"))?;
-    // The second field is the name, in parentheses, and may hold spaces.
+    // The second field is the name in parentheses, which can contain spaces.
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let seconds = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0) / TICKS;
     let (user, system) = (seconds(11), seconds(12));
-    // A kernel without scheduler statistics leaves the ticks.
+    // Without scheduler statistics in the kernel, use the ticks.
     let cpu = if nanos > 0 { Duration::from_nanos(nanos) } else { Duration::from_secs_f64(user + system) };
     let status = read(&format!("/proc/{pid}/status"))?;
     let size = |name: &str| {
@@ -44,8 +44,8 @@ pub(crate) fn of(pid: u32) -> Result<Usage, String> {
     Ok(Usage { cpu, user, system, resident: size("VmRSS:")?, peak: size("VmHWM:")? })
 }
 
-/// Has the peak of process `pid` counted from now on.
-pub(crate) fn forget_peak(pid: u32) -> Result<(), String> {
+/// Resets the memory peak of process `pid`.
+pub(crate) fn reset_peak(pid: u32) -> Result<(), String> {
     let file = format!("/proc/{pid}/clear_refs");
     fs::write(&file, "5").map_err(|error| format!("{file}: {error}"))
 }
@@ -54,11 +54,11 @@ pub(crate) fn forget_peak(pid: u32) -> Result<(), String> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Machine {
     used: f64,
-    /// What a host gave to others, where this is a guest that asked for it.
+    /// Requested time that the host of this virtual machine gave to others.
     stolen: f64,
 }
 
-/// Reads what the machine has used (proc(5), `/proc/stat`).
+/// Reads the CPU time of the machine (proc(5), `/proc/stat`).
 pub(crate) fn machine() -> Machine {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields: Vec<f64> =
@@ -69,14 +69,14 @@ pub(crate) fn machine() -> Machine {
 }
 
 impl Machine {
-    /// Of the CPU time that was asked for since then, how much a host gave to others, percent.
+    /// The percentage of the requested CPU time since `before` that the host gave to others.
     pub(crate) fn stolen_since(self, before: Self) -> f64 {
         let (used, stolen) = (self.used - before.used, self.stolen - before.stolen);
         100.0 * stolen / (used + stolen).max(1.0)
     }
 }
 
-/// Runnable processes over the last minute, by which a reader judges whether the machine was quiet.
+/// The load average of the last minute, which shows whether the machine was idle before.
 pub(crate) fn load() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
 }

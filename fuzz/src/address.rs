@@ -1,4 +1,4 @@
-//! The client's address behind proxies: nobody chooses it who is not trusted.
+//! The client's address behind proxies: only a trusted proxy can set it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,15 +9,15 @@ use super::lines;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The peer's address, a line break, and the values of `X-Forwarded-For`, each in a line of its own. Other headers have
+/// The peer's address, and on the next lines the values of `X-Forwarded-For`. Other headers have
 /// their name and a colon before the value.
 pub(crate) fn client_address(bytes: &[u8]) {
     let [peer, values] = lines(bytes);
     let Some(peer) = std::str::from_utf8(peer).ok().and_then(|peer| peer.trim().parse::<IpAddr>().ok()) else {
         let entries = [String::from_utf8_lossy(bytes).into_owned()];
         if let Ok(proxies) = TrustedProxies::parse(&entries) {
-            let nobody = proxies.client_address(Ipv6Addr::LOCALHOST.into(), &HeaderMap::new());
-            assert!(nobody.direct_loopback);
+            let direct = proxies.client_address(Ipv6Addr::LOCALHOST.into(), &HeaderMap::new());
+            assert!(direct.direct_loopback);
         }
         return;
     };
@@ -29,14 +29,14 @@ pub(crate) fn client_address(bytes: &[u8]) {
     assert_eq!(found.ip, found.ip.to_canonical());
     let peer_itself = peer.to_canonical();
     if !is_trusted(peer_itself) {
-        assert_eq!(found.ip, peer_itself, "only a trusted peer is believed");
+        assert_eq!(found.ip, peer_itself, "only a trusted peer can set the address");
     }
     assert_eq!(found.direct_loopback, peer_itself.is_loopback() && headers.is_empty());
     let without = TrustedProxies::default().client_address(peer, &headers);
     assert_eq!((without.ip, without.direct_loopback), (peer_itself, found.direct_loopback));
 
     if headers.contains_key(&FORWARDED_FOR) {
-        // What stands left of the first address that is not trusted is the client's to write.
+        // The client can write all values left of the first untrusted address.
         let mut forged = HeaderMap::new();
         forged.append(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 10.6.6.6"));
         for value in headers.get_all(FORWARDED_FOR) {
@@ -48,7 +48,7 @@ pub(crate) fn client_address(bytes: &[u8]) {
         } else {
             assert_eq!(forged.ip, found.ip);
         }
-        // Each proxy that is added on the right and trusted speaks for the one before it.
+        // One more trusted proxy on the right changes nothing.
         let mut behind_one_more = HeaderMap::new();
         for value in headers.get_all(FORWARDED_FOR) {
             behind_one_more.append(FORWARDED_FOR, value.clone());

@@ -1,43 +1,43 @@
-//! The messages of a raw WebSocket out of a stream of bytes: the same ones however the stream is cut, and never larger than
-//! allowed.
+//! The messages of a raw WebSocket in a stream of bytes. They do not depend on how the stream is split, and none exceeds the
+//! size limit.
 
 use bytes::{Bytes, BytesMut};
-use hubbub::websocket::assembler::{Assembler, FRAGMENTS_MAX, Incoming, Violation};
+use hubbub::websocket::assembler::{FRAGMENTS_MAX, Incoming, MessageAssembler, Violation};
 
-/// The sizes that a message may have here.
+/// The size limits of a message.
 const SIZES: [usize; 8] = [0, 1, 10, 125, 126, 1_000, 65_536, 1 << 20];
 
-/// The longest header of a client's frame, bytes.
+/// The maximum header size of a client's frame, bytes.
 const HEADER_MAX: usize = 14;
 
-/// The longest payload of a control frame, bytes.
+/// The maximum payload size of a control frame, bytes.
 const CONTROL_MAX: usize = 125;
 
-/// What a stream was read as, until it broke the protocol or ended.
+/// The messages of a stream until its end or its violation of the protocol.
 #[derive(Debug, PartialEq, Eq)]
-struct Read {
+struct ReadResult {
     messages: Vec<Incoming>,
     violation: Option<Violation>,
 }
 
-/// The first byte says which messages are allowed, the second where the stream is cut; the rest is the stream. Then the rest
-/// is a message, which is cut into frames and has to come out as it went in.
+/// The first byte selects the kind and the size limit of the messages, the second the splits; the rest is the stream. Then
+/// the rest is one message, which must be unchanged after it was sent in frames.
 pub(crate) fn raw_assembler(bytes: &[u8]) {
     let &[kind, cuts, ref stream @ ..] = bytes else { return };
     let size_max = SIZES[usize::from(kind >> 1) % SIZES.len()];
     let is_of_text = kind & 1 == 1;
-    let assembler = || if is_of_text { Assembler::of_text(size_max) } else { Assembler::new(size_max) };
+    let assembler = || if is_of_text { MessageAssembler::of_text(size_max) } else { MessageAssembler::new(size_max) };
 
     let whole = read(assembler(), size_max, [stream].into_iter());
     assert_eq!(read(assembler(), size_max, stream.chunks(1)), whole, "byte by byte");
     assert_eq!(read(assembler(), size_max, stream.chunks(2)), whole, "two by two");
-    assert_eq!(read(assembler(), size_max, pieces(stream, cuts).into_iter()), whole, "cut somewhere");
+    assert_eq!(read(assembler(), size_max, pieces(stream, cuts).into_iter()), whole, "in pieces of several sizes");
 
-    put_together(stream, cuts, size_max);
+    check_fragmented(stream, cuts, size_max);
 }
 
-/// Reads the stream piece by piece, as a socket brings it.
-fn read<'a>(mut assembler: Assembler, size_max: usize, pieces: impl Iterator<Item = &'a [u8]>) -> Read {
+/// Reads the stream piece by piece, as from a socket.
+fn read<'a>(mut assembler: MessageAssembler, size_max: usize, pieces: impl Iterator<Item = &'a [u8]>) -> ReadResult {
     let mut buffer = BytesMut::new();
     let mut messages = Vec::new();
     let mut frames = 0;
@@ -51,9 +51,9 @@ fn read<'a>(mut assembler: Assembler, size_max: usize, pieces: impl Iterator<Ite
                 }
                 Ok(None) => break,
                 Err(violation) => {
-                    let (code, words) = violation.close();
-                    assert!([1002, 1007, 1009].contains(&code) && !words.is_empty() && words.len() <= 123);
-                    return Read { messages, violation: Some(violation) };
+                    let (code, reason) = violation.close();
+                    assert!([1002, 1007, 1009].contains(&code) && !reason.is_empty() && reason.len() <= 123);
+                    return ReadResult { messages, violation: Some(violation) };
                 }
             }
         }
@@ -61,18 +61,18 @@ fn read<'a>(mut assembler: Assembler, size_max: usize, pieces: impl Iterator<Ite
         frames = assembler.frames();
         assert!(
             buffer.len() < HEADER_MAX + size_max.max(CONTROL_MAX),
-            "{} bytes of one frame wait, where a message has at most {size_max}",
+            "{} bytes of one frame are buffered; the limit of a message is {size_max}",
             buffer.len()
         );
     }
     if buffer.is_empty() {
-        // What is held of a message shows when an empty frame ends it.
+        // An empty final frame completes a buffered message.
         buffer.extend_from_slice(&[0x80, 0x80, 0, 0, 0, 0]);
         if let Ok(Some(message)) = assembler.next(&mut buffer) {
             check(&message, size_max);
         }
     }
-    Read { messages, violation: None }
+    ReadResult { messages, violation: None }
 }
 
 fn check(message: &Incoming, size_max: usize) {
@@ -88,8 +88,8 @@ fn check(message: &Incoming, size_max: usize) {
     }
 }
 
-/// A message in as many frames as `cuts` makes, with control frames between them, is that message.
-fn put_together(payload: &[u8], cuts: u8, size_max: usize) {
+/// A message is unchanged when it is sent in several frames with control frames between them.
+fn check_fragmented(payload: &[u8], cuts: u8, size_max: usize) {
     let text = String::from_utf8_lossy(payload).into_owned();
     let (opcode, payload) = if cuts & 1 == 0 { (0x02, payload) } else { (0x01, text.as_bytes()) };
     let pieces = pieces(payload, cuts);
@@ -103,18 +103,18 @@ fn put_together(payload: &[u8], cuts: u8, size_max: usize) {
             frame(&mut stream, 0x89, b"?", [1, 2, 3, 4]);
         }
     }
-    let read = read(Assembler::new(size_max), size_max, stream.chunks(usize::from(cuts) + 1));
+    let read = read(MessageAssembler::new(size_max), size_max, stream.chunks(usize::from(cuts) + 1));
     if payload.len() > size_max {
         assert_eq!(read.violation, Some(Violation::TooBig));
         return;
     }
-    let mut want: Vec<_> = (1..pieces.len()).map(|_| Incoming::Ping(Bytes::from_static(b"?"))).collect();
+    let mut expected: Vec<_> = (1..pieces.len()).map(|_| Incoming::Ping(Bytes::from_static(b"?"))).collect();
     let payload = Bytes::copy_from_slice(payload);
-    want.push(if opcode == 0x01 { Incoming::Text(payload) } else { Incoming::Binary(payload) });
-    assert_eq!(read, Read { messages: want, violation: None });
+    expected.push(if opcode == 0x01 { Incoming::Text(payload) } else { Incoming::Binary(payload) });
+    assert_eq!(read, ReadResult { messages: expected, violation: None });
 }
 
-/// A client's frame, its length in the shortest form.
+/// Appends a client's frame, with its length in the shortest form.
 fn frame(stream: &mut Vec<u8>, first: u8, payload: &[u8], mask: [u8; 4]) {
     stream.push(first);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
@@ -132,7 +132,7 @@ fn frame(stream: &mut Vec<u8>, first: u8, payload: &[u8], mask: [u8; 4]) {
     stream.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// The bytes in pieces of changing lengths, some of them empty; at least one piece.
+/// Splits bytes into at least one piece, of several lengths, some of them empty.
 fn pieces(mut bytes: &[u8], cuts: u8) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     let mut length = usize::from(cuts % 7);

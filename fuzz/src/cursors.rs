@@ -1,4 +1,4 @@
-//! Where a client says that it stands: `since` of `Subscribe`, the offset of Socket.IO's recovery.
+//! The positions in client requests: `since` of `Subscribe`, and the offset of Socket.IO's recovery.
 
 use std::collections::VecDeque;
 
@@ -9,18 +9,18 @@ use hubbub_actors::events::raw::{Position, Subscribe};
 use hubbub_actors::model::fault::Code;
 use serde_json::{Value, json};
 
-/// The data of `Subscribe`, or else the offset of a session that is recovered.
+/// The data of `Subscribe`, or the offset of a session to recover.
 pub(crate) fn cursors(bytes: &[u8]) {
     subscribe(bytes);
     offset(&String::from_utf8_lossy(bytes));
-    lacking(bytes);
+    missed(bytes);
 }
 
 fn subscribe(bytes: &[u8]) {
     let value = serde_json::from_slice::<Value>(bytes).ok();
     match Subscribe::read(bytes) {
         Ok(Subscribe { topics, since }) => {
-            // Numbers beyond 64 bits and members that come twice are no positions.
+            // Numbers beyond 64 bits and duplicate members are no positions.
             for Position { epoch, offset } in since.values() {
                 let text = json!({ "epoch": epoch, "offset": offset }).to_string();
                 let again: Position = serde_json::from_str(&text).expect("a position");
@@ -29,14 +29,14 @@ fn subscribe(bytes: &[u8]) {
                 assert!(serde_json::from_str::<Position>(&unknown).is_err(), "a misspelt member is no position");
             }
             let Some(value) = value else { return };
-            let said = |topic: &str| value["since"].get(topic).cloned();
-            assert!(since.iter().all(|(topic, at)| said(topic) == serde_json::to_value(at).ok()));
+            let given = |topic: &str| value["since"].get(topic).cloned();
+            assert!(since.iter().all(|(topic, at)| given(topic) == serde_json::to_value(at).ok()));
             assert_eq!(value["since"].as_object().map_or(0, serde_json::Map::len), since.len());
             assert_eq!(value["topics"], json!(topics));
         }
         Err(fault) => {
             assert_eq!(fault.code, Code::InvalidRequest);
-            assert!(fault.field.is_some(), "the field that is wrong");
+            assert!(fault.field.is_some(), "the invalid field");
             let is_plain = value.is_some_and(|value| {
                 let is_text = |topic: &Value| topic.is_string();
                 value.as_object().is_some_and(|members| members.len() == 1)
@@ -47,7 +47,7 @@ fn subscribe(bytes: &[u8]) {
     }
 }
 
-/// The offset that the hub wrote is read as its number; what the hub did not write is beyond all numbers or is one.
+/// An offset of the hub is read as its number. Other texts are read as a number or as `u64::MAX`.
 fn offset(text: &str) {
     let number = namespace::number(text);
     assert_eq!(namespace::number(&format!("{number:x}")), number);
@@ -55,11 +55,11 @@ fn offset(text: &str) {
     assert!(is_number || number == u64::MAX || text.starts_with('0'), "{text:?} was read as {number}");
 }
 
-/// What a client lacks is what was kept behind the place that it names, or is not known.
-fn lacking(bytes: &[u8]) {
+/// A client's missed deliveries are those stored after its offset. They are unknown if the offset is not stored.
+fn missed(bytes: &[u8]) {
     let &[last, left, ref gaps @ ..] = bytes else { return };
-    let place = |byte: u8| (byte != 0xFF).then(|| u64::from(byte));
-    let (last, left) = (place(last), place(left));
+    let offset = |byte: u8| (byte != 0xFF).then(|| u64::from(byte));
+    let (last, left) = (offset(last), offset(left));
     let numbers: VecDeque<u64> = gaps
         .iter()
         .scan(left.unwrap_or(0), |number, gap| {
@@ -67,13 +67,13 @@ fn lacking(bytes: &[u8]) {
             Some(*number)
         })
         .collect();
-    let lacks = tail::lacking(last, left, numbers.clone(), |number| *number);
-    let behind = last.unwrap_or(0);
-    match lacks {
-        Some(lacks) if last == left => assert_eq!(lacks, numbers),
-        Some(lacks) => {
+    let missed = tail::lacking(last, left, numbers.clone(), |number| *number);
+    let after = last.unwrap_or(0);
+    match missed {
+        Some(missed) if last == left => assert_eq!(missed, numbers),
+        Some(missed) => {
             assert!(last.is_some_and(|last| numbers.contains(&last)));
-            assert!(lacks.iter().copied().eq(numbers.into_iter().filter(|&number| number > behind)), "all, once");
+            assert!(missed.iter().copied().eq(numbers.into_iter().filter(|&number| number > after)), "all, once");
         }
         None => assert!(last != left && !last.is_some_and(|last| numbers.contains(&last))),
     }

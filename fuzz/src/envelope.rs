@@ -1,4 +1,4 @@
-//! The raw envelope: what is read of a message is what the message says, and an answer bears its `id`.
+//! The raw envelope: a request equals its message, and a reply has its `id`.
 
 use bytes::Bytes;
 use hubbub::codec::frame;
@@ -22,18 +22,18 @@ pub(crate) fn raw_envelope(bytes: &[u8]) {
                 let id = request.correlation.as_ref().and_then(|id| serde_json::from_slice::<Value>(id).ok());
                 assert_eq!(id.as_ref(), message.get("id").filter(|id| !id.is_null()));
             }
-            read_again(&request);
-            answer(&request.correlation);
+            check_round_trip(&request);
+            check_reply(&request.correlation);
         }
         Inbound::Malformed { fault, correlation, .. } => {
             assert_eq!(fault.code, Code::InvalidRequest);
             assert!(!fault.message.is_empty());
-            let field = fault.field.as_deref().expect("the field that is wrong");
+            let field = fault.field.as_deref().expect("the invalid field");
             let field = field.split(['.', '[']).next();
             assert!(field.is_some_and(|field| ["message", "type", "data", "id"].contains(&field)), "{field:?}");
-            answer(&correlation);
+            check_reply(&correlation);
         }
-        Inbound::Closing => panic!("a message is no end of a connection"),
+        Inbound::Closing => panic!("a message does not end the connection"),
     }
 }
 
@@ -43,8 +43,8 @@ fn check(request: &Request) {
     assert_eq!(text::resolve(request.data.clone()), request.data, "escapes that JSON does not need");
 }
 
-/// A request that is written again is read as the same request.
-fn read_again(request: &Request) {
+/// A request that is encoded again is decoded as the same request.
+fn check_round_trip(request: &Request) {
     let event = serde_json::to_string(&request.event).expect("a text");
     let mut parts: Vec<&[u8]> = vec![b"{\"type\":", event.as_bytes(), b",\"data\":", &request.data];
     if let Some(id) = &request.correlation {
@@ -60,8 +60,8 @@ fn read_again(request: &Request) {
     }
 }
 
-/// What answers a request is JSON and names it.
-fn answer(correlation: &Correlation) {
+/// A reply is JSON and has the id of its request.
+fn check_reply(correlation: &Correlation) {
     if let Some(id) = correlation {
         assert!(id.len() <= ID_MAX);
         assert!(id.starts_with(b"\"") || id.starts_with(b"-") || id.first().is_some_and(u8::is_ascii_digit));
@@ -69,7 +69,7 @@ fn answer(correlation: &Correlation) {
     let frame = RAW.answer("Reply", b"{}", correlation, 7);
     let (_, answer, _) = frame::split(&frame).expect("one frame");
     let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
-        // Values do not hold all that is JSON: half a surrogate pair, a number out of range.
+        // `Value` cannot represent all JSON: half a surrogate pair, a number out of range.
         assert!(serde_json::from_slice::<serde::de::IgnoredAny>(answer).is_ok());
         return;
     };

@@ -1,5 +1,5 @@
-//! What must hold of what comes from outside, whatever the bytes. Each target takes any bytes and panics when something does
-//! not hold; libFuzzer calls it, and the test `fuzz` does so with the seeds and some mutations of them in every run.
+//! Properties of the code that handles input from outside. Each target takes any bytes and panics when a property is
+//! violated. libFuzzer calls the targets; the test `fuzz` calls them with the seeds and some mutations in every run.
 
 mod address;
 mod assembler;
@@ -7,13 +7,13 @@ mod claims;
 mod cursors;
 mod envelope;
 mod http;
-mod inside;
+mod in_process;
 mod json_text;
 mod key_sets;
 mod names;
 mod origin;
 mod sessions;
-#[path = "../../benches/inside/settings.rs"]
+#[path = "../../benches/in_process/settings.rs"]
 mod settings;
 mod socketio;
 mod stored;
@@ -21,23 +21,23 @@ mod stored;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Something that takes bytes from outside, and what is checked of it.
+/// A fuzz target.
 #[derive(Clone, Copy)]
-pub struct Target {
-    /// Its name: that of its binary and of its folder of seeds.
+pub struct FuzzTarget {
+    /// Its name, also of its binary and of its folder of seeds.
     pub name: &'static str,
-    /// Checks what must hold for these bytes.
+    /// Checks the properties for these bytes.
     pub check: fn(&[u8]),
-    /// Mutations of its seeds in a test run: so many that the run takes about a second.
+    /// The mutations of its seeds in a test run, which takes about a second.
     pub mutations: usize,
 }
 
-const fn target(name: &'static str, check: fn(&[u8]), mutations: usize) -> Target {
-    Target { name, check, mutations }
+const fn target(name: &'static str, check: fn(&[u8]), mutations: usize) -> FuzzTarget {
+    FuzzTarget { name, check, mutations }
 }
 
-/// All of them.
-pub const TARGETS: [Target; 17] = [
+/// All targets.
+pub const TARGETS: [FuzzTarget; 17] = [
     target("engine_decode", socketio::engine_decode, 10_000),
     target("engine_polling_body", socketio::engine_polling_body, 10_000),
     target("socket_decode", socketio::socket_decode, 10_000),
@@ -57,21 +57,21 @@ pub const TARGETS: [Target; 17] = [
     target("sessions", sessions::sessions, 100),
 ];
 
-/// Checks what must hold for these bytes.
+/// Runs the target of this name.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of that name");
     (target.check)(bytes);
 }
 
-/// What a future resolves to that waits for nothing.
+/// The output of a future that is ready at its first poll.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits for something"),
+        Poll::Pending => panic!("the future is pending"),
     }
 }
 
-/// The parts of an input that a line break separates; the last has the rest.
+/// Splits an input at line breaks; the last part has the rest.
 fn lines<const N: usize>(bytes: &[u8]) -> [&[u8]; N] {
     let mut parts = bytes.splitn(N, |&byte| byte == b'\n');
     std::array::from_fn(|_| parts.next().unwrap_or_default())

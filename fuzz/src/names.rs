@@ -1,4 +1,4 @@
-//! The names of rooms, users, chats, events and notifications: which ones are let in, and what is made of them.
+//! The names of rooms, users, chats, events and notifications: their validation and conversion.
 
 use hubbub_actors::events::community::Id;
 use hubbub_actors::model::fault::{Code, Fault};
@@ -9,27 +9,27 @@ use hubbub_actors::model::ids::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Some of the characters that show nothing or turn the direction of what follows.
+/// Some invisible characters, and some that change the text direction.
 const HIDDEN: [char; 8] =
     ['\u{ad}', '\u{61c}', '\u{200b}', '\u{200f}', '\u{202e}', '\u{2060}', '\u{feff}', '\u{e0041}'];
 
-/// A text that is to name something.
+/// A text as a name of each kind.
 pub(crate) fn names(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let text = &*text;
-    let room = judged(text, NAME_MAX, RoomName::parse(text, "name"), RoomName::as_str);
-    let user = judged(text, NAME_MAX - "user:".len(), UserId::parse(text, "name"), UserId::as_str);
-    let chat = judged(text, NAME_MAX - "chat:".len(), ChatId::parse(text, "name"), ChatId::as_str);
+    let room = checked(text, NAME_MAX, RoomName::parse(text, "name"), RoomName::as_str);
+    let user = checked(text, NAME_MAX - "user:".len(), UserId::parse(text, "name"), UserId::as_str);
+    let chat = checked(text, NAME_MAX - "chat:".len(), ChatId::parse(text, "name"), ChatId::as_str);
     for shown in [room.as_ref().map(RoomName::as_str), user.as_ref().map(UserId::as_str)].into_iter().flatten() {
-        assert!(!shown.trim().is_empty() && !shown.contains(HIDDEN), "{shown:?} does not show");
+        assert!(!shown.trim().is_empty() && !shown.contains(HIDDEN), "{shown:?} is invisible");
     }
     assert_eq!(user, chat.as_ref().map(|chat| UserId::parse(chat.as_str(), "name").expect("one rule for both")));
-    judged(text, NAME_MAX, ChatMessageId::parse(text, "name"), ChatMessageId::as_str);
-    judged(text, NAME_MAX, NotificationId::parse(text, "name"), NotificationId::as_str);
+    checked(text, NAME_MAX, ChatMessageId::parse(text, "name"), ChatMessageId::as_str);
+    checked(text, NAME_MAX, NotificationId::parse(text, "name"), NotificationId::as_str);
     if EVENT_NAMES_RESERVED.contains(&text) {
         assert!(EventName::parse(text, "name").is_err());
     } else {
-        judged(text, EVENT_NAME_MAX, EventName::parse(text, "name"), EventName::as_str);
+        checked(text, EVENT_NAME_MAX, EventName::parse(text, "name"), EventName::as_str);
     }
     if let Some(room) = &room {
         check_room(room);
@@ -39,7 +39,11 @@ pub(crate) fn names(bytes: &[u8]) {
         assert_eq!(RoomName::parse(own.as_str(), "name").as_ref(), Ok(&own), "a user's room has a room's name");
         assert!(own.is_internal() && !own.is_optional() && own.chat().is_none());
         let shown = serde_json::to_value(Id(user.clone())).expect("an id");
-        assert_eq!(serde_json::from_value::<UserId>(shown).as_ref().ok(), Some(user), "shown as what it is");
+        assert_eq!(
+            serde_json::from_value::<UserId>(shown).as_ref().ok(),
+            Some(user),
+            "the serialised id is read as the same user"
+        );
     }
     if let Some(chat) = &chat {
         let own = RoomName::of_chat(chat);
@@ -57,8 +61,8 @@ pub(crate) fn names(bytes: &[u8]) {
     number(bytes);
 }
 
-/// A name is the text that came, or is refused with the field that it came in as.
-fn judged<T>(text: &str, max: usize, parsed: Result<T, Fault>, as_str: fn(&T) -> &str) -> Option<T> {
+/// A name equals its text, or it is refused with its field.
+fn checked<T>(text: &str, max: usize, parsed: Result<T, Fault>, as_str: fn(&T) -> &str) -> Option<T> {
     match parsed {
         Ok(name) => {
             assert_eq!(as_str(&name), text);
@@ -89,13 +93,13 @@ fn check_room(room: &RoomName) {
     }
 }
 
-/// A name in a request's data is judged as one in a path.
+/// A name in JSON follows the same rules as in a path.
 fn same_in_json<T: DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str, parsed: Option<&T>) {
     let quoted = serde_json::to_string(text).expect("a text");
     assert_eq!(serde_json::from_str::<T>(&quoted).ok().as_ref(), parsed);
 }
 
-/// A JSON number that names something is the same as its text.
+/// A JSON number as a name equals its text.
 fn number(bytes: &[u8]) {
     let Ok(value @ Value::Number(_)) = serde_json::from_slice::<Value>(bytes) else { return };
     match serde_json::from_value::<IdText>(value.clone()) {
@@ -104,6 +108,6 @@ fn number(bytes: &[u8]) {
             let user = serde_json::from_value::<UserId>(value).expect("a number's text is short and printable");
             assert_eq!(UserId::parse(&text, "name").as_ref(), Ok(&user));
         }
-        Err(_) => assert!(value.is_f64(), "{value} names nobody"),
+        Err(_) => assert!(value.is_f64(), "{value} is refused as a name"),
     }
 }

@@ -1,4 +1,4 @@
-//! `Origin` and `Host`: which pages may connect.
+//! `Origin` and `Host`: the pages that may connect.
 
 use hubbub::peer::{AllowedHosts, AllowedOrigins, OriginAccess};
 
@@ -9,7 +9,7 @@ fn allowed(entries: &[&str]) -> AllowedOrigins {
     AllowedOrigins::parse(&entries).expect("origins")
 }
 
-/// The value of `Origin`, a line break, and that of `Host`.
+/// The value of `Origin`, a line break, and the value of `Host`.
 pub(crate) fn origins(bytes: &[u8]) {
     let [origin, host] = lines(bytes).map(|part: &[u8]| String::from_utf8_lossy(part).into_owned());
     let (origin, host) = (origin.as_str(), host.as_str());
@@ -21,19 +21,19 @@ pub(crate) fn origins(bytes: &[u8]) {
         assert_ne!(access, OriginAccess::Allowed { credentials: true }, "credentials without a listed origin");
     }
 
-    assert!(none.allows(None, Some(host)), "without an origin no browser sent it");
+    assert!(none.allows(None, Some(host)), "a request without an origin is not from a browser");
     assert!(any.allows(Some(origin), Some(host)) && any.allows_any() && !some.allows_any());
     if passes {
-        assert!(some.allows(Some(origin), Some(host)), "a list takes nothing away");
+        assert!(some.allows(Some(origin), Some(host)), "a list removes no permission");
         let (scheme, rest) = origin.split_once("://").expect("an origin");
         assert!(["http", "https", "ws", "wss"].contains(&scheme.to_ascii_lowercase().as_str()));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        assert!(!authority.contains('@'), "user information is no host");
+        assert!(!authority.contains('@'), "user information is not part of the host");
         assert_eq!(host_of(authority), host_of(host.trim()), "only pages of the same host");
         assert!(!none.allows(Some(origin), Some(&format!("other.{host}"))));
         assert!(!none.allows(Some(&format!("{scheme}://evil.example.{rest}")), Some(host)) || rest.starts_with('['));
     }
-    assert!(!none.allows(Some(origin), None), "without a host there is no same one");
+    assert!(!none.allows(Some(origin), None), "without a host there is no same origin");
     assert!(!none.allows(Some(origin), Some("")));
     let listed = some.allows(Some(origin), None);
     let is_ascii = origin.is_ascii() && host.is_ascii();
@@ -48,17 +48,20 @@ pub(crate) fn origins(bytes: &[u8]) {
 
     let named = AllowedHosts::parse(&["hub.example".to_owned()]).expect("a host");
     if named.allows(Some(host)) {
-        assert_eq!(host_of(host.trim()).trim_end_matches('.'), "hub.example", "only the names that are listed");
+        assert_eq!(host_of(host.trim()).trim_end_matches('.'), "hub.example", "only listed names");
     }
-    let asked = host_of(host.trim());
-    assert!(!named.allows_health_check(Some(host)) || named.allows(Some(host)) || is_address(&asked), "{asked}");
+    let requested = host_of(host.trim());
+    assert!(
+        !named.allows_health_check(Some(host)) || named.allows(Some(host)) || is_address(&requested),
+        "{requested}"
+    );
 
     if let Ok(own) = AllowedOrigins::parse(&[origin.to_owned()]) {
         let listed = origin.trim();
-        assert!(own.allows(Some(listed), None), "what is listed passes");
+        assert!(own.allows(Some(listed), None), "a listed origin passes");
         let access = own.clone().with_credentials(true).check(Some(listed), Some(host));
         let credentials = !["*", "null"].contains(&listed) && !listed.to_ascii_lowercase().starts_with("file:");
-        assert_eq!(access, OriginAccess::Allowed { credentials }, "credentials are for listed servers alone");
+        assert_eq!(access, OriginAccess::Allowed { credentials }, "only listed servers get credentials");
         assert!(own.allows_any() == (origin.trim() == "*"));
     }
 }
@@ -67,7 +70,7 @@ fn is_address(host: &str) -> bool {
     host.parse::<std::net::IpAddr>().is_ok()
 }
 
-/// The host of an authority in lower case, an IPv6 address in its one spelling, without the port.
+/// The host of an authority without the port, in lower case; an IPv6 address in canonical form.
 fn host_of(authority: &str) -> String {
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
     if let Some((address, _)) = authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {

@@ -1,4 +1,4 @@
-//! The codecs of `/socket.io/`: what is written is read as the same, and what is read is written as it came.
+//! The codecs of `/socket.io/`: encoding and decoding are inverse.
 
 use bytes::Bytes;
 use hubbub::codec::frame::{self, Opcode};
@@ -6,15 +6,15 @@ use hubbub::codec::{engineio, socketio};
 use hubbub_actors::events::text;
 use serde_json::{Map, Value, json};
 
-/// Largest packet that an assembler puts together here.
+/// The maximum size of an assembled packet.
 const SIZE_MAX: usize = 1 << 20;
 
-/// A packet and a polling body: what is read is written as it came, but for base64, which has several forms.
+/// A packet and a polling body: a decoded packet is encoded as the same bytes, except base64, which has several forms.
 pub(crate) fn engine_decode(bytes: &[u8]) {
     let _ = frame::split(bytes);
     let input = Bytes::copy_from_slice(bytes);
     if let Ok(packet) = engineio::decode(input.clone()) {
-        check_spelling(&packet, bytes);
+        check_encoding(&packet, bytes);
     }
     let packets: Vec<_> = engineio::payload(input).collect();
     let (last, others) = packets.split_last().expect("a body without packets is an error");
@@ -23,27 +23,27 @@ pub(crate) fn engine_decode(bytes: &[u8]) {
     if last.is_ok() {
         let items: Vec<_> = bytes.split(|&byte| byte == 0x1E).collect();
         assert_eq!(items.len(), packets.len());
-        packets.iter().flatten().zip(items).for_each(|(packet, item)| check_spelling(packet, item));
+        packets.iter().flatten().zip(items).for_each(|(packet, item)| check_encoding(packet, item));
     }
 }
 
-/// A packet that was read from `item` is written as that. Bytes are written in the one form that is read as the same.
-fn check_spelling(packet: &engineio::Packet, item: &[u8]) {
-    let Some(written) = spelled(packet) else { return };
-    if matches!(packet, engineio::Packet::Binary(_)) {
+/// A packet decoded from `item` is encoded as `item`. Binary packets are encoded in canonical base64.
+fn check_encoding(packet: &engineio::EnginePacket, item: &[u8]) {
+    let Some(written) = encoded(packet) else { return };
+    if matches!(packet, engineio::EnginePacket::Binary(_)) {
         assert_eq!(engineio::decode(written.into()).as_ref(), Ok(packet));
     } else {
         assert_eq!(written, item);
     }
 }
 
-/// Frames made of the input become a polling body that holds the same packets.
+/// Frames made of the input become a polling body with the same packets.
 pub(crate) fn engine_polling_body(bytes: &[u8]) {
     let mut rest = bytes;
     let mut items = vec![Vec::new()];
     let mut sent = Vec::new();
     while let Some((&[kind, high, low], behind)) = rest.split_first_chunk() {
-        // What is small stays small; some payloads take the longer forms of a frame's length.
+        // Most payloads are small; some need the longer forms of a frame's length.
         let length = usize::from(u16::from_be_bytes([high & 1, low]));
         let (piece, behind) = behind.split_at(length.min(behind.len()));
         rest = behind;
@@ -53,13 +53,13 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
         }
         let text: String = String::from_utf8_lossy(&payload).chars().filter(|&letter| letter != '\u{1E}').collect();
         let (frame, packet) = match kind % 8 {
-            0 => (engineio::binary_frame(&payload), Some(engineio::Packet::Binary(payload.into()))),
-            1 => (Bytes::from_static(engineio::PING), Some(engineio::Packet::Ping(Bytes::new()))),
-            2 => (Bytes::from_static(engineio::NOOP), Some(engineio::Packet::Noop)),
-            3 => (engineio::pong_frame(text.as_bytes()), Some(engineio::Packet::Pong(text.into()))),
+            0 => (frame::encode(Opcode::Binary, &[&payload]), Some(engineio::EnginePacket::Binary(payload.into()))),
+            1 => (Bytes::from_static(engineio::PING), Some(engineio::EnginePacket::Ping(Bytes::new()))),
+            2 => (text_frame(b"6", b""), Some(engineio::EnginePacket::Noop)),
+            3 => (text_frame(b"3", text.as_bytes()), Some(engineio::EnginePacket::Pong(text.into()))),
             4 => (frame::encode(Opcode::Ping, &[&payload[..payload.len().min(125)]]), None),
             5 => (frame::close(1000, &text), None),
-            _ => (engineio::message_frame(&[text.as_bytes()]), Some(engineio::Packet::Message(text.into()))),
+            _ => (engineio::message_frame(&[text.as_bytes()]), Some(engineio::EnginePacket::Message(text.into()))),
         };
         if kind & 0x80 != 0 {
             items.push(Vec::new());
@@ -76,17 +76,17 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
     assert_eq!(read.as_deref(), Ok(&sent[..]));
 }
 
-/// The messages of a connection, cut at `0xFE`; those that begin with `0xFF` are binary. What is put together is written
-/// and read again as the same.
+/// The messages of a connection, separated by `0xFE`; a first byte of `0xFF` marks a binary message. An assembled packet is
+/// encoded and decoded as the same packet.
 pub(crate) fn socket_decode(bytes: &[u8]) {
-    let mut assembler = socketio::Assembler::new(SIZE_MAX);
+    let mut assembler = socketio::PacketAssembler::new(SIZE_MAX);
     for message in bytes.split(|&byte| byte == 0xFE) {
         let was_waiting = assembler.is_waiting();
         let taken = match message.split_first() {
             Some((0xFF, binary)) => assembler.binary(Bytes::copy_from_slice(binary)),
             _ => {
                 let taken = assembler.text(Bytes::copy_from_slice(message));
-                assert!(!was_waiting || taken.is_err(), "text came between a packet and its attachments");
+                assert!(!was_waiting || taken.is_err(), "text was accepted between a packet and its attachments");
                 taken
             }
         };
@@ -96,12 +96,12 @@ pub(crate) fn socket_decode(bytes: &[u8]) {
                 assert!(!assembler.is_waiting());
                 check(&whole);
             }
-            Err(_) => assert!(!assembler.is_waiting(), "an error leaves nothing behind"),
+            Err(_) => assert!(!assembler.is_waiting(), "an error clears the assembler"),
         }
     }
 }
 
-/// JSON text with bytes in it, or with placeholders; the first byte says how many attachments there are.
+/// JSON text with `$binary` objects or with placeholders. The first byte sets the number of attachments.
 pub(crate) fn socket_binary(bytes: &[u8]) {
     let Some((&count, text)) = bytes.split_first() else { return };
     let attachments: Vec<Bytes> = (0..count % 12).map(|number| vec![number; usize::from(number)].into()).collect();
@@ -119,7 +119,7 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
         && !text.windows(2).any(|piece| piece == b"\\u")
         && text.windows(8).filter(|piece| piece == b"$binary\"").count() == count_bytes(&value)
     {
-        assert_eq!(taken.len(), count_bytes(&value).min(socketio::ATTACHMENTS_MAX), "all are taken");
+        assert_eq!(taken.len(), count_bytes(&value).min(socketio::ATTACHMENTS_MAX), "all bytes are extracted");
     }
     if taken.is_empty() {
         assert_eq!(extracted, text);
@@ -128,9 +128,9 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
             socketio::embed(extracted.clone().into_owned().into(), &taken).expect("what was extracted is embedded");
         let (again, taken_again) = socketio::extract(&back);
         assert_eq!((&again, &taken_again), (&extracted, &taken));
-        // Values do not hold all that is JSON: half a surrogate pair, a number out of range.
+        // `Value` cannot represent all JSON: half a surrogate pair, a number out of range.
         if let Ok(value) = serde_json::from_slice::<Value>(text) {
-            assert!(!has_placeholders(&value), "a client would take them for its own");
+            assert!(!has_placeholders(&value), "a client would read them as placeholders");
             assert_eq!(serde_json::from_slice::<Value>(&back).ok(), Some(value.clone()));
             let received = serde_json::from_slice(&extracted).expect("JSON before, JSON after");
             assert_eq!(reconstructed(received, &taken), Some(value), "a client would close, or read other data");
@@ -149,22 +149,27 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
     }
 }
 
-/// A packet as a polling body has it. A packet that is not kept as it came is not.
-fn spelled(packet: &engineio::Packet) -> Option<Vec<u8>> {
+/// The frame of an Engine.IO packet of this type.
+fn text_frame(kind: &[u8], payload: &[u8]) -> Bytes {
+    frame::encode(Opcode::Text, &[kind, payload])
+}
+
+/// A packet as in a polling body. `None` for an open packet: its content is not kept.
+fn encoded(packet: &engineio::EnginePacket) -> Option<Vec<u8>> {
     let frame = match packet {
-        engineio::Packet::Open => return None,
-        engineio::Packet::Close => Bytes::from_static(engineio::CLOSE),
-        engineio::Packet::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
-        engineio::Packet::Pong(payload) => engineio::pong_frame(payload),
-        engineio::Packet::Message(text) => engineio::message_frame(&[text]),
-        engineio::Packet::Binary(bytes) => engineio::binary_frame(bytes),
-        engineio::Packet::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
-        engineio::Packet::Noop => Bytes::from_static(engineio::NOOP),
+        engineio::EnginePacket::Open => return None,
+        engineio::EnginePacket::Close => text_frame(b"1", b""),
+        engineio::EnginePacket::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
+        engineio::EnginePacket::Pong(payload) => text_frame(b"3", payload),
+        engineio::EnginePacket::Message(text) => engineio::message_frame(&[text]),
+        engineio::EnginePacket::Binary(bytes) => frame::encode(Opcode::Binary, &[bytes]),
+        engineio::EnginePacket::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
+        engineio::EnginePacket::Noop => text_frame(b"6", b""),
     };
     Some(engineio::polling_body(std::iter::once(&frame[..])))
 }
 
-/// What holds of a packet that was let through.
+/// Checks an accepted packet.
 fn check(whole: &socketio::Whole) {
     let attachments = &whole.attachments;
     assert_eq!(whole.packet.attachments(), attachments.len());
@@ -174,7 +179,7 @@ fn check(whole: &socketio::Whole) {
             assert_eq!(socketio::decode(format!("0{namespace},").into()).as_ref(), Ok(&whole.packet));
             return;
         }
-        // With its data, it is spelled as a refusal is.
+        // With its data, it is encoded as a refusal.
         socketio::Packet::Connect { namespace, data: Some(data) } => {
             assert!(data.starts_with(b"{") || data.starts_with(b"["));
             let frames = socketio::connect_error(namespace, data);
@@ -183,7 +188,7 @@ fn check(whole: &socketio::Whole) {
             assert_eq!(socketio::decode(again.into()).as_ref(), Ok(&whole.packet));
             return;
         }
-        // Its client is answered; there is nothing to write again.
+        // The client gets an error; the packet is not encoded again.
         socketio::Packet::Unreadable { fault, .. } => {
             assert!(matches!(fault.field.as_deref(), Some("data" | "event")), "{fault:?}");
             return;
@@ -205,24 +210,24 @@ fn check(whole: &socketio::Whole) {
             socketio::ack(namespace, *id, args, attachments)
         }
     };
-    let mut assembler = socketio::Assembler::new(SIZE_MAX * 2);
+    let mut assembler = socketio::PacketAssembler::new(SIZE_MAX * 2);
     let mut rest = &frames[..];
     let mut again = None;
     while !rest.is_empty() {
-        assert!(again.is_none(), "nothing comes behind a whole packet");
+        assert!(again.is_none(), "no frame follows a complete packet");
         let (opcode, payload, behind) = frame::split(rest).expect("a frame");
         rest = behind;
         again = match opcode {
             Opcode::Text => assembler.text(Bytes::copy_from_slice(payload.strip_prefix(b"4").expect("a message"))),
             _ => assembler.binary(Bytes::copy_from_slice(payload)),
         }
-        .expect("what is sent can be read");
+        .expect("an encoded packet can be decoded");
     }
     assert_eq!(again.as_ref(), Some(whole));
 }
 
-/// What the reference implementation makes of received values and attachments, bytes written as the hub does; `None`
-/// when it throws.
+/// The values that the reference implementation builds from received values and attachments, with bytes as in the hub.
+/// `None` when it throws.
 fn reconstructed(value: Value, attachments: &[Bytes]) -> Option<Value> {
     match value {
         Value::Object(members) if members.get("_placeholder") == Some(&Value::Bool(true)) => {
@@ -239,7 +244,7 @@ fn reconstructed(value: Value, attachments: &[Bytes]) -> Option<Value> {
     }
 }
 
-/// Whether there is what one client or another takes for a placeholder: some ask for the key only.
+/// Whether a client could read a value as a placeholder: some clients check only the key.
 fn has_placeholders(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.contains_key("_placeholder") || members.values().any(has_placeholders),
@@ -248,14 +253,14 @@ fn has_placeholders(value: &Value) -> bool {
     }
 }
 
-/// How many objects say bytes.
+/// The number of objects that represent bytes.
 fn count_bytes(value: &Value) -> usize {
     match value {
         Value::Object(members) => match members.get("$binary") {
             Some(Value::String(text)) if members.len() == 1 => {
                 let packet = format!("b{text}");
                 let read = engineio::decode(packet.clone().into()).ok();
-                usize::from(read.and_then(|read| spelled(&read)).is_some_and(|written| written == packet.as_bytes()))
+                usize::from(read.and_then(|read| encoded(&read)).is_some_and(|written| written == packet.as_bytes()))
             }
             _ => members.values().map(count_bytes).sum(),
         },
@@ -264,8 +269,8 @@ fn count_bytes(value: &Value) -> usize {
     }
 }
 
-/// Bytes as they are inside the hub.
+/// Bytes in the hub's JSON form.
 fn bytes(bytes: &Bytes) -> Value {
-    let body = engineio::polling_body(std::iter::once(&engineio::binary_frame(bytes)[..]));
+    let body = engineio::polling_body(std::iter::once(&frame::encode(Opcode::Binary, &[bytes])[..]));
     json!({ "$binary": String::from_utf8_lossy(&body[1..]) })
 }

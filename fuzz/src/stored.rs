@@ -1,5 +1,4 @@
-//! What an older or damaged file holds: a hub starts with it or says that it does not, and hands on nothing that a client
-//! cannot read.
+//! Older or damaged store files: a hub starts with them or reports an error. It sends nothing that a client cannot read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hubbub::codec::frame::{self, Opcode};
 use hubbub_actors::events::Surface;
-use hubbub_actors::hub::{Hub, Part, Settings, Target};
+use hubbub_actors::hub::{Hub, Part, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::revocations::Revoked;
-use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
+use hubbub_actors::rooms::rules::{AccessRule, HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::session::{AuthState, RecoveryRequest};
 use hubbub_actors::store::{FILE, Role, Store};
@@ -21,15 +20,15 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::inside::{self, Client, Names};
+use super::in_process::{self, FuzzClient, NamedTokens};
 
 /// The time of the start, ms since the epoch.
 const NOW: i64 = 10_000_000;
 
-/// Rows that one input may have.
+/// The maximum number of rows in an input.
 const ROWS_MAX: usize = 40;
 
-/// What a cell becomes in its column.
+/// The type of a column.
 #[derive(Debug, Clone, Copy)]
 enum Cell {
     Integer,
@@ -37,9 +36,9 @@ enum Cell {
     Bytes,
     /// The SHA-256 of the text.
     Hash,
-    /// Numbers with commas between them, 8 bytes each; or else the bytes.
+    /// Numbers separated by commas, as 8 bytes each; other text as its bytes.
     Numbers,
-    /// A frame of the text.
+    /// A frame with the text.
     Frame,
 }
 
@@ -74,10 +73,10 @@ const TABLES: [(u8, &str, &[Cell]); 8] = {
     ]
 };
 
-/// Rows of the hub's tables, one a line: the letter of the table, and the cells with tabs between them.
+/// Rows of the hub's tables, one on each line: the letter of the table, and the cells separated by tabs.
 pub(crate) fn stored_records(bytes: &[u8]) {
-    inside::run(async {
-        let directory = inside::directory();
+    in_process::run(async {
+        let directory = in_process::directory();
         let store = Store::open(directory.path(), Role::Hub, Clock::manual(NOW)).expect("a store");
         let rows: Vec<_> = bytes.split(|&byte| byte == b'\n').take(ROWS_MAX).collect();
         write(directory.path(), &rows);
@@ -93,11 +92,11 @@ fn write(directory: &Path, rows: &[&[u8]]) {
         let mut cells = row.split(|&byte| byte == b'\t');
         let letter = cells.next().and_then(|letter| letter.first());
         let Some((_, table, columns)) = TABLES.iter().find(|(of, ..)| Some(of) == letter) else { continue };
-        let places: Vec<_> =
+        let placeholders: Vec<_> =
             columns.iter().map(|cell| if matches!(cell, Cell::Text) { "CAST(? AS TEXT)" } else { "?" }).collect();
         let values = columns.iter().map(|column| value(*column, cells.next().unwrap_or_default()));
-        let sql = format!("INSERT OR IGNORE INTO {table} VALUES ({})", places.join(", "));
-        // What the schema does not take is in no file.
+        let sql = format!("INSERT OR IGNORE INTO {table} VALUES ({})", placeholders.join(", "));
+        // A row that the schema refuses cannot be in a file.
         let _ = connection.execute(&sql, rusqlite::params_from_iter(values));
     }
     connection.execute_batch("COMMIT").expect("written");
@@ -124,8 +123,8 @@ fn value(column: Cell, cell: &[u8]) -> Value {
 fn settings() -> Settings {
     let history = |pattern, age_ms| TopicRule {
         pattern: Pattern::new(pattern),
-        subscribe: vec![Who::Anyone],
-        publish: vec![Who::Anyone],
+        subscribe: vec![AccessRule::Anyone],
+        publish: vec![AccessRule::Anyone],
         history: Some(HistoryRule { messages: 5, age_ms }),
     };
     Settings {
@@ -136,21 +135,21 @@ fn settings() -> Settings {
 }
 
 async fn start(store: &Store, rows: &[&[u8]]) {
-    let names = Names(|_| Err(hubbub_actors::model::fault::Fault::unauthenticated()));
+    let names = NamedTokens(|_| Err(hubbub_actors::model::fault::Fault::unauthenticated()));
     let hub = Hub::start(settings(), Arc::new(names), None, store.clone(), Revoked::new(0));
-    // Who may not connect and who may join what is never guessed: a hub that cannot read it does not start.
+    // A hub that cannot read the revocations or the chats does not start.
     if hub.catch_up().await.is_err() || hub.open_chats(Vec::new()).await.is_err() {
         return;
     }
-    hub.open_histories().await.expect("what cannot be read is left out");
-    hub.open_sessions().await.expect("what cannot be read is left out");
+    hub.open_histories().await.expect("unreadable rows are skipped");
+    hub.open_sessions().await.expect("unreadable rows are skipped");
     let worker = Worker::start(&hub).expect("a worker");
     for row in rows {
         let cells: Vec<_> = row.split(|&byte| byte == b'\t').collect();
         match cells[..] {
             [b"H", room, ..] => histories(&hub, room).await,
-            [b"P", token, ..] => come_back(&worker, token).await,
-            [b"N", user, ..] => notified(&worker, user).await,
+            [b"P", token, ..] => recover(&worker, token).await,
+            [b"N", user, ..] => unread(&worker, user).await,
             [b"S", _, chat, user, ..] => chats(&worker, chat, user).await,
             _ => {}
         }
@@ -158,7 +157,7 @@ async fn start(store: &Store, rows: &[&[u8]]) {
     }
 }
 
-/// The history of a room has consecutive offsets, goes on with the next one, and is JSON.
+/// The history of a room has consecutive offsets, continues with the next one, and is JSON.
 async fn histories(hub: &Arc<Hub>, room: &[u8]) {
     let Ok(room) = RoomName::parse(&String::from_utf8_lossy(room), "room") else { return };
     let Some(page) = hub.history(&room, Part::Newest, 100).await.expect("nothing is full") else { return };
@@ -174,10 +173,11 @@ async fn histories(hub: &Arc<Hub>, room: &[u8]) {
         assert_eq!(count(Part::After(first)).await, offsets.len() - 1);
         assert_eq!(count(Part::After(u64::MAX)).await, 0);
     }
-    let said = hub.publish(Target::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
-    said.expect("nothing is full");
+    let published =
+        hub.publish(HubTarget::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
+    published.expect("nothing is full");
     let newest = hub.history(&room, Part::Newest, 1).await.expect("nothing is full").expect("a history");
-    assert_eq!(newest.epoch, page.epoch, "the numbering goes on");
+    assert_eq!(newest.epoch, page.epoch, "the offsets continue");
     let offset = newest.messages.first().and_then(|message| message.offset());
     assert!(offset.is_some_and(|offset| offsets.last().is_none_or(|last| offset == last + 1)));
 }
@@ -187,36 +187,37 @@ fn known(user: &[u8]) -> Option<AuthState> {
     Some(AuthState::Known(Arc::new(Identity { issued_at: Some(NOW), ..Identity::of(user) })))
 }
 
-/// A session that was stored goes on, or its client is told that it does not.
-async fn come_back(worker: &Worker, token: &[u8]) {
+/// A stored session is recovered, or its client receives the failure.
+async fn recover(worker: &Worker, token: &[u8]) {
     for last in [None, Some(1), Some(u64::MAX)] {
         let pid = RecoveryToken::read(&String::from_utf8_lossy(token));
-        let auth_state = known(b"u1").expect("a user");
-        let Ok(mut client) = Client::open(worker, Surface::Root, auth_state, Some(RecoveryRequest { pid, last })).await
+        let standing = known(b"u1").expect("a user");
+        let Ok(mut client) =
+            FuzzClient::open(worker, Surface::Root, standing, Some(RecoveryRequest { pid, last })).await
         else {
             continue;
         };
-        let heard = client.take();
-        let told = |name: &str| heard.iter().any(|heard| heard.name == name);
-        assert!(told("system:state_recovered") != told("system:state_recovery_failed"), "{heard:?}");
+        let events = client.take();
+        let received = |name: &str| events.iter().any(|event| event.name == name);
+        assert!(received("system:state_recovered") != received("system:state_recovery_failed"), "{events:?}");
     }
 }
 
-/// A user gets notifications that were not read, each one JSON; reading checks that.
-async fn notified(worker: &Worker, user: &[u8]) {
-    let Some(auth_state) = known(user) else { return };
-    let Ok(mut client) = Client::open(worker, Surface::Raw, auth_state, None).await else { return };
+/// A user receives its unread notifications. `FuzzClient` checks that each is JSON.
+async fn unread(worker: &Worker, user: &[u8]) {
+    let Some(standing) = known(user) else { return };
+    let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, standing, None).await else { return };
     client.ask("Ping", r#"{"timestamp":1}"#);
-    client.until_answered().await;
+    client.until_replied().await;
 }
 
-/// What was said in a chat can be asked for.
+/// The messages of a chat can be requested.
 async fn chats(worker: &Worker, chat: &[u8], user: &[u8]) {
-    let Some(auth_state) = known(user) else { return };
-    let Ok(mut client) = Client::open(worker, Surface::Raw, auth_state, None).await else { return };
+    let Some(standing) = known(user) else { return };
+    let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, standing, None).await else { return };
     let chat = serde_json::to_string(&String::from_utf8_lossy(chat)).expect("a text");
     for event in ["join:chat", "message:history", "room:info", "room:list", "message:stats"] {
         client.ask(event, &format!("{{\"chatId\":{chat}}}"));
-        client.until_answered().await;
+        client.until_replied().await;
     }
 }

@@ -158,10 +158,11 @@ impl Passwords {
     /// # Errors
     /// The system has none to give.
     pub fn start() -> io::Result<Self> {
-        Self::with(WAITING_TIME)
+        Self::with_waiting_time(WAITING_TIME)
     }
 
-    fn with(waiting_time: Duration) -> io::Result<Self> {
+    /// As [`Passwords::start`], where a password waits at most so long.
+    pub(super) fn with_waiting_time(waiting_time: Duration) -> io::Result<Self> {
         let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)), waiting_time };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for number in 0..(cores / 2).clamp(1, THREADS_MAX) {
@@ -222,7 +223,7 @@ impl Passwords {
             });
         });
         self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
-        answer.await.map_err(|_| Fault::internal().by("the password worker ended"))?
+        answer.await.map_err(|_| Fault::internal().caused_by("the password worker ended"))?
     }
 }
 
@@ -275,12 +276,17 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_as_much_as_anybody() {
-        let mut hasher = Hasher::default();
+    fn a_missing_hash_costs_one_hash_of_the_configured_cost() {
+        let (mut hasher, mut expected) = (Hasher::default(), Hasher::default());
         for memory_kib in [19_456, 32_768] {
             let cost = Cost { memory_kib, passes: 2 };
+            let params = cost.params().unwrap();
             assert_eq!(hasher.verify("password", None, cost).unwrap(), BAD);
-            assert_eq!(hasher.memory.len(), cost.params().unwrap().block_count());
+            expected.output("password", NOBODY, params.clone(), &params).unwrap();
+            // What a hash leaves in its memory depends on the memory and the passes.
+            let left = |hasher: &Hasher| hasher.memory.iter().map(|block| block.as_ref().to_vec()).collect::<Vec<_>>();
+            assert_eq!(hasher.memory.len(), params.block_count());
+            assert!(left(&hasher) == left(&expected), "{memory_kib} KiB");
         }
     }
 
@@ -312,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_that_waited_too_long_is_not_hashed() {
-        let passwords = Passwords::with(Duration::ZERO).unwrap();
+        let passwords = Passwords::with_waiting_time(Duration::ZERO).unwrap();
         assert_eq!(passwords.hash("password".into(), COST).await, Err(Fault::overloaded()));
         // Its cost is one that no hash can have: to verify it would be a defect.
         let none = Cost { memory_kib: 0, passes: 0 };

@@ -214,3 +214,36 @@ async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_boun
     let fault = accounts.change_grants(&nobody, Grants::default(), 1).await.unwrap_err();
     assert_eq!(fault.code, Code::NotFound);
 }
+
+#[tokio::test]
+async fn a_sign_in_is_refused_after_its_password_was_hashed_whether_or_not_the_user_exists() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+    let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
+    let accounts = Accounts::new(store.clone(), &auth).unwrap();
+    let clock = Clock::manual(1_000_000);
+    let name = |name: &str| Username::parse(name, "username").unwrap();
+    for (user, disabled) in [("alice", false), ("gone", true)] {
+        let new = NewUser {
+            username: user.into(),
+            password: "correct horse".into(),
+            roles: vec![],
+            permissions: vec![],
+            name: None,
+            email: None,
+        };
+        accounts.add(new, clock.now_ms()).await.unwrap();
+        accounts.set_disabled(&name(user), disabled, clock.now_ms()).await.unwrap();
+    }
+    // Here every password that is to be hashed is refused: it has waited too long.
+    let overloaded = Accounts {
+        passwords: Passwords::with_waiting_time(std::time::Duration::ZERO).unwrap(),
+        ..Accounts::new(store, &auth).unwrap()
+    };
+    for user in ["alice", "gone", "nobody"] {
+        for (accounts, code) in [(&accounts, Code::InvalidCredentials), (&overloaded, Code::Overloaded)] {
+            let refused = accounts.sign_in(&name(user), "wrong password".into(), &clock).await;
+            assert_eq!(refused.map(|_| ()).unwrap_err().code, code, "{user}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Log lines about changes made over HTTP: the API key or user, the request id and the change. They contain no payload.
 
-use hubbub_actors::hub::Target;
+use hubbub_actors::hub::PublishTarget;
 use hubbub_actors::runtime::log_line::{self, Field};
 use log::Level;
 use log::kv::Value;
@@ -45,9 +45,9 @@ impl AuditEntry {
         let (what, event, to) = match command {
             PushCommand::Publish(target, event, _) => {
                 let to = match target {
-                    Target::Everybody => None,
-                    Target::User(user) => Some(("user", user.to_string())),
-                    Target::Room(room) => Some(("room", room.to_string())),
+                    PublishTarget::Everybody => None,
+                    PublishTarget::User(user) => Some(("user", user.to_string())),
+                    PublishTarget::Room(room) => Some(("room", room.to_string())),
                 };
                 ("event pushed", Some(event.as_str().to_owned()), to)
             }

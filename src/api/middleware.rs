@@ -128,7 +128,7 @@ async fn finish(
     }
     exchange.mark_answered();
     answered.map(|mut answer| {
-        if !exchange.can_go_on() {
+        if !exchange.can_continue() {
             answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         answer

@@ -7,7 +7,7 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use hubbub_actors::events::{ServerEvent as _, community, text};
-use hubbub_actors::hub::{Safe, Target};
+use hubbub_actors::hub::{PendingStore, PublishTarget};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::ids::{EventName, IdText, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
@@ -25,7 +25,7 @@ use crate::state::State;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PushCommand {
     /// Send an event.
-    Publish(Target, EventName, Bytes),
+    Publish(PublishTarget, EventName, Bytes),
     /// Send a notification to a user, and store it.
     Notify(UserId, Notification),
     /// Close a user's sessions.
@@ -64,7 +64,7 @@ impl PushCommand {
 /// An executed command. A notification may not be on disk yet.
 pub(super) struct ExecutedCommand {
     recipients: usize,
-    stored: Option<(Box<RawValue>, Safe)>,
+    stored: Option<(Box<RawValue>, PendingStore)>,
 }
 
 impl ExecutedCommand {
@@ -137,7 +137,7 @@ struct DisconnectBody {
 pub(super) fn read_push(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
     let push: PushBody<'_> = json::parse(part)?;
     let user = UserId::parse(&push.user_id.0, "userId")?;
-    publish(Target::User(user), &push.event, push.data, body, most)
+    publish(PublishTarget::User(user), &push.event, push.data, body, most)
 }
 
 /// Reads the body of `POST /api/broadcast`.
@@ -160,12 +160,12 @@ pub(super) fn read_disconnect(part: &[u8]) -> Result<PushCommand, Fault> {
 }
 
 impl BroadcastBody<'_> {
-    fn target(&self) -> Result<Target, Fault> {
+    fn target(&self) -> Result<PublishTarget, Fault> {
         match self.to.as_deref() {
-            Some("all") => Ok(Target::Everybody),
+            Some("all") => Ok(PublishTarget::Everybody),
             Some("user") => {
                 let id = required(self.user_id.as_ref(), "user_id")?;
-                UserId::parse(&id.0, "user_id").map(Target::User)
+                UserId::parse(&id.0, "user_id").map(PublishTarget::User)
             }
             Some("thread") => {
                 let id = required(self.thread_id.as_ref(), "thread_id")?;
@@ -174,11 +174,13 @@ impl BroadcastBody<'_> {
                     "" => return Err(Fault::field("thread_id", "`thread_id` is empty")),
                     id => id,
                 };
-                RoomName::of_thread(id, "thread_id").map(Target::Room)
+                RoomName::of_thread(id, "thread_id").map(PublishTarget::Room)
             }
             Some("room") => room_target(required(self.room.as_ref(), "room")?),
             Some(_) => Err(Fault::field("to", "`to` is none of user, thread, room and all")),
-            None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => Ok(Target::Everybody),
+            None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => {
+                Ok(PublishTarget::Everybody)
+            }
             // Without this check, an event for one user would reach all.
             None => Err(Fault::field("to", "`to` is missing: user, thread, room or all")),
         }
@@ -190,23 +192,29 @@ fn required<'a, T>(value: Option<&'a T>, field: &str) -> Result<&'a T, Fault> {
 }
 
 /// The target of a room name. `user:ID` means the user; a backend cannot address other internal rooms.
-fn room_target(name: &str) -> Result<Target, Fault> {
+fn room_target(name: &str) -> Result<PublishTarget, Fault> {
     let room = RoomName::parse(name, "room")?;
     match name.strip_prefix("user:") {
-        Some(user) => UserId::parse(user, "room").map(Target::User),
+        Some(user) => UserId::parse(user, "room").map(PublishTarget::User),
         None if room.is_internal() => Err(Fault::field("room", "`room` begins with `$`: such rooms are the hub's own")),
-        None => Ok(Target::Room(room)),
+        None => Ok(PublishTarget::Room(room)),
     }
 }
 
-fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
+fn publish(
+    target: PublishTarget,
+    event: &str,
+    data: &RawValue,
+    body: &Bytes,
+    most: usize,
+) -> Result<PushCommand, Fault> {
     let event = EventName::parse(event, "event")?;
     text::check_value(data.get().as_bytes(), "data")?;
     // A slice of the body: no copy.
     let data = body.slice_ref(data.get().as_bytes());
     match target {
         // Only a notification for one user can be marked as read.
-        Target::User(user) if event.as_str() == community::Notification::NAME => {
+        PublishTarget::User(user) if event.as_str() == community::Notification::NAME => {
             Notification::parse(&data, most).map(|notification| PushCommand::Notify(user, notification))
         }
         target => Ok(PushCommand::Publish(target, event, data)),
@@ -253,12 +261,12 @@ mod tests {
     /// Most bytes of a notification's data in these tests.
     const MOST: usize = 100;
 
-    fn user(id: &str) -> Target {
-        Target::User(UserId::parse(id, "id").unwrap())
+    fn user(id: &str) -> PublishTarget {
+        PublishTarget::User(UserId::parse(id, "id").unwrap())
     }
 
-    fn room(name: &str) -> Target {
-        Target::Room(RoomName::parse(name, "room").unwrap())
+    fn room(name: &str) -> PublishTarget {
+        PublishTarget::Room(RoomName::parse(name, "room").unwrap())
     }
 
     fn parsed(read: Read, body: &str) -> PushCommand {
@@ -271,7 +279,7 @@ mod tests {
         read(&body, &body, MOST).unwrap_err().field.unwrap()
     }
 
-    fn published(target: Target, event: &str, data: &'static str) -> PushCommand {
+    fn published(target: PublishTarget, event: &str, data: &'static str) -> PushCommand {
         let event = EventName::parse(event, "event").unwrap();
         PushCommand::Publish(target, event, Bytes::from_static(data.as_bytes()))
     }
@@ -305,7 +313,7 @@ mod tests {
             assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
         }
         let body = r#"{"event":"notification","data":5}"#;
-        assert_eq!(parsed(read_broadcast, body), published(Target::Everybody, "notification", "5"));
+        assert_eq!(parsed(read_broadcast, body), published(PublishTarget::Everybody, "notification", "5"));
         let body = r#"{"room":"lobby","event":"notification","data":5}"#;
         assert_eq!(parsed(read_room, body), published(room("lobby"), "notification", "5"));
     }
@@ -335,7 +343,7 @@ mod tests {
             r#"{"event":"e","to":"all","data":1}"#,
             r#"{"event":"e","to":null,"user_id":null,"data":1}"#,
         ] {
-            assert_eq!(parsed(read_broadcast, body), published(Target::Everybody, "e", "1"), "{body}");
+            assert_eq!(parsed(read_broadcast, body), published(PublishTarget::Everybody, "e", "1"), "{body}");
         }
     }
 

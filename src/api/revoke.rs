@@ -68,7 +68,7 @@ impl RevokeCommand {
 pub(super) async fn revoke(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
     let command: RevokeCommand = json::parse(&body)?;
     let revocation = command.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
-    let closed = state.hub.keep_and_revoke(revocation).await?;
+    let closed = state.hub.store_and_revoke(revocation).await?;
     let subjects = [("user", &command.user_id), ("session", &command.sid), ("tokenId", &command.jti)];
     let mut fields: Vec<_> =
         subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();

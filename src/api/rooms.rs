@@ -1,7 +1,7 @@
 //! `GET /api/rooms` and `GET /api/rooms/{room}`: the rooms with members, and the members of a room.
 
 use actix_web::{HttpResponse, web};
-use hubbub_actors::hub::Page;
+use hubbub_actors::hub::PageRange;
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::ids::RoomName;
 use serde::Deserialize;
@@ -23,12 +23,12 @@ pub(super) struct RoomsQuery {
 
 impl RoomsQuery {
     /// The offset and the size of the page; `default` is the default size.
-    fn page(&self, default: usize) -> Result<Page, Fault> {
+    fn page(&self, default: usize) -> Result<PageRange, Fault> {
         let limit = number(self.limit.as_deref(), "limit", default)?;
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Fault::field("limit", format!("`limit` is not 1 to {LIMIT_MAX}")));
         }
-        Ok(Page { offset: number(self.offset.as_deref(), "offset", 0)?, limit })
+        Ok(PageRange { offset: number(self.offset.as_deref(), "offset", 0)?, limit })
     }
 }
 

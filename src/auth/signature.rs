@@ -135,7 +135,8 @@ impl Signed<'_> {
     }
 
     fn verify(&self, key_text: &str, with_body: bool) -> Result<(), Fault> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key_text.as_bytes()).map_err(|_| Fault::internal())?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(key_text.as_bytes())
+            .map_err(|error| Fault::internal().caused_by(error.to_string()))?;
         for part in [self.method, self.path, self.timestamp, self.nonce] {
             mac.update(part.as_bytes());
         }

@@ -1,7 +1,7 @@
-//! Engine.IO, revision 4 of the protocol: packets in WebSocket messages and in the bodies of long polling.
+//! Engine.IO, protocol revision 4: packets in WebSocket messages and in the bodies of long polling.
 //!
-//! What waits for a client is always WebSocket frames, whatever its transport, so that an upgrade has nothing to convert:
-//! [`polling_body`] turns them into what polling carries. Knows nothing of what a message says: that is [`super::socketio`].
+//! The outbox of a client always holds WebSocket frames, on both transports, so an upgrade converts nothing.
+//! [`polling_body`] converts frames for polling. The content of messages is the job of [`super::socketio`].
 
 mod base64_text;
 
@@ -17,56 +17,49 @@ use serde::Serialize;
 
 use super::frame::{self, Opcode};
 
-/// Packets that one polling request may carry. The smallest Socket.IO event takes 8 bytes of a body, so that a client
-/// gets by with this for half a megabyte of them; a body full of empty packets does not make half a million.
+/// Most packets of one polling request. The smallest Socket.IO event takes 8 bytes, so a client can send half a
+/// megabyte of events, but not half a million empty packets.
 pub const PACKETS_MAX: usize = 65_536;
 
-/// Packets that one answer to a poll carries, attachments counted: python-engineio refuses more.
+/// Most packets of one answer to a poll, including attachments: python-engineio rejects more.
 pub const ANSWER_PACKETS_MAX: usize = 16;
 
-/// Stands between the packets of a polling body.
+/// Separates the packets of a polling body.
 pub const SEPARATOR: u8 = 0x1E;
 
 /// A ping as a WebSocket frame.
 pub const PING: &[u8] = b"\x81\x012";
-/// A noop as a WebSocket frame: ends a poll that waits, without saying anything.
-pub const NOOP: &[u8] = b"\x81\x016";
-/// A close packet as a WebSocket frame.
-pub const CLOSE: &[u8] = b"\x81\x011";
 /// The answer to the probe of an upgrade, as a WebSocket frame.
 pub const PROBED: &[u8] = b"\x81\x063probe";
 
-/// The payload of the ping that probes a WebSocket before an upgrade.
-pub const PROBE: &[u8] = b"probe";
-
-/// One packet.
+/// An Engine.IO packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Packet {
-    /// The handshake; only the server sends it.
+pub enum EnginePacket {
+    /// The payload. Only the server sends it.
     Open,
-    /// The transport is to be closed.
+    /// Closes the transport.
     Close,
-    /// Asks for a pong with the same payload.
+    /// A ping; its pong has the same payload.
     Ping(Bytes),
-    /// The answer to a ping.
+    /// A pong.
     Pong(Bytes),
-    /// A message of text. UTF-8 where the packet was.
+    /// A text message, valid UTF-8 if the packet was.
     Message(Bytes),
-    /// A message of bytes.
+    /// A binary message.
     Binary(Bytes),
-    /// The WebSocket takes over.
+    /// Completes an upgrade to a WebSocket.
     Upgrade,
-    /// Nothing.
+    /// No operation.
     Noop,
 }
 
-/// What a client sent against the protocol, in words for the log and the close frame.
+/// A protocol violation by a client, with its reason for the log and the close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
 impl Malformed {
-    /// The words.
-    pub const fn words(self) -> &'static str {
+    /// The reason.
+    pub const fn reason(self) -> &'static str {
         self.0
     }
 }
@@ -79,32 +72,33 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Reads the packet of a WebSocket text message or an item of a polling body, which is UTF-8. Text is a slice of it, bytes
-/// come as base64 behind a `b`: always when polling, on a WebSocket from clients that are told to avoid binary frames.
+/// Parses the packet of a WebSocket text message or of an item of a polling body, which is UTF-8. Text is a slice of
+/// it. Binary data is base64 after a `b`: always on polling, and on a WebSocket from clients that avoid binary frames.
 ///
 /// # Errors
-/// When it is no packet.
-pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
+/// The packet is malformed.
+pub fn decode(text: Bytes) -> Result<EnginePacket, Malformed> {
     let Some(kind) = text.first() else { return Err(Malformed("an empty packet")) };
     let bare = |packet| if text.len() == 1 { Ok(packet) } else { Err(Malformed("a packet that bears no payload")) };
     match kind {
-        // What a client says in it would be ignored anyway.
-        b'0' => Ok(Packet::Open),
-        b'1' => bare(Packet::Close),
-        b'2' => Ok(Packet::Ping(text.slice(1..))),
-        b'3' => Ok(Packet::Pong(text.slice(1..))),
-        b'4' => Ok(Packet::Message(text.slice(1..))),
-        b'5' => bare(Packet::Upgrade),
-        b'6' => bare(Packet::Noop),
+        // Its payload has no meaning from a client.
+        b'0' => Ok(EnginePacket::Open),
+        b'1' => bare(EnginePacket::Close),
+        b'2' => Ok(EnginePacket::Ping(text.slice(1..))),
+        b'3' => Ok(EnginePacket::Pong(text.slice(1..))),
+        b'4' => Ok(EnginePacket::Message(text.slice(1..))),
+        b'5' => bare(EnginePacket::Upgrade),
+        b'6' => bare(EnginePacket::Noop),
         b'b' => match base64_text::decode(&text[1..]) {
-            Some(bytes) => Ok(Packet::Binary(bytes.into())),
+            Some(bytes) => Ok(EnginePacket::Binary(bytes.into())),
             None => Err(Malformed("not base64")),
         },
         _ => Err(Malformed("an unknown packet type")),
     }
 }
 
-/// Reads the packets of a polling request's body one by one: at most [`PACKETS_MAX`]. The first error is the last item.
+/// Parses the packets of a polling request's body one by one, at most [`PACKETS_MAX`]. The first error is the last
+/// item.
 pub fn payload(body: Bytes) -> Payload {
     let rest = if std::str::from_utf8(&body).is_ok() { Ok(body) } else { Err(Malformed("not UTF-8")) };
     Payload { rest: Some(rest), left: PACKETS_MAX }
@@ -113,13 +107,13 @@ pub fn payload(body: Bytes) -> Payload {
 /// The packets of a polling request's body: see [`payload`].
 #[derive(Debug)]
 pub struct Payload {
-    /// What was not read yet; `None` at the end.
+    /// The unparsed rest; `None` at the end.
     rest: Option<Result<Bytes, Malformed>>,
     left: usize,
 }
 
 impl Payload {
-    fn item(&mut self, mut rest: Bytes) -> Result<Packet, Malformed> {
+    fn item(&mut self, mut rest: Bytes) -> Result<EnginePacket, Malformed> {
         if self.left == 0 {
             return Err(Malformed("too many packets"));
         }
@@ -141,24 +135,24 @@ impl Payload {
 }
 
 impl Iterator for Payload {
-    type Item = Result<Packet, Malformed>;
+    type Item = Result<EnginePacket, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.rest.take()?.and_then(|rest| self.item(rest)))
     }
 }
 
-/// What an open packet says.
+/// The payload of an open packet.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Handshake<'a> {
+pub struct OpenPayload<'a> {
     /// The session's id.
     pub sid: &'a str,
-    /// The transports that this one may be upgraded to.
+    /// The transports to which the session can be upgraded.
     pub upgrades: &'a [&'a str],
-    /// How often the server pings.
+    /// Interval of the server's pings.
     #[serde(rename = "pingInterval")]
     pub ping_interval_ms: u64,
-    /// How long it waits for the pong.
+    /// Time limit of a pong.
     #[serde(rename = "pingTimeout")]
     pub ping_timeout_ms: u64,
     /// The largest body of a polling request, bytes.
@@ -167,45 +161,35 @@ pub struct Handshake<'a> {
 }
 
 /// The text of an open packet.
-pub fn open(handshake: &Handshake<'_>) -> Bytes {
-    [b"0", &json::encode(handshake)[..]].concat().into()
+pub fn open(payload: &OpenPayload<'_>) -> Bytes {
+    [b"0", &json::encode(payload)[..]].concat().into()
 }
 
-/// A pong as a WebSocket frame.
-pub fn pong_frame(payload: &[u8]) -> Bytes {
-    frame::encode(Opcode::Text, &[b"3", payload])
-}
-
-/// A message of the text that `parts` hold one after the other, as a WebSocket frame.
+/// A text message, the concatenation of `parts`, as a WebSocket frame.
 pub fn message_frame(parts: &[&[u8]]) -> Bytes {
     let mut frames = BytesMut::new();
     append_message(&mut frames, parts.iter().copied());
     frames.freeze()
 }
 
-/// Puts a message behind the `frames` that are there: see [`message_frame`].
+/// Appends a message to `frames`: see [`message_frame`].
 pub(super) fn append_message<'a>(frames: &mut BytesMut, parts: impl Iterator<Item = &'a [u8]> + Clone) {
     frame::append(frames, Opcode::Text, std::iter::once(&b"4"[..]).chain(parts));
 }
 
-/// A message of bytes as a WebSocket frame.
-pub fn binary_frame(bytes: &[u8]) -> Bytes {
-    frame::encode(Opcode::Binary, &[bytes])
-}
-
-/// The body of an answer to a poll: the messages and packets of `frames`, each of which may hold several frames one behind
-/// the other. Control frames mean something to a WebSocket only, and are left out.
+/// The body of an answer to a poll: the packets of `frames`. Each item may hold several frames. Control frames only
+/// concern a WebSocket and are left out.
 ///
-/// The frames are the hub's own: what is no frame ends the reading of its item, and is a bug.
+/// The hub encoded the frames itself. An invalid frame is a bug, and skips the rest of its item.
 pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut body = Vec::new();
     for mut rest in frames {
         while !rest.is_empty() {
-            let Some((opcode, payload, behind)) = frame::split(rest) else {
+            let Some((opcode, payload, after)) = frame::split(rest) else {
                 debug_assert!(false, "not a frame of the hub: {rest:x?}");
                 break;
             };
-            rest = behind;
+            rest = after;
             if !is_polled(opcode) {
                 continue;
             }
@@ -223,12 +207,12 @@ pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     body
 }
 
-/// How many bytes at the start of `frames`, each whole, fit into an answer of at most `most` packets, and how many packets
-/// [`polling_body`] makes of them. Bytes are not split from the text before them, whose attachments they are. An answer that
-/// holds nothing yet takes the first text with its attachments in any case.
+/// How many bytes at the start of `frames` fit into an answer of at most `most` packets, in whole frames, and how many
+/// packets [`polling_body`] makes of them. Binary frames stay with the text frame before them, because they are its
+/// attachments. An empty answer accepts the first text frame with its attachments in any case.
 pub fn fit(frames: &[u8], most: usize) -> (usize, usize) {
     let (mut fits, mut packets, mut rest) = ((0, 0), 0, frames);
-    while let Some((opcode, _, behind)) = frame::split(rest) {
+    while let Some((opcode, _, after)) = frame::split(rest) {
         if opcode != Opcode::Binary {
             fits = (frames.len() - rest.len(), packets);
         }
@@ -236,17 +220,17 @@ pub fn fit(frames: &[u8], most: usize) -> (usize, usize) {
         if packets > most && (fits.0 > 0 || most < ANSWER_PACKETS_MAX) {
             return fits;
         }
-        rest = behind;
+        rest = after;
     }
     (frames.len(), packets)
 }
 
-/// Whether polling has a packet for such a frame.
+/// Whether polling has a packet for this opcode.
 fn is_polled(opcode: Opcode) -> bool {
     matches!(opcode, Opcode::Text | Opcode::Binary)
 }
 
-/// The wire of bare Engine.IO: what an event holds, as a message, and nothing else.
+/// The wire format of bare Engine.IO: an event's data as a message.
 pub static ENGINE: EngineWire = EngineWire;
 
 /// See [`ENGINE`].

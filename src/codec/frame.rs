@@ -1,20 +1,20 @@
-//! WebSocket frames as the hub sends them: whole, unmasked, encoded once (RFC 6455 section 5.2).
+//! WebSocket frames of the hub: final, unmasked, encoded once (RFC 6455 section 5.2).
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// The opcodes the hub sends (RFC 6455 section 5.2).
+/// The opcodes that the hub sends (RFC 6455 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
     /// UTF-8 text.
     Text = 0x1,
-    /// Bytes.
+    /// Binary data.
     Binary = 0x2,
     /// The closing handshake.
     Close = 0x8,
-    /// A question for a sign of life.
+    /// A ping.
     Ping = 0x9,
-    /// The answer to one.
+    /// A pong.
     Pong = 0xA,
 }
 
@@ -24,7 +24,7 @@ pub const PING: &[u8] = b"\x89\0";
 /// The longest header of an unmasked frame, bytes.
 const HEADER_MAX: usize = 10;
 
-/// A final frame around what `parts` hold, one after the other.
+/// A final frame with the concatenation of `parts` as payload.
 pub fn encode(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut frame = BytesMut::with_capacity(HEADER_MAX + length);
@@ -32,7 +32,7 @@ pub fn encode(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
     frame.freeze()
 }
 
-/// Puts a final frame around `parts` behind the `frames` that are there.
+/// Appends a final frame with the payload `parts` to `frames`.
 pub fn append<'a>(frames: &mut BytesMut, opcode: Opcode, parts: impl Iterator<Item = &'a [u8]> + Clone) {
     let length: usize = parts.clone().map(<[u8]>::len).sum();
     frames.reserve(HEADER_MAX + length);
@@ -53,8 +53,8 @@ pub fn append<'a>(frames: &mut BytesMut, opcode: Opcode, parts: impl Iterator<It
     }
 }
 
-/// The first of the hub's own frames in `bytes`: its opcode, its payload, and what comes behind it. `None` where there is
-/// no frame as [`encode`] makes them.
+/// The first frame in `bytes`: its opcode, its payload, and the bytes after it. `None` if it is not a frame from
+/// [`encode`].
 pub fn split(bytes: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let opcode = match first {
@@ -81,7 +81,7 @@ pub fn split(bytes: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
     Some((opcode, payload, rest))
 }
 
-/// A close frame. `reason` is cut to the 123 bytes that fit (RFC 6455 section 5.5).
+/// A close frame. `reason` is truncated to the 123 bytes that fit (RFC 6455 section 5.5).
 pub fn close(code: u16, reason: &str) -> Bytes {
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_one_behind_the_other_are_split_again() {
+    fn consecutive_frames_are_split() {
         let long = vec![7; 0x1_0000];
         let wanted: [(Opcode, &[u8]); 6] = [
             (Opcode::Text, b"a"),
@@ -125,15 +125,15 @@ mod tests {
         let bytes = wanted.map(|(opcode, payload)| encode(opcode, &[payload])).concat();
         let mut rest = &bytes[..];
         for (opcode, payload) in wanted {
-            let (found, bytes, behind) = split(rest).unwrap();
+            let (found, bytes, after) = split(rest).unwrap();
             assert_eq!((found, bytes), (opcode, payload));
-            rest = behind;
+            rest = after;
         }
         assert_eq!(rest, b"");
     }
 
     #[test]
-    fn what_the_hub_would_not_send_is_not_split() {
+    fn frames_that_the_hub_does_not_send_are_not_split() {
         for bytes in [
             &b""[..],
             b"\x81",
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_cut_where_a_character_ends() {
+    fn a_reason_is_truncated_at_a_character_boundary() {
         assert_eq!(&close(1000, "bye")[..], b"\x88\x05\x03\xe8bye");
         let frame = close(1008, &"é".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);

@@ -6,7 +6,7 @@ pub mod namespace;
 pub mod raw;
 pub mod socketio;
 
-/// A text as JSON.
+/// The JSON string of a text.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

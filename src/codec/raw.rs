@@ -1,4 +1,4 @@
-//! The raw envelope: `{"type": T, "data": {...}}`, one JSON object a message.
+//! The raw envelope `{"type": T, "data": {...}}`: one JSON object per message.
 
 use bytes::Bytes;
 use hubbub_actors::events::json;
@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 use super::frame::{Opcode, encode};
 use super::quoted;
 
-/// Longest `id` a client may name a request by, in bytes of JSON text.
+/// Longest `id` of a request, in bytes of JSON text.
 pub const ID_MAX: usize = 256;
 
-/// The wire of `/ws`.
+/// The wire format of `/ws`.
 pub static RAW: RawWire = RawWire;
 
 /// The raw envelope in WebSocket text frames.
@@ -24,7 +24,7 @@ pub static RAW: RawWire = RawWire;
 pub struct RawWire;
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct RawEnvelope<'a> {
     #[serde(rename = "type", borrow)]
     event: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -33,8 +33,8 @@ struct Envelope<'a> {
     id: Option<&'a RawValue>,
 }
 
-/// Reads a client's message, its escapes [resolved](text::resolve). What is wrong with it is part of the result: the
-/// connection stays.
+/// Parses a client's message, with its escapes [resolved](text::resolve). A malformed message is part of the result,
+/// because the connection stays open.
 pub fn decode(message: Bytes) -> Inbound {
     match read(&text::resolve(message)) {
         Ok(request) => Inbound::Request(request),
@@ -46,19 +46,19 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
     if !message.trim_ascii_start().starts_with(b"{") {
         return Err((malformed(message), None));
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(message).map_err(|_| (malformed(message), None))?;
+    let envelope: RawEnvelope<'_> = serde_json::from_slice(message).map_err(|_| (malformed(message), None))?;
     let correlation = match envelope.id.map(RawValue::get) {
         None | Some("null") => None,
         Some(id)
             if id.len() <= ID_MAX && id.starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) =>
         {
             text::check_value(id.as_bytes(), "id").map_err(|fault| (fault, None))?;
-            // A copy: a slice would keep the whole message for as long as the answer is owed.
+            // A copy, because a slice would keep the whole message until the reply is sent.
             Some(Bytes::copy_from_slice(id.as_bytes()))
         }
         Some(_) => {
-            let words = format!("`id`: expected a string or a number of at most {ID_MAX} bytes");
-            return Err((Fault::field("id", words), None));
+            let reason = format!("`id`: expected a string or a number of at most {ID_MAX} bytes");
+            return Err((Fault::field("id", reason), None));
         }
     };
     let refuse = |fault| (fault, correlation.clone());
@@ -72,11 +72,11 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
     Ok(Request { event, data, correlation })
 }
 
-/// Says why a message is no envelope.
+/// The reason why a message is not an envelope.
 fn malformed(message: &[u8]) -> Fault {
     match serde_json::from_slice::<serde::de::IgnoredAny>(message) {
         Err(error) => Fault::field("message", format!("The message is not JSON: {error}")),
-        Ok(_) => match serde_json::from_slice::<Envelope<'_>>(message) {
+        Ok(_) => match serde_json::from_slice::<RawEnvelope<'_>>(message) {
             Err(error) if message.trim_ascii_start().starts_with(b"{") => {
                 Fault::field("message", format!("The message is no envelope: {error}"))
             }
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    fn blamed(message: &str) -> (String, Option<String>) {
+    fn reported(message: &str) -> (String, Option<String>) {
         match decode(Bytes::copy_from_slice(message.as_bytes())) {
             Inbound::Malformed { fault, correlation, .. } => {
                 (fault.field.unwrap_or_default(), correlation.map(|id| String::from_utf8_lossy(&id).into_owned()))
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_its_data_and_id_as_they_came() {
+    fn a_request_keeps_its_data_and_id_unchanged() {
         let request = request(r#" {"id": 1e3, "type":"P\u0069ng", "timestamp": 7, "data": {"timestamp": 1.50} } "#);
         assert_eq!(&*request.event, "Ping");
         assert_eq!(&request.data[..], br#"{"timestamp": 1.50}"#);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_written_with_no_more_escapes_than_json_needs() {
+    fn unnecessary_escapes_in_a_request_are_resolved() {
         let request =
             request(r#"{"type":"Ping","id":"\u0061","data":{"a":"\u00e9\ud800\n","\u0062":"\/"},"\ud800":1}"#);
         assert_eq!(request.data, "{\"a\":\"é\u{fffd}\\n\",\"b\":\"/\"}");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_is_blamed_on_its_field_and_named_by_its_id() {
+    fn a_malformed_envelope_is_reported_with_its_field_and_id() {
         for (message, field, id) in [
             ("{", "message", None),
             ("[1]", "message", None),
@@ -207,14 +207,14 @@ mod tests {
             (r#"{"type":"Ping","id":{}}"#, "id", None),
             (r#"{"type":"Ping","type":"Ping"}"#, "message", None),
         ] {
-            assert_eq!(blamed(message), (field.into(), id.map(Into::into)), "{message}");
+            assert_eq!(reported(message), (field.into(), id.map(Into::into)), "{message}");
         }
-        assert_eq!(blamed(r#"{"type":"Ping","id":1e400}"#), ("id".into(), None));
-        assert_eq!(blamed(&format!("{{\"type\":\"Ping\",\"id\":\"{}\"}}", "x".repeat(300))).0, "id");
+        assert_eq!(reported(r#"{"type":"Ping","id":1e400}"#), ("id".into(), None));
+        assert_eq!(reported(&format!("{{\"type\":\"Ping\",\"id\":\"{}\"}}", "x".repeat(300))).0, "id");
     }
 
     #[test]
-    fn an_event_names_its_topic_and_offset_only_where_there_are_some() {
+    fn an_event_has_a_topic_and_an_offset_only_if_they_exist() {
         let mut event = Event {
             name: EventName::parse("greeting", "event").unwrap(),
             topic: Some(RoomName::parse("a \"room\"", "room").unwrap()),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_bears_the_id_of_its_request() {
+    fn an_answer_carries_the_id_of_its_request() {
         let frame = RAW.answer("Pong", b"{\"timestamp\":1}", &Some(Bytes::from_static(b"\"x\"")), 7);
         assert_eq!(text(&frame), r#"{"type":"Pong","data":{"timestamp":1},"id":"x","timestamp":7}"#);
         let frame = RAW.refusal(&EventError::of(&Fault::rate_limited(3), &None), 7).unwrap();

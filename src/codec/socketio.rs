@@ -1,10 +1,9 @@
-//! Socket.IO, revision 5 of the protocol: packets in Engine.IO messages, read strictly.
+//! Socket.IO, protocol revision 5: packets in Engine.IO messages, with strict parsing.
 //!
-//! What a packet carries stays JSON text, checked but never made into values: a packet's arguments are a slice of the
-//! message, or of its [resolved](resolve) text. A payload that is an array but cannot be read is not malformed: the client
-//! gets an answer, and its connection stays open. Binary attachments come behind their packet; [`Assembler`] waits for
-//! them, and [`embed`] writes them into the text, because that is what the rest of the hub speaks. Knows nothing of
-//! sessions: who may do what is not asked here.
+//! The payload of a packet stays JSON text: it is checked, but not parsed into values. Its arguments are a slice of the
+//! message, or of its [resolved](resolve) text. An array that cannot be read is not malformed: the client gets an
+//! answer, and its connection stays open. Binary attachments follow their packet. [`PacketAssembler`] collects them and
+//! [`embed`] writes them into the text, the form that the rest of the hub uses. Authorization happens elsewhere.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +22,7 @@ mod assembler;
 mod binary;
 mod encode;
 
-pub use self::assembler::{Assembler, Whole};
+pub use self::assembler::{PacketAssembler, Whole};
 pub use self::binary::{embed, extract};
 pub use self::encode::{ack, ack_parts, connect, connect_error, disconnect, emit, emit_parts};
 pub use super::engineio::Malformed;
@@ -31,71 +30,71 @@ pub use super::engineio::Malformed;
 /// Longest name of a namespace, bytes.
 pub const NAMESPACE_MAX: usize = 200;
 
-/// Binary attachments of one packet, in either direction: as many as an unmodified client takes. A packet with more makes
-/// a client close its connection, so that none may be made of what somebody else sent.
+/// Most binary attachments of one packet, in either direction: the limit of an unmodified client. A client closes its
+/// connection on a packet with more, so no packet from other clients' data may have more.
 pub const ATTACHMENTS_MAX: usize = 10;
 
-/// Arguments of one event, its name among them.
+/// Most arguments of one event, including its name.
 pub const ARGUMENTS_MAX: usize = 1024;
 
 const ILLEGAL_PAYLOAD: Malformed = Malformed("an illegal payload");
 const ILLEGAL_ATTACHMENTS: Malformed = Malformed("illegal attachments");
 
-/// What a client sends.
+/// A packet from a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet {
-    /// Asks to be let into a namespace.
+    /// Requests to join a namespace.
     Connect {
-        /// Which.
+        /// The namespace.
         namespace: Namespace,
-        /// The client's `auth`, if it sent any: an object's or an empty array's text by its first and last character, and
-        /// whether it is JSON is not checked yet.
+        /// The client's `auth`, if any. Its first and last characters are those of an object or an empty array. It may
+        /// still be invalid JSON.
         data: Option<Bytes>,
     },
     /// Leaves a namespace.
     Disconnect {
-        /// Which.
+        /// The namespace.
         namespace: Namespace,
     },
     /// An event.
     Event {
-        /// Where.
+        /// The namespace.
         namespace: Namespace,
         /// JSON text of an array: the event's name and its arguments. See [`event`].
         args: Bytes,
-        /// What the client calls the answer that it waits for.
+        /// The id of the acknowledgement that the client requests.
         ack: Option<u64>,
-        /// How many binary attachments follow.
+        /// Number of binary attachments that follow.
         attachments: usize,
     },
-    /// The answer to an event of the server's.
+    /// An acknowledgement of a server's event.
     Ack {
-        /// Where.
+        /// The namespace.
         namespace: Namespace,
-        /// What the server called it.
+        /// The id that the server gave it.
         id: u64,
         /// JSON text of an array.
         args: Bytes,
-        /// How many binary attachments follow.
+        /// Number of binary attachments that follow.
         attachments: usize,
     },
-    /// An event or the answer to one that cannot be read.
+    /// An event or acknowledgement that cannot be read.
     Unreadable {
-        /// Where.
+        /// The namespace.
         namespace: Namespace,
-        /// The event's name, where that could be read.
+        /// The event's name, if it could be read.
         event: Option<Box<str>>,
-        /// What is wrong with it.
+        /// The error.
         fault: Box<Fault>,
-        /// What the client calls the answer that it waits for.
+        /// The id of the acknowledgement that the client requests.
         ack: Option<u64>,
-        /// How many binary attachments follow.
+        /// Number of binary attachments that follow.
         attachments: usize,
     },
 }
 
 impl Packet {
-    /// How many binary attachments follow.
+    /// Number of binary attachments that follow.
     pub fn attachments(&self) -> usize {
         match self {
             Self::Connect { .. } | Self::Disconnect { .. } => 0,
@@ -105,7 +104,7 @@ impl Packet {
         }
     }
 
-    /// The same packet, no slice of the message it came in.
+    /// The same packet, without slices of its message.
     fn detached(mut self) -> Self {
         let (Self::Connect { namespace, .. }
         | Self::Disconnect { namespace }
@@ -124,12 +123,12 @@ impl Packet {
 
 /// The name of a namespace: starts with `/`, at most [`NAMESPACE_MAX`] bytes, no control characters.
 ///
-/// It may be a slice of the message it came in; who keeps it for longer keeps a copy.
+/// It may be a slice of its message. Store a [detached](Namespace::detached) copy.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Namespace(ByteString);
 
 impl Namespace {
-    /// The namespace that need not be named.
+    /// The default namespace, which packets do not name.
     pub const MAIN: Self = Self(ByteString::from_static("/"));
 
     /// The name.
@@ -137,7 +136,7 @@ impl Namespace {
         &self.0
     }
 
-    /// The same name, no slice of the message it came in.
+    /// The same name, without a slice of its message.
     pub fn detached(&self) -> Self {
         Self(ByteString::from(self.as_str()))
     }
@@ -163,11 +162,11 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// Reads a packet from the text of an Engine.IO message. The arguments are a slice of it unless escapes were resolved.
+/// Parses a packet from the text of an Engine.IO message. The arguments are a slice of it unless escapes were resolved.
 ///
 /// # Errors
-/// When it is no packet that a client may send. The protocol has no answer to that but the end of the connection. An
-/// array that cannot be read is [`Packet::Unreadable`] and no error.
+/// A packet that a client must not send. The protocol has no answer for it, so the connection is closed. An array that
+/// cannot be read is [`Packet::Unreadable`] instead.
 pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
     let text = ByteString::try_from(text).map_err(|_| Malformed("not UTF-8"))?;
     let mut rest = &text[..];
@@ -207,11 +206,11 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
     }
 }
 
-/// The name of an event and the JSON text of each further argument: slices of `args`, which are an event's. A number is a
-/// name by its text, as the reference server has it.
+/// The name of an event and the JSON text of each further argument, as slices of `args`. A number counts as a name by
+/// its text, as in the reference server.
 ///
 /// # Errors
-/// When they are not.
+/// `args` are not the arguments of an event.
 pub fn event(args: &Bytes) -> Result<(Box<str>, Vec<Bytes>), Malformed> {
     let items: Vec<&RawValue> = serde_json::from_slice(args).map_err(|_| ILLEGAL_PAYLOAD)?;
     let (name, items) = items.split_first().ok_or(ILLEGAL_PAYLOAD)?;
@@ -219,22 +218,22 @@ pub fn event(args: &Bytes) -> Result<(Box<str>, Vec<Bytes>), Malformed> {
     Ok((name.into(), items.iter().map(|item| args.slice_ref(item.get().as_bytes())).collect()))
 }
 
-/// The name of an event, the first of its arguments, as far as it can be read.
+/// The name of an event, the first argument, if it can be read.
 pub fn event_name(args: &[u8]) -> Option<Box<str>> {
     let first = args.trim_ascii_start().strip_prefix(b"[")?;
-    // What follows the name is not looked at.
+    // The text after the name is ignored.
     let name = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_slice(first)).ok()?;
     name_of(name.get()).ok().map(Into::into)
 }
 
-/// Takes the first `length` bytes, if there are so many and a character ends there.
+/// Takes the first `length` bytes. `None` if there are fewer, or no character ends there.
 fn take<'a>(rest: &mut &'a str, length: usize) -> Option<&'a str> {
-    let (taken, behind) = rest.split_at_checked(length)?;
-    *rest = behind;
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
     Some(taken)
 }
 
-/// Takes the digits at the front, if there are any. Each number has one spelling.
+/// Takes the digits at the front, if any. Leading zeros are invalid.
 fn number(rest: &mut &str) -> Result<Option<u64>, ()> {
     let length = rest.bytes().take_while(u8::is_ascii_digit).count();
     match take(rest, length).unwrap_or_default() {
@@ -244,7 +243,7 @@ fn number(rest: &mut &str) -> Result<Option<u64>, ()> {
     }
 }
 
-/// Takes the number of attachments and the dash behind it.
+/// Takes the number of attachments and the dash after it.
 fn attachments(rest: &mut &str) -> Result<usize, Malformed> {
     let count = number(rest).ok().flatten().and_then(|count| usize::try_from(count).ok()).ok_or(ILLEGAL_ATTACHMENTS)?;
     if take(rest, 1) != Some("-") {
@@ -256,13 +255,13 @@ fn attachments(rest: &mut &str) -> Result<usize, Malformed> {
     Ok(count)
 }
 
-/// Takes the namespace, if one is named, and the comma behind it. What follows a question mark is no part of the name.
+/// Takes the namespace, if one is named, and the comma after it. A question mark ends the name.
 fn namespace(text: &ByteString, rest: &mut &str) -> Result<Namespace, Malformed> {
     if !rest.starts_with('/') {
         return Ok(Namespace::MAIN);
     }
-    let (name, behind) = rest.split_once(',').unwrap_or((rest, ""));
-    *rest = behind;
+    let (name, after) = rest.split_once(',').unwrap_or((rest, ""));
+    *rest = after;
     let name = name.split_once('?').map_or(name, |(name, _)| name);
     if name.len() > NAMESPACE_MAX || name.chars().any(char::is_control) {
         return Err(Malformed("an illegal namespace"));
@@ -275,16 +274,16 @@ fn encloses(text: &str, first: char, last: char) -> bool {
     text.starts_with(first) && text.ends_with(last)
 }
 
-/// The arguments of an event, its name the first of them, with their escapes resolved; or what is wrong with them.
+/// The arguments of an event, including its name, with their escapes resolved; or the fault to report.
 ///
 /// # Errors
-/// When the event has a name that no client of the libraries sends.
+/// The event has a reserved name, which no client library sends.
 fn arguments(payload: Bytes) -> Result<Result<Bytes, Box<Fault>>, Malformed> {
     let args = resolve(payload);
     let named = array(&args).and_then(|Array { first, count }| {
         if count > ARGUMENTS_MAX {
-            let words = format!("`data`: an event has at most {ARGUMENTS_MAX} arguments, its name among them");
-            return Err(Fault::field("data", words));
+            let message = format!("`data`: an event has at most {ARGUMENTS_MAX} arguments, its name among them");
+            return Err(Fault::field("data", message));
         }
         let first = first.ok_or_else(|| Fault::field("event", "`event` is missing"))?;
         name_of(first.get())
@@ -296,28 +295,28 @@ fn arguments(payload: Bytes) -> Result<Result<Bytes, Box<Fault>>, Malformed> {
     }
 }
 
-/// Reads the text of an array.
+/// Parses the text of an array.
 fn array(text: &[u8]) -> Result<Array<'_>, Fault> {
     serde_json::from_slice(text).map_err(|error| {
-        let words = format!("`data`: the arguments of the event are not JSON: {error}");
-        Fault::field("data", words)
+        let message = format!("`data`: the arguments of the event are not JSON: {error}");
+        Fault::field("data", message)
     })
 }
 
-/// The name of an event that is written as `json`: a string, or a number by its text.
+/// The name of an event from its JSON text: a string, or a number by its text.
 fn name_of(json: &str) -> Result<Cow<'_, str>, Fault> {
     match serde_json::from_str(json) {
-        Ok(Text(name)) => Ok(name),
+        Ok(BorrowedText(name)) => Ok(name),
         Err(_) if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(json.into()),
         Err(_) => Err(Fault::field("event", "`event`: expected a string")),
     }
 }
 
-/// Borrowed unless it holds escapes, which a plain `Cow` would copy always.
+/// Borrowed unless it contains escapes; a plain `Cow` would always copy.
 #[derive(serde::Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The first item of an array, if it has any, and how many there are.
+/// The first item of an array, if any, and the number of items.
 struct Array<'a> {
     first: Option<&'a RawValue>,
     count: usize,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use hubbub_actors::rooms::rules::Who;
+use hubbub_actors::rooms::rules::AccessRule;
 use ipnet::IpNet;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -19,10 +19,10 @@ pub struct TopicRule {
     pub pattern: String,
     /// Who may subscribe: any of these. Default `authenticated`.
     #[serde(default = "authenticated", deserialize_with = "one_or_several")]
-    pub subscribe: Vec<Who>,
+    pub subscribe: Vec<AccessRule>,
     /// Who may publish: any of these. Default `authenticated`.
     #[serde(default = "authenticated", deserialize_with = "one_or_several")]
-    pub publish: Vec<Who>,
+    pub publish: Vec<AccessRule>,
     /// Messages kept, 0 to 1000000; 0 keeps none. Default 0.
     #[serde(default)]
     pub history: u32,
@@ -48,8 +48,8 @@ impl TopicRule {
     }
 }
 
-fn authenticated() -> Vec<Who> {
-    vec![Who::Authenticated]
+fn authenticated() -> Vec<AccessRule> {
+    vec![AccessRule::Authenticated]
 }
 
 /// One value where a list is possible: `"server"` for `["server"]`.
@@ -197,13 +197,13 @@ mod tests {
         let read = rule("pattern = 'news.*'\npublish = ['server', 'role:editor', 'permission:a:b']");
         let expected = TopicRule {
             pattern: "news.*".into(),
-            publish: vec![Who::Server, Who::Role("editor".into()), Who::Permission("a:b".into())],
+            publish: vec![AccessRule::Server, AccessRule::Role("editor".into()), AccessRule::Permission("a:b".into())],
             ..TopicRule::any()
         };
         assert_eq!(read.unwrap(), expected);
         assert_eq!(rule("pattern = '*'").unwrap(), TopicRule::any());
         let one = rule("pattern = '*'\nsubscribe = 'anyone'").unwrap();
-        assert_eq!(one.subscribe, [Who::Anyone]);
+        assert_eq!(one.subscribe, [AccessRule::Anyone]);
         assert!(rule("pattern = '*'\nsubscribe = 'everyone'").is_err());
     }
 

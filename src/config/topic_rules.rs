@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hubbub_actors::rooms::rules::Who;
+use hubbub_actors::rooms::rules::AccessRule;
 
 use super::TopicRule;
 
@@ -34,8 +34,8 @@ pub fn in_force(rules: &[TopicRule]) -> String {
 }
 
 /// Who may, as the configuration says it.
-fn names(who: &[Who]) -> String {
-    who.iter().map(Who::to_string).collect::<Vec<_>>().join(" or ")
+fn names(who: &[AccessRule]) -> String {
+    who.iter().map(AccessRule::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 #[cfg(test)]

@@ -1,31 +1,31 @@
-//! Where a request's body ends on the connection, pure: the stream hands on no byte of what follows.
+//! Finds the end of a request's body, pure, so that the stream passes on no byte after it.
 
 use super::head::Framing;
 
-/// Most bytes of a chunked body that are no data, beside [`OVERHEAD_A_BYTE`] for each byte of data: sizes, extensions,
-/// line ends, trailers.
+/// Most bytes of a chunked body that are not data: sizes, extensions, line ends and trailers. In addition to
+/// [`OVERHEAD_A_BYTE`] for each byte of data.
 const OVERHEAD_MAX: u64 = 16_384;
 
-/// What a byte of data may cost beside itself: a chunk of one byte takes six.
+/// Overhead allowed per byte of data: a chunk of one byte takes six.
 const OVERHEAD_A_BYTE: u64 = 8;
 
-/// The chunks are malformed (RFC 9112 section 7.1), or most of their bytes are no data.
+/// The chunks are malformed (RFC 9112 section 7.1), or have too much overhead.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedBody;
 
-/// What is still to come of a body.
+/// The rest of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// Nothing.
+pub enum RemainingBody {
+    /// Nothing remains.
     Done,
-    /// So many bytes.
+    /// This many bytes.
     Counted(u64),
     /// Chunks.
     Chunked(Chunks),
 }
 
-impl Rest {
-    /// All of a body.
+impl RemainingBody {
+    /// The whole body.
     pub fn of(framing: Framing) -> Self {
         match framing {
             Framing::None => Self::Done,
@@ -34,12 +34,12 @@ impl Rest {
         }
     }
 
-    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data among them. Takes
-    /// them off what is to come, and their data off `most`.
+    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data. Subtracts the data
+    /// from `most`.
     ///
     /// # Errors
-    /// [`Malformed`].
-    pub fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, Malformed> {
+    /// [`MalformedBody`].
+    pub fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, MalformedBody> {
         let taken = match self {
             Self::Done => 0,
             Self::Counted(left) => {
@@ -53,7 +53,7 @@ impl Rest {
         let is_done = match self {
             Self::Done => true,
             Self::Counted(left) => *left == 0,
-            Self::Chunked(chunks) => chunks.step == Step::End,
+            Self::Chunked(chunks) => chunks.step == ChunkStep::End,
         };
         if is_done {
             *self = Self::Done;
@@ -62,22 +62,22 @@ impl Rest {
     }
 }
 
-/// A chunked body on its way.
+/// The state of a chunked body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunks {
-    step: Step,
-    /// Of the chunk: its size while that is read, then what is missing of it.
+    step: ChunkStep,
+    /// The size of the chunk while that is read, then its missing bytes.
     left: u64,
     data: u64,
     overhead: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum ChunkStep {
     #[default]
     FirstDigit,
     Digits,
-    /// White space behind the size.
+    /// White space after the size.
     AfterSize,
     Extension,
     SizeLf,
@@ -92,10 +92,10 @@ enum Step {
 }
 
 impl Chunks {
-    fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, Malformed> {
+    fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, MalformedBody> {
         let mut at = 0;
-        while let Some(&byte) = input.get(at).filter(|_| self.step != Step::End) {
-            if self.step == Step::Data {
+        while let Some(&byte) = input.get(at).filter(|_| self.step != ChunkStep::End) {
+            if self.step == ChunkStep::Data {
                 let ready = (input.len() - at) as u64;
                 let taken = self.left.min(ready).min(*most);
                 if taken == 0 {
@@ -106,7 +106,7 @@ impl Chunks {
                 self.data += taken;
                 at += usize::try_from(taken).unwrap_or(usize::MAX);
                 if self.left == 0 {
-                    self.step = Step::DataCr;
+                    self.step = ChunkStep::DataCr;
                 }
                 continue;
             }
@@ -114,53 +114,59 @@ impl Chunks {
             at += 1;
             self.overhead += 1;
             if self.overhead > OVERHEAD_MAX + OVERHEAD_A_BYTE * self.data {
-                return Err(Malformed);
+                return Err(MalformedBody);
             }
         }
         Ok(at)
     }
 
-    /// The step behind `byte`, which is no data.
-    fn next(&mut self, byte: u8) -> Result<Step, Malformed> {
+    /// The state after `byte`, which is not data.
+    fn next(&mut self, byte: u8) -> Result<ChunkStep, MalformedBody> {
         Ok(match (self.step, byte) {
-            (Step::FirstDigit, _) => {
+            (ChunkStep::FirstDigit, _) => {
                 self.left = digit(byte)?;
-                Step::Digits
+                ChunkStep::Digits
             }
-            (Step::Digits | Step::AfterSize | Step::Extension, b'\r') => Step::SizeLf,
-            (Step::Digits | Step::AfterSize, b';') => Step::Extension,
-            (Step::Digits | Step::AfterSize, b' ' | b'\t') => Step::AfterSize,
-            (Step::Digits, _) => {
-                let shifted = self.left.checked_mul(16).ok_or(Malformed)?;
+            (ChunkStep::Digits | ChunkStep::AfterSize | ChunkStep::Extension, b'\r') => ChunkStep::SizeLf,
+            (ChunkStep::Digits | ChunkStep::AfterSize, b';') => ChunkStep::Extension,
+            (ChunkStep::Digits | ChunkStep::AfterSize, b' ' | b'\t') => ChunkStep::AfterSize,
+            (ChunkStep::Digits, _) => {
+                let shifted = self.left.checked_mul(16).ok_or(MalformedBody)?;
                 self.left = shifted + digit(byte)?;
-                Step::Digits
+                ChunkStep::Digits
             }
-            (Step::Extension, b'\t' | b' '..=b'~' | 0x80..) => Step::Extension,
-            (Step::SizeLf, b'\n') if self.left == 0 => Step::TrailerStart,
-            (Step::SizeLf, b'\n') => Step::Data,
-            (Step::DataCr, b'\r') => Step::DataLf,
-            (Step::DataLf, b'\n') => Step::FirstDigit,
-            (Step::TrailerStart, b'\r') => Step::LastLf,
-            (Step::Trailer, b'\r') => Step::TrailerLf,
-            (Step::TrailerStart | Step::Trailer, b'\t' | b' '..=b'~' | 0x80..) => Step::Trailer,
-            (Step::TrailerLf, b'\n') => Step::TrailerStart,
-            (Step::LastLf, b'\n') => Step::End,
-            _ => return Err(Malformed),
+            (ChunkStep::Extension, b'\t' | b' '..=b'~' | 0x80..) => ChunkStep::Extension,
+            (ChunkStep::SizeLf, b'\n') if self.left == 0 => ChunkStep::TrailerStart,
+            (ChunkStep::SizeLf, b'\n') => ChunkStep::Data,
+            (ChunkStep::DataCr, b'\r') => ChunkStep::DataLf,
+            (ChunkStep::DataLf, b'\n') => ChunkStep::FirstDigit,
+            (ChunkStep::TrailerStart, b'\r') => ChunkStep::LastLf,
+            (ChunkStep::Trailer, b'\r') => ChunkStep::TrailerLf,
+            (ChunkStep::TrailerStart | ChunkStep::Trailer, b'\t' | b' '..=b'~' | 0x80..) => ChunkStep::Trailer,
+            (ChunkStep::TrailerLf, b'\n') => ChunkStep::TrailerStart,
+            (ChunkStep::LastLf, b'\n') => ChunkStep::End,
+            _ => return Err(MalformedBody),
         })
     }
 }
 
-fn digit(byte: u8) -> Result<u64, Malformed> {
-    char::from(byte).to_digit(16).map(u64::from).ok_or(Malformed)
+fn digit(byte: u8) -> Result<u64, MalformedBody> {
+    char::from(byte).to_digit(16).map(u64::from).ok_or(MalformedBody)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What `Rest` takes of `input` when it comes in pieces of `piece` bytes, and what is left of `most`.
-    fn taken(framing: Framing, input: &[u8], piece: usize, most: u64) -> Result<(usize, Rest, u64), Malformed> {
-        let (mut rest, mut most, mut total) = (Rest::of(framing), most, 0);
+    /// The result of taking `input` in pieces of `piece` bytes: bytes taken, the remaining body, and the rest of
+    /// `most`.
+    fn taken(
+        framing: Framing,
+        input: &[u8],
+        piece: usize,
+        most: u64,
+    ) -> Result<(usize, RemainingBody, u64), MalformedBody> {
+        let (mut rest, mut most, mut total) = (RemainingBody::of(framing), most, 0);
         for part in input.chunks(piece) {
             let taken = rest.take(part, &mut most)?;
             total += taken;
@@ -174,31 +180,35 @@ mod tests {
     #[test]
     fn a_counted_body_ends_at_its_length_and_the_next_request_is_not_touched() {
         for piece in [1, 3, 100] {
-            assert_eq!(taken(Framing::Counted(5), b"helloGET /", piece, 100), Ok((5, Rest::Done, 95)));
-            assert_eq!(taken(Framing::Counted(5), b"hel", piece, 100), Ok((3, Rest::Counted(2), 97)));
-            assert_eq!(taken(Framing::Counted(5), b"hello", piece, 2), Ok((2, Rest::Counted(3), 0)));
+            assert_eq!(taken(Framing::Counted(5), b"helloGET /", piece, 100), Ok((5, RemainingBody::Done, 95)));
+            assert_eq!(taken(Framing::Counted(5), b"hel", piece, 100), Ok((3, RemainingBody::Counted(2), 97)));
+            assert_eq!(taken(Framing::Counted(5), b"hello", piece, 2), Ok((2, RemainingBody::Counted(3), 0)));
         }
-        assert_eq!(taken(Framing::None, b"GET /", 10, 100), Ok((0, Rest::Done, 100)));
+        assert_eq!(taken(Framing::None, b"GET /", 10, 100), Ok((0, RemainingBody::Done, 100)));
     }
 
     #[test]
-    fn a_chunked_body_ends_behind_its_trailers_however_it_is_split() {
+    fn a_chunked_body_ends_after_its_trailers_for_any_split() {
         let body = b"5;name=\"x\"\r\nhello\r\n1 \r\n!\r\n0\r\nDigest: x\r\n\r\n";
         let input = [&body[..], b"GET /"].concat();
         for piece in [1, 2, 7, 1_000] {
-            assert_eq!(taken(Framing::Chunked, &input, piece, 100), Ok((body.len(), Rest::Done, 94)), "{piece}");
+            assert_eq!(
+                taken(Framing::Chunked, &input, piece, 100),
+                Ok((body.len(), RemainingBody::Done, 94)),
+                "{piece}"
+            );
         }
     }
 
     #[test]
-    fn no_more_data_is_taken_than_may_be() {
+    fn data_is_taken_up_to_the_limit() {
         let (total, rest, most) = taken(Framing::Chunked, b"a\r\n0123456789\r\n0\r\n\r\n", 4, 6).unwrap();
         assert_eq!((total, most), (9, 0));
-        assert_ne!(rest, Rest::Done);
+        assert_ne!(rest, RemainingBody::Done);
     }
 
     #[test]
-    fn what_is_no_chunk_is_refused() {
+    fn a_malformed_chunk_is_refused() {
         for bad in [
             &b"x\r\n"[..],
             b"\r\n",
@@ -214,18 +224,18 @@ mod tests {
         ] {
             for piece in [1, 100] {
                 let all = taken(Framing::Chunked, bad, piece, 1_000);
-                assert_eq!(all.map(|(_, rest, _)| rest), Err(Malformed), "{}", bad.escape_ascii());
+                assert_eq!(all.map(|(_, rest, _)| rest), Err(MalformedBody), "{}", bad.escape_ascii());
             }
         }
     }
 
     #[test]
-    fn a_body_that_is_mostly_no_data_is_refused() {
+    fn a_body_with_too_much_overhead_is_refused() {
         let honest = b"1\r\nx\r\n".repeat(100_000);
         assert!(taken(Framing::Chunked, &honest, 8_192, u64::MAX).is_ok());
         let extension = [b"5;", &b"e".repeat(20_000)[..]].concat();
-        assert_eq!(taken(Framing::Chunked, &extension, 8_192, u64::MAX), Err(Malformed));
+        assert_eq!(taken(Framing::Chunked, &extension, 8_192, u64::MAX), Err(MalformedBody));
         let trailers = [b"0\r\n", &b"A: b\r\n".repeat(4_000)[..]].concat();
-        assert_eq!(taken(Framing::Chunked, &trailers, 8_192, u64::MAX), Err(Malformed));
+        assert_eq!(taken(Framing::Chunked, &trailers, 8_192, u64::MAX), Err(MalformedBody));
     }
 }

@@ -1,6 +1,6 @@
-//! How many plain connections there are: of an address, and in all. A connection is plain from its acceptance until it is
-//! upgraded or ends. When there are too many, the one that has been without a request for longest gives way; when none is
-//! without a request, the one that has left an answer unread for longest.
+//! Limits the number of plain connections, per address and in total. A connection is plain from its accept until it is
+//! upgraded or ends. Over the total limit, the connection that has had no request for longest is evicted. If every
+//! connection has a request, the hub evicts the connection with the answer that has been unread for longest.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,65 +15,65 @@ use hubbub_actors::limits::concurrency::{ConcurrencyKey, ConcurrencyLimits, Conc
 use tokio::sync::oneshot;
 
 use super::linger::Lingering;
-use super::listener::Times;
+use super::listener::ClientTimeouts;
 
-/// The plain connections of the hub, of all workers.
+/// The plain connections of all workers.
 #[derive(Debug)]
 pub struct Connections {
-    most: AtomicUsize,
-    most_of_an_address: AtomicU32,
-    /// How long a client may take for a head and for a body, ms.
+    max: AtomicUsize,
+    max_per_address: AtomicU32,
+    /// Time limits for a head and for a body, ms.
     head_ms: AtomicU64,
     body_ms: AtomicU64,
     now: AtomicUsize,
-    of_address: Arc<ConcurrencyLimits>,
+    per_address: Arc<ConcurrencyLimits>,
     evictable: Mutex<Evictable>,
-    /// How many were closed because others came.
+    /// Connections that were evicted.
     pub evicted: AtomicU64,
-    /// How many were refused because all had a request in work.
+    /// Connections that were refused because no other connection could be evicted.
     pub refused_full: AtomicU64,
-    /// How many were refused for their address.
+    /// Connections that were refused by the limit per address.
     pub refused_address: AtomicU64,
-    /// The ones that linger.
+    /// The lingering connections.
     pub lingering: Lingering,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// There are as many as may be.
+pub enum ConnectionRefusal {
+    /// The total limit is reached.
     Full,
-    /// There are as many of this address as may be.
+    /// The limit of its address is reached.
     Address,
 }
 
-/// Why a connection can give way: in this order.
+/// Why a connection can be evicted, in order of eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
-    /// It has no request in work.
+pub(super) enum EvictionReason {
+    /// It has no request in progress.
     Idle,
     /// Its client has not read the answer.
     Unread,
 }
 
-/// The connections that can give way, in the order in which they do.
+/// The connections that can be evicted, in order of eviction.
 #[derive(Debug, Default)]
 struct Evictable {
     next: u64,
-    /// What tells each of them to close.
-    connections: BTreeMap<(Reason, u64), oneshot::Sender<()>>,
+    /// Notifies each of them to close.
+    connections: BTreeMap<(EvictionReason, u64), oneshot::Sender<()>>,
 }
 
 impl Connections {
-    /// At most `most` in all, and `most_of_an_address` of each address; 0 of the latter is any number.
-    pub fn new(most: usize, most_of_an_address: u32) -> Arc<Self> {
+    /// Limits of `most` in total, and of `max_per_address` per address; 0 per address is unlimited.
+    pub fn new(most: usize, max_per_address: u32) -> Arc<Self> {
         Arc::new(Self {
-            most: AtomicUsize::new(most),
-            most_of_an_address: AtomicU32::new(most_of_an_address),
+            max: AtomicUsize::new(most),
+            max_per_address: AtomicU32::new(max_per_address),
             head_ms: AtomicU64::new(0),
             body_ms: AtomicU64::new(0),
             now: AtomicUsize::new(0),
-            of_address: Arc::default(),
+            per_address: Arc::default(),
             evictable: Mutex::default(),
             evicted: AtomicU64::new(0),
             refused_full: AtomicU64::new(0),
@@ -82,78 +82,76 @@ impl Connections {
         })
     }
 
-    /// As [`Connections::new`], with the times that a client may take.
-    pub fn timed(times: Times, most: usize, most_of_an_address: u32) -> Arc<Self> {
-        let connections = Self::new(most, most_of_an_address);
+    /// Like [`Connections::new`], with the time limits of clients.
+    pub fn timed(times: ClientTimeouts, most: usize, max_per_address: u32) -> Arc<Self> {
+        let connections = Self::new(most, max_per_address);
         connections.set_times(times);
         connections
     }
 
-    /// Lowers the number that there may be in all to what the system has descriptors for.
-    pub fn bound(&self, most: usize) {
-        self.most.fetch_min(most, Ordering::AcqRel);
+    /// Lowers the total limit to the number of available file descriptors.
+    pub fn lower_max(&self, most: usize) {
+        self.max.fetch_min(most, Ordering::AcqRel);
     }
 
-    /// Sets how many there may be of each address from now on; those that are there stay.
-    pub fn set_most_of_an_address(&self, most: u32) {
-        self.most_of_an_address.store(most, Ordering::Relaxed);
+    /// Sets the limit per address for new connections.
+    pub fn set_max_per_address(&self, most: u32) {
+        self.max_per_address.store(most, Ordering::Relaxed);
     }
 
-    /// Sets how long a client may take for what it begins from now on.
-    pub fn set_times(&self, times: Times) {
+    /// Sets the time limits for heads and bodies that begin from now on.
+    pub fn set_times(&self, times: ClientTimeouts) {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.head_ms.store(millis(times.head), Ordering::Relaxed);
         self.body_ms.store(millis(times.body), Ordering::Relaxed);
     }
 
-    /// How long a client may take.
-    pub(super) fn times(&self) -> Times {
+    /// The current time limits.
+    pub(super) fn times(&self) -> ClientTimeouts {
         let time = |millis: &AtomicU64| Duration::from_millis(millis.load(Ordering::Relaxed));
-        Times { head: time(&self.head_ms), body: time(&self.body_ms) }
+        ClientTimeouts { head: time(&self.head_ms), body: time(&self.body_ms) }
     }
 
-    /// How many there may be.
-    pub fn most(&self) -> usize {
-        self.most.load(Ordering::Acquire)
+    /// The total limit.
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Acquire)
     }
 
-    /// How many there are.
+    /// The number of plain connections.
     pub fn now(&self) -> usize {
         self.now.load(Ordering::Acquire)
     }
 
-    /// Takes a place for a new connection. `address` is `None` for a client that is exempt from the limit of an address.
+    /// Takes a slot for a new connection. `address` is `None` if the client is exempt from the limit per address.
     ///
     /// # Errors
-    /// Why there is none.
-    pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, Refused> {
-        let held = address
-            .map(|ip| {
-                self.of_address.take(ConcurrencyKey::Address(ip), self.most_of_an_address.load(Ordering::Relaxed))
-            })
+    /// The limit that refuses the connection.
+    pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, ConnectionRefusal> {
+        let slot = address
+            .map(|ip| self.per_address.take(ConcurrencyKey::Address(ip), self.max_per_address.load(Ordering::Relaxed)))
             .transpose();
-        let held = held.map_err(|_| {
+        let slot = slot.map_err(|_| {
             self.refused_address.fetch_add(1, Ordering::Relaxed);
-            Refused::Address
+            ConnectionRefusal::Address
         })?;
-        // The one that gives way leaves in a moment, so that there is one too many until then.
-        if self.now.fetch_add(1, Ordering::AcqRel) >= self.most() {
+        // The evicted connection leaves a little later, so there is one too many until then.
+        if self.now.fetch_add(1, Ordering::AcqRel) >= self.max() {
             if !self.evict() {
                 self.now.fetch_sub(1, Ordering::AcqRel);
                 self.refused_full.fetch_add(1, Ordering::Relaxed);
-                return Err(Refused::Full);
+                return Err(ConnectionRefusal::Full);
             }
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
-        let mut registration = Registration { connections: self.clone(), _held: held, eviction: None };
-        registration.offer(Reason::Idle);
+        let mut registration = Registration { connections: self.clone(), _slot: slot, eviction: None };
+        registration.make_evictable(EvictionReason::Idle);
         Ok(registration)
     }
 
-    /// Has the first connection that can give way close; `false` when there is none.
+    /// Evicts the first connection that can be evicted; `false` if there is none.
     fn evict(&self) -> bool {
         while let Some((_, close)) = self.evictable().connections.pop_first() {
-            // One that has just ended by itself does not listen.
+            // A connection that has just ended does not receive it.
             if close.send(()).is_ok() {
                 return true;
             }
@@ -166,19 +164,19 @@ impl Connections {
     }
 }
 
-/// A connection's place among the plain ones, given back when dropped.
+/// A connection's slot among the plain ones, released on drop.
 #[derive(Debug)]
 pub(super) struct Registration {
     connections: Arc<Connections>,
-    _held: Option<ConcurrencySlot>,
-    /// Its number while it can give way, and what tells it to.
-    eviction: Option<((Reason, u64), oneshot::Receiver<()>)>,
+    _slot: Option<ConcurrencySlot>,
+    /// Its key while it can be evicted, and the eviction signal.
+    eviction: Option<((EvictionReason, u64), oneshot::Receiver<()>)>,
 }
 
 impl Registration {
-    /// From now on the connection can give way to others.
-    pub(super) fn offer(&mut self, reason: Reason) {
-        self.withdraw();
+    /// From now on the connection can be evicted.
+    pub(super) fn make_evictable(&mut self, reason: EvictionReason) {
+        self.protect();
         let (close, closes) = oneshot::channel();
         let mut evictable = self.connections.evictable();
         let key = (reason, evictable.next);
@@ -188,21 +186,21 @@ impl Registration {
         self.eviction = Some((key, closes));
     }
 
-    /// As [`Self::offer`], unless it can give way already.
-    pub(super) fn offer_once(&mut self, reason: Reason) {
+    /// Like [`Self::make_evictable`], unless it can be evicted already.
+    pub(super) fn make_evictable_once(&mut self, reason: EvictionReason) {
         if self.eviction.is_none() {
-            self.offer(reason);
+            self.make_evictable(reason);
         }
     }
 
-    /// From now on the connection does not give way.
-    pub(super) fn withdraw(&mut self) {
+    /// From now on the connection cannot be evicted.
+    pub(super) fn protect(&mut self) {
         if let Some((key, _)) = self.eviction.take() {
             self.connections.evictable().connections.remove(&key);
         }
     }
 
-    /// Whether the connection has to close because others came; wakes the task when it has to.
+    /// Whether the connection was evicted. Wakes the task on eviction.
     pub(super) fn is_evicted(&mut self, cx: &mut Context<'_>) -> bool {
         let Some((_, closes)) = &mut self.eviction else { return false };
         matches!(Pin::new(closes).poll(cx), Poll::Ready(Ok(())))
@@ -211,7 +209,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.withdraw();
+        self.protect();
         self.connections.now.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -236,51 +234,51 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_and_gets_them_back() {
+    fn connections_per_address_are_bounded_and_slots_are_released() {
         let connections = Connections::new(10, 2);
-        let held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
-        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
+        let taken = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
+        assert_eq!(connections.register(ip(1)).unwrap_err(), ConnectionRefusal::Address);
         let exempt = connections.register(None).unwrap();
         let other = connections.register(ip(2)).unwrap();
         assert_eq!((connections.now(), counts(&connections)), (4, [0, 0, 1]));
-        drop(held);
+        drop(taken);
         connections.register(ip(1)).unwrap();
         drop((exempt, other));
         assert_eq!((connections.now(), connections.evictable().connections.len()), (0, 0));
     }
 
     #[test]
-    fn another_number_of_an_address_and_other_times_hold_at_once() {
+    fn a_new_limit_per_address_and_new_times_apply_at_once() {
         let connections = Connections::new(10, 2);
-        let _held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
-        connections.set_most_of_an_address(3);
+        let _registrations = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
+        connections.set_max_per_address(3);
         let _third = connections.register(ip(1)).unwrap();
-        connections.set_most_of_an_address(1);
-        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
-        connections.set_most_of_an_address(0);
+        connections.set_max_per_address(1);
+        assert_eq!(connections.register(ip(1)).unwrap_err(), ConnectionRefusal::Address);
+        connections.set_max_per_address(0);
         connections.register(ip(1)).unwrap();
         let (head, body) = (Duration::from_secs(7), Duration::from_millis(20));
-        connections.set_times(Times { head, body });
+        connections.set_times(ClientTimeouts { head, body });
         assert_eq!((connections.times().head, connections.times().body), (head, body));
     }
 
     #[test]
-    fn the_longest_idle_gives_way_then_the_longest_unread_and_none_with_a_request() {
+    fn the_longest_idle_is_evicted_then_the_longest_unread_and_none_with_a_request() {
         let connections = Connections::new(4, 0);
         let [mut one, mut two, mut three, mut four] = [(); 4].map(|()| connections.register(ip(1)).unwrap());
-        one.withdraw();
-        two.offer(Reason::Idle);
-        four.offer(Reason::Unread);
+        one.protect();
+        two.make_evictable(EvictionReason::Idle);
+        four.make_evictable(EvictionReason::Unread);
         let mut five = connections.register(ip(1)).unwrap();
         assert_eq!(evicted([&mut one, &mut two, &mut three, &mut four, &mut five]), [false, false, true, false, false]);
         drop(three);
-        two.withdraw();
-        five.withdraw();
+        two.protect();
+        five.protect();
         let mut six = connections.register(ip(1)).unwrap();
         assert_eq!(evicted([&mut one, &mut two, &mut four, &mut five, &mut six]), [false, false, true, false, false]);
         drop(four);
-        six.withdraw();
-        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Full);
+        six.protect();
+        assert_eq!(connections.register(ip(1)).unwrap_err(), ConnectionRefusal::Full);
         assert_eq!((connections.now(), counts(&connections)), (4, [2, 1, 0]));
     }
 }

@@ -1,5 +1,5 @@
-//! What a plain connection's stream and the application know of each other: which request is in work, how much of its body
-//! may be read, and whether its answer is out.
+//! The state that a plain connection's stream shares with the application: the current request, how much of its body
+//! may be read, and whether its answer is written.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,148 +9,148 @@ use std::task::{Poll, Waker};
 
 use hubbub_actors::model::fault::{Code, Fault};
 
-/// Where a connection is between a request and its answer.
+/// A connection's phase between a request and its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No request is in work.
+    /// No request is being processed.
     Idle,
-    /// A request was given to the application, which has not answered.
+    /// The application has the request and has not answered.
     Working,
-    /// The application has answered; the answer is not written.
+    /// The application has answered; the answer is not yet written.
     Answered,
 }
 
-/// How much of the body in work may be read from the socket.
+/// How much of the current body may be read from the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permit {
-    /// No more than came with the head.
+    /// Only the bytes that arrived with the head.
     None,
-    /// So many bytes of data.
+    /// This many bytes of data.
     Bytes(u64),
 }
 
-/// What came behind the request in work.
+/// The input after the current request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Behind {
-    /// Nothing yet.
+pub enum NextInput {
+    /// Nothing so far.
     Nothing,
-    /// The beginning of another request.
+    /// The start of another request.
     Request,
-    /// The client sends nothing more.
+    /// The client has closed its sending side.
     End,
 }
 
-/// Learns that an answer was written. It is dropped with the connection when that ends before.
+/// Is notified when an answer was written. Dropped with the connection if that ends first.
 pub trait WatchAnswer: fmt::Debug {
-    /// All of the answer was written to the socket.
+    /// The whole answer was written to the socket.
     fn mark_written(&self);
 }
 
-/// Why a request was refused as it was read.
+/// A request that was refused while it was read.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedRequest {
     pub(super) fault: Fault,
-    /// What came is HTTP, be it malformed.
+    /// The input is HTTP, even if malformed.
     pub(super) is_http: bool,
 }
 
-/// One connection's exchange of requests and answers.
+/// The requests and answers of one connection.
 #[derive(Debug)]
 pub struct Exchange {
     phase: Cell<Phase>,
     permit: Cell<Permit>,
     has_body: Cell<bool>,
-    /// All of the body was given to the application.
+    /// The application has received the whole body.
     body_is_done: Cell<bool>,
     body_is_late: Cell<bool>,
-    /// Whoever sent the last request was found to be known.
+    /// The sender of the last request is a known client.
     is_known: Cell<bool>,
     /// See [`Exchange::is_host_last`].
     is_host_last: Cell<bool>,
-    /// The client sends nothing more.
+    /// The client has closed its sending side.
     client_has_ended: Cell<bool>,
-    /// Why the request in work, which stands for one that was refused, is answered with an error.
+    /// The reason why the current request, a stand-in for a refused one, is answered with an error.
     refusal: RefCell<Option<Fault>>,
-    /// What it stands for is no HTTP.
+    /// The refused input is not HTTP.
     is_not_http: Cell<bool>,
     reader: RefCell<Option<Waker>>,
-    behind: Cell<Behind>,
-    /// Who waits for what comes behind the request in work.
-    follower: RefCell<Option<Waker>>,
-    /// Who waits until the answer to the request in work is written.
-    watch: RefCell<Option<Box<dyn WatchAnswer>>>,
+    next_input: Cell<NextInput>,
+    /// Woken when input follows the current request.
+    input_waiter: RefCell<Option<Waker>>,
+    /// Notified when the answer to the current request is written.
+    answer_watcher: RefCell<Option<Box<dyn WatchAnswer>>>,
 }
 
-/// What the application asks and tells.
+/// The application's side.
 impl Exchange {
-    /// Why the request in work is to be answered with an error, and with nothing else.
+    /// The error with which the current request must be answered, if any.
     pub fn take_refusal(&self) -> Option<Fault> {
         self.refusal.borrow_mut().take()
     }
 
-    /// Whether the request in work stands for bytes that are no HTTP. They are counted, and the log tells of them once a
-    /// minute: no other line is needed.
+    /// Whether the current request stands for input that is not HTTP. Such input is counted and logged once a minute,
+    /// so it needs no other log line.
     pub fn is_not_http(&self) -> bool {
         self.is_not_http.get()
     }
 
-    /// Lets at most `most` bytes of the body be read: its sender was judged.
+    /// Permits reading at most `most` bytes of the body. Its sender was checked.
     pub fn permit_body(&self, most: usize) {
-        // One more shows that there is too much.
+        // One more byte reveals a body that is too large.
         self.permit.set(Permit::Bytes(most as u64 + 1));
         self.wake();
     }
 
-    /// Whoever sent the request in work is known: the next one on this connection waits for no turn.
+    /// The sender of the current request is known: the next request on this connection needs no turn.
     pub fn mark_known(&self) {
         self.is_known.set(true);
     }
 
-    /// Whether the body did not come in time.
+    /// Whether the body missed its deadline.
     pub fn is_body_late(&self) -> bool {
         self.body_is_late.get()
     }
 
-    /// Whether the request in work is an upgrade whose last header line is `Host`.
+    /// Whether the current request is an upgrade with `Host` as its last header line.
     pub fn is_host_last(&self) -> bool {
         self.is_host_last.get()
     }
 
-    /// Whether the request in work has a body.
+    /// Whether the current request has a body.
     pub fn has_body(&self) -> bool {
         self.has_body.get()
     }
 
-    /// Whether another request can follow: all of the body was read, and the client has not ended.
-    pub fn can_go_on(&self) -> bool {
+    /// Whether another request can follow: the whole body was read, and the client's sending side is open.
+    pub fn can_continue(&self) -> bool {
         self.body_is_done.get() && !self.client_has_ended.get()
     }
 
-    /// Resolves when more came behind the request in work than `seen`; with what came.
-    pub fn behind(&self, seen: Behind) -> impl Future<Output = Behind> {
+    /// Resolves with the input after the current request, once it exceeds `seen`.
+    pub fn next_input(&self, seen: NextInput) -> impl Future<Output = NextInput> {
         poll_fn(move |cx| {
-            let behind = self.behind.get();
+            let behind = self.next_input.get();
             if behind > seen {
                 return Poll::Ready(behind);
             }
-            *self.follower.borrow_mut() = Some(cx.waker().clone());
+            *self.input_waiter.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
         })
     }
 
-    /// Has `watch` learn when the answer to the request in work is written.
+    /// Notifies `watch` when the answer to the current request is written.
     pub fn watch_answer(&self, watch: Box<dyn WatchAnswer>) {
-        *self.watch.borrow_mut() = Some(watch);
+        *self.answer_watcher.borrow_mut() = Some(watch);
     }
 
-    /// The application has its answer: what follows on the connection is read once that is written.
+    /// The application has answered. The next request is read once the answer is written.
     pub fn mark_answered(&self) {
         self.phase.set(Phase::Answered);
         self.wake();
     }
 }
 
-/// What the stream asks and tells.
+/// The stream's side.
 impl Exchange {
     pub(super) fn new() -> Rc<Self> {
         Rc::new(Self {
@@ -165,13 +165,13 @@ impl Exchange {
             refusal: RefCell::new(None),
             is_not_http: Cell::new(false),
             reader: RefCell::new(None),
-            behind: Cell::new(Behind::Nothing),
-            follower: RefCell::new(None),
-            watch: RefCell::new(None),
+            next_input: Cell::new(NextInput::Nothing),
+            input_waiter: RefCell::new(None),
+            answer_watcher: RefCell::new(None),
         })
     }
 
-    pub(super) fn note_order(&self, is_host_last: bool) {
+    pub(super) fn set_host_last(&self, is_host_last: bool) {
         self.is_host_last.set(is_host_last);
     }
 
@@ -179,24 +179,24 @@ impl Exchange {
         self.phase.get()
     }
 
-    /// A head is given to the application; `has_body` says whether more belongs to the request.
+    /// The application receives a head. `has_body`: a body follows.
     pub(super) fn begin(&self, has_body: bool) {
         self.phase.set(Phase::Working);
-        self.behind.set(if self.client_has_ended.get() { Behind::End } else { Behind::Nothing });
+        self.next_input.set(if self.client_has_ended.get() { NextInput::End } else { NextInput::Nothing });
         self.permit.set(Permit::None);
         self.has_body.set(has_body);
         self.is_not_http.set(false);
         self.body_is_done.set(!has_body);
     }
 
-    /// A head is given that stands for a request which was refused.
-    pub(super) fn begin_refused(&self, Refused { fault, is_http }: Refused) {
+    /// The application receives a stand-in for a refused request.
+    pub(super) fn begin_refused(&self, RefusedRequest { fault, is_http }: RefusedRequest) {
         *self.refusal.borrow_mut() = Some(fault);
         self.begin(false);
         self.is_not_http.set(!is_http);
     }
 
-    /// Whether whoever sent the last request is known; asked once for each request.
+    /// Whether the sender of the last request is known. Read once per request.
     pub(super) fn take_known(&self) -> bool {
         self.is_known.take()
     }
@@ -205,7 +205,7 @@ impl Exchange {
         self.permit.get()
     }
 
-    /// Bytes of data were given.
+    /// The application received this many bytes of data.
     pub(super) fn use_permit(&self, given: u64) {
         if let Permit::Bytes(most) = self.permit.get() {
             self.permit.set(Permit::Bytes(most.saturating_sub(given)));
@@ -222,38 +222,38 @@ impl Exchange {
 
     pub(super) fn mark_client_ended(&self) {
         self.client_has_ended.set(true);
-        self.mark_behind(Behind::End);
+        self.report_input(NextInput::End);
     }
 
-    /// Another request begins behind the one in work.
-    pub(super) fn mark_followed(&self) {
-        self.mark_behind(Behind::Request);
+    /// Another request follows the current one.
+    pub(super) fn mark_next_request(&self) {
+        self.report_input(NextInput::Request);
     }
 
-    fn mark_behind(&self, behind: Behind) {
-        if behind > self.behind.get() {
-            self.behind.set(behind);
-            if let Some(follower) = self.follower.borrow_mut().take() {
+    fn report_input(&self, behind: NextInput) {
+        if behind > self.next_input.get() {
+            self.next_input.set(behind);
+            if let Some(follower) = self.input_waiter.borrow_mut().take() {
                 follower.wake();
             }
         }
     }
 
     /// The answer is written.
-    pub(super) fn tell_written(&self) {
-        if let Some(watch) = self.watch.take() {
+    pub(super) fn notify_written(&self) {
+        if let Some(watch) = self.answer_watcher.take() {
             watch.mark_written();
         }
     }
 
-    /// The answer is written: the next request can be read.
+    /// The answer is written, so the next request can be read.
     pub(super) fn mark_written(&self) {
-        self.tell_written();
+        self.notify_written();
         self.phase.set(Phase::Idle);
         self.wake();
     }
 
-    /// Wakes the task of the connection when there may be something to read.
+    /// Registers the connection's task to be woken when reading may continue.
     pub(super) fn wait(&self, waker: &Waker) {
         let mut reader = self.reader.borrow_mut();
         match &mut *reader {
@@ -269,7 +269,7 @@ impl Exchange {
     }
 }
 
-/// The fault of a body that did not come in time.
+/// The fault of a body that missed its deadline.
 pub fn body_too_slow() -> Fault {
     Fault::new(Code::RequestTimeout, "The request body did not come in time").by("server.body_secs")
 }

@@ -1,8 +1,9 @@
-//! Request heads, pure: where one ends, what its body will be, and the head as actix-http is to read it.
+//! Request heads, pure: the end of a head, the framing of its body, and the head for actix-http.
 //!
-//! A head is read with httparse, as actix-http reads it, and by the same rules; what actix-http would refuse is refused
-//! here, so that every refusal gets a body and a request id. Offers to upgrade to anything but a WebSocket are removed
-//! (RFC 9110 section 7.8 lets a server ignore them), because actix-http's encoder keeps them in its answer.
+//! Heads are parsed with httparse, like in actix-http and by the same rules. Heads that actix-http would refuse are
+//! refused here, so that every refusal has a body and a request id. Offers to upgrade to anything but a WebSocket are
+//! removed, because actix-http's encoder would repeat them in its answer (RFC 9110 section 7.8 allows a server to
+//! ignore them).
 
 use std::borrow::Cow;
 
@@ -11,27 +12,27 @@ use hubbub_actors::model::fault::{Code, Fault};
 
 use crate::peer::BasePath;
 
-/// Longest request head, in bytes; a longer one is answered with 431.
+/// Longest request head, in bytes. A longer one is answered with 431.
 pub const HEAD_MAX: usize = 32_768;
 
-/// Longest request target, in bytes; a longer one is answered with 414.
+/// Longest request target, in bytes. A longer one is answered with 414.
 pub const TARGET_MAX: usize = 16_384;
 
-/// Most header lines of a request; more are answered with 431.
+/// Most header lines of a request. More are answered with 431.
 pub const HEADERS_MAX: usize = 96;
 
-/// Most options of `Connection` that are looked at. There are four in use.
+/// Most `Connection` options that are read. Four are in use.
 const OPTIONS_MAX: usize = 16;
 
-/// The routes at which an offer of a WebSocket counts.
+/// The routes that accept a WebSocket.
 const WEBSOCKET_ROUTES: [&str; 2] = ["/ws", "/socket.io"];
 
-/// What follows a head on the connection (RFC 9112 section 6).
+/// The framing of a body (RFC 9112 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// Nothing.
+    /// No body.
     None,
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Counted(u64),
     /// Chunks.
     Chunked,
@@ -39,34 +40,34 @@ pub enum Framing {
 
 /// A whole request head.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Head {
-    /// How many bytes of the input it took.
+pub struct HttpHead {
+    /// Its length in the input, bytes.
     pub length: usize,
-    /// The head to pass on, where it differs from the input.
+    /// The head for actix-http, if it differs from the input.
     pub rewritten: Option<Vec<u8>>,
-    /// What follows it.
+    /// The framing of its body.
     pub framing: Framing,
     /// The client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
-    /// It offers a WebSocket where one is served.
+    /// It offers a WebSocket at a route that accepts one.
     pub upgrades: bool,
-    /// No other request follows on this connection.
+    /// No further request follows on this connection.
     pub is_last: bool,
 }
 
-/// As [`parse_under`], for routes that are under no base path.
+/// Like [`parse_under`], without a base path.
 ///
 /// # Errors
 /// As [`parse_under`].
-pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
+pub fn parse(input: &[u8]) -> Result<Option<HttpHead>, Fault> {
     parse_under(&BasePath::default(), input)
 }
 
-/// Reads the head at the start of `input`; `None` when its end has not come. The routes are under `base`.
+/// Parses the head at the start of `input`; `None` if it is incomplete. The routes are under `base`.
 ///
 /// # Errors
-/// The fault to answer with. Nothing that follows on the connection can be trusted then.
-pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault> {
+/// The fault to answer with. The rest of the connection's input is invalid then.
+pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<HttpHead>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(input) {
@@ -81,7 +82,7 @@ pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault>
     if length > HEAD_MAX {
         return Err(head_too_large());
     }
-    let head = Parsed {
+    let head = HeadFields {
         method: request.method.unwrap_or_default(),
         target: request.path.unwrap_or_default(),
         is_1_1: request.version == Some(1),
@@ -94,9 +95,9 @@ pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault>
     let has = |name: &str| tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
     let upgrades = head.offers_websocket(base, framing) && has("upgrade");
     let expects_continue = head.is_1_1 && framing != Framing::None && head.expects_continue();
-    Ok(Some(Head {
+    Ok(Some(HttpHead {
         length,
-        rewritten: head.must_be_rewritten(&tokens).then(|| head.rewrite(&tokens, upgrades)),
+        rewritten: head.needs_rewrite(&tokens).then(|| head.rewrite(&tokens, upgrades)),
         framing,
         expects_continue,
         upgrades,
@@ -104,16 +105,16 @@ pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault>
     }))
 }
 
-/// Whether `Host` is the last header line of a whole head: so Node.js sends the upgrades of its programs.
+/// Whether `Host` is the last header line of a whole head, as in upgrade requests of Node.js programs.
 pub fn is_host_last(head: &[u8]) -> bool {
     let mut lines = head.trim_ascii_end().rsplit(|byte| *byte == b'\n');
     lines.next().and_then(|line| line.get(..5)).is_some_and(|name| name.eq_ignore_ascii_case(b"Host:"))
 }
 
-/// Whether `input` holds the end of a head: an empty line. Bytes before `scanned` are not looked at again; it is moved on.
+/// Whether `input` contains the end of a head, an empty line. Starts at `scanned` and advances it.
 ///
 /// # Errors
-/// A line that ends with a bare LF: not everybody sees a line there (RFC 9112 section 2.2).
+/// A line ends with a bare LF, which not every implementation accepts as a line end (RFC 9112 section 2.2).
 pub fn has_end(input: &[u8], scanned: &mut usize) -> Result<bool, Fault> {
     while let Some(found) = memchr::memchr(b'\n', input.get(*scanned..).unwrap_or_default()) {
         let line_end = *scanned + found;
@@ -130,12 +131,12 @@ pub fn has_end(input: &[u8], scanned: &mut usize) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// Checks a head without its end.
+/// Checks an incomplete head.
 ///
 /// # Errors
-/// The fault to answer with, when it can not become a good one any more.
+/// The fault to answer with, if the head cannot become valid.
 pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
-    // A method is a token (RFC 9110 section 9.1); TLS and the like are told at their first byte.
+    // A method is a token (RFC 9110 section 9.1). TLS and other protocols fail at their first byte.
     if input.first().is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~\r".contains(byte)) {
         return Err(malformed("The request does not begin with a method: this is an HTTP port"));
     }
@@ -146,8 +147,8 @@ pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
     if input.len() > HEAD_MAX { Err(head_too_large()) } else { Ok(()) }
 }
 
-/// Whether a head that was refused is one of HTTP at all: its first line names a version of it. What begins a TLS session,
-/// and what speaks another protocol, does not.
+/// Whether the input of a refused head is HTTP: its first line contains an HTTP version. TLS and other protocols have
+/// none.
 pub fn is_http(input: &[u8]) -> bool {
     let line = first_line(input).trim_ascii_end();
     line.rsplit(|byte| *byte == b' ').next().is_some_and(|word| word.starts_with(b"HTTP/")) && line.contains(&b' ')
@@ -158,8 +159,8 @@ fn first_line(input: &[u8]) -> &[u8] {
     input.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default()
 }
 
-/// A head that stands for a request that was refused: the application answers it with the fault. It keeps what shapes the
-/// answer: whether it is HEAD, whether the path is under `/api` of `base`, the request's id and its origin.
+/// The stand-in for a refused request, which the application answers with the fault. It keeps the properties that
+/// affect the answer: HEAD or not, a path under `/api` of `base` or not, the request id and the origin.
 pub fn stand_in(base: &BasePath, input: &[u8]) -> Vec<u8> {
     let mut words = first_line(input).split(|byte| *byte == b' ');
     let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };
@@ -178,7 +179,7 @@ pub fn stand_in(base: &BasePath, input: &[u8]) -> Vec<u8> {
     head
 }
 
-/// The value of the first line `name: …` of a head that may be malformed elsewhere; visible ASCII alone.
+/// The value of the first line `name: …`, visible ASCII only, of a head that may be malformed elsewhere.
 fn find_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let lines = input.split(|byte| *byte == b'\n').skip(1);
     let mut values = lines.filter_map(|line| {
@@ -188,7 +189,7 @@ fn find_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
     values.next().map(<[u8]>::trim_ascii).filter(|value| value.len() <= 256 && value.iter().all(u8::is_ascii_graphic))
 }
 
-/// The fault of a head that did not come in time.
+/// The fault of a head that missed its deadline.
 pub fn too_slow() -> Fault {
     Fault::new(Code::RequestTimeout, "The request head did not come in time").by("server.head_secs")
 }
@@ -209,20 +210,20 @@ fn target_too_long() -> Fault {
     Fault::new(Code::UriTooLong, "The request target is longer than 16384 bytes")
 }
 
-/// A head as httparse has it.
-struct Parsed<'a> {
+/// A head as parsed by httparse.
+struct HeadFields<'a> {
     method: &'a str,
     target: &'a str,
     is_1_1: bool,
     headers: &'a [httparse::Header<'a>],
 }
 
-impl<'a> Parsed<'a> {
+impl<'a> HeadFields<'a> {
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
-    /// The only value of a header that may come once; `None` where it did not come.
+    /// The value of a header that may occur once; `None` if it is absent.
     fn single(&self, name: &'static str) -> Result<Option<&'a str>, Fault> {
         let mut values = self.values(name);
         let first = values.next();
@@ -288,7 +289,7 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// The options of `Connection`, each once. A value that is not visible ASCII is passed over whole, as in actix-http.
+    /// The options of `Connection`, without duplicates. A value that is not visible ASCII is ignored, as in actix-http.
     fn connection_tokens(&self) -> Vec<&'a str> {
         let is_visible = |value: &&[u8]| value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
         let values = self.values("Connection").filter(is_visible).filter_map(|value| std::str::from_utf8(value).ok());
@@ -316,17 +317,17 @@ impl<'a> Parsed<'a> {
         items.any(|item| item.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
     }
 
-    /// Whether it holds what actix-http must not see.
-    fn must_be_rewritten(&self, tokens: &[&str]) -> bool {
-        let named = |header: &httparse::Header<'_>| is_of_the_connection(header.name);
+    /// Whether the head contains anything that actix-http must not see.
+    fn needs_rewrite(&self, tokens: &[&str]) -> bool {
+        let named = |header: &httparse::Header<'_>| is_hop_by_hop(header.name);
         self.headers.iter().any(named) || tokens.iter().any(|token| is_upgrade_token(token))
     }
 
-    /// The head with `Connection` as it is to be understood, and either the one offer that counts or none.
+    /// The head with a normalized `Connection`, and with the WebSocket offer or none.
     fn rewrite(&self, tokens: &[&str], upgrades: bool) -> Vec<u8> {
         let version = if self.is_1_1 { "1.1" } else { "1.0" };
         let mut head = format!("{} {} HTTP/{version}\r\n", self.method, self.target).into_bytes();
-        let is_kept = |name: &str| !is_of_the_connection(name) && !name.eq_ignore_ascii_case("Connection");
+        let is_kept = |name: &str| !is_hop_by_hop(name) && !name.eq_ignore_ascii_case("Connection");
         for header in self.headers.iter().filter(|header| is_kept(header.name)) {
             for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
                 head.extend_from_slice(part);
@@ -345,8 +346,8 @@ impl<'a> Parsed<'a> {
     }
 }
 
-/// Headers that are between the client and this stream.
-fn is_of_the_connection(name: &str) -> bool {
+/// Headers between the client and this stream only.
+fn is_hop_by_hop(name: &str) -> bool {
     ["Upgrade", "HTTP2-Settings", "Expect"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 

@@ -1,6 +1,6 @@
-//! The end of a connection with a client that may still be sending: the hub closes its sending side, reads and drops for a
-//! bounded time and size, then closes. A socket that is closed with unread bytes is reset, and the reset can take the
-//! answer with it before the client has read it (RFC 9112 section 9.6).
+//! Closes a connection while its client may still be sending: closes the sending side, reads and drops data for a
+//! bounded time and size, then closes the socket. Closing a socket with unread bytes resets it, and the reset can
+//! destroy an answer that the client has not read yet (RFC 9112 section 9.6).
 
 use std::future::Future;
 use std::io;
@@ -15,64 +15,64 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::time::{Sleep, sleep};
 
-/// Longest time that a closing connection is read from.
+/// Longest time that a closing connection is read.
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Most bytes that are read and dropped.
 pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Most connections of the hub that linger at once; one more is closed at once.
+/// Most lingering connections of the hub; any further one is closed immediately.
 pub const LINGERING_MAX: usize = 256;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 65_536;
 
-/// Bytes read in one turn of the worker: others wait meanwhile.
+/// Bytes read in one turn of the worker, before other tasks run.
 const TURN_BYTES: usize = 262_144;
 
-/// How many connections linger.
+/// Counts the lingering connections.
 #[derive(Debug, Clone, Default)]
 pub struct Lingering(Arc<AtomicUsize>);
 
 impl Lingering {
-    /// A place for one more; `None` when [`LINGERING_MAX`] linger already.
-    fn enter(&self) -> Option<Place> {
+    /// A slot for one more; `None` when [`LINGERING_MAX`] connections linger.
+    fn take_slot(&self) -> Option<LingerSlot> {
         let taken =
             self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < LINGERING_MAX).then_some(now + 1));
-        taken.ok().map(|_| Place(self.clone()))
+        taken.ok().map(|_| LingerSlot(self.clone()))
     }
 
-    /// How many linger now.
+    /// Number of lingering connections.
     pub fn now(&self) -> usize {
         self.0.load(Ordering::Acquire)
     }
 }
 
 #[derive(Debug)]
-struct Place(Lingering);
+struct LingerSlot(Lingering);
 
-impl Drop for Place {
+impl Drop for LingerSlot {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// A connection that lingers.
+/// A lingering connection.
 #[derive(Debug)]
 pub(super) struct Linger {
-    /// Until when; `None` when it is closed at once.
-    until: Option<(Pin<Box<Sleep>>, Place)>,
+    /// The deadline; `None` closes the connection immediately.
+    until: Option<(Pin<Box<Sleep>>, LingerSlot)>,
     left: usize,
 }
 
 impl Linger {
-    /// Begins to linger, if there is a place. The sending side must be shut already.
+    /// Begins to linger, if a slot is free. The sending side must be closed already.
     pub(super) fn begin(lingering: &Lingering) -> Self {
-        let until = lingering.enter().map(|place| (Box::pin(sleep(LINGER_TIME)), place));
+        let until = lingering.take_slot().map(|slot| (Box::pin(sleep(LINGER_TIME)), slot));
         Self { until, left: LINGER_BYTES }
     }
 
-    /// Ready when the connection can be closed.
+    /// Ready when the socket can be closed.
     pub(super) fn poll(&mut self, socket: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
         let Some((time, _)) = &mut self.until else { return Poll::Ready(()) };
         if time.as_mut().poll(cx).is_ready() {
@@ -98,14 +98,14 @@ impl Linger {
     }
 }
 
-/// Drops some bytes; Linux does so without copying them (tcp(7), `MSG_TRUNC`).
+/// Drops some bytes, on Linux without copying them (tcp(7), `MSG_TRUNC`).
 fn read_some(socket: &TcpStream) -> io::Result<usize> {
     const FLAGS: i32 = if cfg!(target_os = "linux") { 0x20 } else { 0 };
     let mut dropped = [std::mem::MaybeUninit::uninit(); READ_SIZE];
     socket.try_io(Interest::READABLE, || SockRef::from(socket).recv_with_flags(&mut dropped, FLAGS))
 }
 
-/// Lingers on a socket that no HTTP service owns any more, then closes it.
+/// Lingers on a socket that no HTTP service owns, then closes it.
 pub async fn close(socket: TcpStream, lingering: &Lingering) {
     let mut linger = Linger::begin(lingering);
     std::future::poll_fn(|cx| linger.poll(&socket, cx)).await;
@@ -116,12 +116,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_linger_than_may() {
+    fn the_number_of_lingering_connections_is_bounded() {
         let lingering = Lingering::default();
-        let all: Vec<_> = (0..LINGERING_MAX).map(|_| lingering.enter().unwrap()).collect();
-        assert!(lingering.enter().is_none());
+        let all: Vec<_> = (0..LINGERING_MAX).map(|_| lingering.take_slot().unwrap()).collect();
+        assert!(lingering.take_slot().is_none());
         drop(all);
         assert_eq!(lingering.now(), 0);
-        assert!(lingering.enter().is_some());
+        assert!(lingering.take_slot().is_some());
     }
 }

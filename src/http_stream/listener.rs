@@ -1,4 +1,4 @@
-//! Where connections come in: each gets a place among the plain ones, or is told why not.
+//! Accepts connections: each gets a slot among the plain connections or an error answer.
 
 use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 use socket2::SockRef;
 use tokio::time::Instant;
 
-use super::connections::{Connections, Refused};
+use super::connections::{ConnectionRefusal, Connections};
 use super::linger;
 use super::pacer::Pacer;
 use super::stream::HttpStream;
@@ -20,16 +20,16 @@ use crate::notices::Notices;
 use crate::peer::BasePath;
 use crate::request_id::HttpRequestId;
 
-/// How long a client may take.
+/// The time limits of clients.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// For a request's head: the first from the connection's acceptance, others from their first byte.
+pub struct ClientTimeouts {
+    /// For a request's head: from the accept for the first one, from the first byte for later ones.
     pub head: Duration,
-    /// For its body, from when it may be read.
+    /// For a request's body, from the permission to read it.
     pub body: Duration,
 }
 
-/// What the streams of one worker share.
+/// The shared state of one worker's streams.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) connections: Arc<Connections>,
@@ -39,16 +39,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A worker's listener, for routes that are under `base`. How long its clients may take is set on `connections`.
+    /// A worker's listener, for routes under `base`. `connections` has the time limits.
     pub fn new(connections: Arc<Connections>, notices: Arc<Notices>, base: BasePath) -> Rc<Self> {
         Rc::new(Self { connections, pacer: Pacer::new(Instant::now()), notices, base })
     }
 
-    /// Takes a connection. `counted` is the address whose limit it counts in, if any.
+    /// Accepts a connection. `counted`: the address for the limit per address, if it applies.
     ///
     /// # Errors
-    /// Why it is refused, and by which request id the client is told so before the socket is closed.
-    pub fn take(
+    /// The request id and the reason of the refusal. The client receives both before the socket is closed.
+    pub fn accept(
         self: &Rc<Self>,
         socket: TcpStream,
         counted: Option<IpAddr>,
@@ -57,7 +57,7 @@ impl Listener {
             Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
                 let (id, fault) = (HttpRequestId::random(), fault(refused));
-                // A socket that was just accepted is writable; tokio knows that only when it has asked.
+                // A new socket is writable, but tokio would not know it before it polls.
                 let sent = SockRef::from(&socket).send(refusal(refused, &id, &fault).as_bytes());
                 let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
                 if sent.and(shut).is_ok() {
@@ -70,19 +70,21 @@ impl Listener {
     }
 }
 
-fn fault(refused: Refused) -> Fault {
+fn fault(refused: ConnectionRefusal) -> Fault {
     let fault = match refused {
-        Refused::Full => Fault::new(Code::ServerFull, "Too many HTTP connections").by("server.max_connections"),
-        Refused::Address => Fault::limit_reached("limits.http.connections_per_address"),
+        ConnectionRefusal::Full => {
+            Fault::new(Code::ServerFull, "Too many HTTP connections").by("server.max_connections")
+        }
+        ConnectionRefusal::Address => Fault::limit_reached("limits.http.connections_per_address"),
     };
     Fault { retry_after: Some(1), ..fault }
 }
 
-/// The whole answer to a connection that is not taken. There is no request: the id is of the answer alone.
-fn refusal(refused: Refused, id: &HttpRequestId, fault: &Fault) -> String {
+/// The whole answer to a refused connection. There is no request, so the id is new.
+fn refusal(refused: ConnectionRefusal, id: &HttpRequestId, fault: &Fault) -> String {
     let status = match refused {
-        Refused::Full => StatusCode::SERVICE_UNAVAILABLE,
-        Refused::Address => StatusCode::TOO_MANY_REQUESTS,
+        ConnectionRefusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+        ConnectionRefusal::Address => StatusCode::TOO_MANY_REQUESTS,
     };
     let body = error::body(fault, Shape::Raw, "").to_string();
     let length = body.len();
@@ -97,10 +99,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_is_not_taken_is_told_which_limit_decides() {
+    fn a_refused_connection_receives_the_name_of_the_limit() {
         for (refused, status, code, limit) in [
-            (Refused::Full, "503 Service Unavailable", "SERVER_FULL", None),
-            (Refused::Address, "429 Too Many Requests", "LIMIT_REACHED", Some("limits.http.connections_per_address")),
+            (ConnectionRefusal::Full, "503 Service Unavailable", "SERVER_FULL", None),
+            (
+                ConnectionRefusal::Address,
+                "429 Too Many Requests",
+                "LIMIT_REACHED",
+                Some("limits.http.connections_per_address"),
+            ),
         ] {
             let id = HttpRequestId::random();
             let answer = refusal(refused, &id, &fault(refused));

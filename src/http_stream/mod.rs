@@ -1,21 +1,22 @@
-//! What the HTTP service reads from: a TCP connection that gives it one request at a time, and no more than was judged.
+//! The input of the HTTP service: a TCP connection that passes on one request at a time, within limits.
 //!
-//! actix-http's dispatcher decodes all that it can read, queues each request with its head, and times neither a body nor
-//! any head but the first. Clients that pipeline and do not read, drip, or announce bodies that never come would make it
-//! hold what they like. So [`HttpStream`] stands between the socket and the dispatcher:
+//! actix-http's dispatcher decodes everything that it can read, queues each request with its head, and has no timeout
+//! for bodies or for any head but the first. So clients that pipeline without reading, send slowly, or announce bodies
+//! and never send them could use unbounded memory. [`HttpStream`] stands between the socket and the dispatcher:
 //!
-//! * [`head`] finds where a head ends, and removes the offers to upgrade that are no WebSocket; [`body`] finds where a
-//!   body ends. Both are pure.
-//! * While a request is in work, its body is read as far as its handler permitted it ([`Exchange::permit_body`]), then one
+//! * [`head`] finds the end of a head and removes offers to upgrade to anything but a WebSocket; [`body`] finds the end
+//!   of a body. Both are pure.
+//! * While a request is processed, its body is read as far as its handler permits ([`Exchange::permit_body`]), then one
 //!   head ahead. While an answer waits for the socket, nothing is read.
-//! * A handler that waits learns what comes behind its request ([`Exchange::behind`]), and when its answer is written
+//! * A waiting handler learns what follows its request ([`Exchange::next_input`]), and when its answer is written
 //!   ([`Exchange::watch_answer`]).
-//! * Every head and every body has a deadline ([`Times`]). What is refused here is answered by the application, with an
-//!   error body and a request id: a stand-in for the request is passed on, and [`Exchange::take_refusal`] says why.
-//! * Requests of clients that are not known take turns ([`pacer`]), so that they leave the worker time for its sessions.
-//! * [`linger`] closes connections whose clients may still be sending; [`Connections`] counts the plain ones.
+//! * Every head and every body has a deadline ([`ClientTimeouts`]). The application answers refused requests, with an
+//!   error body and a request id: it receives a stand-in request, and [`Exchange::take_refusal`] returns the reason.
+//! * Requests of unknown clients take turns ([`pacer`]), so that they leave the worker time for its sessions.
+//! * [`linger`] closes connections while their clients may still be sending; [`Connections`] counts the plain
+//!   connections.
 //!
-//! It knows no route but the WebSockets' paths, and nothing of the hub.
+//! It depends on no route but the WebSocket paths, and on no other part of the hub.
 
 pub mod body;
 pub mod connections;
@@ -28,5 +29,5 @@ mod stream;
 
 pub use self::connections::Connections;
 pub use self::exchange::{Exchange, body_too_slow};
-pub use self::listener::{Listener, Times};
+pub use self::listener::{ClientTimeouts, Listener};
 pub use self::stream::{HttpStream, KEEP_ALIVE};

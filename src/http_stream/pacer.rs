@@ -1,6 +1,6 @@
-//! The turns of requests from clients that are not known: so many a second of a worker, whatever number of connections asks.
-//! A request that is over the rate waits, so that strangers can not take the time of sessions. A client is known for its next
-//! request when its last one had a good API key, or a polling session.
+//! Rate limit for requests of unknown clients, per worker, for any number of connections. Excess requests wait for
+//! their turn, so that unknown clients cannot use up the time of sessions. A client is known for its next request if
+//! its last one had a valid API key or a polling session.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,36 +8,36 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Requests of clients that are not known, a second and a worker.
-pub const STRANGERS_PER_SECOND: u32 = 2_000;
+/// Requests of unknown clients, per second and worker.
+pub const UNKNOWN_PER_SECOND: u32 = 2_000;
 
-/// As many of them at once do not wait.
-pub const STRANGERS_AT_ONCE: u32 = 500;
+/// Requests that may be processed in a burst without waiting.
+pub const UNKNOWN_BURST: u32 = 500;
 
-/// Between two turns.
-const INTERVAL: Duration = Duration::from_micros(1_000_000 / STRANGERS_PER_SECOND as u64);
+/// Time between two turns.
+const INTERVAL: Duration = Duration::from_micros(1_000_000 / UNKNOWN_PER_SECOND as u64);
 
 /// The turns of one worker.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    /// When the next turn would be, if none had been left out.
+    /// The time of the next turn, if no turn had been skipped.
     next: Cell<Instant>,
 }
 
-/// A turn to come. A connection that ends before its turn gives it back, so that nobody waits for connections that are gone.
+/// A future turn. A connection that ends before its turn returns it, so that no request waits for ended connections.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct PacerTurn {
     pacer: Rc<Pacer>,
     is_used: bool,
 }
 
-impl Turn {
+impl PacerTurn {
     pub(super) fn mark_used(mut self) {
         self.is_used = true;
     }
 }
 
-impl Drop for Turn {
+impl Drop for PacerTurn {
     fn drop(&mut self) {
         if !self.is_used {
             let next = &self.pacer.next;
@@ -51,15 +51,15 @@ impl Pacer {
         Rc::new(Self { next: Cell::new(now) })
     }
 
-    /// As [`Self::take`], with what gives the turn back.
-    pub(super) fn reserve(self: &Rc<Self>, now: Instant) -> Option<(Instant, Turn)> {
-        self.take(now).map(|at| (at, Turn { pacer: self.clone(), is_used: false }))
+    /// Like [`Self::take`], with a guard that returns an unused turn.
+    pub(super) fn reserve(self: &Rc<Self>, now: Instant) -> Option<(Instant, PacerTurn)> {
+        self.take(now).map(|at| (at, PacerTurn { pacer: self.clone(), is_used: false }))
     }
 
-    /// Takes the next turn; `None` when it is now.
+    /// Takes the next turn; `None` if it is now.
     fn take(&self, now: Instant) -> Option<Instant> {
-        // Turns that nobody took are kept up to a number.
-        let oldest = now.checked_sub(INTERVAL * (STRANGERS_AT_ONCE - 1)).unwrap_or(now);
+        // Unused turns accumulate up to the burst.
+        let oldest = now.checked_sub(INTERVAL * (UNKNOWN_BURST - 1)).unwrap_or(now);
         let turn = self.next.get().max(oldest);
         self.next.set(turn + INTERVAL);
         (turn > now).then_some(turn)
@@ -75,25 +75,25 @@ mod tests {
         let start = Instant::now();
         let pacer = Pacer::new(start);
         let later = start + Duration::from_secs(10);
-        let waits: Vec<_> = (0..STRANGERS_AT_ONCE + 3).map(|_| pacer.take(later).map(|turn| turn - later)).collect();
-        let (at_once, rest) = waits.split_at(STRANGERS_AT_ONCE as usize);
+        let waits: Vec<_> = (0..UNKNOWN_BURST + 3).map(|_| pacer.take(later).map(|turn| turn - later)).collect();
+        let (at_once, rest) = waits.split_at(UNKNOWN_BURST as usize);
         assert!(at_once.iter().all(Option::is_none));
         assert_eq!(rest, [500, 1_000, 1_500].map(|micros| Some(Duration::from_micros(micros))));
-        // Ten seconds later all is as at first.
+        // Ten seconds later the burst is available again.
         assert!(pacer.take(later + Duration::from_secs(10)).is_none());
     }
 
     #[test]
-    fn a_connection_that_ends_before_its_turn_gives_it_back() {
+    fn a_connection_that_ends_before_its_turn_returns_it() {
         let now = Instant::now() + Duration::from_secs(10);
         let pacer = Pacer::new(now);
-        // The first is now.
+        // The first turn is now.
         assert!(pacer.reserve(now).is_none());
-        let taken = (1..STRANGERS_AT_ONCE).filter_map(|_| pacer.take(now)).count();
-        assert_eq!(taken, STRANGERS_AT_ONCE as usize - 1);
-        let gone: Vec<_> = (0..1_000).filter_map(|_| pacer.reserve(now)).collect();
-        let before = gone.first().map(|(at, _)| *at);
-        drop(gone);
+        let taken = (1..UNKNOWN_BURST).filter_map(|_| pacer.take(now)).count();
+        assert_eq!(taken, UNKNOWN_BURST as usize - 1);
+        let unused: Vec<_> = (0..1_000).filter_map(|_| pacer.reserve(now)).collect();
+        let before = unused.first().map(|(at, _)| *at);
+        drop(unused);
         let (at, turn) = pacer.reserve(now).unwrap();
         assert_eq!(Some(at), before);
         turn.mark_used();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_turns_are_given_than_the_rate_allows() {
+    fn turns_do_not_exceed_the_rate() {
         let start = Instant::now();
         let pacer = Pacer::new(start);
         let mut last = start;
@@ -109,7 +109,7 @@ mod tests {
             let now = start + Duration::from_micros(u64::from(n) * 50);
             last = last.max(pacer.take(now).unwrap_or(now));
         }
-        let most = f64::from(20_000 - STRANGERS_AT_ONCE) / f64::from(STRANGERS_PER_SECOND);
+        let most = f64::from(20_000 - UNKNOWN_BURST) / f64::from(UNKNOWN_PER_SECOND);
         assert!((last - start).as_secs_f64() >= most - 0.01, "{:?}", last - start);
     }
 }

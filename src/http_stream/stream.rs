@@ -1,7 +1,9 @@
-//! The stream itself: what is read from the socket, when, and what of it is given to the HTTP service.
+//! The stream itself: when it reads from the socket, and what it passes to the HTTP service.
+
+mod bodies;
+mod heads;
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,31 +15,27 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::body::Rest;
-use super::connections::{Reason, Registration};
-use super::exchange::{Exchange, Permit, Phase, Refused};
-use super::head;
+use super::body::RemainingBody;
+use super::connections::{EvictionReason, Registration};
+use super::exchange::{Exchange, Phase, RefusedRequest};
 use super::linger::Linger;
 use super::listener::Listener;
-use super::pacer::Turn;
-use hubbub_actors::model::fault::{Code, Fault};
+use super::pacer::PacerTurn;
 
-/// How long a connection may be without a request.
+/// How long a connection may stay without a request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Bytes read at once: the most that can come with a head.
+/// Bytes read at once, and so the most that arrives together with a head.
 const READ_SIZE: usize = 8_192;
 
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
 thread_local! {
-    /// What a worker reads into, so that a connection holds no more than came.
-    static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
+    /// A worker's read buffer. A connection stores only the bytes that arrived.
+    static READ_BUFFER: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
-/// What the deadline is for.
+/// The purpose of the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum DeadlineKind {
     Nothing,
     FirstHead,
     Idle,
@@ -47,15 +45,15 @@ enum Waiting {
     Turn,
 }
 
-/// What is to be done next for a read.
-enum Next {
-    /// Bytes are in `given`.
-    Given,
+/// The result of a read step.
+enum ReadStep {
+    /// Bytes are in `output`.
+    Ready,
     /// Bytes were put into the reader's buffer.
     Read,
-    /// Nothing follows.
+    /// The input has ended.
     End,
-    /// Nothing yet.
+    /// Nothing to read for now.
     Wait,
 }
 
@@ -66,32 +64,32 @@ pub struct HttpStream {
     socket: TcpStream,
     exchange: Rc<Exchange>,
     registration: Registration,
-    /// What was read and not given.
+    /// Bytes that were read and not yet passed on.
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no end of a head.
+    /// Bytes at the start of the buffer that contain no end of a head.
     scanned: usize,
-    /// What is to be given next.
-    given: BytesMut,
-    /// What is to be given waits for its turn.
-    is_held: bool,
-    /// Its turn, where that is not now.
-    turn: Option<Turn>,
-    /// Why what is to be given stands for a request that was refused.
-    refusal: Option<Refused>,
-    rest: Rest,
-    /// `100 Continue` is due before the body is read.
+    /// The next bytes for the HTTP service.
+    output: BytesMut,
+    /// `output` waits for its turn.
+    awaits_turn: bool,
+    /// The turn, if it lies in the future.
+    turn: Option<PacerTurn>,
+    /// `output` is a stand-in for this refused request.
+    refusal: Option<RefusedRequest>,
+    rest: RemainingBody,
+    /// `100 Continue` must be written before the body is read.
     expects_continue: bool,
-    /// What is to be written before anything else.
+    /// Written before anything else.
     interim: &'static [u8],
-    waiting: Waiting,
+    waiting: DeadlineKind,
     deadline: Pin<Box<Sleep>>,
-    /// The request in work opens a WebSocket: what follows is no HTTP.
+    /// The current request opens a WebSocket, so HTTP ends after it.
     upgrades: bool,
-    /// No other request is read.
+    /// No further request is read.
     is_last: bool,
-    /// The client may be sending what is not read.
+    /// The client may be sending data that is not read.
     has_unread: bool,
-    /// The client sends nothing more.
+    /// The client has closed its sending side.
     has_ended: bool,
     linger: Option<Linger>,
 }
@@ -106,14 +104,14 @@ impl HttpStream {
             registration,
             buffer: BytesMut::new(),
             scanned: 0,
-            given: BytesMut::new(),
-            is_held: false,
+            output: BytesMut::new(),
+            awaits_turn: false,
             turn: None,
             refusal: None,
-            rest: Rest::Done,
+            rest: RemainingBody::Done,
             expects_continue: false,
             interim: b"",
-            waiting: Waiting::FirstHead,
+            waiting: DeadlineKind::FirstHead,
             deadline,
             upgrades: false,
             is_last: false,
@@ -123,119 +121,38 @@ impl HttpStream {
         }
     }
 
-    /// What the application knows this connection by.
+    /// The state shared with the application.
     pub fn exchange(&self) -> &Rc<Exchange> {
         &self.exchange
     }
 
-    /// The socket, which is no plain connection any more, and what came behind the head.
+    /// The socket, which leaves the count of plain connections, and the bytes after the head.
     pub fn into_parts(self) -> (TcpStream, BytesMut) {
         (self.socket, self.buffer)
     }
 
-    fn next(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<Next> {
+    fn next(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<ReadStep> {
         match self.exchange.phase() {
             Phase::Idle => self.next_head(cx),
-            Phase::Working if self.rest != Rest::Done => self.next_of_body(cx, out),
+            Phase::Working if self.rest != RemainingBody::Done => self.next_body(cx, out),
             Phase::Working => self.look_ahead(cx),
-            Phase::Answered if self.rest != Rest::Done => {
-                // The handler left it unread, and the answer says that the connection closes.
+            Phase::Answered if self.rest != RemainingBody::Done => {
+                // The handler did not read the body, and its answer announces that the connection closes.
                 self.has_unread = true;
                 self.is_last = true;
-                Ok(Next::End)
+                Ok(ReadStep::End)
             }
             Phase::Answered if self.registration.is_evicted(cx) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Phase::Answered => Ok(Next::Wait),
+            Phase::Answered => Ok(ReadStep::Wait),
         }
     }
 
-    fn next_head(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
-        loop {
-            if self.registration.is_evicted(cx) {
-                return Ok(Next::End);
-            }
-            if self.is_held {
-                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { self.begin() } else { Next::Wait });
-            }
-            if self.is_last {
-                // The service closes by itself when the last answer is written.
-                self.await_close();
-                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { Next::End } else { Next::Wait });
-            }
-            match self.take_head() {
-                Ok(true) if self.hold() => continue,
-                Ok(true) => return Ok(self.begin()),
-                Ok(false) => {}
-                Err(fault) => {
-                    self.refuse(fault);
-                    continue;
-                }
-            }
-            if self.has_ended {
-                return Ok(Next::End);
-            }
-            self.await_head();
-            if self.deadline.as_mut().poll(cx).is_ready() {
-                if self.buffer.is_empty() {
-                    return Ok(Next::End);
-                }
-                self.refuse(head::too_slow());
-                continue;
-            }
-            if self.fill(cx)?.is_pending() {
-                return Ok(Next::Wait);
-            }
-        }
-    }
-
-    /// Sets the deadline of what is awaited now, once.
-    fn await_head(&mut self) {
-        let times = self.listener.connections.times();
-        let (waiting, time) = match (self.waiting, self.buffer.is_empty()) {
-            (Waiting::FirstHead | Waiting::Idle | Waiting::Head, true)
-            | (Waiting::FirstHead | Waiting::Head, false) => {
-                return;
-            }
-            (_, true) => (Waiting::Idle, KEEP_ALIVE),
-            (_, false) => (Waiting::Head, times.head),
-        };
-        self.set_deadline(waiting, time);
-    }
-
-    /// Sets the deadline of the end, once.
-    fn await_close(&mut self) {
-        if self.waiting != Waiting::Close {
-            self.set_deadline(Waiting::Close, self.listener.connections.times().head);
-        }
-    }
-
-    fn set_deadline(&mut self, waiting: Waiting, time: Duration) {
+    fn set_deadline(&mut self, waiting: DeadlineKind, time: Duration) {
         self.waiting = waiting;
         self.deadline.as_mut().reset(Instant::now() + time);
     }
 
-    /// Moves a whole head from the buffer to what is given.
-    fn take_head(&mut self) -> Result<bool, Fault> {
-        self.skip_empty_lines();
-        if !head::has_end(&self.buffer, &mut self.scanned)? {
-            head::check_partial(&self.buffer)?;
-            return Ok(false);
-        }
-        let Some(head) = head::parse_under(&self.listener.base, &self.buffer)? else { return Ok(false) };
-        let original = self.buffer.split_to(head.length);
-        self.exchange.note_order(head.upgrades && head::is_host_last(&original));
-        self.given = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
-        // What is left must not keep the memory of the head.
-        self.buffer = BytesMut::from(&self.buffer[..]);
-        self.scanned = 0;
-        self.rest = Rest::of(head.framing);
-        self.expects_continue = head.expects_continue;
-        self.is_last = head.is_last;
-        self.upgrades = head.upgrades;
-        Ok(true)
-    }
-
-    /// Empty lines before a request are passed over (RFC 9112 section 2.2).
+    /// Skips empty lines before a request (RFC 9112 section 2.2).
     fn skip_empty_lines(&mut self) {
         while self.buffer.starts_with(b"\r\n") {
             self.buffer.advance(2);
@@ -243,127 +160,28 @@ impl HttpStream {
         }
     }
 
-    /// Has what is to be given wait for its turn; `false` when it need not. Upgrades have limits of their own.
-    fn hold(&mut self) -> bool {
-        if self.exchange.take_known() || self.upgrades {
-            return false;
-        }
-        let Some((at, turn)) = self.listener.pacer.reserve(Instant::now()) else { return false };
-        self.turn = Some(turn);
-        self.waiting = Waiting::Turn;
-        self.deadline.as_mut().reset(at);
-        self.is_held = true;
-        true
-    }
-
-    /// Gives the application a request.
-    fn begin(&mut self) -> Next {
-        self.is_held = false;
-        if let Some(turn) = self.turn.take() {
-            turn.mark_used();
-        }
-        self.waiting = Waiting::Nothing;
-        self.registration.withdraw();
-        match self.refusal.take() {
-            Some(refused) => self.exchange.begin_refused(refused),
-            None => self.exchange.begin(self.rest != Rest::Done),
-        }
-        Next::Given
-    }
-
-    /// Has a stand-in given for what is refused, when it is its turn.
-    fn refuse(&mut self, fault: Fault) {
-        let is_http = fault.code != Code::InvalidRequest || head::is_http(&self.buffer);
-        if !is_http {
-            self.listener.notices.not_http(self.socket.peer_addr().ok().map(|peer| peer.ip()));
-        }
-        self.given = BytesMut::from(&head::stand_in(&self.listener.base, &self.buffer)[..]);
-        self.buffer = BytesMut::new();
-        self.rest = Rest::Done;
-        self.is_last = true;
-        self.has_unread = true;
-        self.refusal = Some(Refused { fault, is_http });
-        if !self.hold() {
-            self.set_deadline(Waiting::Turn, Duration::ZERO);
-            self.is_held = true;
-        }
-    }
-
-    fn next_of_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<Next> {
-        loop {
-            if !self.buffer.is_empty() {
-                return Ok(self.give_body(out));
-            }
-            let Permit::Bytes(most) = self.exchange.permit() else { return Ok(Next::Wait) };
-            if self.waiting != Waiting::Body {
-                self.set_deadline(Waiting::Body, self.listener.connections.times().body);
-                if std::mem::take(&mut self.expects_continue) {
-                    self.interim = CONTINUE;
-                }
-            }
-            if self.deadline.as_mut().poll(cx).is_ready() {
-                self.exchange.mark_body_late();
-                self.has_unread = true;
-                return Ok(Next::End);
-            }
-            if self.write_interim(cx)?.is_pending() {
-                return Ok(Next::Wait);
-            }
-            if most == 0 {
-                // More than may be; the handler sees it by what it got.
-                return Ok(Next::Wait);
-            }
-            match self.fill(cx)? {
-                Poll::Ready(()) if self.has_ended => return Ok(Next::End),
-                Poll::Ready(()) => {}
-                Poll::Pending => return Ok(Next::Wait),
-            }
-        }
-    }
-
-    /// Gives what the buffer has of the body: all that came with the head, and what was read because it may be.
-    fn give_body(&mut self, out: &mut ReadBuf<'_>) -> Next {
-        let most = out.remaining().min(self.buffer.len());
-        let ready = self.buffer.get(..most).unwrap_or_default();
-        let mut data = u64::MAX;
-        let Ok(taken) = self.rest.take(ready, &mut data) else {
-            // What follows can not be told from the body: the handler gets half of it.
-            self.buffer = BytesMut::new();
-            self.has_unread = true;
-            return Next::End;
-        };
-        out.put_slice(ready.get(..taken).unwrap_or_default());
-        self.buffer.advance(taken);
-        self.exchange.use_permit(u64::MAX - data);
-        if self.rest == Rest::Done {
-            self.waiting = Waiting::Nothing;
-            self.exchange.mark_body_done();
-        }
-        Next::Read
-    }
-
-    /// Reads ahead while a request is in work, so that it is seen when the client goes away or sends another one.
-    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
+    /// Reads ahead while a request is processed, to detect that the client disconnects or sends another request.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<ReadStep> {
         loop {
             self.skip_empty_lines();
             if !self.buffer.is_empty() && !self.is_last {
-                self.exchange.mark_followed();
+                self.exchange.mark_next_request();
             }
             if self.has_ended && self.buffer.is_empty() {
-                return Ok(Next::End);
+                return Ok(ReadStep::End);
             }
             if self.upgrades || self.has_ended || !self.buffer.is_empty() {
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
             if self.fill(cx)?.is_pending() {
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
         }
     }
 
-    /// Reads some bytes into the buffer; ready when there were some, or the client has ended.
+    /// Reads some bytes into the buffer. Ready when bytes arrived or the client closed its sending side.
     fn fill(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        READ.with_borrow_mut(|space| {
+        READ_BUFFER.with_borrow_mut(|space| {
             let mut read = ReadBuf::new(space);
             Ok(match Pin::new(&mut self.socket).poll_read(cx, &mut read)? {
                 Poll::Pending => Poll::Pending,
@@ -378,36 +196,24 @@ impl HttpStream {
             })
         })
     }
-
-    /// Writes what goes before the answer.
-    fn write_interim(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        while !self.interim.is_empty() {
-            match Pin::new(&mut self.socket).poll_write(cx, self.interim)? {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(written) => self.interim = self.interim.get(written..).unwrap_or_default(),
-            }
-        }
-        Ok(Poll::Ready(()))
-    }
 }
 
 impl AsyncRead for HttpStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if !self.given.is_empty() && !self.is_held {
-                let ready = self.given.len().min(out.remaining());
-                out.put_slice(self.given.get(..ready).unwrap_or_default());
-                self.given.advance(ready);
-                if self.given.is_empty() {
-                    self.given = BytesMut::new();
+            if !self.output.is_empty() && !self.awaits_turn {
+                let ready = self.output.len().min(out.remaining());
+                out.put_slice(self.output.get(..ready).unwrap_or_default());
+                self.output.advance(ready);
+                if self.output.is_empty() {
+                    self.output = BytesMut::new();
                 }
                 return Poll::Ready(Ok(()));
             }
             match self.next(cx, out)? {
-                Next::Given => {}
-                Next::Read | Next::End => return Poll::Ready(Ok(())),
-                Next::Wait => {
+                ReadStep::Ready => {}
+                ReadStep::Read | ReadStep::End => return Poll::Ready(Ok(())),
+                ReadStep::Wait => {
                     self.exchange.wait(cx.waker());
                     return Poll::Pending;
                 }
@@ -423,18 +229,18 @@ impl AsyncWrite for HttpStream {
         }
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         if written.is_pending() {
-            self.registration.offer_once(Reason::Unread);
+            self.registration.make_evictable_once(EvictionReason::Unread);
         }
         written
     }
 
-    /// The service calls this when all that it had was written.
+    /// The service calls this when it has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.exchange.phase() == Phase::Answered {
-            self.exchange.tell_written();
-            if self.rest == Rest::Done {
+            self.exchange.notify_written();
+            if self.rest == RemainingBody::Done {
                 self.exchange.mark_written();
-                self.registration.offer(Reason::Idle);
+                self.registration.make_evictable(EvictionReason::Idle);
             }
         }
         Pin::new(&mut self.socket).poll_flush(cx)
@@ -444,7 +250,7 @@ impl AsyncWrite for HttpStream {
         let this = &mut *self;
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
-            let may_be_sending = this.has_unread || this.rest != Rest::Done || !this.buffer.is_empty();
+            let may_be_sending = this.has_unread || this.rest != RemainingBody::Done || !this.buffer.is_empty();
             if !may_be_sending || this.has_ended {
                 return Poll::Ready(Ok(()));
             }

@@ -156,7 +156,7 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let state = Data::new(compose::assemble(&config, &store, clock).await?);
     let hub = state.hub.clone();
-    state.connections.bound(http_connections);
+    state.connections.lower_max(http_connections);
     let router = socketio::namespace_sessions::router(&state);
     let reloader = Reloader::new(sources, state.clone());
 
@@ -196,7 +196,7 @@ fn server(
 ) -> io::Result<Server> {
     let mut server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(state.connections.most() + ACCEPTED_BEYOND)
+        .max_concurrent_connections(state.connections.max() + ACCEPTED_BEYOND)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(shutdown::HTTP_TIME.as_secs())
         .disable_signals();

@@ -76,7 +76,7 @@ fn accept(
     let peer = socket.peer_addr().ok();
     let ip = peer.map(|peer| peer.ip().to_canonical());
     let counted = ip.filter(|ip| !ip.is_loopback() && !state.policies().proxies.trusts(*ip)).map(limit_key);
-    match listener.take(socket, counted) {
+    match listener.accept(socket, counted) {
         Ok(stream) => Some((stream, peer)),
         Err((id, fault)) => {
             admission::note_refused_connection(state, ip, &id, &fault);

@@ -2,7 +2,7 @@
 
 use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::Bound;
-use hubbub_actors::hub::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
@@ -40,7 +40,7 @@ pub fn of(config: &Config) -> Settings {
         connections_per_user: config.limits.community.connections_per_user,
         typing_per_minute: config.limits.community.typing_per_minute,
         typing_ms: TYPING_MS,
-        debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
+        debug: DebugSettings { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
         memory_max: telemetry::available,
         presence: presence_of(&config.presence),
         grace_ms: millis(config.auth.grace_secs),
@@ -85,12 +85,12 @@ fn messages_per_minute(limits: &config::Limits) -> MessagesPerMinute {
     }
 }
 
-fn presence_of(presence: &config::Presence) -> presence::Settings {
-    presence::Settings {
+fn presence_of(presence: &config::Presence) -> presence::PresenceSettings {
+    presence::PresenceSettings {
         audience: match presence.audience {
-            Audience::All => presence::Audience::All,
-            Audience::SharedRooms => presence::Audience::SharedRooms,
-            Audience::Off => presence::Audience::Off,
+            Audience::All => presence::PresenceAudience::All,
+            Audience::SharedRooms => presence::PresenceAudience::SharedRooms,
+            Audience::Off => presence::PresenceAudience::Off,
         },
         linger_ms: presence.linger_ms.into(),
         deliveries_per_second: presence.deliveries_per_second,
@@ -110,6 +110,6 @@ fn recovery_of(recovery: &config::Recovery) -> RecoverySettings {
         window_ms: millis(recovery.window_secs),
         queue: usize::try_from(recovery.queue).unwrap_or(usize::MAX),
         bytes: recovery.bytes,
-        wire: &codec::namespace::ROOT_NUMBERED,
+        encoder: &codec::namespace::ROOT_NUMBERED,
     }
 }

@@ -43,7 +43,7 @@ impl WorkerServices {
         let worker = Worker::start(&state.hub)?;
         let hub = state.hub.clone();
         let flusher = Flusher::start(move || hub.report_dead("flusher"));
-        let engine = socketio::namespace_sessions::open_house(router, state, &worker, &flusher);
+        let engine = socketio::namespace_sessions::open_worker(router, state, &worker, &flusher);
         let services = Rc::new(Self { worker, flusher, engine });
         SERVICES.set(Rc::downgrade(&services));
         Some(services)
@@ -77,8 +77,8 @@ pub(super) async fn hand_over(
         ClientInfo::of(state, &policies, request.head).refuse_upgrade(state, at, request, &fault);
         fault
     };
-    let WorkerServices { worker, flusher, engine } =
-        services.ok_or_else(|| refused(RefusedAt::Http, Fault::internal().by("the worker of this thread died")))?;
+    let WorkerServices { worker, flusher, engine } = services
+        .ok_or_else(|| refused(RefusedAt::Http, Fault::internal().caused_by("the worker of this thread died")))?;
     admission::check_host(&policies, request.head, route).map_err(|fault| refused(at, fault))?;
     match at {
         RefusedAt::Raw => ws::open(state, worker, flusher, request, socket, early).await,

@@ -1,4 +1,4 @@
-//! What a client sends with a CONNECT: its `auth`. Judges no token.
+//! The `auth` of a CONNECT. Token checks happen elsewhere.
 
 use bytes::Bytes;
 use hubbub_actors::events::{json, text};
@@ -7,23 +7,23 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::error::Category;
 
-/// What the hub reads of a client's `auth`.
+/// The keys of a client's `auth` that the hub reads.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Auth {
-    /// Its token.
+    /// The client's token.
     pub(super) token: Option<String>,
-    /// The private id of the session that it wants to go on with. Of another type than a string, it is none.
+    /// The private id of the session to recover. Values other than strings count as absent.
     pub(super) pid: Option<Value>,
-    /// The number of the last event that it got there.
+    /// The offset of the last event that the client received in that session.
     pub(super) offset: Option<Value>,
 }
 
 impl Auth {
-    /// Reads the JSON text of an object. An empty array is an empty object, as PHP writes one.
+    /// Parses the JSON text of an object. An empty array counts as an empty object, because PHP writes one.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`] naming `auth` when it is not JSON or no receiver could hold it; [`Code::InvalidToken`] when
-    /// its token is no string.
+    /// [`Code::InvalidRequest`] naming `auth` if it is not JSON or exceeds the limits of receivers;
+    /// [`Code::InvalidToken`] if its token is not a string.
     pub(super) fn read(auth: Bytes) -> Result<Self, Fault> {
         let auth = text::resolve(auth);
         text::check_value(&auth, "auth")?;
@@ -36,7 +36,7 @@ impl Auth {
     }
 }
 
-/// The client shows no token where one is needed.
+/// The client sent no token where one is required.
 pub(super) fn unauthorized() -> Fault {
     Fault::new(Code::InvalidToken, "Authentication token is missing").by("token")
 }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn an_auth_without_a_token_is_none() {
+    fn an_auth_may_have_no_token() {
         for auth in ["{}", "[]", "[ ]", r#"{"token":null,"more":[1]}"#] {
             assert_eq!(read(auth).unwrap().token, None, "{auth}");
         }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_unreadable_field_is_named() {
         let named = |field: &str| (Code::InvalidRequest, Some(field.to_owned()));
         for (auth, field) in [
             ("{", "auth"),

@@ -1,4 +1,4 @@
-//! What the Engine.IO sessions of a worker stand on: the endpoint's numbers, the worker's seats, its flusher, the time.
+//! The shared state of a worker's Engine.IO sessions: settings, session table, flusher and clock.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,34 +12,34 @@ use hubbub_actors::runtime::clock::Clock;
 use crate::http_stream::linger::Lingering;
 use crate::websocket::Flusher;
 
-/// The numbers of an Engine.IO endpoint.
+/// The settings of an Engine.IO endpoint.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// From the last sign of life to the next ping, ms.
+pub struct EngineSettings {
+    /// Time from the client's last activity to the next ping, ms.
     pub ping_interval_ms: u32,
-    /// From a ping to the end of a session that does not answer it, ms.
+    /// Time from an unanswered ping to the end of the session, ms.
     pub ping_timeout_ms: u32,
-    /// Bytes of one message or polling body.
+    /// Largest message or polling body, bytes.
     pub max_payload: usize,
-    /// How much a connection may send.
+    /// The traffic limit of a connection.
     pub traffic: TrafficLimit,
-    /// What a session that begins now and does not read may have waiting.
+    /// The bound of a new session's outbox.
     pub outbox: OutboxBound,
-    /// Requests that may wait before a worker's sessions.
+    /// Capacity of the mailbox of a worker's sessions.
     pub mailbox: usize,
 }
 
-/// The bound of an outbox, as it is now.
+/// The bound of an outbox.
 #[derive(Debug, Clone)]
 pub enum OutboxBound {
-    /// Always this.
+    /// A fixed bound.
     Fixed(Bound),
-    /// That of the hub's settings.
+    /// The current bound of the hub's settings.
     Of(Arc<Hub>),
 }
 
 impl OutboxBound {
-    /// The bound now.
+    /// The current bound.
     pub fn get(&self) -> Bound {
         match self {
             Self::Fixed(bound) => *bound,
@@ -48,16 +48,16 @@ impl OutboxBound {
     }
 }
 
-/// What a worker's sessions share.
-pub struct Ground {
-    /// The endpoint's numbers.
-    pub settings: Settings,
-    /// The worker's seats.
+/// The shared state of a worker's sessions.
+pub struct EngineContext {
+    /// The endpoint's settings.
+    pub settings: EngineSettings,
+    /// The worker's session handles.
     pub session_table: Rc<SessionTable>,
-    /// What writes for its connections.
+    /// Writes the worker's connections.
     pub flusher: Rc<Flusher>,
-    /// Where the time comes from.
+    /// The time source.
     pub clock: Clock,
-    /// The connections that are refused and linger.
+    /// Refused connections that linger before they close.
     pub lingering: Lingering,
 }

@@ -1,8 +1,8 @@
-//! One Engine.IO session: what it is reached by, polling or a socket, the step from one to the other, and its end.
+//! One Engine.IO session: its transport (polling or a WebSocket), the upgrade between them, and its end.
 //!
-//! All it sends is in the outbox of its seat, as WebSocket frames, polling or not: so a session that changes its transport
-//! has nothing to convert, and what one transport took the other does not see. It knows no Socket.IO: what is said over
-//! it is its [`PacketHandler`]'s.
+//! Everything it sends is in the outbox of its handle as WebSocket frames, on both transports. So an upgrade converts
+//! nothing, and the new transport continues where the old one stopped. The messages themselves are the job of its
+//! [`PacketHandler`].
 
 mod answers;
 mod late;
@@ -23,94 +23,94 @@ use hubbub_actors::registry::Admission;
 use hubbub_actors::runtime::clock::Expiry;
 use tokio::sync::Notify;
 
-use self::requests::Polling;
-use super::context::Ground;
+use self::requests::PollingState;
+use super::context::EngineContext;
 use super::timer::Timer;
-use crate::codec::engineio::{self, ENGINE, Malformed, Packet};
-use crate::websocket::{Flush, Message, SocketReader};
+use crate::codec::engineio::{self, ENGINE, EnginePacket, Malformed};
+use crate::websocket::{Flushable, SocketMessage, SocketReader};
 
-/// Bytes of one message or polling body of a client that has not joined a namespace yet: a token has place in it.
+/// Bytes of one message or polling body of a client that has not joined a namespace. A token fits.
 pub const PENDING_PAYLOAD_MAX: usize = 16_384;
 
-/// Packets that a polling answer bears beside those from the outbox (Engine.IO v4, "Packet encoding").
-const CLOSED: &[u8] = b"1";
-const NOTHING: &[u8] = b"6";
+/// Packets that a polling answer carries in addition to the outbox (Engine.IO v4, "Packet encoding").
+const CLOSE: &[u8] = b"1";
+const NOOP: &[u8] = b"6";
 
-/// What an Engine.IO session carries.
+/// A message over an Engine.IO session.
 #[derive(Debug)]
-pub enum Heard {
+pub enum EngineMessage {
     /// Text, valid UTF-8.
     Text(Bytes),
-    /// Bytes.
+    /// Binary data.
     Binary(Bytes),
 }
 
-/// What is spoken over an Engine.IO session.
+/// Handles the messages of an Engine.IO session.
 pub trait PacketHandler {
-    /// The client said something.
-    fn hear(&self, heard: Heard);
+    /// A message from the client arrived.
+    fn receive(&self, message: EngineMessage);
 
-    /// The client answered a ping: it has all that was written before.
+    /// The client answered a ping, so it has received everything written before that ping.
     fn confirm(&self) {}
 
-    /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
+    /// Whether the client must wait before it sends more. [`Engine::resume_reading`] ends the wait.
     fn is_busy(&self) -> bool;
 
-    /// Whether it is being decided whether the client may join. Until then, a request by polling has no answer.
+    /// Whether a CONNECT is being authorized. Until it is decided, a polling request is not answered.
     fn is_connecting(&self) -> bool {
         false
     }
 
-    /// Whether the client has joined what it came for. Until then a message of its may have [`PENDING_PAYLOAD_MAX`] bytes.
+    /// Whether the client has joined a namespace. Before, its messages are limited to [`PENDING_PAYLOAD_MAX`] bytes.
     fn has_joined(&self) -> bool {
         true
     }
 
-    /// What waits to be written is less than half of what may: requests that waited for that can be taken.
+    /// The outbox is less than half full again, so waiting requests can be processed.
     fn drained(&self) {}
 
-    /// Whether nobody is in it yet, or any more.
+    /// Whether the client is in no namespace.
     fn is_idle(&self) -> bool;
 
-    /// The session ended; nothing more is heard, and nothing more is sent.
+    /// The session ended: nothing more is received or sent.
     fn end(&self);
 }
 
-enum Stage {
-    /// Boxed, so that a session on a socket does not keep its size.
-    Polling(Box<Polling>),
-    /// A pipe writes what is in the outbox, and its inlet is read.
+enum TransportState {
+    /// Boxed, so that a session on a WebSocket does not keep its size.
+    Polling(Box<PollingState>),
+    /// A `SocketWriter` writes the outbox and a `SocketReader` receives.
     Socket,
-    /// What was to be said last waits for polls. Ends the session when none comes for a time.
-    Leaving(#[expect(dead_code, reason = "it runs for as long as it is kept")] Timer),
+    /// The session is closed, and its last packets wait for polls. The timer ends the session when no poll arrives.
+    Closing(#[expect(dead_code, reason = "it runs for as long as it is kept")] Timer),
     Ended,
 }
 
 /// An Engine.IO session.
 pub struct Engine {
-    ground: Rc<Ground>,
+    context: Rc<EngineContext>,
     handle: Rc<SessionHandle>,
-    stage: RefCell<Stage>,
+    state: RefCell<TransportState>,
     packet_handler: RefCell<Option<Rc<dyn PacketHandler>>>,
-    /// Waits in the flusher's queue.
+    /// Already in the flusher's queue.
     queued: Cell<bool>,
-    /// The dialogue is not busy any more, or the session ended.
-    rested: Notify,
-    /// A request waits until less than half of what may wait to be written does.
-    awaited: Cell<bool>,
-    /// The connection's place, given back when nothing of it is left.
+    /// Notified when the handler is no longer busy, a POST was processed, or the session ended.
+    progress: Notify,
+    /// A request waits until the outbox is less than half full.
+    awaits_room: Cell<bool>,
+    /// The connection's slot, released when the session has ended.
     admission: Cell<Option<Admission>>,
-    /// Has those forget it who know it by its id.
-    gone: Box<dyn Fn()>,
+    /// Removes the session from its worker's table.
+    on_end: Box<dyn Fn()>,
 }
 
 impl Engine {
-    /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
-    pub(super) fn new(ground: Rc<Ground>, admission: Option<Admission>, gone: Box<dyn Fn()>) -> Rc<Self> {
-        let settings = &ground.settings;
+    /// A polling session, until [`Engine::take_socket`]. [`Engine::start`] must follow and sets its handler.
+    pub(super) fn new(context: Rc<EngineContext>, admission: Option<Admission>, on_end: Box<dyn Fn()>) -> Rc<Self> {
+        let settings = &context.settings;
         let traffic = settings.traffic.clone();
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
-        let handle = ground.session_table.insert(SessionSpec {
+        let handle = context.session_table.insert(SessionSpec {
             session: SessionId::random(),
             encoder: &ENGINE,
             bound: settings.outbox.get(),
@@ -121,28 +121,28 @@ impl Engine {
             }),
             multiplexed: true,
             expiry: Expiry::NEVER,
-            elapsed: ground.clock.begin_ms(),
+            elapsed: context.clock.begin_ms(),
         });
         Rc::new(Self {
-            ground,
+            context,
             handle,
-            stage: RefCell::new(Stage::Polling(Box::new(Polling::new(traffic)))),
+            state: RefCell::new(TransportState::Polling(Box::new(PollingState::new(traffic)))),
             packet_handler: RefCell::new(None),
             queued: Cell::new(false),
-            rested: Notify::new(),
-            awaited: Cell::new(false),
+            progress: Notify::new(),
+            awaits_room: Cell::new(false),
             admission: Cell::new(admission),
-            gone,
+            on_end,
         })
     }
 
-    /// Puts the session in its place.
-    pub(super) fn begin(self: &Rc<Self>, packet_handler: Rc<dyn PacketHandler>) {
+    /// Sets the packet handler and starts to send.
+    pub(super) fn start(self: &Rc<Self>, packet_handler: Rc<dyn PacketHandler>) {
         *self.packet_handler.borrow_mut() = Some(packet_handler);
         self.handle.attach(self.clone());
     }
 
-    /// Where it is written to and judged.
+    /// The session handle: its outbox, heartbeat and end.
     pub fn handle(&self) -> &Rc<SessionHandle> {
         &self.handle
     }
@@ -152,102 +152,104 @@ impl Engine {
         self.handle.send_ahead(Rc::new(frame));
     }
 
-    /// Whether less than half of what may wait to be written does. Where not, [`PacketHandler::drained`] tells when it does.
+    /// Whether the outbox is less than half full. If not, [`PacketHandler::drained`] is called once it is.
     pub fn has_room(&self) -> bool {
         let has_room = self.handle.is_under_half();
-        self.awaited.set(self.awaited.get() || !has_room);
+        self.awaits_room.set(self.awaits_room.get() || !has_room);
         has_room
     }
 
-    /// Something was written.
+    /// Part of the outbox was written.
     fn note_written(&self) {
-        if self.awaited.get() && self.handle.is_under_half() {
-            self.awaited.set(false);
-            self.ask(|packet_handler| packet_handler.drained());
+        if self.awaits_room.get() && self.handle.is_under_half() {
+            self.awaits_room.set(false);
+            self.with_handler(|packet_handler| packet_handler.drained());
         }
     }
 
-    /// The dialogue is not busy any more.
-    pub fn relieve(&self) {
+    /// Receives again once the handler is no longer busy.
+    pub fn resume_reading(&self) {
         let busy = self.is_busy();
         self.handle.pause(busy);
         if !busy {
-            self.rested.notify_waiters();
+            self.progress.notify_waiters();
         }
     }
 
-    /// The answer of the dialogue, while there is one. The dialogue may end the session meanwhile.
-    fn ask<T>(&self, question: impl FnOnce(&dyn PacketHandler) -> T) -> Option<T> {
+    /// The result of `call` on the handler, while there is one. The call may end the session.
+    fn with_handler<T>(&self, call: impl FnOnce(&dyn PacketHandler) -> T) -> Option<T> {
         let packet_handler = self.packet_handler.borrow().clone()?;
-        Some(question(&*packet_handler))
+        Some(call(&*packet_handler))
     }
 
     fn is_busy(&self) -> bool {
-        self.ask(|packet_handler| packet_handler.is_busy()).unwrap_or(false)
+        self.with_handler(|packet_handler| packet_handler.is_busy()).unwrap_or(false)
     }
 
     fn is_connecting(&self) -> bool {
-        self.ask(|packet_handler| packet_handler.is_connecting()).unwrap_or(false)
+        self.with_handler(|packet_handler| packet_handler.is_connecting()).unwrap_or(false)
     }
 
     fn has_joined(&self) -> bool {
-        self.ask(|packet_handler| packet_handler.has_joined()).unwrap_or(false)
+        self.with_handler(|packet_handler| packet_handler.has_joined()).unwrap_or(false)
     }
 
-    /// Whether the session hears nothing more of its client: it is closed, or it ended without a close.
+    /// Whether the session receives no more messages: it is closed, or it ended without a close.
     fn is_over(&self) -> bool {
-        self.handle.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended)
+        self.handle.closed().is_some() || matches!(*self.state.borrow(), TransportState::Ended)
     }
 
-    /// Bytes of one message or polling body that the client may send now.
+    /// The current limit in bytes of one message or polling body.
     pub(super) fn payload_max(&self) -> usize {
-        let max = self.ground.settings.max_payload;
+        let max = self.context.settings.max_payload;
         if self.has_joined() { max } else { max.min(PENDING_PAYLOAD_MAX) }
     }
 
-    /// Resolves when the client may say more, or will not.
-    async fn rest(&self) {
-        self.rest_while(Self::is_busy).await;
+    /// Resolves when the client may send more, or the session is closed.
+    async fn wait_until_idle(&self) {
+        self.wait_while(Self::is_busy).await;
     }
 
-    async fn rest_while(&self, is_busy: impl Fn(&Self) -> bool) {
+    async fn wait_while(&self, is_busy: impl Fn(&Self) -> bool) {
         loop {
-            let rested = self.rested.notified();
+            let progress = self.progress.notified();
             if self.handle.closed().is_some() || !is_busy(self) {
-                self.handle.leave_unread(false, || self.ground.clock.begin_ms());
+                self.handle.leave_unread(false, || self.context.clock.begin_ms());
                 return;
             }
             self.handle.leave_unread(true, || 0);
-            rested.await;
+            progress.await;
         }
     }
 
-    /// The client says something; a packet that is none ends the session.
-    fn hear(&self, packet: Result<Packet, Malformed>) {
+    /// Processes a packet of the client. A malformed packet ends the session.
+    fn receive(&self, packet: Result<EnginePacket, Malformed>) {
         match packet {
-            Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
-            Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
-            Ok(Packet::Pong(_)) => {
-                if self.handle.note_pong(self.ground.clock.begin_ms()) {
-                    self.ask(|packet_handler| packet_handler.confirm());
+            Ok(EnginePacket::Message(text)) => self.deliver(EngineMessage::Text(text)),
+            Ok(EnginePacket::Binary(bytes)) => self.deliver(EngineMessage::Binary(bytes)),
+            Ok(EnginePacket::Pong(_)) => {
+                if self.handle.note_pong(self.context.clock.begin_ms()) {
+                    self.with_handler(|packet_handler| packet_handler.confirm());
                 }
             }
-            Ok(Packet::Close) => self.handle.close(Close::Left),
-            Ok(Packet::Noop) => {}
-            // Pings are the server's, and an upgrade is spoken of on the socket that is tried out.
-            Ok(Packet::Open | Packet::Ping(_) | Packet::Upgrade) | Err(_) => self.handle.close(Close::Malformed),
+            Ok(EnginePacket::Close) => self.handle.close(Close::Left),
+            Ok(EnginePacket::Noop) => {}
+            // Only the server sends pings, and upgrade packets belong on the probed WebSocket.
+            Ok(EnginePacket::Open | EnginePacket::Ping(_) | EnginePacket::Upgrade) | Err(_) => {
+                self.handle.close(Close::Malformed)
+            }
         }
     }
 
-    fn tell(&self, heard: Heard) {
-        self.ask(|packet_handler| packet_handler.hear(heard));
+    fn deliver(&self, message: EngineMessage) {
+        self.with_handler(|packet_handler| packet_handler.receive(message));
     }
 
-    /// Begins to try out a socket; `false` when the session is not to be upgraded now.
+    /// Begins to probe a WebSocket. `false`: the session cannot be upgraded now.
     pub(super) fn begin_probe(self: &Rc<Self>) -> bool {
-        self.judge();
-        match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => {
+        self.check_heartbeat();
+        match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => {
                 polling.unused = None;
                 !std::mem::replace(&mut polling.probing, true)
             }
@@ -255,30 +257,30 @@ impl Engine {
         }
     }
 
-    /// Gives up the socket that was tried out.
+    /// Gives up the probed WebSocket.
     pub(super) fn end_probe(&self) {
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut() {
             polling.probing = false;
         }
     }
 
-    /// Goes over to a socket. `false` when the session is not reached by polling any more, or a request is under way (see
-    /// [`Engine::finish_requests`]). The caller attaches the pipe and has its inlet [driven](Engine::drive).
+    /// Switches to a WebSocket. `false`: the session no longer uses polling, or a request is in progress (see
+    /// [`Engine::finish_requests`]). The caller attaches the writer and [drives](Engine::drive) the reader.
     pub(super) fn take_socket(&self) -> bool {
-        let mut stage = self.stage.borrow_mut();
-        let is_free = matches!(&*stage, Stage::Polling(polling) if !polling.has_request());
+        let mut state = self.state.borrow_mut();
+        let is_free = matches!(&*state, TransportState::Polling(polling) if !polling.has_request());
         let may_go = is_free && self.handle.closed().is_none();
         if may_go {
-            *stage = Stage::Socket;
+            *state = TransportState::Socket;
         }
         may_go
     }
 
-    /// Hears what comes over the socket until it ends, and the session with it.
+    /// Processes the messages of a WebSocket until it ends, then ends the session.
     pub(super) fn drive(self: Rc<Self>, mut reader: SocketReader) -> impl Future<Output = ()> {
-        let last = Last(self);
+        let last = EndOnDrop(self);
         let mut has_joined = false;
-        // An `async` function would keep the inlet twice, as it came and where it is polled, for as long as it runs.
+        // An `async` function would store the reader twice for its whole life: as argument and where it is polled.
         poll_fn(move |cx| {
             let engine = &last.0;
             loop {
@@ -294,66 +296,68 @@ impl Engine {
                 engine.note_written();
                 let Some(message) = ready!(polled) else { return Poll::Ready(()) };
                 match message {
-                    Message::Text(text) => engine.hear(engineio::decode(text)),
-                    Message::Binary(bytes) => engine.hear(Ok(Packet::Binary(bytes))),
-                    Message::Closing => engine.fall_silent(),
+                    SocketMessage::Text(text) => engine.receive(engineio::decode(text)),
+                    SocketMessage::Binary(bytes) => engine.receive(Ok(EnginePacket::Binary(bytes))),
+                    SocketMessage::Closing => engine.end_handler(),
                 }
                 engine.handle.pause(engine.is_busy());
             }
         })
     }
 
-    /// Ends the session if nobody is in it: the hub goes away, and those who are in one end theirs.
-    pub(super) fn close_idle(&self) {
-        if self.ask(|packet_handler| packet_handler.is_idle()).unwrap_or(true) {
+    /// Ends the session if its client is in no namespace: the hub is shutting down, and namespace sessions end by
+    /// themselves.
+    pub(super) fn close_if_idle(&self) {
+        if self.with_handler(|packet_handler| packet_handler.is_idle()).unwrap_or(true) {
             self.handle.close(Close::GoingAway);
         }
     }
 
-    /// Judges the heartbeat now: a request must not find a session that should be gone.
-    fn judge(self: &Rc<Self>) {
-        self.handle.judge(self.ground.clock.now_ms(), self.ground.clock.elapsed_ms());
+    /// Checks the heartbeat now: a request must not find a session after its heartbeat failed.
+    fn check_heartbeat(self: &Rc<Self>) {
+        self.handle.judge(self.context.clock.now_ms(), self.context.clock.elapsed_ms());
         if self.handle.closed().is_some() {
-            self.settle();
+            self.answer_waiting();
         }
     }
 
-    /// The dialogue ends; what waits to be written still is.
-    fn fall_silent(&self) {
+    /// Ends the handler. The outbox is still written.
+    fn end_handler(&self) {
         let packet_handler = self.packet_handler.borrow_mut().take();
         if let Some(packet_handler) = packet_handler {
             packet_handler.end();
         }
-        self.rested.notify_waiters();
+        self.progress.notify_waiters();
     }
 
-    /// Nothing stays of the session.
+    /// Ends the session and releases everything that it holds.
     pub(super) fn end(&self) {
-        let ended = matches!(std::mem::replace(&mut *self.stage.borrow_mut(), Stage::Ended), Stage::Ended);
+        let ended =
+            matches!(std::mem::replace(&mut *self.state.borrow_mut(), TransportState::Ended), TransportState::Ended);
         if !ended {
-            self.fall_silent();
+            self.end_handler();
             self.handle.with_outbox(|outbox| outbox.close());
-            self.ground.session_table.release(self.handle.addr().slot);
-            (self.gone)();
+            self.context.session_table.release(self.handle.addr().slot);
+            (self.on_end)();
             drop(self.admission.take());
         }
     }
 }
 
-/// Ends a session with the reading of its socket, however that ends.
-struct Last(Rc<Engine>);
+/// Ends a session when the reading of its WebSocket ends for any reason.
+struct EndOnDrop(Rc<Engine>);
 
-impl Drop for Last {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-/// While it is reached by polling, a session is its own link.
+/// On polling, a session is its own outbox sink.
 impl OutboxSink for Engine {
     fn wake(self: Rc<Self>) {
         if !self.queued.replace(true) {
-            let flusher = self.ground.flusher.clone();
+            let flusher = self.context.flusher.clone();
             flusher.queue(self);
         }
     }
@@ -361,9 +365,9 @@ impl OutboxSink for Engine {
     fn resume(self: Rc<Self>) {}
 }
 
-impl Flush for Engine {
+impl Flushable for Engine {
     fn flush(self: Rc<Self>) {
         self.queued.set(false);
-        self.settle();
+        self.answer_waiting();
     }
 }

@@ -1,4 +1,4 @@
-//! The requests of one client that its session has not read yet, within a bound.
+//! The bounded queue of one client's requests that its session has not read yet.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::task::Waker;
 use hubbub_actors::connection::PENDING_REPLY_BYTES_MAX;
 use hubbub_actors::session::Inbound;
 
-/// Requests of one client that wait for its session, and their bytes.
+/// Bounds of an inbox: requests, and their bytes.
 const INBOX_MAX: usize = 32;
 const INBOX_BYTES_MAX: usize = PENDING_REPLY_BYTES_MAX;
 
@@ -36,7 +36,7 @@ impl Inbox {
         Some(inbound)
     }
 
-    /// Nothing more comes; what came before is still read.
+    /// No request follows; the session still reads the requests in the queue.
     pub(super) fn close(&self) {
         if !self.closed.replace(true) {
             self.waiting.borrow_mut().push_back(Inbound::Closing);
@@ -52,12 +52,12 @@ impl Inbox {
         self.closed.get()
     }
 
-    /// Closes it without a last word: its session is gone. Whether it was open.
-    pub(super) fn abandon(&self) -> bool {
+    /// Closes the inbox without [`Inbound::Closing`], because its session is gone. `true`: it was open.
+    pub(super) fn close_without_notice(&self) -> bool {
         !self.closed.replace(true)
     }
 
-    /// Has `reader` woken by what comes next. An empty inbox holds no memory.
+    /// Registers `reader` to be woken by the next request. An empty inbox holds no memory.
     pub(super) fn await_next(&self, reader: &Waker) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {

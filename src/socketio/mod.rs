@@ -1,31 +1,34 @@
-//! Socket.IO: `/socket.io/`, for clients that know nothing of this hub but that protocol.
+//! Socket.IO at `/socket.io/`, for clients that implement only that protocol.
+//! Layers, each of which depends only on the layers below:
 //!
-//! In layers, each of which knows only those below:
+//! * [`namespace_sessions`]: the hub's namespaces. Each connected client is a session actor, as on `/ws`.
+//!   [`namespace_session`] and [`inbox`] connect the session to its connection; [`connect_error`] builds the payload of
+//!   a refused CONNECT;
+//! * [`polling`] and [`websocket`]: the two transports, and the upgrade from one to the other;
+//! * [`namespaces`]: Socket.IO over an Engine.IO session. [`namespace_auth`] is its interface to the hub,
+//!   [`namespace_sender`] sends for a namespace, [`namespace_table`] decides the effect of each CONNECT and DISCONNECT;
+//! * [`router`]: the Engine.IO sessions of one worker, and message routing to them from other workers;
+//! * [`engine`]: one Engine.IO session, on either transport; [`context`]: the state that a worker's sessions share;
+//! * [`connects`]: the rate limit of CONNECTs;
+//! * [`polls`]: the state of a poll, shared by its request, its connection and its session;
+//! * [`posting`]: a POST: its body is read after its session was found;
+//! * [`sid`], [`query`] and [`error`]: session ids, query parameters and error answers; [`timer`]: a task that a drop
+//!   cancels.
 //!
-//! * [`namespace_sessions`]: the namespaces of this hub, where each connected client is a session actor like any other;
-//!   [`namespace_session`] and [`inbox`]: what connects the two; [`connect_error`]: what a client reads that is not let in;
-//! * [`polling`] and [`websocket`]: the two transports, and the step from one to the other;
-//! * [`namespaces`]: Socket.IO over an Engine.IO session; [`namespace_auth`]: what it needs from the hub, [`mod@line`]: what it gives it;
-//!   [`namespace_table`]: what each CONNECT and DISCONNECT does;
-//! * [`router`]: the Engine.IO sessions of one worker, and the way to them from the others;
-//! * [`engine`]: one of those, whatever transport reaches it; [`context`]: what they all stand on;
-//! * [`connects`]: how often a client may ask to be let in;
-//! * [`polls`]: a poll between its request, its connection and its session;
-//! * [`posting`]: a request whose body is read once its session was found;
-//! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with; [`timer`]: what is done later.
-//!
-//! The hub's part is behind [`router::HandshakeAuth`], [`router::Speaker`] and [`namespace_auth::NamespaceAuth`]: the same transports serve the
-//! endpoints that the protocols' conformance suites run against (`examples/protocol_fixture.rs`).
+//! The hub implements [`router::HandshakeAuth`], [`router::PacketHandlerFactory`] and
+//! [`namespace_auth::NamespaceAuth`]. The conformance suites run against other implementations of them
+//! (`examples/protocol_fixture.rs`).
 
 mod auth;
 mod connect_error;
 mod connects;
 pub mod context;
 pub mod engine;
-mod front_door;
+pub mod error;
+mod handshake_auth;
 mod inbox;
-pub mod line;
 pub mod namespace_auth;
+pub mod namespace_sender;
 mod namespace_session;
 pub mod namespace_sessions;
 mod namespace_table;
@@ -35,7 +38,6 @@ mod polls;
 mod posting;
 pub(crate) mod query;
 pub mod recovery_clients;
-pub mod refusal;
 pub mod router;
 pub mod sid;
 mod timer;

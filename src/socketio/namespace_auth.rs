@@ -1,5 +1,5 @@
-//! What a connection needs from the application behind its namespaces: who may connect to one ([`NamespaceAuth`]), and what is done
-//! there for one client ([`MemberEntry`]).
+//! The interface between a connection and the application behind its namespaces: [`NamespaceAuth`] decides which
+//! clients may connect, and [`NamespaceMember`] handles one client in one namespace.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,82 +8,82 @@ use std::rc::Rc;
 use bytes::Bytes;
 use hubbub_actors::model::close::Close;
 
-use super::line::NamespaceSender;
+use super::namespace_sender::NamespaceSender;
 use crate::codec::socketio::{Namespace, Whole};
 
-/// What is done in a namespace for one client.
-pub trait MemberEntry {
-    /// The `sid` that the client is told.
+/// One client in one namespace.
+pub trait NamespaceMember {
+    /// The `sid` that the client receives.
     fn sid(&self) -> String;
 
-    /// The private id by which the client may come back, where it may.
+    /// The private id by which the client can recover its session, if it can.
     fn pid(&self) -> Option<&str> {
         None
     }
 
-    /// The client was told that it is connected: what it is to be told next may go.
-    fn start(self: Rc<Self>, line: NamespaceSender);
+    /// The CONNECT was answered, so packets may follow.
+    fn start(self: Rc<Self>, sender: NamespaceSender);
 
-    /// The client sent an event, or answered one.
-    fn hear(&self, whole: Whole);
+    /// The client sent an event or an acknowledgement.
+    fn receive(&self, whole: Whole);
 
-    /// Whether the client should say nothing more for now.
+    /// Whether the client must wait before it sends more.
     fn is_busy(&self) -> bool;
 
-    /// The connection has room again for answers: requests that waited for that can be taken.
+    /// The connection's outbox has room again, so waiting requests can be processed.
     fn drained(&self) {}
 
-    /// The connection ends, and with it this namespace, once what is owed to the client was said.
-    fn go(&self, close: Close);
+    /// Closes the session, with its connection, after the pending replies were sent.
+    fn close_after_replies(&self, close: Close);
 
-    /// The client has all that it was sent before it last said so.
+    /// The client has received everything that was sent before its last pong.
     fn confirm(&self) {}
 
-    /// The client left the namespace; [`MemberEntry::end`] follows.
+    /// The client left the namespace. [`NamespaceMember::end`] follows.
     fn leave(&self) {}
 
-    /// The client left, or its connection ended, for this reason where one is known. Nothing more is heard or sent.
+    /// The client left or its connection ended, for this reason if known. Nothing more is received or sent.
     fn end(&self, why: Option<Close>);
 }
 
-/// Why a client is not let in.
+/// Why a CONNECT is refused.
 #[derive(Debug, Clone)]
-pub enum Refused {
-    /// What it is told: JSON text, `{"message": …}`.
-    Told(Bytes),
-    /// It is not told.
+pub enum ConnectRefusal {
+    /// The client receives a CONNECT_ERROR with this JSON text: `{"message": …}`.
+    Answered(Bytes),
+    /// The client receives no answer.
     Unanswered,
-    /// It is not told; its connection ends.
+    /// The client receives no answer, and its connection is closed.
     Closed(Close),
 }
 
-impl Refused {
-    /// There is no such namespace.
+impl ConnectRefusal {
+    /// The namespace does not exist.
     pub fn invalid_namespace() -> Self {
-        Self::Told(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
+        Self::Answered(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
     }
 }
 
-/// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Rc<dyn MemberEntry>, Refused>>>>;
+/// The pending decision on a CONNECT.
+pub type ConnectFuture = Pin<Box<dyn Future<Output = Result<Rc<dyn NamespaceMember>, ConnectRefusal>>>>;
 
-/// Lets a connection's client into namespaces.
+/// Decides on the CONNECTs of one connection.
 pub trait NamespaceAuth {
-    /// Counts a CONNECT of the connection, whatever becomes of it.
+    /// Counts a CONNECT of the connection, whatever its outcome.
     ///
     /// # Errors
-    /// What a client is told that has sent too many.
-    fn count(&self, _namespace: &Namespace) -> Result<(), Refused> {
+    /// The refusal for a client that sends too many.
+    fn count(&self, _namespace: &Namespace) -> Result<(), ConnectRefusal> {
         Ok(())
     }
 
-    /// Judges a client that asks to be let into `namespace`; `auth` is JSON text of an object, if it sent one.
+    /// Authorizes a CONNECT to `namespace`. `auth` is the JSON text of an object, if the client sent one.
     ///
     /// # Errors
-    /// Why it is refused, where that is known at once.
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused>;
+    /// The refusal, if it is known at once.
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<ConnectFuture, ConnectRefusal>;
 
-    /// The connection ended for this reason while its client was in no namespace; `rule` is what decided, where that is
-    /// not the reason's usual one.
+    /// The connection ended while its client was in no namespace. `rule` names the limit that decided, if it is not the
+    /// usual one of `close`.
     fn closed(&self, _close: Close, _rule: Option<&'static str>) {}
 }

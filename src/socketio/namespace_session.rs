@@ -1,5 +1,4 @@
-//! One client in one namespace: connects its session actor with the connection that carries it. Knows nothing of who may
-//! connect.
+//! One client in one namespace: connects its session actor to its connection. Authorization happens elsewhere.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -14,73 +13,73 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::session::{Inbound, Session};
 
 use super::inbox::Inbox;
-use super::line::NamespaceSender;
-use super::namespace_auth::MemberEntry;
+use super::namespace_auth::NamespaceMember;
+use super::namespace_sender::NamespaceSender;
 use crate::codec::namespace::{self, NamespaceWire};
 use crate::codec::socketio::{Packet, Whole};
 use crate::state::State;
 
-/// A client in a namespace: between its session's seat and its connection.
+/// A client in a namespace, between its session's handle and its connection.
 pub(super) struct NamespaceSession {
-    /// Its client knows, or may know, that there is such a session.
+    /// The client knows, or may know, its session id.
     is_known: Cell<bool>,
-    /// The private id that its client may come back by.
+    /// The private id by which the client can recover the session.
     pid: Option<Box<str>>,
     wire: &'static NamespaceWire,
     handle: Rc<SessionHandle>,
     state: Data<State>,
     inbox: Inbox,
-    /// The way to the client, from the answer to its CONNECT to its end.
-    line: RefCell<Option<NamespaceSender>>,
-    /// The client was told that the session ended.
-    told: Cell<bool>,
+    /// Sends to the client, from the answer to its CONNECT to the end.
+    sender: RefCell<Option<NamespaceSender>>,
+    /// The client was notified of the end.
+    end_sent: Cell<bool>,
 }
 
 impl NamespaceSession {
-    /// Runs the session of a client that speaks `wire`.
+    /// Runs the session of a client in the namespace of `wire`.
     pub(super) fn run(session: Session, wire: &'static NamespaceWire, state: Data<State>) -> Rc<Self> {
-        let connected = Rc::new(Self {
+        let this = Rc::new(Self {
             is_known: Cell::new(session.is_recovered()),
             pid: session.pid().map(|pid| pid.as_str().into()),
             wire,
             handle: session.handle().clone(),
             state,
             inbox: Inbox::default(),
-            line: RefCell::new(None),
-            told: Cell::new(false),
+            sender: RefCell::new(None),
+            end_sent: Cell::new(false),
         });
-        session.run(Requests { connected: connected.clone() });
-        connected
+        session.run(InboxStream { session: this.clone() });
+        this
     }
 
-    fn line(&self) -> Option<NamespaceSender> {
-        self.line.borrow().clone()
+    fn sender(&self) -> Option<NamespaceSender> {
+        self.sender.borrow().clone()
     }
 
-    /// Whether the session may take its next request: its answer goes into the connection's outbox.
+    /// Whether the session may take its next request. The answer needs room in the connection's outbox.
     fn takes_requests(&self) -> bool {
-        self.handle.takes_requests() && self.line.borrow().as_ref().is_none_or(|line| line.engine().has_room())
+        self.handle.takes_requests() && self.sender.borrow().as_ref().is_none_or(|sender| sender.engine().has_room())
     }
 
-    /// Tells the client why its session ends, and draws the consequence for its connection.
-    fn take_leave(&self, line: &NamespaceSender, close: Close) {
-        if self.told.replace(true) {
+    /// Notifies the client of the session's end, then leaves the namespace or closes the connection.
+    fn announce_end(&self, sender: &NamespaceSender, close: Close) {
+        if self.end_sent.replace(true) {
             return;
         }
         self.inbox.close();
-        if let Some(frame) = self.wire.close_state(close, self.state.now_ms()) {
-            line.engine().send(frame);
+        if let Some(frame) = self.wire.close_event(close, self.state.now_ms()) {
+            sender.engine().send(frame);
         }
-        // A client that is put out of a namespace does not come back by itself; one whose connection ends does.
+        // A removed client does not reconnect to the namespace by itself; a client without a connection does.
         match close {
-            Close::GoingAway => line.leave_for_good(close),
-            _ if close.may_return() => line.engine().handle().close(close),
-            _ => line.disconnect(close),
+            Close::GoingAway => sender.leave_all(close),
+            _ if close.may_return() => sender.engine().handle().close(close),
+            _ => sender.disconnect(close),
         }
     }
 }
 
-impl MemberEntry for NamespaceSession {
+impl NamespaceMember for NamespaceSession {
     fn sid(&self) -> String {
         self.handle.session().to_string()
     }
@@ -89,14 +88,14 @@ impl MemberEntry for NamespaceSession {
         self.pid.as_deref()
     }
 
-    fn start(self: Rc<Self>, line: NamespaceSender) {
-        *self.line.borrow_mut() = Some(line);
+    fn start(self: Rc<Self>, sender: NamespaceSender) {
+        *self.sender.borrow_mut() = Some(sender);
         self.is_known.set(true);
         self.handle.attach(self.clone());
     }
 
-    fn hear(&self, whole: Whole) {
-        // The hub asks for no acknowledgement; one that comes all the same answers nothing.
+    fn receive(&self, whole: Whole) {
+        // The hub requests no acknowledgements, so acknowledgements are ignored.
         if matches!(whole.packet, Packet::Event { .. } | Packet::Unreadable { .. }) {
             self.inbox.push(namespace::request(whole));
         }
@@ -107,7 +106,7 @@ impl MemberEntry for NamespaceSession {
     }
 
     fn leave(&self) {
-        // Who takes leave does not come back to what it left; a token that it asked for holds all the same.
+        // A client that leaves does not recover the session, except by a token that it requested.
         if self.handle.has_tail() {
             self.handle.forgo();
         }
@@ -121,85 +120,86 @@ impl MemberEntry for NamespaceSession {
         self.inbox.wake();
     }
 
-    fn go(&self, close: Close) {
+    fn close_after_replies(&self, close: Close) {
         self.handle.close_after_replies(close);
     }
 
-    fn end(&self, why: Option<Close>) {
-        if let Some(close) = why {
+    fn end(&self, reason: Option<Close>) {
+        if let Some(close) = reason {
             self.handle.note_end(close);
         }
-        self.told.set(true);
-        // Where the hub ended the connection, it ended what it carries for the same reason.
-        if let Some(line) = self.line() {
-            self.handle.close_as(line.engine().handle());
+        self.end_sent.set(true);
+        // If the hub closed the connection, its sessions end for the same reason.
+        if let Some(sender) = self.sender() {
+            self.handle.close_as(sender.engine().handle());
         }
         if !self.is_known.get() {
-            // Nobody could come back to it.
+            // No client can recover a session that it does not know.
             self.handle.forgo();
         }
         self.inbox.close();
         self.handle.end_connection();
-        self.line.borrow_mut().take();
+        self.sender.borrow_mut().take();
     }
 }
 
-/// The seat of a namespace empties into that of its connection.
+/// The outbox of a namespace session drains into the outbox of its connection.
 impl OutboxSink for NamespaceSession {
     fn wake(self: Rc<Self>) {
-        let Some(line) = self.line() else { return };
-        let carrier = line.engine().handle();
-        // A connection that was closed takes no more, and what is not taken can be taken back.
-        while carrier.closed().is_none()
+        let Some(sender) = self.sender() else { return };
+        let connection = sender.engine().handle();
+        // A closed connection takes no more frames; frames left here can still be recalled.
+        while connection.closed().is_none()
             && let Some((frame, accepted_us)) = self.handle.with_outbox(Outbox::take)
         {
-            carrier.carry(frame, accepted_us);
+            connection.carry(frame, accepted_us);
         }
         if let Some(close) = self.handle.closed() {
-            self.take_leave(&line, close);
+            self.announce_end(&sender, close);
         }
     }
 
     fn resume(self: Rc<Self>) {
         self.inbox.wake();
-        if let Some(line) = self.line() {
-            line.engine().relieve();
+        if let Some(sender) = self.sender() {
+            sender.engine().resume_reading();
         }
     }
 
     fn supersede(self: Rc<Self>) -> bool {
-        // A token of `/chat` holds, however its session ends.
-        let Some(line) = self.line().filter(|_| self.handle.has_tail()) else { return false };
+        // A token of `/chat` stays valid, however its session ends.
+        let Some(sender) = self.sender().filter(|_| self.handle.has_tail()) else { return false };
         actix_rt::spawn(async move {
-            line.engine().hear_out().await;
+            sender.engine().wait_for_late_messages().await;
             self.handle.close(Close::Recovered);
         });
         true
     }
 
     fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
-        self.line().is_none_or(|line| line.engine().handle().has_half_for(frames, bytes))
+        self.sender().is_none_or(|sender| sender.engine().handle().has_half_for(frames, bytes))
     }
 
     fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {
-        if let Some(line) = self.line() {
-            line.engine().handle().with_outbox(|outbox| outbox.recall(wants));
+        if let Some(sender) = self.sender() {
+            sender.engine().handle().with_outbox(|outbox| outbox.recall(wants));
         }
     }
 }
-/// An inbox as its session reads it.
-struct Requests {
-    connected: Rc<NamespaceSession>,
+
+/// The inbox as the stream that its session reads.
+struct InboxStream {
+    session: Rc<NamespaceSession>,
 }
 
-impl Stream for Requests {
+impl Stream for InboxStream {
     type Item = Inbound;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
-        let connected = &self.connected;
-        let inbox = &connected.inbox;
-        // What the session owes too much for waits, so that its answers are bounded; its end does not.
-        if !connected.takes_requests() && !inbox.is_closed() {
+        let session = &self.session;
+        let inbox = &session.inbox;
+        // While too many replies are pending, requests wait, so that replies stay bounded. The end does not wait.
+        if !session.takes_requests() && !inbox.is_closed() {
             inbox.await_next(cx.waker());
             return Poll::Pending;
         }
@@ -207,7 +207,7 @@ impl Stream for Requests {
         match inbox.pop() {
             Some(inbound) => {
                 if was_full && !inbox.is_full() {
-                    connected.clone().resume();
+                    session.clone().resume();
                 }
                 Poll::Ready(Some(inbound))
             }
@@ -220,15 +220,15 @@ impl Stream for Requests {
     }
 }
 
-/// A session that panicked takes its inbox with it: the client is put out, for nothing listens to it any more.
-impl Drop for Requests {
+/// A session that panicked drops its inbox: the client is disconnected, because nothing receives its packets.
+impl Drop for InboxStream {
     fn drop(&mut self) {
-        let connected = &self.connected;
-        if connected.inbox.abandon()
-            && !connected.told.replace(true)
-            && let Some(line) = connected.line()
+        let session = &self.session;
+        if session.inbox.close_without_notice()
+            && !session.end_sent.replace(true)
+            && let Some(sender) = session.sender()
         {
-            line.disconnect(Close::Failed);
+            sender.disconnect(Close::Failed);
         }
     }
 }

@@ -1,48 +1,48 @@
-//! Which namespaces a connection is in or asks to be in, pure: what each CONNECT and DISCONNECT does there. Whatever their
-//! order, the last packet of a client decides, and a client is in a namespace at most once.
+//! The namespaces that a connection is in or is joining, pure: the effect of each CONNECT and DISCONNECT. The client's
+//! last packet decides, and a client is in a namespace at most once.
 
 use bytes::Bytes;
 
 use crate::codec::socketio::Namespace;
 
-/// Namespaces that one connection may be in, or ask for, at once.
+/// Most namespaces that one connection may be in or be joining.
 pub(super) const NAMESPACES_MAX: usize = 16;
 
-/// A connection's state in one namespace. `M` is what a joined namespace is known by.
+/// A connection's state in one namespace. `M` identifies a joined namespace.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State<M> {
+pub(super) enum NamespaceState<M> {
     /// A CONNECT with this `auth` is being authorized.
-    Connecting(Option<Bytes>, Next),
+    Connecting(Option<Bytes>, NextAction),
     /// Joined.
     Connected(M),
-    /// The hub ended the session. What the client sent before it knew that is ignored.
-    PutOut,
+    /// The hub ended the session. Packets that the client sent before it received the DISCONNECT are ignored.
+    Removed,
 }
 
-/// What the client's last packet asks for, once the CONNECT under way is authorized or refused.
+/// The next action, from the client's last packet, once the current CONNECT is authorized or refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// To join; this many CONNECTs are to be answered.
+pub(super) enum NextAction {
+    /// Join, and answer this many CONNECTs.
     Join(u32),
-    /// To leave.
+    /// Leave.
     Leave,
-    /// To connect with another `auth` instead; or anew, where a DISCONNECT came between the two.
+    /// Authorize a CONNECT with another `auth`, or again after a DISCONNECT.
     Reconnect {
         /// The new `auth`.
         auth: Option<Bytes>,
-        /// A DISCONNECT came.
+        /// A DISCONNECT arrived in between.
         has_left: bool,
     },
 }
 
-/// What a CONNECT does.
+/// The effect of a CONNECT.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step<M> {
-    /// It is to be authorized.
+pub(super) enum ConnectStep<M> {
+    /// Authorize it.
     Authorize,
-    /// Nothing now: another CONNECT is under way.
+    /// Wait for the outcome of another CONNECT.
     Wait,
-    /// The client is in the namespace already.
+    /// The client is already in the namespace.
     Connected(M),
     /// The connection has too many namespaces.
     Full,
@@ -50,7 +50,7 @@ pub(super) enum Step<M> {
 
 /// The namespaces of one connection.
 #[derive(Debug)]
-pub(super) struct NamespaceTable<M>(Vec<(Namespace, State<M>)>);
+pub(super) struct NamespaceTable<M>(Vec<(Namespace, NamespaceState<M>)>);
 
 impl<M> Default for NamespaceTable<M> {
     fn default() -> Self {
@@ -60,40 +60,40 @@ impl<M> Default for NamespaceTable<M> {
 
 impl<M: Clone> NamespaceTable<M> {
     /// The state of a namespace.
-    pub(super) fn get(&self, namespace: &Namespace) -> Option<&State<M>> {
+    pub(super) fn get(&self, namespace: &Namespace) -> Option<&NamespaceState<M>> {
         self.0.iter().find(|(name, _)| name == namespace).map(|(_, state)| state)
     }
 
-    /// What a CONNECT with this `auth` does. Of one that is to be authorized, [`NamespaceTable::begin`] follows.
-    pub(super) fn connect(&mut self, namespace: &Namespace, auth: &Option<Bytes>) -> Step<M> {
+    /// The effect of a CONNECT with this `auth`. After [`ConnectStep::Authorize`], call [`NamespaceTable::begin`].
+    pub(super) fn connect(&mut self, namespace: &Namespace, auth: &Option<Bytes>) -> ConnectStep<M> {
         let count = self.0.len();
         match self.0.iter_mut().find(|(name, _)| name == namespace) {
-            None if count >= NAMESPACES_MAX => Step::Full,
-            None | Some((_, State::PutOut)) => Step::Authorize,
-            Some((_, State::Connected(member))) => Step::Connected(member.clone()),
-            Some((_, State::Connecting(first, next))) => {
+            None if count >= NAMESPACES_MAX => ConnectStep::Full,
+            None | Some((_, NamespaceState::Removed)) => ConnectStep::Authorize,
+            Some((_, NamespaceState::Connected(member))) => ConnectStep::Connected(member.clone()),
+            Some((_, NamespaceState::Connecting(first, next))) => {
                 match next {
-                    Next::Join(count) if first == auth => *count += 1,
-                    // After a DISCONNECT it is another session, even by the same `auth`.
+                    NextAction::Join(count) if first == auth => *count += 1,
+                    // After a DISCONNECT it is another session, even with the same `auth`.
                     _ => {
-                        let has_left = matches!(next, Next::Leave | Next::Reconnect { has_left: true, .. });
-                        *next = Next::Reconnect { auth: auth.clone(), has_left };
+                        let has_left = matches!(next, NextAction::Leave | NextAction::Reconnect { has_left: true, .. });
+                        *next = NextAction::Reconnect { auth: auth.clone(), has_left };
                     }
                 }
-                Step::Wait
+                ConnectStep::Wait
             }
         }
     }
 
-    /// A CONNECT is being authorized.
+    /// Authorization of a CONNECT begins.
     pub(super) fn begin(&mut self, namespace: Namespace, auth: Option<Bytes>) {
-        self.set(namespace, State::Connecting(auth, Next::Join(1)));
+        self.set(namespace, NamespaceState::Connecting(auth, NextAction::Join(1)));
     }
 
-    /// That ended, one way or the other: what the client asks for now. `None` when the connection ended meanwhile.
-    pub(super) fn finish(&mut self, namespace: &Namespace) -> Option<Next> {
+    /// Authorization ended: the next action. `None`: the connection ended meanwhile.
+    pub(super) fn finish(&mut self, namespace: &Namespace) -> Option<NextAction> {
         match self.remove(namespace)? {
-            State::Connecting(_, next) => Some(next),
+            NamespaceState::Connecting(_, next) => Some(next),
             state => {
                 self.set(namespace.clone(), state);
                 None
@@ -103,63 +103,63 @@ impl<M: Clone> NamespaceTable<M> {
 
     /// The client joined.
     pub(super) fn join(&mut self, namespace: Namespace, member: M) {
-        self.set(namespace, State::Connected(member));
+        self.set(namespace, NamespaceState::Connected(member));
     }
 
-    /// The client sent a DISCONNECT: what it left, where it was in.
+    /// The client sent a DISCONNECT. Returns the member that it left, if any.
     pub(super) fn disconnect(&mut self, namespace: &Namespace) -> Option<M> {
         match self.remove(namespace)? {
-            State::Connecting(auth, _) => {
-                self.set(namespace.clone(), State::Connecting(auth, Next::Leave));
+            NamespaceState::Connecting(auth, _) => {
+                self.set(namespace.clone(), NamespaceState::Connecting(auth, NextAction::Leave));
                 None
             }
-            State::Connected(member) => Some(member),
-            State::PutOut => None,
+            NamespaceState::Connected(member) => Some(member),
+            NamespaceState::Removed => None,
         }
     }
 
     /// The hub ended the client's session.
-    pub(super) fn put_out(&mut self, namespace: Namespace) {
-        self.set(namespace, State::PutOut);
+    pub(super) fn mark_removed(&mut self, namespace: Namespace) {
+        self.set(namespace, NamespaceState::Removed);
     }
 
     /// Whether any CONNECT is being authorized.
     pub(super) fn is_connecting(&self) -> bool {
-        self.0.iter().any(|(_, state)| matches!(state, State::Connecting(..)))
+        self.0.iter().any(|(_, state)| matches!(state, NamespaceState::Connecting(..)))
     }
 
-    /// Whether a CONNECT waits for another one of its namespace.
+    /// Whether a CONNECT waits for the outcome of another one.
     pub(super) fn has_waiting(&self) -> bool {
-        self.0.iter().any(|(_, state)| matches!(state, State::Connecting(_, Next::Reconnect { .. })))
+        self.0.iter().any(|(_, state)| matches!(state, NamespaceState::Connecting(_, NextAction::Reconnect { .. })))
     }
 
-    /// Whether the client is in no namespace, and asks for none.
-    pub(super) fn is_out(&self) -> bool {
-        self.0.iter().all(|(_, state)| matches!(state, State::PutOut))
+    /// Whether the client is in no namespace and is joining none.
+    pub(super) fn is_disconnected(&self) -> bool {
+        self.0.iter().all(|(_, state)| matches!(state, NamespaceState::Removed))
     }
 
-    /// What the client is in.
+    /// The members of the namespaces that the client is in.
     pub(super) fn members(&self) -> impl Iterator<Item = &M> {
         self.0.iter().filter_map(|(_, state)| match state {
-            State::Connected(member) => Some(member),
-            State::Connecting(..) | State::PutOut => None,
+            NamespaceState::Connected(member) => Some(member),
+            NamespaceState::Connecting(..) | NamespaceState::Removed => None,
         })
     }
 
-    fn set(&mut self, namespace: Namespace, state: State<M>) {
+    fn set(&mut self, namespace: Namespace, state: NamespaceState<M>) {
         match self.0.iter_mut().find(|(name, _)| *name == namespace) {
             Some((_, old)) => *old = state,
             None => {
-                // Most clients are in one, and a vector that grows by itself begins with room for four.
+                // Most clients are in one namespace, and a growing vector starts with room for four.
                 self.0.reserve_exact(1);
                 self.0.push((namespace, state));
             }
         }
     }
 
-    fn remove(&mut self, namespace: &Namespace) -> Option<State<M>> {
-        let place = self.0.iter().position(|(name, _)| name == namespace)?;
-        Some(self.0.swap_remove(place).1)
+    fn remove(&mut self, namespace: &Namespace) -> Option<NamespaceState<M>> {
+        let index = self.0.iter().position(|(name, _)| name == namespace)?;
+        Some(self.0.swap_remove(index).1)
     }
 }
 

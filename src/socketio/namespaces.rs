@@ -1,5 +1,5 @@
-//! Socket.IO over an Engine.IO session: puts packets together and hands them to the namespace they are for, connects and
-//! disconnects. It knows no namespace of its own: who may connect where, and what is done there, is its [`NamespaceAuth`]'s.
+//! Socket.IO over an Engine.IO session: assembles packets, routes them to their namespaces, and processes CONNECT and
+//! DISCONNECT. Its [`NamespaceAuth`] decides which namespaces exist and handles their packets.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -8,70 +8,70 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::model::close::Close;
-use hubbub_actors::registry::PendingPlace;
+use hubbub_actors::registry::PendingSlot;
 
 use super::connects;
-use super::engine::{Engine, Heard, PacketHandler};
-use super::line::NamespaceSender;
-use super::namespace_auth::{MemberEntry, NamespaceAuth, Refused};
-use super::namespace_table::{NamespaceTable, Next, State, Step};
+use super::engine::{Engine, EngineMessage, PacketHandler};
+use super::namespace_auth::{ConnectRefusal, NamespaceAuth, NamespaceMember};
+use super::namespace_sender::NamespaceSender;
+use super::namespace_table::{ConnectStep, NamespaceState, NamespaceTable, NextAction};
 use super::timer::Timer;
-use crate::codec::socketio::{self, Assembler, Malformed, Namespace, Packet, Whole};
+use crate::codec::socketio::{self, Malformed, Namespace, Packet, PacketAssembler, Whole};
 
-/// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
-const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
+/// The log's name of the limit for connections without a namespace, when a newer one takes the slot.
+const UNJOINED_RULE: &str = "a quarter of server.max_connections for connections without a namespace";
 
-/// What is spoken over one connection.
+/// The namespaces of one connection.
 pub struct Namespaces {
     this: Weak<Self>,
     engine: Rc<Engine>,
     namespace_auth: Box<dyn NamespaceAuth>,
-    assembler: RefCell<Assembler>,
-    table: RefCell<NamespaceTable<Rc<dyn MemberEntry>>>,
-    /// What waits until no CONNECT is being authorized. Nothing more is read meanwhile.
-    held: RefCell<Option<Held>>,
+    assembler: RefCell<PacketAssembler>,
+    table: RefCell<NamespaceTable<Rc<dyn NamespaceMember>>>,
+    /// Waits until no CONNECT is being authorized. Nothing else is received meanwhile.
+    deferred: RefCell<Option<Deferred>>,
     /// How long a client may be in no namespace.
-    patience: Duration,
-    /// Ends a connection whose client is in none.
-    waiting: RefCell<Option<Timer>>,
-    /// The client was let into a namespace, whether it is there still or not.
+    connect_timeout: Duration,
+    /// Closes the connection if its client stays in no namespace.
+    connect_timer: RefCell<Option<Timer>>,
+    /// The client has joined a namespace, even if it has left it.
     has_joined: Cell<bool>,
     ended: Cell<bool>,
 }
 
-/// What waits for the outcome of a CONNECT.
-enum Held {
-    /// A message.
-    Message(Heard),
-    /// The refusal of another CONNECT for the namespace, of which there were too many.
-    Refusal(Namespace, Refused),
+/// Waits for the outcome of a CONNECT.
+enum Deferred {
+    /// A message of the client.
+    Message(EngineMessage),
+    /// The refusal of a CONNECT over the rate limit.
+    Refusal(Namespace, ConnectRefusal),
 }
 
-/// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
-/// a namespace, and neither read nor waited for.
-fn may_come_first(heard: &Heard) -> bool {
-    matches!(heard, Heard::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
+/// Whether a client may send this before it joined a namespace: only CONNECT and DISCONNECT. Other packets need a
+/// namespace.
+fn may_precede_join(message: &EngineMessage) -> bool {
+    matches!(message, EngineMessage::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
 }
 
 impl Namespaces {
-    /// A connection that is in no namespace yet, and is closed when it is in none after `patience`. `max_payload` bounds a
-    /// packet with all its attachments, in bytes. Its place as one that has not joined anything is `pending`.
+    /// A connection without a namespace. It is closed if its client is in none after `connect_timeout`. `max_payload`
+    /// bounds a packet with its attachments, in bytes. `pending` is its slot among the connections without a namespace.
     pub fn new(
         engine: &Rc<Engine>,
         namespace_auth: Box<dyn NamespaceAuth>,
-        patience: Duration,
+        connect_timeout: Duration,
         max_payload: usize,
-        pending: Option<PendingPlace>,
+        pending: Option<PendingSlot>,
     ) -> Rc<Self> {
         let this = Rc::new_cyclic(|this| Self {
             this: this.clone(),
             engine: engine.clone(),
             namespace_auth,
-            assembler: RefCell::new(Assembler::new(max_payload)),
+            assembler: RefCell::new(PacketAssembler::new(max_payload)),
             table: RefCell::default(),
-            held: RefCell::default(),
-            patience,
-            waiting: RefCell::default(),
+            deferred: RefCell::default(),
+            connect_timeout,
+            connect_timer: RefCell::default(),
             has_joined: Cell::new(false),
             ended: Cell::new(false),
         });
@@ -79,34 +79,34 @@ impl Namespaces {
         this
     }
 
-    /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
-    pub(super) fn await_join(&self, pending: Option<PendingPlace>) {
-        if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
+    /// Closes the connection if its client joins no namespace in time, or if its slot is taken.
+    pub(super) fn await_join(&self, pending: Option<PendingSlot>) {
+        if self.ended.get() || !self.is_idle() || self.connect_timer.borrow().is_some() {
             return;
         }
-        let (engine, patience) = (Rc::downgrade(&self.engine), self.patience);
+        let (engine, connect_timeout) = (Rc::downgrade(&self.engine), self.connect_timeout);
         let waiting = Timer::start(async move {
             let gives_way = async {
                 match pending {
-                    Some(mut place) => place.taken().await,
+                    Some(mut slot) => slot.taken().await,
                     None => std::future::pending().await,
                 }
             };
             let is_late = tokio::select! {
-                () = sleep(patience) => true,
+                () = sleep(connect_timeout) => true,
                 () = gives_way => false,
             };
             match engine.upgrade() {
                 Some(engine) if is_late => engine.handle().close(Close::Unused),
-                Some(engine) => engine.give_way(NEWCOMERS_RULE),
+                Some(engine) => engine.end_unjoined(UNJOINED_RULE),
                 None => {}
             }
         });
-        *self.waiting.borrow_mut() = Some(waiting);
+        *self.connect_timer.borrow_mut() = Some(waiting);
     }
 
-    fn await_no_longer(&self) {
-        self.waiting.borrow_mut().take();
+    fn stop_connect_timer(&self) {
+        self.connect_timer.borrow_mut().take();
     }
 
     fn handle(&self, whole: Whole) -> Result<(), Malformed> {
@@ -124,7 +124,7 @@ impl Namespaces {
             Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } | Packet::Unreadable { namespace, .. } => {
                 match self.member(namespace)? {
                     Some(member) => {
-                        member.hear(whole);
+                        member.receive(whole);
                         Ok(())
                     }
                     None => Ok(()),
@@ -133,40 +133,42 @@ impl Namespaces {
         }
     }
 
-    /// The member in `namespace`; `None` for one that was put out.
-    fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn MemberEntry>>, Malformed> {
+    /// The member in `namespace`; `None` after the hub removed it.
+    fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn NamespaceMember>>, Malformed> {
         match self.table.borrow().get(namespace) {
-            Some(State::Connected(member)) => Ok(Some(member.clone())),
-            Some(State::PutOut) => Ok(None),
-            Some(State::Connecting(..)) | None => Err(Malformed("a packet for a namespace that was not joined")),
+            Some(NamespaceState::Connected(member)) => Ok(Some(member.clone())),
+            Some(NamespaceState::Removed) => Ok(None),
+            Some(NamespaceState::Connecting(..)) | None => {
+                Err(Malformed("a packet for a namespace that was not joined"))
+            }
         }
     }
 
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<(), Malformed> {
         let namespace = namespace.detached();
         if let Err(refused) = self.namespace_auth.count(&namespace) {
-            self.refuse_one_too_many(namespace, refused);
+            self.refuse_excess(namespace, refused);
             self.await_join(None);
             return Ok(());
         }
         let step = self.table.borrow_mut().connect(&namespace, &auth);
         match step {
-            Step::Authorize => self.authorize(namespace, auth),
-            Step::Wait => {}
-            Step::Connected(member) => self.answer_connect(&namespace, &*member),
-            Step::Full => return Err(Malformed("too many namespaces")),
+            ConnectStep::Authorize => self.authorize(namespace, auth),
+            ConnectStep::Wait => {}
+            ConnectStep::Connected(member) => self.answer_connect(&namespace, &*member),
+            ConnectStep::Full => return Err(Malformed("too many namespaces")),
         }
         Ok(())
     }
 
-    /// Refuses a CONNECT that is one too many. It changes nothing for a client that is in.
-    fn refuse_one_too_many(&self, namespace: Namespace, refused: Refused) {
-        let is_closed = matches!(refused, Refused::Closed(_));
+    /// Refuses a CONNECT over the rate limit. A client in the namespace stays in it.
+    fn refuse_excess(&self, namespace: Namespace, refused: ConnectRefusal) {
+        let is_closed = matches!(refused, ConnectRefusal::Closed(_));
         let table = self.table.borrow();
         match table.get(&namespace) {
-            Some(State::Connected(_)) if !is_closed => {}
-            Some(State::Connecting(_, Next::Join(_) | Next::Reconnect { .. })) if !is_closed => {
-                *self.held.borrow_mut() = Some(Held::Refusal(namespace, refused));
+            Some(NamespaceState::Connected(_)) if !is_closed => {}
+            Some(NamespaceState::Connecting(_, NextAction::Join(_) | NextAction::Reconnect { .. })) if !is_closed => {
+                *self.deferred.borrow_mut() = Some(Deferred::Refusal(namespace, refused));
             }
             _ => {
                 drop(table);
@@ -175,14 +177,14 @@ impl Namespaces {
         }
     }
 
-    fn answer_connect(&self, namespace: &Namespace, member: &dyn MemberEntry) {
+    fn answer_connect(&self, namespace: &Namespace, member: &dyn NamespaceMember) {
         self.engine.send(socketio::connect(namespace, &member.sid(), member.pid()));
     }
 
     /// Begins to authorize a CONNECT.
     fn authorize(&self, namespace: Namespace, auth: Option<Bytes>) {
-        let judgement = match self.namespace_auth.connect(&namespace, auth.clone()) {
-            Ok(judgement) => judgement,
+        let pending = match self.namespace_auth.connect(&namespace, auth.clone()) {
+            Ok(pending) => pending,
             Err(refused) => {
                 self.refuse(&namespace, refused);
                 return self.await_join(None);
@@ -191,47 +193,48 @@ impl Namespaces {
         self.table.borrow_mut().begin(namespace.clone(), auth);
         let this = self.this.clone();
         actix_rt::spawn(async move {
-            let judged = judgement.await;
-            match (this.upgrade(), judged) {
-                (Some(this), judged) => this.authorized(&namespace, judged),
+            let result = pending.await;
+            match (this.upgrade(), result) {
+                (Some(this), result) => this.authorized(&namespace, result),
                 (None, Ok(member)) => member.end(None),
                 (None, Err(_)) => {}
             }
         });
     }
 
-    /// A CONNECT was authorized or refused. Its client may have changed its mind meanwhile: then it is told nothing of that.
-    fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn MemberEntry>, Refused>) {
+    /// A CONNECT was authorized or refused. If the client sent another CONNECT or a DISCONNECT meanwhile, it receives
+    /// no answer to this one.
+    fn authorized(self: Rc<Self>, namespace: &Namespace, result: Result<Rc<dyn NamespaceMember>, ConnectRefusal>) {
         let next = self.table.borrow_mut().finish(namespace);
-        match judged {
-            Ok(member) if matches!(next, Some(Next::Leave | Next::Reconnect { has_left: true, .. })) => {
+        match result {
+            Ok(member) if matches!(next, Some(NextAction::Leave | NextAction::Reconnect { has_left: true, .. })) => {
                 member.leave();
                 member.end(Some(Close::Left));
             }
             Ok(member) => match next {
-                Some(Next::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
+                Some(NextAction::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
                 _ => member.end(self.engine.handle().ended()),
             },
             Err(refused) => match next {
-                Some(Next::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
-                _ if matches!(refused, Refused::Closed(_)) => self.refuse(namespace, refused),
+                Some(NextAction::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
+                _ if matches!(refused, ConnectRefusal::Closed(_)) => self.refuse(namespace, refused),
                 _ => {}
             },
         }
-        if let Some(Next::Reconnect { auth, .. }) = next
+        if let Some(NextAction::Reconnect { auth, .. }) = next
             && self.engine.handle().closed().is_none()
         {
             self.authorize(namespace.clone(), auth);
         }
         self.await_join(None);
-        self.hear_held();
-        self.engine.relieve();
+        self.resume_deferred();
+        self.engine.resume_reading();
     }
 
-    /// The client is in; `count` CONNECTs are answered.
-    fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn MemberEntry>, count: u32) {
+    /// The client joins. `count` CONNECTs are answered.
+    fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn NamespaceMember>, count: u32) {
         self.has_joined.set(true);
-        self.await_no_longer();
+        self.stop_connect_timer();
         self.answer_connect(&namespace, &*member);
         self.table.borrow_mut().join(namespace.clone(), member.clone());
         member.clone().start(NamespaceSender::new(self, self.engine.clone(), namespace.clone()));
@@ -240,59 +243,59 @@ impl Namespaces {
         }
     }
 
-    /// Goes on with what waited for CONNECTs.
-    fn hear_held(&self) {
+    /// Processes the deferred message or refusal.
+    fn resume_deferred(&self) {
         if self.table.borrow().is_connecting() {
             return;
         }
-        let held = self.held.borrow_mut().take();
-        match held.filter(|_| self.engine.handle().closed().is_none()) {
-            Some(Held::Message(heard)) => self.hear(heard),
-            Some(Held::Refusal(namespace, refused)) => self.refuse_one_too_many(namespace, refused),
+        let deferred = self.deferred.borrow_mut().take();
+        match deferred.filter(|_| self.engine.handle().closed().is_none()) {
+            Some(Deferred::Message(message)) => self.receive(message),
+            Some(Deferred::Refusal(namespace, refused)) => self.refuse_excess(namespace, refused),
             None => {}
         }
     }
 
-    fn refuse(&self, namespace: &Namespace, refused: Refused) {
+    fn refuse(&self, namespace: &Namespace, refused: ConnectRefusal) {
         match refused {
-            Refused::Told(data) => self.engine.send(socketio::connect_error(namespace, &data)),
-            Refused::Unanswered => {}
-            Refused::Closed(Close::Limit) => self.engine.handle().close_by(Close::Limit, connects::RULE),
-            Refused::Closed(close) => self.engine.handle().close(close),
+            ConnectRefusal::Answered(data) => self.engine.send(socketio::connect_error(namespace, &data)),
+            ConnectRefusal::Unanswered => {}
+            ConnectRefusal::Closed(Close::Limit) => self.engine.handle().close_by(Close::Limit, connects::RULE),
+            ConnectRefusal::Closed(close) => self.engine.handle().close(close),
         }
     }
 
-    fn for_each(&self, act: impl Fn(&dyn MemberEntry)) {
+    fn for_each(&self, act: impl Fn(&dyn NamespaceMember)) {
         for member in self.members() {
             act(&*member);
         }
     }
 
-    /// What the client is in.
-    pub(super) fn members(&self) -> Vec<Rc<dyn MemberEntry>> {
+    /// The client's members.
+    pub(super) fn members(&self) -> Vec<Rc<dyn NamespaceMember>> {
         self.table.borrow().members().cloned().collect()
     }
 
-    /// The hub ended the client's session in `namespace`; whether the client is in no other one.
-    pub(super) fn put_out(&self, namespace: Namespace) -> bool {
+    /// The hub ended the client's session in `namespace`. `true`: the client is in no other namespace.
+    pub(super) fn mark_removed(&self, namespace: Namespace) -> bool {
         let mut table = self.table.borrow_mut();
-        table.put_out(namespace);
-        table.is_out()
+        table.mark_removed(namespace);
+        table.is_disconnected()
     }
 }
 
 impl PacketHandler for Namespaces {
-    fn hear(&self, heard: Heard) {
-        if !may_come_first(&heard) && self.table.borrow().is_connecting() && self.held.borrow().is_none() {
-            *self.held.borrow_mut() = Some(Held::Message(heard));
+    fn receive(&self, message: EngineMessage) {
+        if !may_precede_join(&message) && self.table.borrow().is_connecting() && self.deferred.borrow().is_none() {
+            *self.deferred.borrow_mut() = Some(Deferred::Message(message));
             return;
         }
-        if !self.has_joined.get() && !may_come_first(&heard) {
+        if !self.has_joined.get() && !may_precede_join(&message) {
             return self.engine.handle().close(Close::Malformed);
         }
-        let whole = match heard {
-            Heard::Text(text) => self.assembler.borrow_mut().text(text),
-            Heard::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
+        let whole = match message {
+            EngineMessage::Text(text) => self.assembler.borrow_mut().text(text),
+            EngineMessage::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
         };
         let handled = match whole {
             Ok(Some(whole)) => self.handle(whole),
@@ -306,7 +309,7 @@ impl PacketHandler for Namespaces {
 
     fn is_busy(&self) -> bool {
         let table = self.table.borrow();
-        self.held.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
+        self.deferred.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
     }
 
     fn drained(&self) {
@@ -331,12 +334,12 @@ impl PacketHandler for Namespaces {
 
     fn end(&self) {
         self.ended.set(true);
-        self.await_no_longer();
-        self.held.borrow_mut().take();
+        self.stop_connect_timer();
+        self.deferred.borrow_mut().take();
         let table = std::mem::take(&mut *self.table.borrow_mut());
         let handle = self.engine.handle();
-        // Those who are in a namespace, or about to be, note it themselves.
-        if table.is_out()
+        // Members and CONNECTs under authorization record the end themselves.
+        if table.is_disconnected()
             && !handle.is_close_logged()
             && let Some(close) = handle.ended()
         {

@@ -1,4 +1,4 @@
-//! Engine.IO over plain HTTP: a GET opens a session or waits for what it says, a POST says something to it.
+//! Engine.IO over HTTP long polling: a GET opens a session or waits for its packets, a POST sends packets.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use hubbub_actors::model::fault::{Code, Fault};
 
-use super::query::{self, Ask, Transport};
-use super::refusal::EngineError;
+use super::error::EngineError;
+use super::query::{self, EngineQuery, EngineTransport};
 use super::router::EngineRouter;
 use crate::error::RefusalCause;
 use crate::http_stream::Exchange;
 use crate::request_body;
 
-/// What is answered where the reference server has the client library.
+/// The answer at the paths where the reference server serves the client library.
 const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run `npm install socket.io-client`, or load it \
     from a CDN, for example https://cdn.socket.io/4.8.1/socket.io.min.js";
 
-/// The endpoint `path`, with and without a slash behind it.
+/// Serves the endpoint at `path`, with and without a trailing slash.
 pub fn routes(path: &str, router: Arc<EngineRouter>) -> impl FnOnce(&mut web::ServiceConfig) {
     let paths = [format!("{path}/"), path.to_owned()];
-    // Its builds and their source maps: `socket.io.js`, `socket.io.esm.min.js.map` and the like.
+    // The library's builds and their source maps: `socket.io.js`, `socket.io.esm.min.js.map` and the like.
     let library = format!("{path}/{{build:socket\\.io(\\.[a-z]+)*\\.js(\\.map)?}}");
     move |cfg| {
         let router = web::Data::from(router);
@@ -60,14 +60,14 @@ async fn answer(request: HttpRequest, payload: Payload, router: web::Data<Engine
 }
 
 async fn handle(request: &HttpRequest, payload: Payload, router: &EngineRouter) -> Result<Vec<u8>, EngineError> {
-    let ask = Ask::parse(request.query_string())?;
-    if ask.transport == Transport::WebSocket {
+    let parsed = EngineQuery::parse(request.query_string())?;
+    if parsed.transport == EngineTransport::WebSocket {
         return Err(EngineError::bad_request("the transport websocket needs an upgrade"));
     }
-    match (request.method(), ask.sid()?) {
+    match (request.method(), parsed.sid()?) {
         (&Method::GET, None) => {
-            let caller = router.admit(request.head(), false).await?;
-            router.open(caller).await
+            let client = router.admit(request.head(), false).await?;
+            router.open(client).await
         }
         (&Method::GET, Some(sid)) => {
             let exchange = request.conn_data::<Rc<Exchange>>();
@@ -76,14 +76,14 @@ async fn handle(request: &HttpRequest, payload: Payload, router: &EngineRouter) 
         (&Method::POST, Some(sid)) => {
             let posting = router.begin_post(sid).await?;
             mark_known(request);
-            let heard = posting.finish(|most| body(request, payload, most)).await;
-            heard.map(|()| b"ok".to_vec())
+            let result = posting.finish(|most| body(request, payload, most)).await;
+            result.map(|()| b"ok".to_vec())
         }
         _ => Err(EngineError::bad_method()),
     }
 }
 
-/// The sender has a session, whose budget bounds its requests: the next one waits for no turn.
+/// The client has a session with a traffic budget, so its next request needs no turn of the pacer.
 fn mark_known(request: &HttpRequest) {
     if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
         exchange.mark_known();

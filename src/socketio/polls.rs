@@ -1,5 +1,5 @@
-//! A poll between three that know of it: its request, which waits; the connection of that, on which another request, the
-//! client's end or a cut may come; and its session, which answers it.
+//! The state of a poll, shared by three: its request, which waits; its connection, on which the client may send another
+//! request, end or fail; and its session, which answers it.
 
 use std::fmt;
 use std::pin::pin;
@@ -9,38 +9,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hubbub_actors::runtime::mailbox::Mailbox;
 use tokio::sync::oneshot;
 
-use super::refusal::EngineError;
+use super::error::EngineError;
 use super::router::EngineMailbox;
 use super::sid::Sid;
-use crate::http_stream::exchange::{Behind, Exchange, WatchAnswer};
+use crate::http_stream::exchange::{Exchange, NextInput, WatchAnswer};
 
-/// What a poll is answered with.
-pub(super) type Answered = Result<Vec<u8>, EngineError>;
+/// The answer to a poll.
+pub(super) type PollResult = Result<Vec<u8>, EngineError>;
 
-/// What all three know of a poll. Its address tells one poll from another.
+/// The shared state of a poll. Its address identifies the poll.
 #[derive(Debug, Default)]
 pub(super) struct PollState {
     is_written: AtomicBool,
 }
 
 impl PollState {
-    /// Whether the answer was written to the client's socket, or there is no answer to be written.
+    /// Whether the answer was written to the client's socket, or no answer will be written.
     pub(super) fn is_written(&self) -> bool {
         self.is_written.load(Ordering::Acquire)
     }
 }
 
-/// A poll as its session has it.
+/// The session's side of a poll.
 #[derive(Debug)]
 pub(super) struct WaitingPoll {
     pub(super) state: Arc<PollState>,
-    answer: oneshot::Sender<Answered>,
+    answer: oneshot::Sender<PollResult>,
 }
 
 impl WaitingPoll {
     /// Answers with a body.
     pub(super) fn answer(self, body: Vec<u8>) {
-        // A request that does not wait any more tells so by itself.
+        // A disconnected request reports itself.
         let _ = self.answer.send(Ok(body));
     }
 
@@ -50,30 +50,30 @@ impl WaitingPoll {
     }
 
     /// Whether the connection of the request is gone.
-    pub(super) fn is_abandoned(&self) -> bool {
+    pub(super) fn is_disconnected(&self) -> bool {
         self.answer.is_closed()
     }
 }
 
-/// What happened on the connection of a poll.
+/// An event on the connection of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PollChange {
-    /// Another request came behind it.
+    /// Another request follows the poll.
     Followed,
-    /// The client sends nothing more.
+    /// The client closed its sending side.
     Ended,
     /// The connection ended before the answer was written.
     Lost,
 }
 
-/// Tells a session of a change of its poll.
+/// Reports a change of a poll to its session.
 pub(super) struct ChangePoll {
     pub(super) sid: Sid,
     pub(super) state: Arc<PollState>,
     pub(super) change: PollChange,
 }
 
-/// A poll as its request has it. Dropped before the answer is written, it tells the session that its client is gone.
+/// The request's side of a poll. Dropping it before the answer is written reports [`PollChange::Lost`].
 pub(super) struct PollRequest {
     engine_mailbox: Mailbox<EngineMailbox>,
     sid: Sid,
@@ -81,58 +81,62 @@ pub(super) struct PollRequest {
 }
 
 impl PollRequest {
-    /// A poll of the session `sid`, and the session's side of it.
+    /// Both sides of a poll of the session `sid`.
     pub(super) fn new(
         engine_mailbox: &Mailbox<EngineMailbox>,
         sid: Sid,
-    ) -> (Self, WaitingPoll, oneshot::Receiver<Answered>) {
+    ) -> (Self, WaitingPoll, oneshot::Receiver<PollResult>) {
         let (answer, answered) = oneshot::channel();
         let state = Arc::new(PollState::default());
         let poll = WaitingPoll { state: state.clone(), answer };
         (Self { engine_mailbox: engine_mailbox.clone(), sid, state }, poll, answered)
     }
 
-    /// Waits for the answer, and has `exchange` tell when that is written.
+    /// Waits for the answer, and registers with `exchange` to learn when it is written.
     ///
     /// # Errors
-    /// Why the session does not answer.
-    pub(super) async fn finish(self, answered: oneshot::Receiver<Answered>, exchange: Option<&Exchange>) -> Answered {
-        // A session that ends while it is polled drops the answer.
+    /// The reason of the refusal.
+    pub(super) async fn finish(
+        self,
+        answered: oneshot::Receiver<PollResult>,
+        exchange: Option<&Exchange>,
+    ) -> PollResult {
+        // A session that ends during a poll drops the answer.
         let answer = self.wait(answered, exchange).await.unwrap_or_else(|_| Err(EngineError::unknown_sid()));
         match exchange {
             Some(exchange) if answer.is_ok() => exchange.watch_answer(Box::new(self)),
-            _ => self.forget(),
+            _ => self.disarm(),
         }
         answer
     }
 
     async fn wait(
         &self,
-        answered: oneshot::Receiver<Answered>,
+        answered: oneshot::Receiver<PollResult>,
         exchange: Option<&Exchange>,
-    ) -> Result<Answered, oneshot::error::RecvError> {
+    ) -> Result<PollResult, oneshot::error::RecvError> {
         let Some(exchange) = exchange else { return answered.await };
         let mut answered = pin!(answered);
-        let mut seen = Behind::Nothing;
+        let mut seen = NextInput::Nothing;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => return answer,
-                behind = exchange.behind(seen) => {
+                behind = exchange.next_input(seen) => {
                     seen = behind;
-                    self.tell(if behind == Behind::End { PollChange::Ended } else { PollChange::Followed });
+                    self.report(if behind == NextInput::End { PollChange::Ended } else { PollChange::Followed });
                 }
             }
         }
     }
 
-    /// A poll that is not answered, or answered with an error: what becomes of that is nothing to the session.
-    pub(super) fn forget(&self) {
+    /// The poll gets no answer or an error, so its further fate does not matter to the session.
+    pub(super) fn disarm(&self) {
         self.state.is_written.store(true, Ordering::Release);
     }
 
-    /// A poll tells each of the three changes at most once. It had a place in the mailbox itself, so these are bounded, too.
-    fn tell(&self, change: PollChange) {
+    /// A poll reports each change at most once and had a place in the mailbox itself, so the reports are bounded too.
+    fn report(&self, change: PollChange) {
         self.engine_mailbox.post_departure(ChangePoll { sid: self.sid, state: self.state.clone(), change });
     }
 }
@@ -146,7 +150,7 @@ impl WatchAnswer for PollRequest {
 impl Drop for PollRequest {
     fn drop(&mut self) {
         if !self.state.is_written() {
-            self.tell(PollChange::Lost);
+            self.report(PollChange::Lost);
         }
     }
 }

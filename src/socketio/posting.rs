@@ -1,51 +1,52 @@
-//! A polling POST whose session was found: the body is read only then, within what the session takes, and not to the end when
-//! the session ends meanwhile. Either side may go away: the other learns it by its end of a oneshot.
+//! A polling POST after its session was found. Its body is read only then, up to the session's limit, and no further
+//! once the session ends. Each side learns from its oneshot channel when the other is gone.
 
 use std::future::Future;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::refusal::EngineError;
+use super::error::EngineError;
 
-/// How a session answers a POST.
-pub(super) type Heard = Result<(), EngineError>;
+/// A session's answer to a POST.
+pub(super) type PostResult = Result<(), EngineError>;
 
-/// The request's side of a POST that its session waits for.
+/// The request's side of a POST.
 #[derive(Debug)]
 pub(super) struct Posting {
     /// Bytes that the body may have.
     pub(super) max_size: usize,
-    /// Takes the body; dropped, it tells that none will come.
+    /// Sends the body; dropped when no body will arrive.
     pub(super) body: oneshot::Sender<Bytes>,
-    /// Brings the answer, before the body came when the session ended.
-    pub(super) heard: oneshot::Receiver<Heard>,
+    /// Receives the answer; early, if the session ends before the body arrived.
+    pub(super) result: oneshot::Receiver<PostResult>,
 }
 
 impl Posting {
-    /// A POST to a session that takes `max_size` bytes, and the session's side of it.
-    pub(super) fn new(max_size: usize) -> (Self, oneshot::Receiver<Bytes>, oneshot::Sender<Heard>) {
-        let ((body, coming), (answer, heard)) = (oneshot::channel(), oneshot::channel());
-        (Self { max_size, body, heard }, coming, answer)
+    /// Both sides of a POST to a session that takes `max_size` bytes.
+    pub(super) fn new(max_size: usize) -> (Self, oneshot::Receiver<Bytes>, oneshot::Sender<PostResult>) {
+        let (body, receiver) = oneshot::channel();
+        let (answer, result) = oneshot::channel();
+        (Self { max_size, body, result }, receiver, answer)
     }
 
-    /// Reads a body by `read`, and has the session hear it.
+    /// Reads the body with `read` and passes it to the session.
     ///
     /// # Errors
-    /// What is wrong with the body, or what the session says.
-    pub(super) async fn finish<R>(self, read: impl FnOnce(usize) -> R) -> Heard
+    /// The error of the body, or of the session.
+    pub(super) async fn finish<R>(self, read: impl FnOnce(usize) -> R) -> PostResult
     where
         R: Future<Output = Result<Bytes, EngineError>>,
     {
-        let Self { max_size, body, mut heard } = self;
+        let Self { max_size, body, mut result } = self;
         tokio::select! {
             read = read(max_size) => {
-                // A session that ended takes none, and has answered.
+                // A session that ended takes no body, and has answered.
                 let _ = body.send(read?);
             }
-            answer = &mut heard => return answer.unwrap_or_else(|_| Err(EngineError::unknown_sid())),
+            answer = &mut result => return answer.unwrap_or_else(|_| Err(EngineError::unknown_sid())),
         }
-        heard.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
+        result.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
     }
 }
 
@@ -54,10 +55,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_body_comes_to_the_session_and_its_answer_to_the_request() {
-        let (posting, coming, answer) = Posting::new(10);
+    async fn the_session_receives_the_body_and_the_request_its_answer() {
+        let (posting, body, answer) = Posting::new(10);
         let session = async move {
-            assert_eq!(coming.await.unwrap(), "abc");
+            assert_eq!(body.await.unwrap(), "abc");
             answer.send(Ok(())).unwrap();
         };
         let request = posting.finish(async |max| {
@@ -68,19 +69,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_does_not_come_leaves_the_session() {
-        let (posting, coming, _answer) = Posting::new(10);
+    async fn a_missing_body_notifies_the_session() {
+        let (posting, body, _answer) = Posting::new(10);
         let refused = posting.finish(async |_| Err(EngineError::too_slow())).await;
         assert_eq!(refused, Err(EngineError::too_slow()));
-        assert!(coming.await.is_err(), "the session waits for it");
+        assert!(body.await.is_err(), "the session waits for it");
     }
 
     #[tokio::test]
-    async fn a_session_that_ends_ends_the_reading() {
-        for says in [Some(EngineError::bad_request("x")), None] {
+    async fn the_end_of_a_session_stops_the_reading() {
+        for answers in [Some(EngineError::bad_request("x")), None] {
             let (posting, _coming, answer) = Posting::new(10);
-            let want = says.clone().unwrap_or_else(EngineError::unknown_sid);
-            match says {
+            let want = answers.clone().unwrap_or_else(EngineError::unknown_sid);
+            match answers {
                 Some(refusal) => answer.send(Err(refusal)).unwrap(),
                 None => drop(answer),
             }

@@ -1,58 +1,58 @@
-//! What a request's query asks for: `EIO`, `transport`, `sid` (Engine.IO v4, "HTTP long-polling" and "WebSocket").
+//! The query parameters of a request: `EIO`, `transport` and `sid` (Engine.IO v4, "HTTP long-polling" and "WebSocket").
 
 use actix_web::web::Query;
 
-use super::refusal::EngineError;
+use super::error::EngineError;
 use super::sid::Sid;
 
-/// How a session is to be reached.
+/// The transport of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
-    /// By requests.
+pub(super) enum EngineTransport {
+    /// HTTP long polling.
     Polling,
-    /// By a socket.
+    /// WebSocket.
     WebSocket,
 }
 
-/// A query.
+/// The parsed query.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ask {
-    pub(super) transport: Transport,
+pub(super) struct EngineQuery {
+    pub(super) transport: EngineTransport,
     sid: Option<String>,
 }
 
-impl Ask {
-    /// Reads a query.
+impl EngineQuery {
+    /// Parses a query.
     ///
     /// # Errors
-    /// What of it is missing or wrong.
+    /// A parameter is missing or wrong.
     pub(super) fn parse(query: &str) -> Result<Self, EngineError> {
         let pairs = Query::<Vec<(String, String)>>::from_query(query);
         let pairs = pairs.map_err(|error| EngineError::bad_request(&error.to_string()))?.into_inner();
         let values = |name: &'static str| pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value);
         let transport = match values("transport").next() {
-            Some("polling") => Transport::Polling,
-            Some("websocket") => Transport::WebSocket,
+            Some("polling") => EngineTransport::Polling,
+            Some("websocket") => EngineTransport::WebSocket,
             _ => return Err(EngineError::unknown_transport()),
         };
-        // Some clients write it twice, once for themselves and once for their user.
+        // Some clients send `EIO` twice.
         if !values("EIO").any(|version| version == "4") {
             return Err(EngineError::bad_version());
         }
-        // An empty one is none.
+        // An empty `sid` counts as absent.
         let sid = values("sid").find(|sid| !sid.is_empty()).map(str::to_owned);
         Ok(Self { transport, sid })
     }
 
-    /// Whether a new session is asked for.
+    /// Whether the request opens a session.
     pub(super) fn is_new(&self) -> bool {
         self.sid.is_none()
     }
 
-    /// The session that is asked for; `None` for a new one.
+    /// The session's id; `None` to open a session.
     ///
     /// # Errors
-    /// When it can be nobody's.
+    /// The id is invalid.
     pub(super) fn sid(&self) -> Result<Option<Sid>, EngineError> {
         match &self.sid {
             None => Ok(None),
@@ -61,7 +61,7 @@ impl Ask {
     }
 }
 
-/// Whether a query names a session, as far as its text tells: it may be malformed elsewhere.
+/// Whether a query contains a non-empty `sid`. The rest of the query may be malformed.
 pub(crate) fn names_session(query: &str) -> bool {
     query.split('&').any(|pair| pair.strip_prefix("sid=").is_some_and(|sid| !sid.is_empty()))
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_judged_by_transport_version_and_sid() {
+    fn a_query_needs_a_transport_and_a_version_and_may_name_a_session() {
         for (query, refusal) in [
             ("EIO=4", EngineError::unknown_transport()),
             ("EIO=4&transport=flashsocket", EngineError::unknown_transport()),
@@ -79,18 +79,22 @@ mod tests {
             ("EIO=3&transport=polling", EngineError::bad_version()),
             ("EIO=abc&transport=websocket", EngineError::bad_version()),
         ] {
-            assert_eq!(Ask::parse(query), Err(refusal), "{query}");
+            assert_eq!(EngineQuery::parse(query), Err(refusal), "{query}");
         }
-        let ask = Ask::parse("EIO=4&transport=polling&t=abc&b64=1").unwrap();
-        assert_eq!((ask.transport, ask.sid()), (Transport::Polling, Ok(None)));
+        let query = EngineQuery::parse("EIO=4&transport=polling&t=abc&b64=1").unwrap();
+        assert_eq!((query.transport, query.sid()), (EngineTransport::Polling, Ok(None)));
         for query in ["EIO=4&transport=polling&sid=", "EIO=4&EIO=4&transport=polling&transport=polling&sid=&sid="] {
-            let ask = Ask::parse(query).unwrap();
-            assert_eq!((ask.transport, ask.sid(), ask.is_new()), (Transport::Polling, Ok(None), true), "{query}");
+            let parsed = EngineQuery::parse(query).unwrap();
+            assert_eq!(
+                (parsed.transport, parsed.sid(), parsed.is_new()),
+                (EngineTransport::Polling, Ok(None), true),
+                "{query}"
+            );
         }
         for (query, names) in [("sid=", false), ("transport=x&sid=a", true), ("asid=a", false), ("sid=&sid=a", true)] {
             assert_eq!(names_session(query), names, "{query}");
         }
-        let ask = Ask::parse("EIO=3&EIO=4&transport=websocket&sid=abc").unwrap();
-        assert_eq!((ask.transport, ask.sid()), (Transport::WebSocket, Err(EngineError::unknown_sid())));
+        let query = EngineQuery::parse("EIO=3&EIO=4&transport=websocket&sid=abc").unwrap();
+        assert_eq!((query.transport, query.sid()), (EngineTransport::WebSocket, Err(EngineError::unknown_sid())));
     }
 }

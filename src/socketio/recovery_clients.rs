@@ -1,6 +1,6 @@
-//! Which clients of `/` understand connection state recovery. Each event they get has one more argument, its number; a
-//! client that does not expect that may fail at it, such as python-socketio's, whose handlers take as many as they name. So
-//! only clients get it that are recognized by their handshake, or ask for it by `?recovery=1`.
+//! Decides which clients of `/` support connection state recovery. Their events have one more argument, the offset. A
+//! client that does not expect it may fail: python-socketio handlers take exactly the arguments that they name. So only
+//! clients that are recognized by their handshake, or request it with `?recovery=1`, get offsets.
 
 use actix_http::RequestHead;
 use actix_http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, SEC_WEBSOCKET_EXTENSIONS, USER_AGENT};
@@ -9,45 +9,45 @@ use serde::Deserialize;
 
 use crate::config::Offsets;
 
-/// What the user agents of clients in JavaScript begin with: browsers, Node's polls and its `fetch`, Bun, Deno, React Native
-/// on Android. Native clients on Android come so too; their handlers take all arguments as a list.
+/// Prefixes of the user agents of JavaScript clients: browsers, polls and `fetch` of Node, Bun, Deno, React Native on
+/// Android. Native Android clients match too; their handlers take all arguments as a list.
 const AGENTS: [&str; 6] = ["Mozilla/", "node-XMLHttpRequest", "okhttp/", "undici", "Bun/", "Deno/"];
 
-/// As [`AGENTS`], the whole of it: Node's `fetch`.
+/// The whole user agent of Node's `fetch`.
 const AGENT_OF_NODE: &str = "node";
 
-/// On iOS.
+/// Part of the user agents on iOS.
 const AGENT_PART: &str = "CFNetwork/";
 
-/// What the user agents of libraries in other languages have somewhere, in small letters.
-const FOREIGN: [&str; 8] = ["python", "aiohttp", "dart", "go-http", "java/", "php", "ruby", "curl/"];
+/// Parts of the user agents of libraries in other languages, in lower case.
+const OTHER_LANGUAGES: [&str; 8] = ["python", "aiohttp", "dart", "go-http", "java/", "php", "ruby", "curl/"];
 
-/// Only browsers and implementations of `fetch` send it, and pages cannot change it.
+/// Only browsers and implementations of `fetch` send this header, and pages cannot change it.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Whether the client of this handshake gets numbers with its events. `is_host_last` says that `Host` is the last header
-/// line of an upgrade, as Node sends it.
+/// Whether the client of this handshake gets offsets in its events. `is_host_last`: `Host` is the last header line of
+/// an upgrade, as in Node's requests.
 pub fn is_numbered(offsets: Offsets, head: &RequestHead, is_host_last: bool) -> bool {
     match offsets {
         Offsets::Always => true,
         Offsets::Never => false,
-        Offsets::Auto => Asked::of(head).recovery || is_javascript(head, is_host_last),
+        Offsets::Auto => HandshakeQuery::of(head).recovery || is_javascript(head, is_host_last),
     }
 }
 
 fn is_javascript(head: &RequestHead, is_host_last: bool) -> bool {
     let text = |name| head.headers().get(name).and_then(|value| value.to_str().ok());
     let offers_deflate = text(SEC_WEBSOCKET_EXTENSIONS).is_some_and(|offered| offered.contains("permessage-deflate"));
-    // Node names no encoding, neither in upgrades nor in polls; libraries in other languages do.
+    // Node names no encoding in upgrades and polls; libraries in other languages do.
     let names_encoding = head.headers().contains_key(ACCEPT_ENCODING);
     match text(USER_AGENT) {
         Some(agent) if is_known(agent) => true,
-        Some(agent) if agent.is_empty() || is_foreign(agent) => false,
-        // By polling a program's own user agent, or a browser's.
+        Some(agent) if agent.is_empty() || is_other_language(agent) => false,
+        // A poll with the user agent of a program or a browser.
         Some(_) if head.headers().contains_key(SEC_FETCH_MODE) => true,
         Some(_) if is_host_last || offers_deflate => !names_encoding,
-        Some(_) => text(ACCEPT) == Some("*/*") && !names_encoding && Asked::of(head).is_poll_of_javascript,
-        // So Node's sockets come.
+        Some(_) => text(ACCEPT) == Some("*/*") && !names_encoding && HandshakeQuery::of(head).is_poll_of_javascript,
+        // Node's WebSockets have no user agent.
         None => is_host_last || offers_deflate,
     }
 }
@@ -56,22 +56,22 @@ fn is_known(agent: &str) -> bool {
     agent == AGENT_OF_NODE || AGENTS.iter().any(|begin| agent.starts_with(begin)) || agent.contains(AGENT_PART)
 }
 
-fn is_foreign(agent: &str) -> bool {
+fn is_other_language(agent: &str) -> bool {
     let agent = agent.to_ascii_lowercase();
-    FOREIGN.iter().any(|part| agent.contains(part))
+    OTHER_LANGUAGES.iter().any(|part| agent.contains(part))
 }
 
-/// What the query of a handshake says of its client.
+/// The relevant parameters of a handshake's query.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Asked {
-    /// It asks for recovery.
+struct HandshakeQuery {
+    /// The client requests recovery.
     recovery: bool,
-    /// It is a poll as engine.io-client writes it: `EIO`, `transport`, and a time in letters and digits as `t`. In Python
-    /// the transport comes first, and the time is a number.
+    /// A poll in the form of engine.io-client: `EIO`, `transport`, then a time in letters and digits as `t`. In Python,
+    /// the transport comes first and the time is a number.
     is_poll_of_javascript: bool,
 }
 
-impl Asked {
+impl HandshakeQuery {
     fn of(head: &RequestHead) -> Self {
         #[derive(Deserialize)]
         struct Raw {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_in_javascript_are_known_by_their_handshake() {
+    fn javascript_clients_are_recognized_by_their_handshake() {
         for agent in [
             "Mozilla/5.0 (X11; Linux x86_64)",
             "node-XMLHttpRequest",
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_with_its_own_user_agent_is_known_by_how_its_requests_look() {
+    fn a_custom_user_agent_is_recognized_by_its_other_headers() {
         let own = (USER_AGENT, "my-app/1.0");
         let own = || own.clone();
         // Node's sockets, with and without compression.
@@ -161,12 +161,12 @@ mod tests {
         assert_offered(false, python, &[own(), (ACCEPT, "*/*"), encoding.clone()], false);
         assert_offered(false, "transport=websocket&EIO=4", &[own()], false);
         assert_offered(false, SOCKET, &[own(), DEFLATE, encoding], false);
-        // A time in digits alone is no time of JavaScript's.
+        // JavaScript's time is not all digits.
         assert_offered(false, "EIO=4&transport=polling&t=1732760000", &[own(), (ACCEPT, "*/*")], false);
     }
 
     #[test]
-    fn whoever_asks_gets_it() {
+    fn a_client_can_request_offsets() {
         let python = [(USER_AGENT, "python-requests/2.32.3")];
         assert_offered(true, "recovery=1&transport=polling&EIO=4", &python, false);
         for query in ["recovery=0&EIO=4", "recovery=&EIO=4", "recovery&EIO=4", "EIO=4&x=recovery=1"] {

@@ -1,5 +1,5 @@
-//! The Engine.IO sessions of one worker: the actor that requests reach them by, whatever worker those came in on, and the
-//! [`EngineRouter`] that leads there.
+//! The Engine.IO sessions of one worker, the actor that receives requests for them, and the [`EngineRouter`], which
+//! finds the worker of a session from any other worker.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,186 +16,187 @@ use bytes::{Bytes, BytesMut};
 use hubbub_actors::connection::SessionTable;
 use hubbub_actors::events::Transport;
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::registry::{Admission, PendingPlace};
+use hubbub_actors::registry::{Admission, PendingSlot};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::mailbox::{Full, Mailbox, Receive, receives_posts};
 use tokio::sync::oneshot;
 
-use super::context::{Ground, Settings};
+use super::context::{EngineContext, EngineSettings};
 use super::engine::{Engine, PacketHandler};
-use super::polls::{Answered, ChangePoll, PollRequest, WaitingPoll};
+use super::error::EngineError;
+use super::polls::{ChangePoll, PollRequest, PollResult, WaitingPoll};
 use super::posting::Posting;
-use super::refusal::EngineError;
 use super::sid::Sid;
 use crate::admission::ClientInfo;
-use crate::codec::engineio::{self, Handshake};
+use crate::codec::engineio::{self, OpenPayload};
 use crate::http_stream::Exchange;
 use crate::http_stream::linger::Lingering;
 use crate::request_id::HttpRequestId;
 use crate::websocket::Flusher;
 
-/// Who opens a session, as far as its handshake tells.
+/// A client after its handshake was admitted, before a namespace is known.
 #[derive(Debug, Default)]
-pub struct Caller {
-    /// Who it is.
+pub struct AdmittedClient {
+    /// The client's address and origin, for limits and the log.
     pub client: ClientInfo,
-    /// A token of the handshake request.
+    /// The token of the handshake request.
     pub token: Option<String>,
-    /// How the session begins.
+    /// The transport of the handshake.
     pub transport: Transport,
-    /// It understands an argument more in each event of `/`.
+    /// The client accepts an additional argument, the offset, in each event of `/`.
     pub is_numbered: bool,
-    /// The connection's place among those there may be, until nothing is left of it.
+    /// The connection's slot within `server.max_connections`, held until the session has ended.
     pub admission: Option<Admission>,
-    /// Its place among those that have not joined anything yet.
-    pub pending: Option<PendingPlace>,
+    /// Its slot among the connections that have not joined a namespace.
+    pub pending: Option<PendingSlot>,
 }
 
-/// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Caller, Fault>>>>;
+/// The pending decision on a handshake.
+pub type AdmissionFuture = Pin<Box<dyn Future<Output = Result<AdmittedClient, Fault>>>>;
 
-/// Judges who may open a session.
+/// Decides which clients may open a session.
 pub trait HandshakeAuth: Send + Sync {
-    /// Judges a handshake. `is_host_last` says that `Host` is the last header line of an upgrade.
+    /// Checks a handshake. `is_host_last`: `Host` is the last header line of an upgrade.
     ///
     /// # Errors
-    /// Why it is refused.
-    fn admit(&self, head: &RequestHead, is_host_last: bool) -> Judgement;
+    /// The reason of the refusal.
+    fn admit(&self, head: &RequestHead, is_host_last: bool) -> AdmissionFuture;
 
-    /// Who sent a request, for the log.
+    /// The sender of a request, for the log.
     fn client(&self, _head: &RequestHead) -> ClientInfo {
         ClientInfo::default()
     }
 
-    /// Notes that a handshake of `visitor` is refused.
-    fn note_refused(&self, _visitor: &ClientInfo, _fault: &Fault) {}
+    /// Records a refused handshake of `client`.
+    fn note_refused(&self, _client: &ClientInfo, _fault: &Fault) {}
 
-    /// Logs that a request on a WebSocket is refused.
-    fn log_refused(&self, _visitor: &ClientInfo, _request: &HttpRequestId, _fault: &Fault) {}
+    /// Logs a refused request on a WebSocket.
+    fn log_refused(&self, _client: &ClientInfo, _request: &HttpRequestId, _fault: &Fault) {}
 }
 
-/// Begins what is spoken over a worker's sessions.
-pub trait Speaker {
-    /// A session was opened by `caller`.
-    fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn PacketHandler>;
+/// Creates the packet handler of each new session of a worker.
+pub trait PacketHandlerFactory {
+    /// The handler for the session of `client`.
+    fn create(&self, engine: &Rc<Engine>, client: AdmittedClient) -> Rc<dyn PacketHandler>;
 }
 
-/// The way to the sessions of an endpoint: shared by all workers.
+/// Routes requests to the sessions of an endpoint. Shared by all workers.
 pub struct EngineRouter {
-    settings: Settings,
-    door: Box<dyn HandshakeAuth>,
-    houses: Box<[OnceLock<Mailbox<EngineMailbox>>]>,
+    settings: EngineSettings,
+    auth: Box<dyn HandshakeAuth>,
+    mailboxes: Box<[OnceLock<Mailbox<EngineMailbox>>]>,
     next: AtomicUsize,
-    /// No more sessions are opened.
+    /// No further session is opened.
     closing: AtomicBool,
 }
 
 impl fmt::Debug for EngineRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switchboard").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("EngineRouter").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
 impl EngineRouter {
-    /// An endpoint for `workers` workers.
-    pub fn new(settings: Settings, door: Box<dyn HandshakeAuth>, workers: usize) -> Arc<Self> {
-        let houses = (0..workers).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { settings, door, houses, next: AtomicUsize::new(0), closing: AtomicBool::new(false) })
+    /// A router for `workers` workers.
+    pub fn new(settings: EngineSettings, auth: Box<dyn HandshakeAuth>, workers: usize) -> Arc<Self> {
+        let mailboxes = (0..workers).map(|_| OnceLock::new()).collect();
+        Arc::new(Self { settings, auth, mailboxes, next: AtomicUsize::new(0), closing: AtomicBool::new(false) })
     }
 
-    /// The endpoint's numbers.
-    pub fn settings(&self) -> &Settings {
+    /// The endpoint's settings.
+    pub fn settings(&self) -> &EngineSettings {
         &self.settings
     }
 
-    /// Judges a handshake.
+    /// Checks a handshake.
     ///
     /// # Errors
-    /// Why it is refused.
-    pub async fn admit(&self, head: &RequestHead, is_host_last: bool) -> Result<Caller, EngineError> {
-        self.door.admit(head, is_host_last).await.map_err(|fault| EngineError::of(&fault))
+    /// The reason of the refusal.
+    pub async fn admit(&self, head: &RequestHead, is_host_last: bool) -> Result<AdmittedClient, EngineError> {
+        self.auth.admit(head, is_host_last).await.map_err(|fault| EngineError::of(&fault))
     }
 
-    /// Who sent a request, for the log.
+    /// The sender of a request, for the log.
     pub(super) fn client(&self, head: &RequestHead) -> ClientInfo {
-        self.door.client(head)
+        self.auth.client(head)
     }
 
-    /// Notes that a handshake of `visitor` is refused.
+    /// Records a refused handshake of `client`.
     pub(super) fn note_refused(&self, client: &ClientInfo, fault: &Fault) {
-        self.door.note_refused(client, fault);
+        self.auth.note_refused(client, fault);
     }
 
-    /// Logs that a request on a WebSocket is refused. Those by polling are logged as all HTTP requests are.
+    /// Logs a refused request on a WebSocket. Polling requests are logged with the other HTTP requests.
     pub(super) fn log_refused(&self, client: &ClientInfo, request: &HttpRequestId, fault: &Fault) {
-        self.door.log_refused(client, request, fault);
+        self.auth.log_refused(client, request, fault);
     }
 
-    /// The mailbox of worker `number`'s sessions, once its house is open.
-    pub fn mailbox(&self, number: usize) -> Option<Mailbox<EngineMailbox>> {
-        self.houses.get(number).and_then(OnceLock::get).cloned()
+    /// The mailbox for the sessions of this worker, after [`EngineWorker::open`].
+    pub fn mailbox(&self, worker: usize) -> Option<Mailbox<EngineMailbox>> {
+        self.mailboxes.get(worker).and_then(OnceLock::get).cloned()
     }
 
-    /// Opens a session that is reached by polling; says what its client is to be told.
+    /// Opens a polling session on the next worker. Returns its open packet.
     ///
     /// # Errors
-    /// When the worker's mailbox is full.
-    pub(super) async fn open(&self, caller: Caller) -> Result<Vec<u8>, EngineError> {
-        let caller = Caller { transport: Transport::Polling, ..caller };
-        // Sessions of polls go around, for their requests come in on any worker.
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.houses.len().max(1);
-        let engine_mailbox = self.houses.get(number).and_then(OnceLock::get);
+    /// The worker's mailbox is full, or the worker refuses the session.
+    pub(super) async fn open(&self, client: AdmittedClient) -> Result<Vec<u8>, EngineError> {
+        let client = AdmittedClient { transport: Transport::Polling, ..client };
+        // Polling sessions are spread over all workers, because their requests arrive on any worker.
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len().max(1);
+        let engine_mailbox = self.mailboxes.get(number).and_then(OnceLock::get);
         let engine_mailbox = engine_mailbox.ok_or_else(|| EngineError::of(&Fault::overloaded()))?;
-        ask(engine_mailbox, |answer| Open { caller, answer }).await
+        request(engine_mailbox, |answer| Open { client, answer }).await
     }
 
-    /// Waits for what a session says next. `exchange` is that of the request's connection.
+    /// Waits for a session's next packets. `exchange` belongs to the request's connection.
     ///
     /// # Errors
-    /// When there is none, or it is not to be polled now.
-    pub(super) async fn poll(&self, sid: Sid, exchange: Option<&Exchange>) -> Answered {
+    /// There is no such session, or it cannot be polled now.
+    pub(super) async fn poll(&self, sid: Sid, exchange: Option<&Exchange>) -> PollResult {
         let engine_mailbox = self.engine_mailbox(sid).ok_or_else(EngineError::unknown_sid)?;
         let (request, poll, answered) = PollRequest::new(engine_mailbox, sid);
         if engine_mailbox.post(Poll { sid, poll }).is_err() {
-            request.forget();
+            request.disarm();
             return Err(EngineError::of(&Fault::overloaded()));
         }
         request.finish(answered, exchange).await
     }
 
-    /// Has a session wait for the body of a POST.
+    /// Prepares a session to receive the body of a POST.
     ///
     /// # Errors
-    /// When there is none, or it is not to be posted to now.
+    /// There is no such session, or it cannot receive a POST now.
     pub(super) async fn begin_post(&self, sid: Sid) -> Result<Posting, EngineError> {
-        ask(self.engine_mailbox(sid).ok_or_else(EngineError::unknown_sid)?, |answer| BeginPost { sid, answer }).await
+        request(self.engine_mailbox(sid).ok_or_else(EngineError::unknown_sid)?, |answer| BeginPost { sid, answer })
+            .await
     }
 
-    /// Hands a socket to the session that it is to serve, with the answer to its request and what came behind that.
+    /// Passes a socket to the session that it will serve, with the handshake response and the bytes after the request.
     ///
     /// # Errors
-    /// The socket, when the worker's mailbox is full or there is no such worker.
-    pub(super) fn upgrade(&self, upgrade: Upgrade) -> Result<(), Upgrade> {
+    /// Returns the upgrade when the worker's mailbox is full or the worker does not exist.
+    pub(super) fn upgrade(&self, upgrade: SocketUpgrade) -> Result<(), SocketUpgrade> {
         match self.engine_mailbox(upgrade.sid) {
             Some(engine_mailbox) => engine_mailbox.post(upgrade).map_err(|Full(upgrade)| upgrade),
             None => Err(upgrade),
         }
     }
 
-    /// Opens no more sessions, and has every one end that nobody is in: the hub goes away.
+    /// Stops opening sessions and ends every session without a namespace: the hub is shutting down.
     pub fn close_idle(&self) {
         self.closing.store(true, Ordering::Release);
-        for engine_mailbox in self.houses.iter().filter_map(OnceLock::get) {
+        for engine_mailbox in self.mailboxes.iter().filter_map(OnceLock::get) {
             engine_mailbox.post_departure(CloseIdle);
         }
     }
 
     fn engine_mailbox(&self, sid: Sid) -> Option<&Mailbox<EngineMailbox>> {
-        self.houses.get(sid.worker()).and_then(OnceLock::get)
+        self.mailboxes.get(sid.worker()).and_then(OnceLock::get)
     }
 }
 
-async fn ask<M, T>(
+async fn request<M, T>(
     engine_mailbox: &Mailbox<EngineMailbox>,
     message: impl FnOnce(oneshot::Sender<Result<T, EngineError>>) -> M,
 ) -> Result<T, EngineError>
@@ -203,74 +204,79 @@ where
     M: Send + 'static,
     EngineMailbox: Receive<M>,
 {
-    let (answer, answered) = oneshot::channel();
-    engine_mailbox.post(message(answer)).map_err(|_| EngineError::of(&Fault::overloaded()))?;
-    answered.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
+    let reply = engine_mailbox.ask(message).map_err(|fault| EngineError::of(&fault))?;
+    reply.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
 }
 
-/// The sessions of one worker, and what they share.
+/// The Engine.IO sessions of one worker, and their shared state.
 pub struct EngineWorker {
     number: u16,
     router: Arc<EngineRouter>,
-    ground: Rc<Ground>,
-    speaker: Box<dyn Speaker>,
+    context: Rc<EngineContext>,
+    handlers: Box<dyn PacketHandlerFactory>,
     engines: RefCell<HashMap<Sid, Rc<Engine>>>,
 }
 
 impl EngineWorker {
-    /// Opens worker `number`'s house on its thread.
+    /// Starts worker `number` on its own thread.
     pub fn open(
         router: &Arc<EngineRouter>,
         number: usize,
         (session_table, flusher, clock, lingering): (Rc<SessionTable>, Rc<Flusher>, Clock, Lingering),
-        speaker: Box<dyn Speaker>,
+        handlers: Box<dyn PacketHandlerFactory>,
     ) -> Rc<Self> {
-        let house = Rc::new(Self {
+        let worker = Rc::new(Self {
             number: u16::try_from(number).unwrap_or(u16::MAX),
             router: router.clone(),
-            ground: Rc::new(Ground { settings: router.settings.clone(), session_table, flusher, clock, lingering }),
-            speaker,
+            context: Rc::new(EngineContext {
+                settings: router.settings.clone(),
+                session_table,
+                flusher,
+                clock,
+                lingering,
+            }),
+            handlers,
             engines: RefCell::default(),
         });
-        let engine_mailbox = EngineMailbox { house: house.clone() }.start();
-        if let Some(slot) = router.houses.get(number) {
-            // A worker whose thread was replaced finds its slot taken; the hub is about to end.
+        let engine_mailbox = EngineMailbox { worker: worker.clone() }.start();
+        if let Some(slot) = router.mailboxes.get(number) {
+            // After a worker's thread was replaced its slot is taken, and the hub is about to shut down.
             let _ = slot.set(Mailbox::new(format!("engines-{number}"), engine_mailbox, router.settings.mailbox));
         }
-        house
+        worker
     }
 
-    /// The way to the other houses.
+    /// The router to the other workers.
     pub fn router(&self) -> &Arc<EngineRouter> {
         &self.router
     }
 
-    pub(super) fn ground(&self) -> &Rc<Ground> {
-        &self.ground
+    pub(super) fn context(&self) -> &Rc<EngineContext> {
+        &self.context
     }
 
-    /// Opens a session, and says what its client is to be told first.
+    /// Opens a session. Returns it with its open packet.
     ///
     /// # Errors
-    /// When the hub goes away, or the system gives no randomness.
-    pub(super) fn welcome(
+    /// The hub is shutting down, or the system provides no randomness.
+    pub(super) fn open_session(
         self: &Rc<Self>,
-        mut caller: Caller,
+        mut client: AdmittedClient,
         upgrades: &[&str],
     ) -> Result<(Rc<Engine>, Bytes), EngineError> {
         let sid = Sid::random(self.number)
-            .ok_or_else(|| EngineError::of(&Fault::internal().by("the system gives no randomness")))?;
+            .ok_or_else(|| EngineError::of(&Fault::internal().caused_by("the system has no randomness")))?;
         if self.router.closing.load(Ordering::Acquire) {
             return Err(EngineError::of(&Fault::shutting_down()));
         }
-        let house = Rc::downgrade(self);
-        let gone = move || drop(house.upgrade().and_then(|house| house.engines.borrow_mut().remove(&sid)));
-        caller.client.connection = Some(sid.short().into());
-        let engine = Engine::new(self.ground.clone(), caller.admission.take(), Box::new(gone));
+        let worker = Rc::downgrade(self);
+        let remove = move || drop(worker.upgrade().and_then(|worker| worker.engines.borrow_mut().remove(&sid)));
+        client.client.connection = Some(sid.short().into());
+        let engine = Engine::new(self.context.clone(), client.admission.take(), Box::new(remove));
         self.engines.borrow_mut().insert(sid, engine.clone());
-        engine.begin(self.speaker.begin(&engine, caller));
-        let settings = &self.ground.settings;
-        let handshake = Handshake {
+        engine.start(self.handlers.create(&engine, client));
+        let settings = &self.context.settings;
+        let handshake = OpenPayload {
             sid: &sid.to_string(),
             upgrades,
             ping_interval_ms: settings.ping_interval_ms.into(),
@@ -285,9 +291,9 @@ impl EngineWorker {
     }
 }
 
-/// The actor through which requests reach a worker's sessions.
+/// The actor that receives requests for a worker's sessions.
 pub struct EngineMailbox {
-    pub(super) house: Rc<EngineWorker>,
+    pub(super) worker: Rc<EngineWorker>,
 }
 
 impl Actor for EngineMailbox {
@@ -297,8 +303,8 @@ impl Actor for EngineMailbox {
 receives_posts!(EngineMailbox);
 
 struct Open {
-    caller: Caller,
-    answer: oneshot::Sender<Answered>,
+    client: AdmittedClient,
+    answer: oneshot::Sender<PollResult>,
 }
 
 struct Poll {
@@ -311,16 +317,16 @@ struct BeginPost {
     answer: oneshot::Sender<Result<Posting, EngineError>>,
 }
 
-/// A socket that is to serve a session.
-pub(super) struct Upgrade {
+/// A socket that will serve a session.
+pub(super) struct SocketUpgrade {
     pub(super) sid: Sid,
-    /// Not bound to a worker.
+    /// Not registered with a worker's event loop.
     pub(super) socket: std::net::TcpStream,
-    /// The answer to its request.
-    pub(super) acceptance: Vec<u8>,
-    /// What came right behind its request.
+    /// The response to the handshake request.
+    pub(super) response: Vec<u8>,
+    /// Bytes that arrived after the request.
     pub(super) early: BytesMut,
-    /// Who sent the request, and its id.
+    /// The sender of the request, and the request id.
     pub(super) client: Box<ClientInfo>,
     pub(super) request: HttpRequestId,
 }
@@ -329,24 +335,24 @@ struct CloseIdle;
 
 impl Receive<CloseIdle> for EngineMailbox {
     fn receive(&mut self, CloseIdle: CloseIdle, _: &mut Self::Context) {
-        let engines: Vec<_> = self.house.engines.borrow().values().cloned().collect();
+        let engines: Vec<_> = self.worker.engines.borrow().values().cloned().collect();
         for engine in engines {
-            engine.close_idle();
+            engine.close_if_idle();
         }
     }
 }
 
 impl Receive<Open> for EngineMailbox {
-    fn receive(&mut self, Open { caller, answer }: Open, _: &mut Self::Context) {
-        let welcomed = self.house.welcome(caller, &["websocket"]);
-        let engine = welcomed.as_ref().ok().map(|(engine, _)| engine.clone());
+    fn receive(&mut self, Open { client, answer }: Open, _: &mut Self::Context) {
+        let opened = self.worker.open_session(client, &["websocket"]);
+        let engine = opened.as_ref().ok().map(|(engine, _)| engine.clone());
         if let Some(engine) = &engine {
             engine.await_request();
         }
-        if answer.send(welcomed.map(|(_, words)| words.to_vec())).is_err()
+        if answer.send(opened.map(|(_, open_packet)| open_packet.to_vec())).is_err()
             && let Some(engine) = engine
         {
-            // Who asked has hung up, and nobody else knows the id.
+            // The client has disconnected, and no other client knows the id.
             engine.end();
         }
     }
@@ -354,7 +360,7 @@ impl Receive<Open> for EngineMailbox {
 
 impl Receive<Poll> for EngineMailbox {
     fn receive(&mut self, Poll { sid, poll }: Poll, _: &mut Self::Context) {
-        match self.house.find(sid) {
+        match self.worker.find(sid) {
             Some(engine) => engine.poll(poll),
             None => poll.refuse(EngineError::unknown_sid()),
         }
@@ -363,7 +369,7 @@ impl Receive<Poll> for EngineMailbox {
 
 impl Receive<ChangePoll> for EngineMailbox {
     fn receive(&mut self, ChangePoll { sid, state, change }: ChangePoll, _: &mut Self::Context) {
-        if let Some(engine) = self.house.find(sid) {
+        if let Some(engine) = self.worker.find(sid) {
             engine.change_poll(&state, change);
         }
     }
@@ -371,17 +377,17 @@ impl Receive<ChangePoll> for EngineMailbox {
 
 impl Receive<BeginPost> for EngineMailbox {
     fn receive(&mut self, BeginPost { sid, answer }: BeginPost, _: &mut Self::Context) {
-        let engine = self.house.find(sid).ok_or_else(EngineError::unknown_sid);
+        let engine = self.worker.find(sid).ok_or_else(EngineError::unknown_sid);
         let engine = match engine.and_then(|engine| engine.begin_post().map(|()| engine)) {
             Ok(engine) => engine,
             Err(refusal) => return drop(answer.send(Err(refusal))),
         };
-        let (posting, coming, heard) = Posting::new(engine.payload_max());
-        // A request that has hung up drops its side of the posting, which ends it.
+        let (posting, body, result) = Posting::new(engine.payload_max());
+        // A disconnected request drops its side of the posting, which ends the posting.
         drop(answer.send(Ok(posting)));
         actix_rt::spawn(async move {
-            let answer = engine.post(coming).await;
-            drop(heard.send(answer));
+            let answer = engine.post(body).await;
+            drop(result.send(answer));
         });
     }
 }

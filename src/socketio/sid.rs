@@ -1,12 +1,12 @@
-//! The id of an Engine.IO session: who shows it is taken for its owner, so it is 128 random bits, and it says which worker
-//! the session lives on, so that a request that came in on another finds it without a table.
+//! The id of an Engine.IO session. It authenticates its client, so it has 128 random bits. It also contains the number
+//! of the session's worker, so that any worker can route a request without a shared table.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Bytes behind an id: two for the worker, then the random ones.
+/// Bytes of an id: two for the worker, then the random ones.
 const BYTES: usize = 18;
 
 /// Characters of an id.
@@ -17,35 +17,35 @@ const LENGTH: usize = 24;
 pub struct Sid([u8; BYTES]);
 
 impl Sid {
-    /// A new id of a session on `worker`; `None` when the system gives no randomness.
+    /// A new id of a session on `worker`. `None`: the system provides no randomness.
     pub fn random(worker: u16) -> Option<Self> {
         let mut bytes = [0; BYTES];
-        let (place, secret) = bytes.split_at_mut(2);
-        place.copy_from_slice(&worker.to_be_bytes());
+        let (prefix, secret) = bytes.split_at_mut(2);
+        prefix.copy_from_slice(&worker.to_be_bytes());
         getrandom::fill(secret).ok()?;
         Some(Self(bytes))
     }
 
-    /// Reads what a client shows.
+    /// Parses an id from a request.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         (text.len() == LENGTH && length == BYTES).then_some(Self(bytes))
     }
 
-    /// The worker its session lives on.
+    /// The worker of the session.
     pub fn worker(&self) -> usize {
         usize::from(u16::from_be_bytes([self.0[0], self.0[1]]))
     }
 }
 
-/// Characters of an id that the log shows: enough to find a connection by, and too few to be taken for its owner.
+/// Characters of an id in the log: enough to find a connection, too few to take it over.
 const SHORT: usize = 8;
 
-/// The part of the `sid` in a query that the log shows; `None` where there is none.
+/// The part of a query's `sid` that the log shows; `None` without a valid `sid`.
 pub fn short_of_query(query: &str) -> Option<&str> {
     let sid = query.split('&').find_map(|pair| pair.strip_prefix("sid="))?;
-    // What is no id is not shown: it may be anything.
+    // An invalid id is not logged, because it may be anything.
     Sid::parse(sid).and_then(|_| sid.get(..SHORT))
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Sid {
     }
 }
 
-/// It is a secret: no log shows it.
+/// Never logs the secret part.
 impl fmt::Debug for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sid(worker {})", self.worker())
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_was_written_and_leads_to_its_worker() {
+    fn an_id_survives_a_round_trip_and_names_its_worker() {
         let sid = Sid::random(513).unwrap();
         assert_eq!(sid.to_string().len(), LENGTH);
         assert_eq!(Sid::parse(&sid.to_string()), Some(sid));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_shows_a_third_of_an_id_and_nothing_of_what_is_none() {
+    fn the_log_shows_a_third_of_a_valid_id() {
         let sid = Sid::random(513).unwrap();
         let query = format!("EIO=4&transport=polling&sid={sid}&t=1");
         assert_eq!(short_of_query(&query), Some(&*sid.short()));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_no_session() {
+    fn an_invalid_id_is_rejected() {
         for text in ["", "abc", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAA", "AAAA AAAAAAAAAAAAAAAAAAA", "é"]
         {
             assert_eq!(Sid::parse(text), None, "{text}");

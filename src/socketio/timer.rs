@@ -1,10 +1,10 @@
-//! Something that is done later, unless it is dropped before.
+//! A delayed task that is cancelled when dropped.
 
 use std::future::Future;
 
 use actix_rt::task::JoinHandle;
 
-/// A task of this thread that ends when this is dropped.
+/// A task on this thread that is aborted when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Timer(JoinHandle<()>);
 

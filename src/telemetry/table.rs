@@ -85,7 +85,7 @@ pub(super) const METRICS: &[Metric] = &[
         to.set_if(now.connections.map(|connections| connections.now() as u64));
     }),
     gauge("hubbub_http_connections_max", "Most plain HTTP connections that can be open at once.", |_, now, to| {
-        to.set_if(now.connections.map(|connections| connections.most() as u64));
+        to.set_if(now.connections.map(|connections| connections.max() as u64));
     }),
     gauge(
         "hubbub_http_lingering",

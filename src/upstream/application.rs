@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubbub_actors::application::{Answered, Application, Kind, Question, Unanswered};
+use hubbub_actors::application::{Application, ApplicationFailure, ApplicationReply, ApplicationRequest, RequestKind};
 use hubbub_actors::events::json;
 use hubbub_actors::runtime::backoff::Backoff;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -134,12 +134,15 @@ impl Upstream {
 }
 
 impl Application for Upstream {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
+    fn ask(
+        &self,
+        question: ApplicationRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
         let inner = self.0.clone();
         let (answer, answered) = oneshot::channel();
         // A task of its own, so that the application gets the request even if the client disconnects.
         tokio::spawn(async move { answer.send(inner.answer(question).await) });
-        Box::pin(async move { answered.await.unwrap_or(Err(Unanswered("Internal error"))) })
+        Box::pin(async move { answered.await.unwrap_or(Err(ApplicationFailure("Internal error"))) })
     }
 }
 
@@ -167,7 +170,7 @@ impl UpstreamClient {
     }
 
     /// Sends the request, counts its outcome, and logs a failure.
-    async fn answer(&self, question: Question) -> Result<Answered, Unanswered> {
+    async fn answer(&self, question: ApplicationRequest) -> Result<ApplicationReply, ApplicationFailure> {
         let started = Instant::now();
         let kind = question.sent.kind();
         let answered = self.send_with_retries(&question, started).await;
@@ -179,11 +182,15 @@ impl UpstreamClient {
                 // The log line of the refusal names the request.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
-            Unanswered(outcome.words())
+            ApplicationFailure(outcome.words())
         })
     }
 
-    async fn send_with_retries(&self, question: &Question, started: Instant) -> Result<Answered, UpstreamError> {
+    async fn send_with_retries(
+        &self,
+        question: &ApplicationRequest,
+        started: Instant,
+    ) -> Result<ApplicationReply, UpstreamError> {
         let body = json::encode(question);
         let _in_progress = self.reserve(body.len())?;
         if !self.lock().would_admit(self.now_ms()) {
@@ -228,11 +235,11 @@ impl UpstreamClient {
 
     async fn attempt(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         headers: &HeaderMap,
         body: &Bytes,
         deadline: Instant,
-    ) -> Result<Answered, UpstreamError> {
+    ) -> Result<ApplicationReply, UpstreamError> {
         if !self.lock().admit(self.now_ms()) {
             return Err(UpstreamError::breaker_open());
         }
@@ -253,11 +260,11 @@ impl UpstreamClient {
     }
 }
 
-const fn path(kind: Kind) -> &'static str {
+const fn path(kind: RequestKind) -> &'static str {
     match kind {
-        Kind::Event => "api/events",
-        Kind::Message => "api/messages",
-        Kind::Action => "api/actions",
+        RequestKind::Event => "api/events",
+        RequestKind::Message => "api/messages",
+        RequestKind::Action => "api/actions",
     }
 }
 

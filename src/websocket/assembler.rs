@@ -1,48 +1,48 @@
-//! Whole messages out of a stream of bytes (RFC 6455 sections 5 to 8). Pure: no socket, no time.
+//! Whole messages from a stream of bytes (RFC 6455 sections 5 to 8). Pure: no socket, no time.
 //!
-//! actix-http's parser reads single frames; fragments, the size of the whole, UTF-8 across fragments and the close codes
-//! that follow from them are ours.
+//! actix-http's parser reads single frames. Fragments, message sizes, UTF-8 across fragments and the resulting close
+//! codes are handled here.
 
 use actix_http::ws::{CloseReason, OpCode, Parser};
 use actix_web_actors::ws::{CloseCode, ProtocolError};
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::model::close::Close;
 
-/// Fragments that one message may come in. An empty one that only says that the message is over is not counted: some
-/// clients cut a message into full pieces and close it so.
+/// Most fragments of one message. An empty final fragment is not counted, because some clients end a message of full
+/// fragments with one.
 pub const FRAGMENTS_MAX: usize = 65_536;
 
 /// Longest payload of a control frame, bytes (RFC 6455 section 5.5).
 const CONTROL_MAX: u64 = 125;
 
-/// What a client sent.
+/// A message or control frame of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A text message, valid UTF-8.
     Text(Bytes),
     /// A binary message.
     Binary(Bytes),
-    /// Asks for a pong with the same payload.
+    /// A ping; its pong has the same payload.
     Ping(Bytes),
-    /// A sign of life.
+    /// A pong.
     Pong,
-    /// The closing handshake, and the code it gave.
+    /// The closing handshake, with the client's close code.
     Close(Option<u16>),
 }
 
-/// What a client did against the protocol; the connection ends with it.
+/// A protocol violation by a client. It ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
-    /// 1002.
+    /// Close code 1002.
     Protocol(&'static str),
-    /// 1007.
+    /// Close code 1007.
     NotUtf8,
-    /// 1009.
+    /// Close code 1009.
     TooBig,
 }
 
 impl Violation {
-    /// Why the connection ends.
+    /// The reason in the log.
     pub const fn end(self) -> Close {
         match self {
             Self::Protocol(_) => Close::Malformed,
@@ -51,72 +51,72 @@ impl Violation {
         }
     }
 
-    /// The close code and its words.
+    /// The close code and reason.
     pub const fn close(self) -> (u16, &'static str) {
         match self {
-            Self::Protocol(words) => (1002, words),
+            Self::Protocol(reason) => (1002, reason),
             Self::NotUtf8 => (1007, "invalid UTF-8"),
             Self::TooBig => (1009, "message too big"),
         }
     }
 }
 
-/// A message of which more fragments come.
+/// A message without its final fragment.
 #[derive(Debug)]
-struct Partial {
+struct PartialMessage {
     is_text: bool,
     payload: BytesMut,
-    /// How much of the payload is known to be valid UTF-8.
+    /// Bytes of the payload that are known to be valid UTF-8.
     valid: usize,
     fragments: usize,
 }
 
-/// Puts a connection's messages together.
+/// Assembles a connection's messages.
 #[derive(Debug)]
-pub struct Assembler {
+pub struct MessageAssembler {
     max_size: usize,
     binary_is_text: bool,
-    partial: Option<Box<Partial>>,
-    /// Frames read, pieces of messages and control frames among them; begins again at 0 behind the largest number.
+    partial: Option<Box<PartialMessage>>,
+    /// Frames read, including fragments and control frames. Wraps around.
     frames: u32,
 }
 
-impl Assembler {
+impl MessageAssembler {
     /// An assembler of messages of at most `max_size` bytes.
     pub fn new(max_size: usize) -> Self {
         Self { max_size, binary_is_text: false, partial: None, frames: 0 }
     }
 
-    /// As [`Assembler::new`], for a surface that reads binary messages as the same text: they must be UTF-8 too.
+    /// Like [`MessageAssembler::new`], for a surface that treats binary messages as text: they must be UTF-8 too.
     pub fn of_text(max_size: usize) -> Self {
         Self { binary_is_text: true, ..Self::new(max_size) }
     }
 
-    /// Sets the bound of the messages that come from now on, and of one that is not finished.
+    /// Sets the bound of later messages, and of an unfinished one.
     pub fn set_max_size(&mut self, max_size: usize) {
         self.max_size = max_size;
     }
 
-    /// Frames read since `frames` was [`Assembler::frames`]: each is a sign of life, though it may be a piece of a message
-    /// that never ends.
+    /// Frames read since `frames`, an earlier value of [`MessageAssembler::frames`]. Each frame is client activity,
+    /// even a fragment of an endless message.
     pub fn frames_since(&self, frames: u32) -> u32 {
         self.frames.wrapping_sub(frames)
     }
 
-    /// Where the counting of frames stands: see [`Assembler::frames_since`].
+    /// The frame counter: see [`MessageAssembler::frames_since`].
     pub fn frames(&self) -> u32 {
         self.frames
     }
 
-    /// Takes the next message or control frame from the front of `buffer`; `None` when that does not hold one yet.
+    /// Takes the next message or control frame from the front of `buffer`. `None`: it is incomplete.
     ///
     /// # Errors
-    /// What the client did against the protocol. Nothing can be read after that, except after a [`Violation::TooBig`]: the
-    /// frame is still in `buffer`, and can be read under a larger bound.
+    /// A protocol violation. Nothing can be read after it, except after [`Violation::TooBig`]: the frame is still in
+    /// `buffer` and can be read with a larger bound.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, Violation> {
         loop {
             self.check_header(buffer)?;
-            // The header was within its bounds: the parser waits for no more than those.
+            // The header is within bounds, so the parser waits for no more than those.
             let parsed = Parser::parse(buffer, true, self.max_size.max(CONTROL_MAX as usize));
             let Some((is_final, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
             self.frames = self.frames.wrapping_add(1);
@@ -137,7 +137,7 @@ impl Assembler {
                     self.begin(is_text, payload)?;
                     None
                 }
-                OpCode::Continue => self.go_on(&payload, is_final)?,
+                OpCode::Continue => self.continue_message(&payload, is_final)?,
                 OpCode::Bad => return Err(Violation::Protocol("unknown opcode")),
             };
             if incoming.is_some() {
@@ -146,12 +146,12 @@ impl Assembler {
         }
     }
 
-    /// Judges a frame by its header, before its payload is waited for.
+    /// Checks a frame's header before its payload arrives.
     fn check_header(&self, buffer: &[u8]) -> Result<(), Violation> {
         let [first, second, ..] = *buffer else { return Ok(()) };
         let is_final = first & 0x80 != 0;
         let opcode = first & 0x0F;
-        // Before the length, of which not all may be there: the reason must not depend on how the bytes arrive.
+        // Checked before the length, which may be incomplete: the reason must not depend on how the bytes arrive.
         if first & 0x70 != 0 {
             return Err(Violation::Protocol("not a frame of this protocol"));
         }
@@ -181,13 +181,13 @@ impl Assembler {
     }
 
     fn begin(&mut self, is_text: bool, payload: BytesMut) -> Result<(), Violation> {
-        let mut partial = Box::new(Partial { is_text, payload, valid: 0, fragments: 1 });
+        let mut partial = Box::new(PartialMessage { is_text, payload, valid: 0, fragments: 1 });
         partial.check_utf8(false)?;
         self.partial = Some(partial);
         Ok(())
     }
 
-    fn go_on(&mut self, payload: &[u8], is_final: bool) -> Result<Option<Incoming>, Violation> {
+    fn continue_message(&mut self, payload: &[u8], is_final: bool) -> Result<Option<Incoming>, Violation> {
         let Some(mut partial) = self.partial.take() else {
             return Err(Violation::Protocol("nothing to continue"));
         };
@@ -205,8 +205,8 @@ impl Assembler {
     }
 }
 
-impl Partial {
-    /// Fails as soon as text can not become valid UTF-8 any more (RFC 6455 section 8.1).
+impl PartialMessage {
+    /// Fails as soon as the text cannot become valid UTF-8 (RFC 6455 section 8.1).
     fn check_utf8(&mut self, is_final: bool) -> Result<(), Violation> {
         if !self.is_text {
             return Ok(());
@@ -220,8 +220,8 @@ impl Partial {
     }
 }
 
-/// The payload length that a frame's header declares; 0 while the header is not complete. A length has one encoding, the
-/// shortest, and at most 63 bits (RFC 6455 section 5.2).
+/// The payload length in a frame's header; 0 while the header is incomplete. The only valid encoding is the shortest,
+/// with at most 63 bits (RFC 6455 section 5.2).
 fn declared_length(short: u8, buffer: &[u8]) -> Result<u64, Violation> {
     let extended = match short {
         126 => buffer.get(2..4),
@@ -245,7 +245,7 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     match Parser::try_parse_close_payload(payload) {
         Ok(reason) => Ok(reason.map(|CloseReason { code, .. }: CloseReason| u16::from(code as CloseCode))),
         Err(_) if payload.len() > 2 && std::str::from_utf8(&payload[2..]).is_err() => Err(Violation::NotUtf8),
-        Err(_) => Err(Violation::Protocol("a close frame that says nothing valid")),
+        Err(_) => Err(Violation::Protocol("an invalid close frame")),
     }
 }
 

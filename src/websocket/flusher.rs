@@ -1,30 +1,30 @@
-//! Writes for all connections of a worker: those whose outbox got something in one turn are written in the next, once
-//! each, without waking a task a connection.
+//! Writes for all connections of a worker. A connection with new frames in its outbox is written once in the next turn,
+//! without waking a task per connection.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// Connections written before other tasks of the worker get their turn.
+/// Connections written before the worker's other tasks have their turn.
 const TURN: usize = 256;
 
-/// What writes when it is its turn.
-pub trait Flush {
-    /// Writes what waits.
+/// A connection in the flusher's queue.
+pub trait Flushable {
+    /// Writes the outbox.
     fn flush(self: Rc<Self>);
 }
 
-/// The connections of a worker that have something to write.
+/// The queue of a worker's connections with frames to write.
 #[derive(Default)]
 pub struct Flusher {
-    queue: RefCell<Vec<Rc<dyn Flush>>>,
+    queue: RefCell<Vec<Rc<dyn Flushable>>>,
     waker: Cell<Option<Waker>>,
 }
 
 impl Flusher {
-    /// Starts a flusher on the worker's thread; it runs as long as the thread. `died` is called should it panic: a
-    /// worker that writes no more must not look alive.
+    /// Starts a flusher on the worker's thread, for the thread's lifetime. `died` is called if it panics, because a
+    /// worker that cannot write must not appear healthy.
     pub fn start(died: impl FnOnce() + 'static) -> Rc<Self> {
         let flusher = Rc::new(Self::default());
         let task = actix_rt::spawn(flusher.clone().run());
@@ -36,8 +36,8 @@ impl Flusher {
         flusher
     }
 
-    /// Gives a connection its turn. Who is queued already should not come again before it was flushed.
-    pub fn queue(&self, connection: Rc<dyn Flush>) {
+    /// Queues a connection. It must not be queued again before it is flushed.
+    pub fn queue(&self, connection: Rc<dyn Flushable>) {
         self.queue.borrow_mut().push(connection);
         if let Some(waker) = self.waker.take() {
             waker.wake();

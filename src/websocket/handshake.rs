@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455 section 4.2): what a request must be, and the answer to one that is let in.
+//! The opening handshake (RFC 6455 section 4.2): the checks of a request, and the response.
 
 use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_http::ws::hash_key;
@@ -9,19 +9,19 @@ use hubbub_actors::model::fault::{Code, Fault};
 
 use crate::peer::is_token;
 
-/// The subprotocol by which a browser brings its token: `access_token.<jwt>`.
+/// The subprotocol with a browser's token: `access_token.<jwt>`.
 const TOKEN_PROTOCOL: &str = "access_token.";
 
-/// Judges whether the request opens a WebSocket.
+/// Checks whether the request opens a WebSocket.
 ///
 /// # Errors
-/// [`Code::MethodNotAllowed`], [`Code::UpgradeRequired`] without the offer of a WebSocket, over HTTP/1.0, which knows no
-/// upgrade, and for another version than 13 (RFC 6455 section 4.4); [`Code::InvalidRequest`] naming the header.
-pub fn judge(head: &RequestHead) -> Result<(), Fault> {
+/// [`Code::MethodNotAllowed`]; [`Code::UpgradeRequired`] if no WebSocket is offered, over HTTP/1.0, which has no
+/// upgrade, or with another version than 13 (RFC 6455 section 4.4); [`Code::InvalidRequest`] naming the header.
+pub fn check(head: &RequestHead) -> Result<(), Fault> {
     if head.method != Method::GET {
         return Err(Fault::new(Code::MethodNotAllowed, "A WebSocket is opened with GET"));
     }
-    let required = |words| Err(Fault::new(Code::UpgradeRequired, words));
+    let required = |message| Err(Fault::new(Code::UpgradeRequired, message));
     if head.version < Version::HTTP_11 {
         return required("A WebSocket is opened over HTTP/1.1");
     }
@@ -40,24 +40,24 @@ pub fn judge(head: &RequestHead) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether one of the protocols that the client offers is a WebSocket.
+/// Whether the client offers a WebSocket.
 fn offers_websocket(headers: &HeaderMap) -> bool {
     let offers = headers.get_all(header::UPGRADE).filter_map(|value| value.to_str().ok());
     offers.flat_map(|value| value.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// The value of a header that is there exactly once.
+/// The value of a header that occurs exactly once.
 fn only_value(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name);
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The first of the offered subprotocols that brings a token, which is not empty.
+/// The first offered subprotocol with a non-empty token.
 pub fn token_protocol(headers: &HeaderMap) -> Option<&str> {
     offered_protocols(headers).find(|offer| !token_in(offer).is_empty())
 }
 
-/// The first of the offered subprotocols. A client that offers some and is answered with none closes the connection.
+/// The first offered subprotocol. A client that offers some and gets none closes the connection.
 pub fn first_protocol(headers: &HeaderMap) -> Option<&str> {
     offered_protocols(headers).find(|offer| is_token(offer))
 }
@@ -67,12 +67,12 @@ fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     offers.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// The token of a subprotocol that [`token_protocol`] found.
+/// The token in a subprotocol from [`token_protocol`].
 pub fn token_in(protocol: &str) -> &str {
     protocol.strip_prefix(TOKEN_PROTOCOL).unwrap_or_default()
 }
 
-/// The answer that lets a request in that was judged good, with the subprotocol that was chosen.
+/// The response to a checked request, with the chosen subprotocol.
 pub fn acceptance(head: &RequestHead, protocol: Option<&str>) -> Vec<u8> {
     let key = head.headers().get(header::SEC_WEBSOCKET_KEY).map_or(&b""[..], HeaderValue::as_bytes);
     let accept = hash_key(key);
@@ -104,9 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn the_accept_key_is_the_one_of_the_rfc_and_the_token_protocol_is_echoed() {
+    fn the_response_has_the_accept_key_of_the_rfc_and_the_token_protocol() {
         let request = opening().insert_header(("sec-websocket-protocol", "chat, access_token.a.b.c")).take().finish();
-        assert_eq!(judge(request.head()), Ok(()));
+        assert_eq!(check(request.head()), Ok(()));
         let protocol = token_protocol(request.head().headers());
         let answer = String::from_utf8(acceptance(request.head(), protocol)).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_offered_protocol_is_chosen_where_none_brings_a_token() {
+    fn without_a_token_the_first_offered_protocol_is_chosen() {
         for (offers, first, token) in [
             (&["chat, other"][..], Some("chat"), None),
             (&["chat", "access_token.a.b.c"], Some("chat"), Some("access_token.a.b.c")),
@@ -136,41 +136,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_opening_handshake_is_refused_by_its_reason() {
+    fn a_request_that_opens_no_websocket_is_refused_with_its_reason() {
         for (header, value, code) in [
             ("sec-websocket-version", "8", Code::UpgradeRequired),
             ("upgrade", "h2c", Code::UpgradeRequired),
             ("sec-websocket-key", "c2hvcnQ=", Code::InvalidRequest),
         ] {
             let request = opening().insert_header((header, value)).take().finish();
-            assert_eq!(judge(request.head()).unwrap_err().code, code, "{header}");
+            assert_eq!(check(request.head()).unwrap_err().code, code, "{header}");
         }
         let request = opening().method(Method::POST).take().finish();
-        assert_eq!(judge(request.head()).unwrap_err().code, Code::MethodNotAllowed);
+        assert_eq!(check(request.head()).unwrap_err().code, Code::MethodNotAllowed);
         let request = opening().version(Version::HTTP_10).take().finish();
-        assert_eq!(judge(request.head()).unwrap_err().code, Code::UpgradeRequired);
+        assert_eq!(check(request.head()).unwrap_err().code, Code::UpgradeRequired);
     }
 
     #[test]
-    fn a_websocket_may_be_one_of_several_protocols_that_are_offered() {
+    fn a_websocket_may_be_one_of_several_offered_protocols() {
         for offer in ["h2c, websocket", "websocket, h2c", "WebSocket", "h2c,websocket"] {
             let request = opening().insert_header(("upgrade", offer)).take().finish();
-            assert_eq!(judge(request.head()), Ok(()), "{offer}");
+            assert_eq!(check(request.head()), Ok(()), "{offer}");
         }
         let request =
             opening().insert_header(("upgrade", "h2c")).append_header(("upgrade", "websocket")).take().finish();
-        assert_eq!(judge(request.head()), Ok(()), "in a header of its own");
+        assert_eq!(check(request.head()), Ok(()), "in a header of its own");
         for offer in ["websockets", "notwebsocket", "h2c; websocket"] {
             let request = opening().insert_header(("upgrade", offer)).take().finish();
-            assert_eq!(judge(request.head()).unwrap_err().code, Code::UpgradeRequired, "{offer}");
+            assert_eq!(check(request.head()).unwrap_err().code, Code::UpgradeRequired, "{offer}");
         }
     }
 
     #[test]
-    fn a_key_is_there_exactly_once() {
+    fn a_repeated_key_is_refused() {
         for second in ["dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA=="] {
             let request = opening().append_header(("sec-websocket-key", second)).take().finish();
-            let fault = judge(request.head()).unwrap_err();
+            let fault = check(request.head()).unwrap_err();
             assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some("Sec-WebSocket-Key")));
             assert_eq!(fault.message, "Sec-WebSocket-Key must be there exactly once");
         }

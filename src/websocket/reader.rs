@@ -1,4 +1,4 @@
-//! The reading side of a connection: a stream of whole messages for its session, and the end of it.
+//! The reading side of a connection: a stream of whole messages for its session, and the end of the connection.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -17,48 +17,46 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
 
 use super::SocketWriter;
-use super::assembler::{Assembler, Incoming, Violation};
+use super::assembler::{Incoming, MessageAssembler, Violation};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 16_384;
 
-/// What a connection may do in one turn of its worker, before others have theirs: a frame is one, a read is as many as
-/// [`READ_WEIGHT`].
+/// The work of a connection in one turn of its worker: a frame counts 1, a read counts [`READ_WEIGHT`].
 const TURN: u16 = 32;
 const READ_WEIGHT: u16 = 8;
 
-/// How long a connection that joined nothing rests after a turn that it used up. What it sends meanwhile stays in the kernel:
-/// a flood is slowed instead of read.
-const REST: Duration = Duration::from_millis(50);
+/// The pause of a connection without a namespace after a full turn. Its data stays in the kernel meanwhile, so a flood
+/// is slowed down.
+const PENDING_PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// What a worker reads into. What came is copied out at its own size, which the allocator has at hand, where a buffer
-    /// of its own for every read would be found and merged again each time.
-    static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
+    /// A worker's read buffer. Data is copied out at its own size. Allocating a buffer for each read would cost more.
+    static READ_BUFFER: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
 /// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
-/// 5.5.3); who sends ten times as many is closed.
+/// 5.5.3). Ten times as many close the connection.
 const PINGS: Rule = Rule::a_minute(600);
 
-/// What the log calls that limit.
+/// The name of that limit in the log.
 const PINGS_RULE: &str = "600 pings of a connection in a minute";
 
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
-/// The same for one that did not read: it had its chance.
+/// The same for a slow consumer.
 const FLUSH_TIME_SLOW: Duration = Duration::from_millis(700);
 
-/// The same when the hub goes away: whatever `server.shutdown_secs` allows, which ends the process.
+/// The same during shutdown: the process ends after `server.shutdown_secs`.
 const FLUSH_TIME_DRAINING: Duration = Duration::from_secs(3_600);
 
-/// How long the peer may take to answer the closing handshake once all was written.
-const GOODBYE_TIME: Duration = Duration::from_millis(700);
+/// How long the peer may take to answer the close frame.
+const CLOSE_REPLY_TIME: Duration = Duration::from_millis(700);
 
-/// What a connection hands to its session.
+/// A message for the session.
 #[derive(Debug)]
-pub enum Message {
+pub enum SocketMessage {
     /// A text message.
     Text(Bytes),
     /// A binary message.
@@ -67,44 +65,45 @@ pub enum Message {
     Closing,
 }
 
-enum Stage {
+enum ReaderStage {
     Open,
-    /// Writing the rest; then shut.
+    /// Writes the rest of the outbox.
     Flushing(Pin<Box<Sleep>>),
-    /// Waiting for the peer to close.
+    /// Waits for the peer to close.
     Shut(Pin<Box<Sleep>>),
     Gone,
 }
 
-/// The reading side.
+/// The reading side of a connection.
 pub struct SocketReader {
     socket: OwnedReadHalf,
     writer: Rc<SocketWriter>,
     clock: Clock,
-    assembler: Assembler,
-    /// What was read and is no whole message yet; an idle connection holds none.
+    assembler: MessageAssembler,
+    /// An incomplete message; empty on an idle connection.
     buffer: BytesMut,
     pings: Window,
     budget: TrafficBudget,
-    /// The client takes its leave, with this code; nothing more is read.
-    leaving: Option<u16>,
-    /// How much of its [`TURN`] it has used.
+    /// The client closed with this code. Nothing more is read.
+    client_close: Option<u16>,
+    /// Work done in this turn, up to [`TURN`].
     turn: u16,
-    /// It joined nothing: it rests after each turn.
+    /// The connection is in no namespace, so it pauses after each turn.
     is_pending: bool,
-    rest: Option<Pin<Box<Sleep>>>,
-    /// Its bound of messages is about to be raised: see [`SocketReader::set_awaiting_bound`].
+    pause: Option<Pin<Box<Sleep>>>,
+    /// The message bound may soon be raised: see [`SocketReader::set_awaiting_bound`].
     awaits_bound: bool,
-    stage: Stage,
+    stage: ReaderStage,
 }
 
 impl SocketReader {
-    /// The reading side of `pipe`. `early` is what came right behind the handshake; `traffic` bounds what may come.
+    /// The reading side of `writer`'s connection. `early`: bytes after the handshake. `traffic`: the limit of what the
+    /// client sends.
     pub fn new(
         socket: OwnedReadHalf,
         writer: Rc<SocketWriter>,
         clock: Clock,
-        assembler: Assembler,
+        assembler: MessageAssembler,
         early: BytesMut,
         traffic: TrafficLimit,
     ) -> Self {
@@ -116,16 +115,16 @@ impl SocketReader {
             buffer: early,
             pings: Window::default(),
             budget: TrafficBudget::new(traffic),
-            leaving: None,
+            client_close: None,
             turn: 0,
             is_pending: false,
-            rest: None,
+            pause: None,
             awaits_bound: false,
-            stage: Stage::Open,
+            stage: ReaderStage::Open,
         }
     }
 
-    /// Whether others have their turn now; then the task is woken for its next one.
+    /// Whether other tasks have their turn now. If so, the task is woken for its next turn.
     fn is_turn_over(&mut self, cx: &mut Context<'_>) -> bool {
         if self.turn < TURN {
             return false;
@@ -134,27 +133,28 @@ impl SocketReader {
             cx.waker().wake_by_ref();
             return true;
         }
-        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(REST)));
+        let rest = self.pause.get_or_insert_with(|| Box::pin(sleep(PENDING_PAUSE)));
         if rest.as_mut().poll(cx).is_pending() {
             return true;
         }
-        (self.rest, self.turn) = (None, 0);
+        (self.pause, self.turn) = (None, 0);
         false
     }
 
-    /// Sets the bound of the messages that come from now on, bytes.
+    /// Sets the bound of later messages, bytes.
     pub fn set_max_size(&mut self, max_size: usize) {
         self.assembler.set_max_size(max_size);
     }
 
-    /// Sets whether its client joined nothing, which may send a part of what others may. What came before does not count.
+    /// Sets whether the connection is in no namespace and has the lower traffic limit. Resets the traffic budget.
     pub fn set_pending(&mut self, is_pending: bool) {
         self.budget.reset();
         self.is_pending = is_pending;
     }
 
-    /// Sets whether the bound of messages may soon be raised. While it may, a message over it is left unread, and nothing
-    /// behind it is read, until [`SessionHandle::pause`](hubbub_actors::connection::SessionHandle::pause) is taken back.
+    /// Sets whether the message bound may soon be raised. Until
+    /// [`SessionHandle::pause`](hubbub_actors::connection::SessionHandle::pause) is cleared, a message over the bound
+    /// stays unread, with everything after it.
     pub fn set_awaiting_bound(&mut self, awaits_bound: bool) {
         self.awaits_bound = awaits_bound;
     }
@@ -166,15 +166,15 @@ impl SocketReader {
         }
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<SocketMessage> {
         let writer = self.writer.clone();
         loop {
             if self.writer.is_ending() {
                 return Poll::Ready(self.begin_end());
             }
             let handle = &writer.handle;
-            if let Some(code) = self.leaving {
-                // What the client asked before it took its leave is answered first.
+            if let Some(code) = self.client_close {
+                // Earlier requests are answered first.
                 if handle.has_pending_replies() {
                     return Poll::Pending;
                 }
@@ -187,57 +187,65 @@ impl SocketReader {
                 return Poll::Pending;
             }
             self.turn += 1;
-            let (frames, unread) = (self.assembler.frames(), self.buffer.len());
-            let next = self.assembler.next(&mut self.buffer);
-            let frames = self.assembler.frames_since(frames);
-            if frames > 0 {
-                let now = self.clock.begin_ms();
-                handle.note_activity(now);
-                if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
-                    handle.exceed_budget();
-                    continue;
-                }
-            }
+            let Some(next) = self.next_incoming() else { continue };
             match next {
-                Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
-                Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.elapsed_ms(), PINGS) {
-                    Decision::Within => self.writer.pong(&payload),
-                    Decision::Over(_) => {}
-                    Decision::Flood(_) => self.writer.handle.close_by(Close::Limit, PINGS_RULE),
-                },
+                Ok(Some(Incoming::Text(text))) => return Poll::Ready(SocketMessage::Text(text)),
+                Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(SocketMessage::Binary(bytes)),
+                Ok(Some(Incoming::Ping(payload))) => self.receive_ping(&payload),
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => {
-                    self.writer.handle.note_end(Close::Left);
-                    self.leaving = Some(code.unwrap_or(1000));
+                    handle.note_end(Close::Left);
+                    self.client_close = Some(code.unwrap_or(1000));
                 }
                 Ok(None) => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new();
                     }
                     if !ready!(self.poll_read(cx)) {
-                        self.leaving = Some(1000);
+                        self.client_close = Some(1000);
                     }
                 }
-                Err(Violation::TooBig) if self.awaits_bound => {
-                    // The next round notes that a pong behind the message is unread, too.
-                    handle.pause(true);
-                }
+                // The next round records that a pong after the message may be unread.
+                Err(Violation::TooBig) if self.awaits_bound => handle.pause(true),
                 Err(violation) => {
                     let (code, reason) = violation.close();
-                    self.writer.handle.note_end(violation.end());
+                    handle.note_end(violation.end());
                     self.writer.end(code, reason);
                 }
             }
         }
     }
 
-    /// Reads some bytes; `false` when there will be none any more.
+    /// The next message or control frame in the buffer; `None` if the frames exceed the traffic budget.
+    fn next_incoming(&mut self) -> Option<Result<Option<Incoming>, Violation>> {
+        let (frames, unread) = (self.assembler.frames(), self.buffer.len());
+        let next = self.assembler.next(&mut self.buffer);
+        let frames = self.assembler.frames_since(frames);
+        if frames > 0 {
+            let now = self.clock.begin_ms();
+            self.writer.handle.note_activity(now);
+            if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
+                self.writer.handle.exceed_budget();
+                return None;
+            }
+        }
+        Some(next)
+    }
+
+    fn receive_ping(&mut self, payload: &Bytes) {
+        match self.pings.count(self.clock.elapsed_ms(), PINGS) {
+            Decision::Within => self.writer.pong(payload),
+            Decision::Over(_) => {}
+            Decision::Flood(_) => self.writer.handle.close_by(Close::Limit, PINGS_RULE),
+        }
+    }
+
+    /// Reads some bytes. `false`: the client sends no more.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.is_turn_over(cx) {
             return Poll::Pending;
         }
-        READ.with_borrow_mut(|space| {
+        READ_BUFFER.with_borrow_mut(|space| {
             let mut read = ReadBuf::new(space);
             let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read));
             self.turn += READ_WEIGHT;
@@ -246,20 +254,21 @@ impl SocketReader {
         })
     }
 
-    fn begin_end(&mut self) -> Message {
+    fn begin_end(&mut self) -> SocketMessage {
         self.buffer = BytesMut::new();
         let time = match self.writer.handle.closed() {
-            // One that joined nothing has nothing to read, and its place is wanted.
+            // A connection without a namespace has little to read, and its slot is needed.
             Some(Close::SlowConsumer | Close::Unused) => FLUSH_TIME_SLOW,
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
             _ => FLUSH_TIME,
         };
-        self.stage = if self.writer.broken.get() { Stage::Gone } else { Stage::Flushing(Box::pin(sleep(time))) };
-        Message::Closing
+        self.stage =
+            if self.writer.broken.get() { ReaderStage::Gone } else { ReaderStage::Flushing(Box::pin(sleep(time))) };
+        SocketMessage::Closing
     }
 
-    /// Drives the end; ready when the socket can go. What the peer still sends is read and thrown away: closing a
-    /// socket with unread bytes resets it, and takes what the peer has not read yet with it.
+    /// Ends the connection; ready when the socket can be dropped. Data from the peer is read and dropped, because
+    /// closing a socket with unread bytes resets it and can lose data that the peer has not read yet.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.writer.write();
         let peer_gone = loop {
@@ -271,26 +280,26 @@ impl SocketReader {
             }
         };
         self.writer.poll_unblocked(cx);
-        if let Stage::Flushing(time) = &mut self.stage {
+        if let ReaderStage::Flushing(time) = &mut self.stage {
             let late = time.as_mut().poll(cx).is_ready();
             if !late && !self.writer.is_done() && !self.writer.broken.get() {
                 return if peer_gone { Poll::Ready(()) } else { Poll::Pending };
             }
             self.writer.shut();
-            self.stage = Stage::Shut(Box::pin(sleep(if late { Duration::ZERO } else { GOODBYE_TIME })));
+            self.stage = ReaderStage::Shut(Box::pin(sleep(if late { Duration::ZERO } else { CLOSE_REPLY_TIME })));
         }
         match &mut self.stage {
-            Stage::Shut(_) if peer_gone || self.writer.broken.get() => Poll::Ready(()),
-            Stage::Shut(time) => time.as_mut().poll(cx),
-            Stage::Open | Stage::Flushing(_) | Stage::Gone => Poll::Ready(()),
+            ReaderStage::Shut(_) if peer_gone || self.writer.broken.get() => Poll::Ready(()),
+            ReaderStage::Shut(time) => time.as_mut().poll(cx),
+            ReaderStage::Open | ReaderStage::Flushing(_) | ReaderStage::Gone => Poll::Ready(()),
         }
     }
 }
 
-/// A session that panicked takes its inlet with it, in the middle of things: the client is told what it can be told.
+/// A session that panicked drops its reader. The client still receives a close frame.
 impl Drop for SocketReader {
     fn drop(&mut self) {
-        if matches!(self.stage, Stage::Open) {
+        if matches!(self.stage, ReaderStage::Open) {
             self.writer.end(1011, "internal error");
             self.writer.shut();
         }
@@ -298,9 +307,9 @@ impl Drop for SocketReader {
 }
 
 impl futures_core::Stream for SocketReader {
-    type Item = Message;
+    type Item = SocketMessage;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SocketMessage>> {
         let this = &mut *self;
         let stale = !this.writer.reader.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if stale {
@@ -308,14 +317,14 @@ impl futures_core::Stream for SocketReader {
         }
         this.writer.poll_unblocked(cx);
         let polled = match this.stage {
-            Stage::Open => this.poll_open(cx).map(Some),
-            Stage::Gone => Poll::Ready(None),
-            Stage::Flushing(_) | Stage::Shut(_) => this.poll_end(cx).map(|()| {
-                this.stage = Stage::Gone;
+            ReaderStage::Open => this.poll_open(cx).map(Some),
+            ReaderStage::Gone => Poll::Ready(None),
+            ReaderStage::Flushing(_) | ReaderStage::Shut(_) => this.poll_end(cx).map(|()| {
+                this.stage = ReaderStage::Gone;
                 None
             }),
         };
-        if polled.is_pending() && this.rest.is_none() {
+        if polled.is_pending() && this.pause.is_none() {
             this.turn = 0;
         }
         polled
@@ -333,7 +342,7 @@ mod tests {
     use super::*;
     use crate::websocket::tests;
 
-    /// The inlet of a new connection, and its client.
+    /// The reader of a new connection, and its client.
     async fn connection() -> (SocketReader, TcpStream) {
         let session_table = SessionTable::new(0, 1_000_000, Default::default(), Clock::manual(0));
         let (reading, writer, client) = tests::connection(&session_table).await;
@@ -343,7 +352,7 @@ mod tests {
                 reading,
                 writer,
                 Clock::System,
-                Assembler::of_text(1_000),
+                MessageAssembler::of_text(1_000),
                 early,
                 TrafficLimit::default(),
             ),
@@ -352,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_waits_for_its_peer_to_close_sleeps_meanwhile() {
+    async fn a_connection_sleeps_while_its_peer_closes() {
         let (reader, _client) = connection().await;
         reader.writer.end(1002, "on purpose");
         let mut reader = std::pin::pin!(reader);
@@ -361,7 +370,7 @@ mod tests {
             polls += 1;
             reader.as_mut().poll_next(cx)
         });
-        assert!(matches!(end.await, Some(Message::Closing)));
+        assert!(matches!(end.await, Some(SocketMessage::Closing)));
         let end = poll_fn(|cx| {
             polls += 1;
             reader.as_mut().poll_next(cx)

@@ -1,4 +1,4 @@
-//! The answer to an upgrade that is refused, on a socket that no HTTP app owns any more.
+//! The answer to a refused upgrade, on a socket that no HTTP service owns.
 
 use std::io;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::http_stream::linger::{self, Lingering};
 
-/// How long a refused client may take to have the answer written.
+/// How long writing the answer to a refused client may take.
 const TIME: Duration = Duration::from_secs(1);
 
-/// Answers a refused upgrade and closes, lingering while the client may be sending.
+/// Answers a refused upgrade and closes the socket. Lingers while the client may be sending.
 pub async fn refuse(
     mut socket: TcpStream,
     lingering: &Lingering,
@@ -23,7 +23,7 @@ pub async fn refuse(
     body: &[u8],
 ) {
     let answer = answer(status, headers, body);
-    // A client that hangs up meanwhile needs no answer.
+    // A disconnected client needs no answer.
     if let Ok(Ok(())) = timeout(TIME, write(&mut socket, &answer)).await {
         linger::close(socket, lingering).await;
     }

@@ -1,6 +1,9 @@
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
+use bytes::Bytes;
 use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::connection::{SessionSpec, SessionTable};
 use hubbub_actors::model::ids::SessionId;
@@ -13,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::codec::raw::RAW;
 
-/// A frame that is larger than what the kernel holds for a client that does not read.
+/// A frame larger than the kernel's buffers.
 const LARGE: usize = 16 << 20;
 
-/// What the hub reads of a new connection, what writes to it, and its client.
+/// The reading half, the writer and the client of a new connection.
 pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, Rc<SocketWriter>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -33,13 +36,13 @@ pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, 
     (reading, SocketWriter::new(writing, handle, Rc::new(Flusher::default())), client)
 }
 
-/// A worker's clock, its counters and its seats.
+/// A worker's clock, counters and session table.
 fn worker() -> (Clock, Arc<Stats>, SessionTable) {
     let (clock, stats) = (Clock::manual(5_000), Arc::new(Stats::default()));
     (clock.clone(), stats.clone(), SessionTable::new(0, 1_000_000, stats, clock))
 }
 
-/// How many deliveries were measured, and the µs that they took together.
+/// Measured deliveries, and the sum of their latencies in µs.
 fn measured(stats: &Stats) -> (u64, u64) {
     let snapshot = stats.delivery_latency.snapshot();
     (snapshot.count(), snapshot.sum)
@@ -64,7 +67,7 @@ async fn a_delivery_is_measured_once_when_it_is_written() {
 }
 
 #[tokio::test]
-async fn the_latency_of_a_slow_reader_lasts_until_it_reads() {
+async fn the_latency_of_a_slow_reader_includes_the_wait_for_it() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, mut client) = connection(&session_table).await;
     writer.handle.carry(frame(LARGE), Some(clock.elapsed_us()));

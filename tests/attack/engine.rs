@@ -1,5 +1,5 @@
-//! Connections of nobody on Socket.IO, and connections of anybody that send too much: what each may send, what it is
-//! answered, how it ends, and how many places it holds.
+//! Anonymous connections on Socket.IO, and connections that send too much: the frames and bytes that the hub accepts,
+//! its replies, and the close codes.
 
 use serde_json::json;
 
@@ -7,29 +7,29 @@ use crate::support::socketio::{PollingSession, SEPARATOR, SessionEnd};
 use crate::support::wire::{Frame, opcode};
 use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
-/// A hub that takes 50 frames of a connection at once, and 10 a second.
+/// A budget of 50 frames at once on a connection, and of 10 a second.
 const FEW_FRAMES: &str = "[limits]\nframes_per_second = 10";
-/// One that takes a message of `socketio.max_payload` and not two.
+/// A budget for one message of `socketio.max_payload`, not for two.
 const FEW_BYTES: &str = "[limits]\nbytes_per_second = 200100";
 
-/// Connections closed for this reason.
+/// The number of connections closed for this reason.
 fn closed(hub: &Hub, reason: &str) -> f64 {
     hub.metric(&format!("hubbub_connections_closed_total{{reason=\"{reason}\"}}"))
 }
 
-/// Frames that no limit of messages counts.
+/// Frames that no message limit counts.
 fn idle_frames() -> [(&'static str, Frame); 5] {
     [
         ("a noop", Frame::text("6")),
         ("a pong", Frame::text("3")),
         ("a disconnect", Frame::text("41/nowhere,")),
-        ("a ping of the WebSocket", Frame::new(opcode::PING, "")),
-        ("a pong of the WebSocket", Frame::new(opcode::PONG, "")),
+        ("a WebSocket ping", Frame::new(opcode::PING, "")),
+        ("a WebSocket pong", Frame::new(opcode::PONG, "")),
     ]
 }
 
 #[tokio::test]
-async fn frames_that_say_nothing_are_counted_and_close_the_connection_with_4429() {
+async fn frames_without_a_message_count_and_close_the_connection_with_4429() {
     let hub = Hub::with(FEW_FRAMES);
     for (n, (what, frame)) in idle_frames().into_iter().enumerate() {
         let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
@@ -44,7 +44,7 @@ async fn frames_that_say_nothing_are_counted_and_close_the_connection_with_4429(
 }
 
 #[tokio::test]
-async fn a_raw_connection_has_the_same_budget_and_fragments_count() {
+async fn a_raw_connection_has_the_same_budget_and_counts_fragments() {
     let hub = Hub::with(FEW_FRAMES);
     let pieces = |count: usize| {
         let mut bytes = Frame::text("").unfinished().encode();
@@ -83,10 +83,10 @@ async fn bytes_over_the_budget_close_the_connection_with_4429() {
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         client.send(&ping_of(0, 900_000)).await;
-        assert_eq!(client.receive().await.id, Some(0), "one is within the budget");
+        assert_eq!(client.receive().await.id, Some(0), "one packet is within the budget");
         assert_eq!(client.try_send(&ping_of(1, 900_000)).await, transport == Transport::WebSocket);
-        let (said, end) = client.read_to_end().await;
-        assert_eq!(said, vec![], "{transport:?}");
+        let (events, end) = client.read_to_end().await;
+        assert_eq!(events, vec![], "{transport:?}");
         assert!(matches!(end, SessionEnd::ClosePacket | SessionEnd::Closed(Some(4429))), "{end:?}");
     }
     assert_eq!(closed(&hub, "budget"), 3.0);
@@ -105,20 +105,23 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
     polling.assert_gone().await;
 
     let mut polling = PollingSession::open(&hub).await;
-    let mut answers = Vec::new();
+    let mut statuses = Vec::new();
     for _ in 0..1_000 {
         let answer = polling.post("6").await;
-        answers.push(answer.status);
+        statuses.push(answer.status);
         if answer.status != 200 {
             break;
         }
     }
-    let taken = answers.iter().filter(|&&status| status == 200).count();
-    assert!((25..500).contains(&taken) && answers.last() == Some(&429), "{taken} requests of two frames were taken");
+    let taken = statuses.iter().filter(|&&status| status == 200).count();
+    assert!(
+        (25..500).contains(&taken) && statuses.last() == Some(&429),
+        "{taken} requests of two frames were accepted"
+    );
     polling.poll().await;
     polling.assert_gone().await;
 
-    // Polls that end one another on one connection.
+    // On one connection, each poll replaces the one before it.
     let mut polling = PollingSession::open(&hub).await;
     let mut wire = Wire::connect(&hub).await;
     let poll = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", polling.path());
@@ -131,14 +134,14 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
         }
         taken += 1;
     };
-    assert!((40..500).contains(&taken), "{taken} polls were taken");
+    assert!((40..500).contains(&taken), "{taken} polls were accepted");
     assert_eq!((last.status, last.body.as_str()), (200, "1"));
     polling.assert_gone().await;
     assert_eq!(closed(&hub, "budget"), 3.0);
 }
 
 #[tokio::test]
-async fn a_socket_that_is_tried_out_has_the_same_budget_and_costs_the_session_nothing() {
+async fn a_probing_socket_has_the_same_budget_and_keeps_the_session() {
     let hub = Hub::with(FEW_FRAMES);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let mut wire = client.polling().start_upgrade().await;
@@ -150,7 +153,7 @@ async fn a_socket_that_is_tried_out_has_the_same_budget_and_costs_the_session_no
             frame => break frame.and_then(|frame| frame.close_code()),
         }
     };
-    // The frames that the hub does not read any more may cost the close frame.
+    // Unread frames in the hub's receive buffer can reset the connection before the close frame arrives.
     assert!(matches!(code, None | Some(1002)), "{code:?}");
     assert!(pongs <= 60, "{pongs} of 1,000 pings were answered");
     client.expect_silence().await;
@@ -159,7 +162,7 @@ async fn a_socket_that_is_tried_out_has_the_same_budget_and_costs_the_session_no
 }
 
 #[tokio::test]
-async fn no_budget_is_no_limit() {
+async fn a_budget_of_zero_is_no_limit() {
     let hub = Hub::with("[limits]\nframes_per_second = 0\nbytes_per_second = 0");
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
     client.wire().send(&Frame::text("6").encode().repeat(20_000)).await;
@@ -167,44 +170,44 @@ async fn no_budget_is_no_limit() {
     assert_eq!(closed(&hub, "budget"), 0.0);
 }
 
-/// A packet of this length that asks for an acknowledgement.
+/// A packet of this length with an ack id.
 fn ping_of(id: u64, length: usize) -> String {
     let packet = |padding: &str| format!("42{id}[\"ping\",{{\"timestamp\":\"{padding}\"}}]");
     packet(&"x".repeat(length - packet("").len()))
 }
 
 #[tokio::test]
-async fn a_burst_of_connects_is_answered_a_hundred_times_at_most_and_ends_the_connection() {
+async fn a_burst_of_connects_gets_90_replies_and_closes_the_connection() {
     let hub = Hub::start();
     for namespace in ["/nowhere,", "/chat,", ""] {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
-        // A client that is let in is in; a broken token is judged each time.
+        // A second CONNECT to a joined namespace costs nothing. The hub checks a broken token each time.
         let connect = Frame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
         client.wire().try_send(&connect.repeat(2_000)).await;
-        let (said, end) = client.read_to_end().await;
+        let (replies, end) = client.read_to_end().await;
         assert_eq!(end, SessionEnd::Closed(Some(4429)), "{namespace}");
-        let limited = said.iter().filter(|said| said.data["data"]["code"] == "RATE_LIMITED").count();
-        assert_eq!((said.len(), limited), (90, 30), "{namespace}");
+        let limited = replies.iter().filter(|reply| reply.data["data"]["code"] == "RATE_LIMITED").count();
+        assert_eq!((replies.len(), limited), (90, 30), "{namespace}");
     }
     let mut polling = PollingSession::open(&hub).await;
     let body = vec!["40/nowhere,"; 700].join(&SEPARATOR.to_string());
     assert_eq!(polling.post(body).await.status, 429);
-    let mut answers = Vec::new();
-    while answers.last().is_none_or(|last| last != "1") {
-        answers.extend(polling.poll_body().await.split(SEPARATOR).map(str::to_owned));
+    let mut packets = Vec::new();
+    while packets.last().is_none_or(|last| last != "1") {
+        packets.extend(polling.poll_body().await.split(SEPARATOR).map(str::to_owned));
     }
-    assert_eq!(answers.len(), 90 + 1, "{answers:?}");
+    assert_eq!(packets.len(), 90 + 1, "{packets:?}");
     polling.assert_gone().await;
 }
 
-/// A message of `size` bytes in pieces that is never finished.
+/// The first `size` bytes of a fragmented message without its final fragment.
 fn unfinished(opcode: u8, size: usize) -> Vec<u8> {
     let first = Frame::new(opcode, vec![b'4'; size / 2]).unfinished().encode();
     [first, Frame::new(opcode::CONTINUATION, vec![b'4'; size - size / 2]).unfinished().encode()].concat()
 }
 
 #[tokio::test]
-async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
+async fn before_its_first_namespace_a_connection_sends_at_most_16_kib() {
     let hub = Hub::start();
     let largest = |extra: usize| {
         let connect = |token: &str| format!("40{}", json!({ "token": token }));
@@ -223,7 +226,7 @@ async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
     let refusal = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
     assert_eq!((answer.status, answer.json()), (413, refusal));
 
-    // Neither does it by pieces: what is held of a message that is not finished is bounded too.
+    // The same bound holds for the buffered fragments of an unfinished message.
     for (opcode, size, code) in [(opcode::TEXT, 16_385, 1009), (opcode::BINARY, 1_000_000, 1009)] {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         client.wire().send(&unfinished(opcode, 16_384)).await;
@@ -236,7 +239,7 @@ async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
 }
 
 #[tokio::test]
-async fn before_its_first_namespace_a_connection_sends_nothing_but_connects_and_pongs() {
+async fn before_its_first_namespace_a_connection_sends_only_connects_and_pongs() {
     let hub = Hub::start();
     let packets = [
         "42[\"ping\"]",
@@ -254,7 +257,7 @@ async fn before_its_first_namespace_a_connection_sends_nothing_but_connects_and_
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         client.send(packet).await;
         assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
-        // A namespace that is none is none.
+        // A refused CONNECT joins no namespace.
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         client.connect("/nowhere", &json!(null)).await.unwrap_err();
         client.send(packet).await;
@@ -266,7 +269,7 @@ async fn before_its_first_namespace_a_connection_sends_nothing_but_connects_and_
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
     client.wire().send_frame(&Frame::new(opcode::BINARY, "x")).await;
     assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
-    // What Engine.IO needs, and a CONNECT that is taken back, are no offence.
+    // Engine.IO's own packets and a DISCONNECT are allowed.
     for transport in Transport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         for packet in ["3", "6", "41"] {
@@ -277,7 +280,7 @@ async fn before_its_first_namespace_a_connection_sends_nothing_but_connects_and_
 }
 
 #[tokio::test]
-async fn an_anonymous_connection_costs_no_more_than_it_may_send() {
+async fn the_hub_buffers_at_most_16_kib_for_an_anonymous_connection() {
     let hub = Hub::start();
     let (mut held, before) = (Vec::new(), hub.rss_kib());
     for _ in 0..100 {
@@ -293,19 +296,19 @@ async fn an_anonymous_connection_costs_no_more_than_it_may_send() {
         }
     }
     let grown = hub.rss_kib().saturating_sub(before);
-    // 300 sockets that would have held 400 MB; those that may hold something hold 16 KiB, and their bookkeeping.
+    // Without a bound, 300 sockets would hold 400 MB. One that may buffer holds 16 KiB, and its bookkeeping.
     assert!(grown < 16 * 1024, "the hub grew by {grown} KiB");
 }
 
 #[tokio::test]
-async fn no_body_is_read_for_a_session_that_there_is_not() {
+async fn no_body_is_read_for_an_unknown_session() {
     let hub = Hub::start();
     let mut polling = PollingSession::open(&hub).await;
     let foreign = polling.path().replace(polling.sid(), &format!("{}AAAA", &polling.sid()[..20]));
     let unknown = json!({"code": 1, "message": "Session ID unknown"});
     let too_large = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
     let own = polling.path();
-    // Nothing of the body is sent: the answer comes all the same.
+    // The client sends no body; the response arrives without it.
     for (path, size, status, body) in
         [(&foreign, 1_000_000, 400, &unknown), (&foreign, 10, 400, &unknown), (&own, 16_385, 413, &too_large)]
     {
@@ -324,12 +327,12 @@ async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
     let mut polling = PollingSession::open(&hub).await;
     let head = |size: u32| format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n", polling.path());
     let (first, second) = (head(2), head(1_000));
-    let mut waits = Wire::connect(&hub).await;
-    waits.send(first.as_bytes()).await;
-    // Both are on their way at once; whichever is second is told, and the session is over.
-    let mut overlaps = Wire::connect(&hub).await;
-    overlaps.send(second.as_bytes()).await;
-    let answers = [waits.response().await, overlaps.response().await];
+    let mut waiting = Wire::connect(&hub).await;
+    waiting.send(first.as_bytes()).await;
+    // Both are in progress at once. The hub refuses the second and ends the session.
+    let mut overlapping = Wire::connect(&hub).await;
+    overlapping.send(second.as_bytes()).await;
+    let answers = [waiting.response().await, overlapping.response().await];
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
     assert!(answers.iter().all(|answer| answer.status == 400), "{answers:?}");
     assert!(answers.iter().any(|answer| answer.json() == refusal), "{answers:?}");
@@ -337,7 +340,7 @@ async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
+async fn the_end_of_a_session_ends_its_unfinished_request() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300");
     let polling = PollingSession::open(&hub).await;
     let mut wire = Wire::connect(&hub).await;
@@ -348,14 +351,15 @@ async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
 }
 
 #[tokio::test]
-async fn a_request_that_hangs_up_in_its_body_leaves_the_session() {
+async fn a_connection_closed_in_a_body_keeps_the_session() {
     let hub = Hub::start();
     let mut polling = PollingSession::open(&hub).await;
     let mut wire = Wire::connect(&hub).await;
     let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10\r\n\r\n40", polling.path());
     wire.send(head.as_bytes()).await;
     drop(wire);
-    // Until the hub has seen that, another request overlaps and ends the session: either is an answer, a hang is not.
+    // Until the hub sees the close, a second request overlaps and ends the session. Both statuses are correct; a timeout
+    // is not.
     let answer = polling.post("40").await;
     assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     if answer.status == 200 {

@@ -1,19 +1,20 @@
-//! The edge as an enemy meets it: each kind of attack, with its bytes and counts asserted.
+//! Attacks on the edge, with their bytes and counts asserted.
 
 // Plain HTTP before any upgrade.
 mod http;
 
-// What one anonymous connection makes the hub hold, as the README states it.
-mod held;
+// The memory that the hub holds for an anonymous connection, as the README states it.
+mod memory;
 
-// Socket.IO without a namespace, and connections that send too much.
+// Socket.IO before a namespace is joined, and connections that send too much.
 mod engine;
 
-// How many places strangers hold, and for how long.
-mod places;
-// What was done once is not done twice, whatever happens to the hub.
-mod once;
+// The share of the connections that anonymous clients can hold, and for how long.
+mod anonymous;
+// Replayed requests have no second effect, over restarts and crashes too.
+mod replay;
 
-// What a token does not allow to write.
-mod neighbours;
+// Attacks of a signed-in client on others.
+mod signed_in;
+// Tokens without the right to publish.
 mod publish;

@@ -1,4 +1,4 @@
-//! A token that may publish nothing writes to nobody, and is told so in each surface's own way.
+//! A token without the right to publish writes to no client. Each surface refuses in its own format.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use crate::support::client::without_time;
 use crate::support::token::token_with;
 use crate::support::{Client, Hub, Sio, Transport};
 
-fn mute(user: &str) -> String {
+fn read_only_token(user: &str) -> String {
     token_with(json!({"sub": user, "topics": {"publish": []}}))
 }
 
-const EVENTS: [(&str, &str, &str); 6] = [
+const REFUSED_EVENTS: [(&str, &str, &str); 6] = [
     ("Broadcast", r#"{"topic": "lobby", "payload": 1}"#, "Not allowed to publish to `lobby`"),
     ("DirectMessage", r#"{"target_user": "bob", "payload": 1}"#, "Not allowed to publish to `user:bob`"),
     ("typing_start", r#"{"thread_id": 7}"#, "Not allowed to publish to `thread:7`"),
@@ -20,31 +20,31 @@ const EVENTS: [(&str, &str, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn a_token_that_may_publish_nothing_is_refused_and_nobody_hears_of_it() {
+async fn a_token_without_publish_rights_writes_to_no_client() {
     let hub = Hub::start();
     let mut bob = Client::of(&hub, "bob").await;
     bob.subscribe(&["lobby", "thread:7"]).await;
-    let mut raw = Client::connect(&hub, &mute("alice")).await;
-    let mut root = Sio::with_token(&hub, Transport::WebSocket, &mute("alice")).await;
-    for (event, data, message) in EVENTS {
+    let mut raw = Client::connect(&hub, &read_only_token("alice")).await;
+    let mut root = Sio::with_token(&hub, Transport::WebSocket, &read_only_token("alice")).await;
+    for (event, data, message) in REFUSED_EVENTS {
         let data: Value = serde_json::from_str(data).unwrap();
         let refused = raw.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
         let expected = json!({"type": "Error", "id": 1, "data": {"code": "FORBIDDEN", "message": message}});
         assert_eq!(without_time(refused), expected);
 
         let mut refused = root.emit_and_expect("error", event, data).await;
-        // The community document's word, for its events.
+        // The community document's code for its events.
         let code = if event == "typing_start" { "PERMISSION_DENIED" } else { "FORBIDDEN" };
         assert!(refused["timestamp"].take().is_string(), "{refused}");
         let expected = json!({"event": event, "message": message, "error": message, "code": code, "timestamp": null});
         assert_eq!(refused, expected);
     }
     let mut chat = Sio::open(&hub, Transport::WebSocket).await;
-    chat.connect("/chat", &json!({"token": mute("alice")})).await.unwrap();
+    chat.connect("/chat", &json!({"token": read_only_token("alice")})).await.unwrap();
     let refused = chat.request_on("/chat", "presence:update-status", json!({"status": "away"})).await;
     let message = "The token allows no publishing";
     assert_eq!(refused, json!([{"success": false, "message": message, "code": "FORBIDDEN"}]));
     bob.expect_silence().await;
-    // It reads as before.
+    // It still subscribes.
     raw.subscribe(&["lobby"]).await;
 }

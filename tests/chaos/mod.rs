@@ -1,162 +1,171 @@
-//! Whatever becomes of connections and of the hub, nobody misses a message unawares: readers that are cut off in every way,
-//! and come back by the protocol, hear everything once and in order, over planned restarts too; after a crash they are
-//! told where something may be missing. What each published and heard is put into a ledger, which is printed.
+//! Readers lose no message and get no duplicate, in order, over connection failures and planned restarts. After a crash the
+//! hub reports each possible loss to the readers. The tests compare all published and received messages, and print counts.
 //!
-//! `HUBBUB_CHAOS_SECONDS` says how long the trouble lasts, a few seconds by default. What happens is by chance, of a seed
-//! that is printed, and that `HUBBUB_SEED` repeats; when it happens is the machine's, and no test waits for a time:
+//! `HUBBUB_CHAOS_SECONDS` is the least duration of the faults; a few seconds by default. The faults are random. The seed is
+//! printed, and `HUBBUB_SEED` repeats it. Their timing depends on the machine, and no test asserts a time:
 //!
 //! ```text
 //! HUBBUB_CHAOS_SECONDS=120 HUBBUB_SEED=7 cargo test --test hub chaos -- --nocapture --test-threads=1
 //! ```
 
-// What was published, what was heard, and whether it fits.
-mod ledger;
-// Connections that may fail at any time.
-mod line;
-// Those who publish.
+// The comparison of published and received messages.
+mod audit;
+// Connections that can fail at any time.
+mod connection;
+// Random publishers.
 mod publisher;
-// Those who read on the raw WebSocket.
+// Readers on the raw WebSocket.
 mod reader;
-// The same of those who read by Socket.IO, which recovers by itself.
-mod recovered;
-// The hub, all of these, and the way between them.
+// The hub, its proxy, its readers and its publishers.
 mod scene;
-// Those who read by Socket.IO's own client.
-mod socketio;
+// Readers on Socket.IO's own client.
+mod socketio_reader;
+// The tests with Socket.IO readers. Their client recovers by itself.
+mod socketio_recovery;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use self::ledger::Audit;
-use self::publisher::Way;
-use self::scene::{Plan, Scene, Who};
+use self::audit::DeliveryAudit;
+use self::publisher::PublishMethod;
+use self::scene::{ReaderKind, Scene, ScenePlan};
 use crate::support::proxy::{Ending, Faults};
 use crate::support::rng::{Rng, from_env, seed};
 use crate::support::run::hubbub;
 use crate::support::{DEADLINE, Hub};
 
-/// How many topics there are.
+/// The number of topics.
 const TOPICS: usize = 4;
-/// How many read; each two topics.
+/// The number of readers. Each reads two topics.
 const READERS: usize = 100;
-/// How many times the hub is told to end.
+/// The least number of planned restarts.
 const RESTARTS: u64 = 10;
-/// How many times the hub is killed, one way or another.
+/// The least number of crashes, of all kinds together.
 const CRASHES: u64 = 8;
 
-/// Everything that a network does.
-const STORM: Faults = Faults {
+/// All network faults.
+const ALL_FAULTS: Faults = Faults {
     lives_ms: (100, 2_500),
     endings: &[Ending::Close, Ending::Reset, Ending::HalfClose, Ending::Silence],
     silence_ms: (200, 4_500),
 };
 
-/// Cuts, and no silence: the hub would wait for who is silent as it ends.
-const SHOWERS: Faults = Faults { lives_ms: (300, 3_000), endings: &[Ending::Close, Ending::Reset], silence_ms: (0, 0) };
+/// Network faults without silence: at its end the hub would wait for a silent client.
+const CUTS: Faults = Faults { lives_ms: (300, 3_000), endings: &[Ending::Close, Ending::Reset], silence_ms: (0, 0) };
 
-/// Publishers that publish directly: what is not answered is not sent again.
-const DIRECT: [(Way, bool); 3] = [(Way::Raw, false), (Way::Http, false), (Way::Raw, false)];
+/// Publishers that bypass the proxy. They do not repeat an unanswered message.
+const DIRECT: [(PublishMethod, bool); 3] =
+    [(PublishMethod::Raw, false), (PublishMethod::Http, false), (PublishMethod::Raw, false)];
 
 fn topic(number: usize) -> String {
     format!("topic-{number}")
 }
 
-/// How long the trouble lasts at least.
-fn trouble(by_default: u64) -> Duration {
-    Duration::from_secs(from_env("HUBBUB_CHAOS_SECONDS").unwrap_or(by_default))
+/// The least duration of the faults.
+fn duration(default_secs: u64) -> Duration {
+    Duration::from_secs(from_env("HUBBUB_CHAOS_SECONDS").unwrap_or(default_secs))
 }
 
-/// Gives the hub up for another one.
+/// Replaces the hub with another, on a thread that may block.
 async fn replaced(hub: Hub, by: impl FnOnce(Hub) -> Hub + Send + 'static) -> Hub {
     tokio::task::spawn_blocking(move || by(hub)).await.unwrap()
 }
 
-/// Readers of a kind under everything that a network does.
-async fn storm(who: Who) -> Audit {
-    let ways = [(Way::Raw, false), (Way::Http, false), (Way::Named, true), (Way::Named, true)];
-    let scene = Scene::open(Plan { who, seed: seed(), weather: STORM, spoilt: |_| true, ways: &ways }).await;
-    sleep(trouble(5)).await;
-    scene.go_on(50).await;
+/// Runs readers of this kind under all network faults.
+async fn network_faults(readers: ReaderKind) -> DeliveryAudit {
+    let publishers = [
+        (PublishMethod::Raw, false),
+        (PublishMethod::Http, false),
+        (PublishMethod::Idempotent, true),
+        (PublishMethod::Idempotent, true),
+    ];
+    let plan = ScenePlan { readers, seed: seed(), weather: ALL_FAULTS, is_proxied: |_| true, publishers: &publishers };
+    let scene = Scene::open(plan).await;
+    sleep(duration(5)).await;
+    scene.wait_for_accepted(50).await;
     let audit = scene.close_without_a_loss().await;
     assert_eq!(audit.counted("published: refused"), 0);
     audit
 }
 
-/// Readers of a kind while the hub ends, and another begins, again and again.
-async fn restarts(who: Who) -> Audit {
+/// A scene where every second reader connects over the proxy, and the chance of its restarts.
+async fn cut_scene(readers: ReaderKind) -> (Scene, Rng) {
     let seed = seed();
-    let plan = Plan { who, seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
-    let (mut scene, mut rng) = (Scene::open(plan).await, Rng::new(seed, 20_000));
-    let (began, lasts, mut restarts) = (Instant::now(), trouble(0), 0);
-    while restarts < RESTARTS || began.elapsed() < lasts {
+    let plan = ScenePlan { readers, seed, weather: CUTS, is_proxied: |reader| reader % 2 == 0, publishers: &DIRECT };
+    (Scene::open(plan).await, Rng::new(seed, 20_000))
+}
+
+/// Runs readers of this kind over planned restarts.
+async fn restarts(readers: ReaderKind) -> DeliveryAudit {
+    let (mut scene, mut rng) = cut_scene(readers).await;
+    let (started, least, mut restarts) = (Instant::now(), duration(0), 0);
+    while restarts < RESTARTS || started.elapsed() < least {
         sleep(rng.duration(0, 400)).await;
-        scene.go_on(10).await;
+        scene.wait_for_accepted(10).await;
         scene.hub = replaced(scene.hub, Hub::restart_gracefully).await;
         restarts += 1;
     }
-    println!("{restarts:>10}  planned restarts in {:?}", began.elapsed());
+    println!("{restarts:>10}  planned restarts in {:?}", started.elapsed());
     scene.close_without_a_loss().await
 }
 
-/// Readers of a kind while the hub is killed again and again.
-async fn crashes(who: Who) -> Audit {
-    let seed = seed();
-    let plan = Plan { who, seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
-    let (mut scene, mut rng) = (Scene::open(plan).await, Rng::new(seed, 20_000));
-    let (began, lasts, mut crashes) = (Instant::now(), trouble(0), 0);
-    while crashes < CRASHES || began.elapsed() < lasts {
+/// Runs readers of this kind over crashes.
+async fn crashes(readers: ReaderKind) -> DeliveryAudit {
+    let (mut scene, mut rng) = cut_scene(readers).await;
+    let (started, least, mut crashes) = (Instant::now(), duration(0), 0);
+    while crashes < CRASHES || started.elapsed() < least {
         sleep(rng.duration(0, 400)).await;
-        scene.go_on(10).await;
-        let late = rng.duration(0, 200);
+        scene.wait_for_accepted(10).await;
+        let delay = rng.duration(0, 200);
         scene.hub = replaced(scene.hub, move |hub| match crashes % 4 {
             0 => hub.restart(),
-            1 => killed_as_it_ends(hub, late),
-            2 => killed_as_it_starts(hub, late),
-            // Not all is lost each time.
+            1 => kill_during_shutdown(hub, delay),
+            2 => kill_during_start(hub, delay),
+            // A planned restart between crashes: its clients recover.
             _ => hub.restart_gracefully(),
         })
         .await;
         crashes += 1;
     }
-    println!("{crashes:>10}  crashes of four kinds in {:?}", began.elapsed());
+    println!("{crashes:>10}  crashes of four kinds in {:?}", started.elapsed());
     let audit = scene.close().await;
-    assert!(audit.told() > 0, "nobody was told of a loss");
+    assert!(audit.losses() > 0, "no loss was reported");
     audit
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_raw_readers_that_are_cut_off_at_random_hear_everything_once_and_in_order() {
-    let audit = storm(Who::Raw).await;
-    assert!(audit.counted("heard after it was missed") > 100, "that was no trouble");
+async fn raw_readers_receive_every_message_once_and_in_order_over_network_faults() {
+    let audit = network_faults(ReaderKind::Raw).await;
+    assert!(audit.counted("replayed messages") > 100, "too few messages were missed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_planned_restarts_under_load_lose_nothing() {
-    let audit = restarts(Who::Raw).await;
-    assert!(audit.counted("heard after it was missed") > 100, "that was no trouble");
+    let audit = restarts(ReaderKind::Raw).await;
+    assert!(audit.counted("replayed messages") > 100, "too few messages were missed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_misses_something_for_a_crash_is_told_so() {
-    crashes(Who::Raw).await;
+async fn a_crash_reports_each_loss_to_raw_readers() {
+    crashes(ReaderKind::Raw).await;
 }
 
-/// Told to end, and killed before it can have ended.
-fn killed_as_it_ends(hub: Hub, late: Duration) -> Hub {
+/// Starts a shutdown, and kills the hub before it can end.
+fn kill_during_shutdown(hub: Hub, delay: Duration) -> Hub {
     hub.signal("TERM");
-    std::thread::sleep(late);
+    std::thread::sleep(delay);
     hub.restart()
 }
 
-/// Told to end; another that takes over what it left is killed as it begins.
-fn killed_as_it_starts(mut hub: Hub, late: Duration) -> Hub {
+/// Shuts the hub down, starts a second one on its data, and kills that one during its start.
+fn kill_during_start(mut hub: Hub, delay: Duration) -> Hub {
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE * 2), Some(0), "{}", hub.output());
     let mut program = hubbub(hub.dir());
     let mut next =
         program.args(["--config", "config.toml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(late);
+    std::thread::sleep(delay);
     next.kill().unwrap();
     next.wait().unwrap();
     hub.restart()

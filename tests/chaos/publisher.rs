@@ -1,4 +1,4 @@
-//! One who publishes to all topics by chance, and writes down what it was told of each message.
+//! A publisher: sends to random topics and records the reply to each message.
 
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -7,50 +7,55 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use super::ledger::{Counts, Fate, Message, Published};
-use super::line::{Line, Posted, post};
+use super::audit::{NamedCounts, PublishAttempt, PublishResult, PublishedId};
+use super::connection::{PostResult, RawConnection, post};
 use super::{TOPICS, topic};
 use crate::support::DEADLINE;
 use crate::support::rng::Rng;
 use crate::support::token::token;
 
-/// How long one waits for an answer that the proxy may have swallowed. Whoever publishes directly waits for much longer:
-/// what it gave up too early might still be published, behind what it published then.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// The timeout of a response over the proxy, which may drop it. A direct publisher waits for much longer: the hub could
+/// still publish an abandoned message after the next one.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How one publishes.
+/// How a publisher sends its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// From a raw connection. What is not answered is not sent again.
+pub(super) enum PublishMethod {
+    /// On a raw connection. An unanswered message is not repeated.
     Raw,
-    /// By HTTP, likewise.
+    /// By HTTP. An unanswered message is not repeated.
     Http,
-    /// By HTTP under a name, again and again until it is answered.
-    Named,
+    /// By HTTP with an idempotency key. A message is repeated until it is accepted.
+    Idempotent,
 }
 
-/// The publisher.
 pub(super) struct Publisher {
     number: usize,
-    way: Way,
+    method: PublishMethod,
     address: SocketAddr,
     rng: Rng,
-    line: Option<Line>,
-    /// How many messages of all publishers were accepted.
+    connection: Option<RawConnection>,
+    /// The accepted messages of all publishers.
     accepted: Arc<AtomicU64>,
-    published: Vec<Published>,
-    counts: Counts,
+    attempts: Vec<PublishAttempt>,
+    counts: NamedCounts,
 }
 
 impl Publisher {
-    pub(super) fn new(number: usize, way: Way, address: SocketAddr, seed: u64, accepted: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        method: PublishMethod,
+        address: SocketAddr,
+        seed: u64,
+        accepted: Arc<AtomicU64>,
+    ) -> Self {
         let rng = Rng::new(seed, 10_000 + number);
-        let (published, counts) = (Vec::new(), Counts::new());
-        Self { number, way, address, rng, line: None, accepted, published, counts }
+        let (attempts, counts) = (Vec::new(), NamedCounts::new());
+        Self { number, method, address, rng, connection: None, accepted, attempts, counts }
     }
 
-    /// Publishes until it is told to stop.
-    pub(super) async fn publish(mut self, stop: Arc<AtomicBool>) -> (Vec<Published>, Counts) {
+    /// Publishes until `stop`.
+    pub(super) async fn publish(mut self, stop: Arc<AtomicBool>) -> (Vec<PublishAttempt>, NamedCounts) {
         for n in 0.. {
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -58,102 +63,105 @@ impl Publisher {
             self.publish_one(n).await;
             sleep(self.rng.duration(10, 60)).await;
         }
-        (self.published, self.counts)
+        (self.attempts, self.counts)
     }
 
     async fn publish_one(&mut self, n: u64) {
         let topic = self.rng.below(TOPICS);
-        let message = Message { by: self.number, n };
-        let fate = match self.way {
-            Way::Raw => self.broadcast(topic, message).await,
-            Way::Http => push(self.address, topic, message).await,
-            Way::Named => self.push_until_answered(topic, message).await,
+        let message = PublishedId { publisher: self.number, n };
+        let result = match self.method {
+            PublishMethod::Raw => self.broadcast(topic, message).await,
+            PublishMethod::Http => push(self.address, topic, message).await,
+            PublishMethod::Idempotent => self.push_until_accepted(topic, message).await,
         };
-        if fate == Fate::Accepted {
+        if result == PublishResult::Accepted {
             self.accepted.fetch_add(1, Ordering::Relaxed);
         }
-        self.published.push(Published { topic, message, fate });
+        self.attempts.push(PublishAttempt { topic, message, result });
     }
 
-    async fn broadcast(&mut self, topic: usize, message: Message) -> Fate {
-        let mut line = self.line().await;
+    async fn broadcast(&mut self, topic: usize, message: PublishedId) -> PublishResult {
+        let mut connection = self.connect().await;
         let data = json!({"topic": super::topic(topic), "payload": payload(topic, message)});
-        if !line.send(&json!({"type": "Broadcast", "data": data, "id": message.n})).await {
-            return Fate::Unknown;
+        if !connection.send(&json!({"type": "Broadcast", "data": data, "id": message.n})).await {
+            return PublishResult::Unknown;
         }
         loop {
-            match line.next().await {
+            match connection.next().await {
                 Some(answer) if answer["id"] == message.n => {
-                    self.line = Some(line);
+                    self.connection = Some(connection);
                     return match answer["type"].as_str() {
-                        Some("Ack") => Fate::Accepted,
-                        _ => Fate::Refused,
+                        Some("Ack") => PublishResult::Accepted,
+                        _ => PublishResult::Refused,
                     };
                 }
                 Some(_) => {}
-                None => return Fate::Unknown,
+                None => return PublishResult::Unknown,
             }
         }
     }
 
-    /// The connection, or a new one as soon as there is one to be had.
-    async fn line(&mut self) -> Line {
+    /// The open connection, or a new one as soon as the hub accepts it.
+    async fn connect(&mut self) -> RawConnection {
         let started = Instant::now();
         loop {
-            if let Some(line) = self.line.take() {
-                return line;
+            if let Some(connection) = self.connection.take() {
+                return connection;
             }
-            assert!(started.elapsed() < DEADLINE * 2, "publisher {} is not let in", self.number);
-            self.line = Line::open(self.address, &token(&format!("publisher-{}", self.number)), DEADLINE * 2).await;
+            assert!(started.elapsed() < DEADLINE * 2, "publisher {} cannot connect", self.number);
+            self.connection =
+                RawConnection::open(self.address, &token(&format!("publisher-{}", self.number)), DEADLINE * 2).await;
             sleep(Duration::from_millis(10)).await;
         }
     }
 
-    async fn push_until_answered(&mut self, topic: usize, message: Message) -> Fate {
-        let name = format!("{}-{}", message.by, message.n);
+    async fn push_until_accepted(&mut self, topic: usize, message: PublishedId) -> PublishResult {
+        let key = format!("{}-{}", message.publisher, message.n);
         let body = body(topic, message);
         let started = Instant::now();
         while started.elapsed() < DEADLINE * 2 {
-            match post(self.address, "/api/room", Some(&name), &body, PATIENCE).await {
-                Posted::Answered { status: 200, again } => {
-                    if again {
-                        self.count("published: sent again under its name, and published once");
+            match post(self.address, "/api/room", Some(&key), &body, RESPONSE_TIMEOUT).await {
+                PostResult::Answered { status: 200, replayed } => {
+                    if replayed {
+                        self.count("published: repeated after it was accepted");
                     }
-                    return Fate::Accepted;
+                    return PublishResult::Accepted;
                 }
-                // Refused it may have been as often as it likes: what went before may have been taken.
-                Posted::Answered { .. } | Posted::Lost | Posted::Away => self.count("published: sent again"),
+                // Even after a refusal, an earlier unanswered attempt may have been accepted.
+                PostResult::Answered { .. } | PostResult::NoResponse | PostResult::NotConnected => {
+                    self.count("published: repeated");
+                }
             }
             sleep(self.rng.duration(5, 50)).await;
         }
-        Fate::Unknown
+        PublishResult::Unknown
     }
 
-    fn count(&mut self, what: &str) {
-        *self.counts.entry(what.to_owned()).or_default() += 1;
+    fn count(&mut self, name: &str) {
+        *self.counts.entry(name.to_owned()).or_default() += 1;
     }
 }
 
-/// Pushes by HTTP, as soon as somebody is there to take it.
-pub(super) async fn push(address: SocketAddr, topic: usize, message: Message) -> Fate {
+/// Pushes by HTTP. Reconnects until a hub listens.
+pub(super) async fn push(address: SocketAddr, topic: usize, message: PublishedId) -> PublishResult {
     let body = body(topic, message);
     let started = Instant::now();
     loop {
         match post(address, "/api/room", None, &body, DEADLINE * 2).await {
-            Posted::Away => assert!(started.elapsed() < DEADLINE * 2, "nobody listens on {address}"),
-            Posted::Lost => return Fate::Unknown,
-            Posted::Answered { status: 200, .. } => return Fate::Accepted,
-            Posted::Answered { status: 503, .. } => return Fate::Refused,
-            Posted::Answered { status, .. } => panic!("a push was answered with {status}"),
+            PostResult::NotConnected => assert!(started.elapsed() < DEADLINE * 2, "no hub listens on {address}"),
+            PostResult::NoResponse => return PublishResult::Unknown,
+            PostResult::Answered { status: 200, .. } => return PublishResult::Accepted,
+            PostResult::Answered { status: 503, .. } => return PublishResult::Refused,
+            PostResult::Answered { status, .. } => panic!("a push got status {status}"),
         }
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-fn payload(topic: usize, message: Message) -> Value {
-    json!({"topic": topic, "by": message.by, "n": message.n})
+fn payload(topic: usize, message: PublishedId) -> Value {
+    json!({"topic": topic, "publisher": message.publisher, "n": message.n})
 }
 
-fn body(number: usize, message: Message) -> Value {
+fn body(number: usize, message: PublishedId) -> Value {
     json!({"room": topic(number), "event": "news", "data": payload(number, message)})
 }

@@ -1,4 +1,4 @@
-//! One who reads two topics on the raw WebSocket, comes back whenever it is cut off, and says each time what it has.
+//! A reader of two topics on the raw WebSocket. After each disconnect it subscribes again with its offsets.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,41 +9,40 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::ledger::{Message, Met, Record, THE_END};
-use super::line::Line;
+use super::audit::{LAST_PUBLISHER, PublishedId, ReaderEvent, ReaderRecord};
+use super::connection::RawConnection;
 use super::{TOPICS, topic};
 use crate::support::rng::Rng;
 use crate::support::token::token;
 
-/// How long the hub, which pings every second, may be silent.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// The timeout of a read. The hub pings every second.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a reader is in a topic.
+/// The position of a reader in a topic.
 #[derive(Debug, Clone)]
-struct Place {
+struct TopicPosition {
     epoch: String,
     offset: u64,
 }
 
-/// The topics that a reader reads.
+/// The topics of a reader.
 pub(super) fn topics(reader: usize) -> [usize; 2] {
     [reader % TOPICS, (reader + 1 + reader / TOPICS % (TOPICS - 1)) % TOPICS]
 }
 
-/// The reader.
 pub(super) struct Reader {
     address: SocketAddr,
     token: String,
     rng: Rng,
     topics: BTreeSet<usize>,
-    places: BTreeMap<usize, Place>,
-    /// Topics of which it has heard the end.
+    positions: BTreeMap<usize, TopicPosition>,
+    /// Topics with the last message received.
     ended: BTreeSet<usize>,
-    /// Topics that this connection is in, and the offset up to which they are what was missed.
+    /// The topics of this connection, each with the last offset of the replay.
     joined: BTreeMap<usize, u64>,
-    /// Readers that have a place in all their topics.
+    /// The number of readers with a position in all their topics.
     ready: Arc<AtomicUsize>,
-    record: Record,
+    record: ReaderRecord,
 }
 
 impl Reader {
@@ -54,63 +53,67 @@ impl Reader {
             token: token(&name),
             rng: Rng::new(seed, number),
             topics: topics(number).into(),
-            places: BTreeMap::new(),
+            positions: BTreeMap::new(),
             ended: BTreeSet::new(),
             joined: BTreeMap::new(),
             ready,
-            record: Record { name, met: topics(number).map(|topic| (topic, Vec::new())).into(), ..Record::default() },
+            record: ReaderRecord {
+                name,
+                events: topics(number).map(|topic| (topic, Vec::new())).into(),
+                ..ReaderRecord::default()
+            },
         }
     }
 
-    /// Reads to the end of all its topics, or until it is over.
-    pub(super) async fn read(mut self, mut over: watch::Receiver<bool>) -> Vec<Record> {
+    /// Reads until the last message of all its topics, or until `over`.
+    pub(super) async fn read(mut self, mut over: watch::Receiver<bool>) -> Vec<ReaderRecord> {
         tokio::select! {
-            () = self.read_to_the_end() => {}
+            () = self.read_all() => {}
             _ = over.wait_for(|over| *over) => {}
         }
         vec![self.record]
     }
 
-    async fn read_to_the_end(&mut self) {
+    async fn read_all(&mut self) {
         let mut failed = 0;
         loop {
-            match Line::open(self.address, &self.token, PATIENCE).await {
-                Some(mut line) => {
+            match RawConnection::open(self.address, &self.token, READ_TIMEOUT).await {
+                Some(mut connection) => {
                     failed = 0;
                     self.record.connections += 1;
-                    if self.listen(&mut line).await.is_some() {
+                    if self.receive(&mut connection).await.is_some() {
                         return;
                     }
                 }
                 None => {
                     failed = 3.min(failed + 1);
-                    self.record.count("connections of readers that came to nothing");
+                    self.record.count("failed connections of readers");
                 }
             }
             sleep(self.rng.duration(20, 200 << failed)).await;
         }
     }
 
-    /// Listens to the end, or until the connection has ended or is of no use any more.
-    async fn listen(&mut self, line: &mut Line) -> Option<()> {
+    /// Subscribes and receives. `Some` after the last message of all topics, `None` when the connection has failed.
+    async fn receive(&mut self, connection: &mut RawConnection) -> Option<()> {
         self.joined.clear();
         let topics: Vec<_> = self.topics.iter().copied().collect();
-        // All at once, or each by itself.
-        let asked: Vec<_> = topics.chunks(1 + self.rng.below(2)).collect();
-        for topics in asked {
-            let subscribe = json!({"type": "Subscribe", "data": self.wishes(topics)});
-            line.send(&subscribe).await.then_some(())?;
+        // One request for both topics, or one for each.
+        let requests: Vec<_> = topics.chunks(1 + self.rng.below(2)).collect();
+        for topics in requests {
+            let subscribe = json!({"type": "Subscribe", "data": self.subscription(topics)});
+            connection.send(&subscribe).await.then_some(())?;
         }
         loop {
-            let message = line.next().await?;
+            let message = connection.next().await?;
             match message["type"].as_str() {
                 Some("Status") if message["data"]["status"] == "subscribed" => {
-                    self.settle(&message["data"]["details"])?;
+                    self.subscribed(&message["data"]["details"])?;
                 }
                 Some("Broadcast") => {
-                    self.hear(&message, &message["data"]["topic"], &message["data"]["payload"]);
+                    self.message(&message, &message["data"]["topic"], &message["data"]["payload"]);
                 }
-                Some("news") => self.hear(&message, &message["topic"], &message["data"]),
+                Some("news") => self.message(&message, &message["topic"], &message["data"]),
                 Some("Error") => {
                     self.record.count(&format!("readers' requests refused: {}", message["data"]["code"]));
                     return None;
@@ -120,25 +123,25 @@ impl Reader {
             if self.ended == self.topics {
                 return Some(());
             }
-            // Some bytes this way too, for the proxy to spoil.
+            // Some bytes to the hub, for the proxy to cut.
             if self.rng.below(8) == 0 {
-                line.send(&json!({"type": "Ping", "data": {"timestamp": 1}})).await.then_some(())?;
+                connection.send(&json!({"type": "Ping", "data": {"timestamp": 1}})).await.then_some(())?;
             }
         }
     }
 
-    fn wishes(&self, topics: &[usize]) -> Value {
-        let place = |topic: &usize| {
-            let Place { epoch, offset } = self.places.get(topic)?;
+    fn subscription(&self, topics: &[usize]) -> Value {
+        let position = |topic: &usize| {
+            let TopicPosition { epoch, offset } = self.positions.get(topic)?;
             Some((super::topic(*topic), json!({"epoch": epoch, "offset": offset})))
         };
-        let since: serde_json::Map<_, _> = topics.iter().filter_map(place).collect();
+        let since: serde_json::Map<_, _> = topics.iter().filter_map(position).collect();
         let topics: Vec<_> = topics.iter().map(|number| topic(*number)).collect();
         json!({"topics": topics, "since": since})
     }
 
-    /// Takes what is said of its topics; none where it was not let into one.
-    fn settle(&mut self, details: &Value) -> Option<()> {
+    /// Handles the reply to a subscription. `None` if a topic was denied.
+    fn subscribed(&mut self, details: &Value) -> Option<()> {
         for denied in details["denied"].as_array().unwrap() {
             self.record.count(&format!("readers' topics denied: {}", denied["code"]));
         }
@@ -146,47 +149,52 @@ impl Reader {
             let name = topic(number);
             let position = &details["positions"][&name];
             let Some(epoch) = position["epoch"].as_str() else { continue };
-            let stands = Place { epoch: epoch.to_owned(), offset: position["offset"].as_u64().unwrap() };
-            self.joined.insert(number, stands.offset);
-            match (self.places.get(&number), details["recovered"][&name].as_bool()) {
+            let current = TopicPosition { epoch: epoch.to_owned(), offset: position["offset"].as_u64().unwrap() };
+            self.joined.insert(number, current.offset);
+            match (self.positions.get(&number), details["recovered"][&name].as_bool()) {
                 (None, None) => {
-                    self.places.insert(number, stands);
-                    if self.places.len() == self.topics.len() {
+                    self.positions.insert(number, current);
+                    if self.positions.len() == self.topics.len() {
                         self.ready.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                (Some(place), Some(true)) => {
-                    if place.epoch != stands.epoch || place.offset > stands.offset {
-                        self.record.faults.push(format!("{name}: had {place:?}, and nothing is missing at {stands:?}"));
+                (Some(old), Some(true)) => {
+                    if old.epoch != current.epoch || old.offset > current.offset {
+                        self.record.faults.push(format!("{name}: recovered from {old:?} at {current:?}"));
                     }
-                    self.record.meet(number, Met::Recovered);
+                    self.record.add(number, ReaderEvent::Recovered);
                 }
                 (Some(_), Some(false)) => {
-                    self.places.insert(number, stands);
-                    self.record.meet(number, Met::Lost);
+                    self.positions.insert(number, current);
+                    self.record.add(number, ReaderEvent::Lost);
                 }
-                (place, said) => self.record.faults.push(format!("{name}: recovered is {said:?} for {place:?}")),
+                (old, recovered) => {
+                    self.record.faults.push(format!("{name}: recovered is {recovered:?} for {old:?}"));
+                }
             }
         }
         details["denied"].as_array().unwrap().is_empty().then_some(())
     }
 
-    fn hear(&mut self, message: &Value, name: &Value, payload: &Value) {
+    fn message(&mut self, message: &Value, name: &Value, payload: &Value) {
         let number = self.topics.iter().copied().find(|number| *name == topic(*number));
         let Some(number) = number else {
-            return self.record.fault(format!("is in no such topic: {message}"));
+            return self.record.fault(format!("a message of another topic: {message}"));
         };
-        let (Some(place), Some(missed)) = (self.places.get_mut(&number), self.joined.get(&number)) else {
-            return self.record.fault(format!("came before it was said from where on: {message}"));
+        let (Some(position), Some(replayed_to)) = (self.positions.get_mut(&number), self.joined.get(&number)) else {
+            return self.record.fault(format!("a message before the reply to the subscription: {message}"));
         };
-        if message["offset"] != place.offset + 1 {
-            self.record.faults.push(format!("came after {place:?}: {message}"));
+        if message["offset"] != position.offset + 1 {
+            self.record.faults.push(format!("a message after {position:?}: {message}"));
         }
-        place.offset = message["offset"].as_u64().unwrap();
-        self.record.caught_up += u64::from(place.offset <= *missed);
-        let heard = Message { by: payload["by"].as_u64().unwrap() as usize, n: payload["n"].as_u64().unwrap() };
-        self.record.meet(number, Met::Heard(heard));
-        if heard.by == THE_END {
+        position.offset = message["offset"].as_u64().unwrap();
+        self.record.replayed += u64::from(position.offset <= *replayed_to);
+        let received = PublishedId {
+            publisher: payload["publisher"].as_u64().unwrap() as usize,
+            n: payload["n"].as_u64().unwrap(),
+        };
+        self.record.add(number, ReaderEvent::Received(received));
+        if received.publisher == LAST_PUBLISHER {
             self.ended.insert(number);
         }
     }

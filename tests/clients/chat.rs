@@ -1,47 +1,47 @@
-//! The chat document's client class and its use, as they are printed, with `socket.io-client` in Node: only the address, and
-//! the token where it is a placeholder, are ours. And `python-socketio`, which the document does not speak of.
+//! The chat document's client class and its usage, unchanged, with `socket.io-client` in Node. The drivers replace only the
+//! address and the placeholder token. Also `python-socketio`, which the document does not mention.
 
 use serde_json::{Value, json};
 use std::process::Command;
 
-use super::{assert_printed, fixture};
+use super::{assert_unchanged, fixture};
 use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::token::token;
 use crate::support::tools::{Program, node_modules, python};
 use crate::support::{DEADLINE, Hub, eventually};
 
 #[test]
-fn the_blocks_are_those_of_the_document() {
-    assert_printed(&[
+fn the_code_blocks_equal_the_documents() {
+    assert_unchanged(&[
         ("chat/client.mjs", "13e5ea9af8f47579258d375802771672ff2838560ca865c6db5fbd45be454039"),
         ("chat/connect.js", "4546b960931edc1ae24996898a9ef4a177a87748d862e8b02f2719422fa0bb9c"),
     ]);
 }
 
-/// The value with every moment and every random id replaced by its kind, for no test can foretell them.
-fn settled(value: Value) -> Value {
+/// Replaces every time and every random id by a placeholder.
+fn with_placeholders(value: Value) -> Value {
     match value {
-        Value::String(text) if text.len() == 24 && text.ends_with('Z') && text.contains('T') => json!("a time"),
+        Value::String(text) if text.len() == 24 && text.ends_with('Z') && text.contains('T') => json!("TIME"),
         Value::String(text) if text.len() >= 32 && text.chars().all(|char| char.is_ascii_hexdigit() || char == '-') => {
-            json!("an id")
+            json!("ID")
         }
-        Value::Array(values) => values.into_iter().map(settled).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, settled(value))).collect(),
+        Value::Array(values) => values.into_iter().map(with_placeholders).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, with_placeholders(value))).collect(),
         other => other,
     }
 }
 
 fn message(user: &str, content: &str, kind: &str) -> Value {
-    json!({"id": "an id", "content": content, "type": kind, "chatId": "chat-uuid", "userId": user, "createdAt": "a time",
+    json!({"id": "ID", "content": content, "type": kind, "chatId": "chat-uuid", "userId": user, "createdAt": "TIME",
            "user": {"id": user, "username": user}})
 }
 
 fn typing(user: &str, typing: bool) -> Value {
-    json!({"userId": user, "username": user, "chatId": "chat-uuid", "isTyping": typing, "timestamp": "a time"})
+    json!({"userId": user, "username": user, "chatId": "chat-uuid", "isTyping": typing, "timestamp": "TIME"})
 }
 
-fn seen(user: &str, status: &str) -> Value {
-    json!({"userId": user, "username": user, "status": status, "lastSeen": "a time"})
+fn user_status(user: &str, status: &str) -> Value {
+    json!({"userId": user, "username": user, "status": status, "lastSeen": "TIME"})
 }
 
 /// The data of the next event of this name.
@@ -49,7 +49,7 @@ async fn next(member: &mut ChatClient, name: &str) -> Value {
     loop {
         let mut event = member.event().await;
         if event[0] == name {
-            return settled(event[1].take());
+            return with_placeholders(event[1].take());
         }
     }
 }
@@ -57,15 +57,15 @@ async fn next(member: &mut ChatClient, name: &str) -> Value {
 async fn drive_node(mode: &str) {
     let hub = Hub::with("[presence]\nlinger_ms = 10\n[limits.http]\nrequests_per_minute = 0");
     let chat = json!({"public": true, "name": "The document's"});
-    let made = hub.http().request("PUT", "/api/chats/chat-uuid").key().json(&chat).send();
-    assert_eq!(made.status, 201, "{made:?}");
+    let created = hub.http().request("PUT", "/api/chats/chat-uuid").key().json(&chat).send();
+    assert_eq!(created.status, 201, "{created:?}");
     let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("chat-uuid").await;
     let mut node = Command::new("node");
     node.env("NODE_PATH", node_modules(&fixture("socketio"))).arg(fixture("documents/chat.js"));
     let driver = Program::start(node.arg(format!("http://{}", hub.address())).args([&token("alice"), mode]));
 
-    assert_eq!(settled(bob.presence_event().await), json!(["user:online", seen("alice", "online")]));
+    assert_eq!(with_placeholders(bob.presence_event().await), json!(["user:online", user_status("alice", "online")]));
     assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
     assert_eq!(next(&mut bob, "message:new").await, message("alice", "Hello, world!", "text"));
     assert_eq!(next(&mut bob, "user:typing").await, typing("alice", true));
@@ -80,18 +80,18 @@ async fn drive_node(mode: &str) {
     assert_eq!(next(&mut bob, "message:new").await, message("alice", "cat.png", "image"));
     assert_eq!(next(&mut bob, "user:typing").await, typing("alice", false));
     assert_eq!(next(&mut bob, "user:left").await["userId"], "alice");
-    let heard = settled(driver.report());
-    let room_info = json!({"chatId": "chat-uuid", "participantCount": 2, "isActive": true, "lastActivity": "a time"});
+    let report = with_placeholders(driver.report());
+    let room_info = json!({"chatId": "chat-uuid", "participantCount": 2, "isActive": true, "lastActivity": "TIME"});
     let hello = message("alice", "Hello, world!", "text");
-    let (answer, image) = (message("bob", "Hello, alice!", "text"), message("alice", "cat.png", "image"));
+    let (reply, image) = (message("bob", "Hello, alice!", "text"), message("alice", "cat.png", "image"));
     let transport = if mode == "polling" { "polling" } else { "websocket" };
     let mut expected = json!({
         "connected": true,
         "transport": transport,
-        "answer": answer,
+        "reply": reply,
         "typing": typing("bob", true),
-        "online": seen("carol", "online"),
-        "offline": seen("carol", "offline"),
+        "online": user_status("carol", "online"),
+        "offline": user_status("carol", "offline"),
         "image": {"success": true, "message": "Message sent successfully", "sentMessage": image},
         "refusals": [
             "User already in this room",
@@ -99,17 +99,17 @@ async fn drive_node(mode: &str) {
             "User not in this room",
             "Invalid request data",
         ],
-        "second": {"success": true, "message": "Joined chat successfully", "roomInfo": room_info},
-        "plain": ["chat-uuid", "general"],
-        "stranger": "Unauthorized",
-        "went": "io client disconnect",
+        "secondClient": {"success": true, "message": "Joined chat successfully", "roomInfo": room_info},
+        "rooms": ["chat-uuid", "general"],
+        "badToken": "Unauthorized",
+        "disconnected": "io client disconnect",
         "printed": [
             ["log", "Connected to WebSocket"],
             ["log", "New message:", hello],
-            ["log", "New message:", answer],
+            ["log", "New message:", reply],
             ["log", "User typing:", typing("bob", true)],
-            ["log", "User online:", seen("carol", "online")],
-            ["log", "User offline:", seen("carol", "offline")],
+            ["log", "User online:", user_status("carol", "online")],
+            ["log", "User offline:", user_status("carol", "offline")],
             ["log", "New message:", image],
             ["log", "Connected to WebSocket"],
             ["log", "Disconnected from WebSocket"],
@@ -117,14 +117,14 @@ async fn drive_node(mode: &str) {
         ],
     });
     if mode == "any" {
-        // It begins by polling; when it goes over is its own affair.
-        expected["transport"] = heard["transport"].clone();
+        // The client starts by polling and chooses the time of its upgrade.
+        expected["transport"] = report["transport"].clone();
     }
-    assert_eq!(heard, expected);
+    assert_eq!(report, expected);
 }
 
 #[tokio::test]
-async fn the_chat_documents_class_chats_as_it_is() {
+async fn the_chat_documents_class_chats_with_default_transports() {
     drive_node("any").await;
 }
 
@@ -139,10 +139,10 @@ async fn the_chat_documents_class_chats_by_websocket() {
 }
 
 #[tokio::test]
-async fn python_chats_is_cut_off_and_goes_on_by_every_transport() {
+async fn python_chats_and_recovers_by_every_transport() {
     let interpreter = python(&fixture("socketio/requirements.txt"));
     for mode in ["polling", "websocket", "upgrade"] {
-        // One that is cut off by polling is missed when its heartbeat is.
+        // The hub notices a lost polling client when its heartbeat times out.
         let hub = Hub::with(
             "[presence]\naudience = \"off\"\n[limits.chat]\nrequests_per_minute = 0\n\
              [socketio]\nping_interval_ms = 1500\nping_timeout_ms = 1500",
@@ -152,7 +152,7 @@ async fn python_chats_is_cut_off_and_goes_on_by_every_transport() {
         let mut python = Command::new(&interpreter);
         python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("socketio/chat_python.py"));
         let driver = Program::start(python.args([&format!("http://{}", hub.address()), mode, &token("alice")]));
-        eventually(DEADLINE * 4, "alice is there", || hub.metric("hubbub_chat_typists") == 1.0).await;
+        eventually(DEADLINE * 4, "alice is typing", || hub.metric("hubbub_chat_typists") == 1.0).await;
         assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
         bob.send_message("general", "for alice").await;
         assert_eq!(next(&mut bob, "message:read").await["userId"], "alice");
@@ -160,17 +160,17 @@ async fn python_chats_is_cut_off_and_goes_on_by_every_transport() {
         for content in ["missed", "missed, too"] {
             bob.send_message("general", content).await;
         }
-        let heard = settled(driver.report());
-        let room_info = json!({"chatId": "general", "participantCount": 2, "isActive": true, "lastActivity": "a time"});
+        let report = with_placeholders(driver.report());
+        let room_info = json!({"chatId": "general", "participantCount": 2, "isActive": true, "lastActivity": "TIME"});
         let joined = "Joined chat successfully";
         let unauthorized = json!({"message": "Unauthorized", "data": {"code": "INVALID_TOKEN"}});
         let expected = json!({
-            "refused": [unauthorized],
+            "badToken": [unauthorized],
             "transport": if mode == "polling" { "polling" } else { "websocket" },
             "joined": {"success": true, "message": joined, "roomInfo": room_info},
             "roomJoined": {"chatId": "general", "roomInfo": room_info, "message": joined, "onlineCount": 2},
-            "twice": {"success": false, "message": "User already in this room", "code": "CONFLICT"},
-            "own": [true, true, "ünï ☃"],
+            "secondJoin": {"success": false, "message": "User already in this room", "code": "CONFLICT"},
+            "ownMessage": [true, true, "ünï ☃"],
             "token": true,
             "read": {"success": true, "message": "Read confirmation recorded"},
             "status": [["alice"], ["alice"]],
@@ -179,6 +179,6 @@ async fn python_chats_is_cut_off_and_goes_on_by_every_transport() {
             "history": ["ünï ☃", "for alice", "missed", "missed, too"],
             "left": {"success": true, "message": "Left chat successfully"},
         });
-        assert_eq!(heard, expected, "{mode}");
+        assert_eq!(report, expected, "{mode}");
     }
 }

@@ -1,17 +1,17 @@
-//! The code blocks of the push document and of the community document, as they are printed, with `socket.io-client` in
-//! Node: only the address, and the token where it is a placeholder, are ours.
+//! The code blocks of the push document and of the community document, unchanged, with `socket.io-client` in Node. The
+//! drivers replace only the address and the placeholder token.
 
 use serde_json::{Value, json};
 use std::process::Command;
 
-use super::{assert_printed, fixture, take_number};
+use super::{assert_unchanged, fixture, remove_offset};
 use crate::support::token::{token, token_with};
 use crate::support::tools::{Program, node_modules};
 use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 #[test]
-fn the_blocks_are_those_of_the_documents() {
-    assert_printed(&[
+fn the_code_blocks_equal_the_documents() {
+    assert_unchanged(&[
         ("push/connect.js", "20955287c2c8ee3c226486376f8a3e08777abebe7d01dbb845f622d5037dc571"),
         ("push/register.js", "de99594964cede8618d5ce73f24d52cc64a1da76005447dd732a416c8d2ffb2f"),
         ("push/registered.js", "b75a896bfa1d1b6d06709ab64df2b52b9069578c07453a0ac8e40c94ace02805"),
@@ -25,7 +25,7 @@ fn the_blocks_are_those_of_the_documents() {
     ]);
 }
 
-/// A driver of blocks in Node, and the hub's address for it.
+/// A driver of code blocks in Node, with the hub's address as its argument.
 fn node(script: &str, hub: &Hub) -> Command {
     let mut node = Command::new("node");
     node.env("NODE_PATH", node_modules(&fixture("socketio"))).arg(fixture("documents").join(script));
@@ -40,15 +40,15 @@ fn push(hub: &Hub, path: &str, body: &Value) -> Value {
     answer.json()["recipients"].take()
 }
 
-/// Takes a text out that no test can foretell.
+/// Removes a non-empty text with a random or current value.
 #[track_caller]
-fn take_text(data: &mut Value, field: &str) {
+fn remove_text(data: &mut Value, field: &str) {
     let text = data[field].take();
     assert!(text.as_str().is_some_and(|text| !text.is_empty()), "{field} is {text} in {data}");
 }
 
 #[tokio::test]
-async fn the_push_documents_client_registers_speaks_and_hears() {
+async fn the_push_documents_client_registers_sends_and_receives() {
     let hub = Hub::start();
     let driver = Program::start(node("push.js", &hub).arg(token("user-123")));
     eventually(DEADLINE * 4, "the client is in the room", || driver.output().contains("in the room\n")).await;
@@ -57,30 +57,30 @@ async fn the_push_documents_client_registers_speaks_and_hears() {
     assert_eq!(push(&hub, "/api/room", &json!({"room": "lobby", "event": "to-room", "data": {"n": 1}})), 1);
     assert_eq!(push(&hub, "/api/push", &to_user), 1);
     assert_eq!(push(&hub, "/api/broadcast", &json!({"event": "to-all", "data": {"n": 2}})), 1);
-    let mut heard = driver.report();
+    let mut report = driver.report();
     for field in ["message", "socketId", "timestamp"] {
-        take_text(&mut heard["welcome"], field);
+        remove_text(&mut report["welcome"], field);
     }
-    take_text(&mut heard["welcome"]["serverInfo"], "version");
-    take_text(&mut heard["client:message"], "messageId");
+    remove_text(&mut report["welcome"]["serverInfo"], "version");
+    remove_text(&mut report["client:message"], "messageId");
     for event in ["client:event", "client:message", "client:action"] {
-        take_text(&mut heard[event], "requestId");
+        remove_text(&mut report[event], "requestId");
     }
-    let error = heard["error"].take();
+    let error = report["error"].take();
     assert_eq!(
         (&error["event"], &error["code"]),
         (&json!("client:message"), &json!("INVALID_MESSAGE_DATA")),
         "{error}"
     );
     assert!(error["message"].is_string(), "{error}");
-    assert!(heard["welcome"]["serverInfo"]["environment"].is_string(), "{heard}");
-    heard["welcome"] = json!(null);
+    assert!(report["welcome"]["serverInfo"]["environment"].is_string(), "{report}");
+    report["welcome"] = json!(null);
     for event in ["toRoom", "toUser", "toAll"] {
-        take_number(&mut heard[event]);
+        remove_offset(&mut report[event]);
     }
     let in_room = json!({"success": true, "room": "lobby"});
     assert_eq!(
-        heard,
+        report,
         json!({
             "welcome": null,
             "ownId": true,
@@ -101,11 +101,15 @@ async fn the_push_documents_client_registers_speaks_and_hears() {
 }
 
 #[tokio::test]
-async fn the_push_documents_client_is_told_that_it_is_somebody_else() {
+async fn the_push_documents_client_reports_a_failed_registration_as_another_user() {
     let hub = Hub::start();
-    let heard = Program::start(node("push.js", &hub).arg(token("user-124"))).report();
-    assert_eq!(heard["registered"]["success"], false, "{heard}");
-    assert_eq!(heard["printed"], json!([["error", "Registration failed:", heard["registered"]["error"]]]), "{heard}");
+    let report = Program::start(node("push.js", &hub).arg(token("user-124"))).report();
+    assert_eq!(report["registered"]["success"], false, "{report}");
+    assert_eq!(
+        report["printed"],
+        json!([["error", "Registration failed:", report["registered"]["error"]]]),
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +124,7 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
     claims["permissions"] = permissions.clone();
     let driver = Program::start(node("community.js", &hub).arg(token_with(claims)));
 
-    eventually(DEADLINE * 4, "the client is there", || hub.connections() == 2).await;
+    eventually(DEADLINE * 4, "the client is connected", || hub.connections() == 2).await;
     let typing = |typing: bool| json!({"user_id": 1, "name": "John Doe", "thread_id": 456, "typing": typing});
     assert_eq!(jane.expect("user_typing").await, typing(true));
     let notification = json!({
@@ -138,14 +142,14 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
     assert_eq!(jane.request("typing_start", json!({"thread_id": 456})).await, json!([]));
     assert_eq!(jane.request("typing_stop", json!({"thread_id": 456})).await, json!([]));
 
-    let mut heard = driver.report();
-    take_text(&mut heard["connected"], "socketId");
-    take_text(&mut heard["connected"], "timestamp");
-    take_text(&mut heard["authenticated"], "socketId");
-    take_text(&mut heard["updated"], "read_at");
+    let mut report = driver.report();
+    remove_text(&mut report["connected"], "socketId");
+    remove_text(&mut report["connected"], "timestamp");
+    remove_text(&mut report["authenticated"], "socketId");
+    remove_text(&mut report["updated"], "read_at");
     let by_jane = |typing: bool| json!({"user_id": 2, "name": "Jane", "thread_id": 456, "typing": typing});
     assert_eq!(
-        heard,
+        report,
         json!({
             "connected": {"socketId": null, "timestamp": null},
             "authenticated": {"user": user, "permissions": permissions, "socketId": null},
@@ -162,17 +166,17 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
 }
 
 #[tokio::test]
-async fn the_community_documents_tokens_are_those_that_its_backend_knows() {
-    let backend = Upstream::new(|asked| match asked.header("authorization") {
+async fn the_community_documents_client_authenticates_with_a_token_of_the_backend() {
+    let backend = Upstream::new(|request| match request.header("authorization") {
         Some("Bearer sanctum_token") => Reply::Json(200, json!({"user": {"id": 1, "name": "John Doe"}})),
         _ => Reply::Json(401, json!({"message": "Unauthenticated."})),
     });
     let hub = Hub::with(&format!("[auth.backend]\nurl = \"{}\"", backend.url("/api/user")));
-    let mut heard = Program::start(&mut node("sanctum.js", &hub)).report();
-    take_text(&mut heard["known"], "socketId");
-    take_text(&mut heard["unknown"], "error");
-    assert_eq!(heard["known"]["user"]["id"], 1, "{heard}");
-    assert_eq!(heard["known"]["user"]["name"], "John Doe", "{heard}");
-    assert_eq!(heard["unknown"], json!({"error": null, "code": "AUTH_FAILED"}), "{heard}");
-    assert_eq!((&heard["ownId"], &heard["printed"]), (&json!(true), &json!([])), "{heard}");
+    let mut report = Program::start(&mut node("sanctum.js", &hub)).report();
+    remove_text(&mut report["known"], "socketId");
+    remove_text(&mut report["unknown"], "error");
+    assert_eq!(report["known"]["user"]["id"], 1, "{report}");
+    assert_eq!(report["known"]["user"]["name"], "John Doe", "{report}");
+    assert_eq!(report["unknown"], json!({"error": null, "code": "AUTH_FAILED"}), "{report}");
+    assert_eq!((&report["ownId"], &report["printed"]), (&json!(true), &json!([])), "{report}");
 }

@@ -1,20 +1,20 @@
-//! The laravel document's PHP, as it is printed, with Guzzle: its service, and the provider, the controllers and the
-//! command that use it. A frontend of the community document hears what they send.
+//! The laravel document's PHP, unchanged, with Guzzle: its service, provider, controllers and command. A frontend of the
+//! community document receives their events.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{assert_printed, fixture};
+use super::{assert_unchanged, fixture};
 use crate::support::token::token_with;
 use crate::support::tools::{Program, php};
 use crate::support::{Hub, Sio, Transport};
 
-/// What Laravel has in its `.env`; the hub is given its hash alone.
+/// The key in Laravel's `.env`. The hub is configured with its hash.
 const KEY: &str = "mechamap_ws_a_key_of_the_backend";
 
 #[test]
-fn the_code_is_that_of_the_document() {
-    assert_printed(&[
+fn the_code_equals_the_document() {
+    assert_unchanged(&[
         ("laravel/RealtimeNotificationService.php", "f434249485d91d060b9ce10c1d4dbc54da2abe92929ccf3c61845a1a5c92aeae"),
         ("laravel/RealtimeServiceProvider.php", "0fda9c0b62613121044bd1429143ca7f38594056af94de860248e40408a4d867"),
         ("laravel/websocket.php", "691ec3694820a63c71da8a9c8d3251332b289d9af23c0a8ea6182fb94b628337"),
@@ -30,7 +30,7 @@ fn hub() -> Hub {
     Hub::with(&format!("[[api.keys]]\nname = \"laravel\"\nsha256 = \"{hash}\""))
 }
 
-/// Has the document's code do all it does, with this in its `.env`; what came of it.
+/// Runs all of the document's code with this `.env`. Returns the results.
 #[track_caller]
 fn laravel(url: &str, key: &str) -> Value {
     let mut php = php();
@@ -38,7 +38,7 @@ fn laravel(url: &str, key: &str) -> Value {
     Program::start(&mut php).report()
 }
 
-/// A frontend that connects without a token, and authenticates.
+/// A frontend that connects as a guest and then authenticates.
 async fn frontend(hub: &Hub, transport: Transport, claims: Value) -> Sio {
     let mut client = Sio::guest(hub, transport).await;
     client.emit("authenticate", json!({"token": token_with(claims)})).await;
@@ -46,27 +46,27 @@ async fn frontend(hub: &Hub, transport: Transport, claims: Value) -> Sio {
     client
 }
 
-/// Takes a time in ISO format out, of this many characters.
+/// Removes a time in ISO format with this many characters.
 #[track_caller]
-fn take_time(data: &mut Value, field: &str, length: usize) {
+fn remove_time(data: &mut Value, field: &str, length: usize) {
     let time = data[field].take();
     assert!(time.as_str().is_some_and(|time| time.len() == length && time.ends_with('Z')), "{field} is {time}");
 }
 
 #[tokio::test]
-async fn a_frontend_hears_what_laravel_sends() {
+async fn a_frontend_receives_the_events_of_laravel() {
     let hub = hub();
     let mut user = frontend(&hub, Transport::WebSocket, json!({"sub": 1, "name": "John Doe"})).await;
     let mut participant = frontend(&hub, Transport::Polling, json!({"userId": 2})).await;
     let mut other = frontend(&hub, Transport::WebSocket, json!({"user_id": "3"})).await;
     participant.join("thread:456").await;
 
-    let mut came = laravel(&format!("http://{}", hub.address()), KEY);
-    assert_eq!(came["health"]["data"]["status"], "healthy", "{came}");
-    came["health"]["data"] = Value::Null;
-    let notification_id = came["logged"][0][2]["notification_id"].take();
+    let mut results = laravel(&format!("http://{}", hub.address()), KEY);
+    assert_eq!(results["health"]["data"]["status"], "healthy", "{results}");
+    results["health"]["data"] = Value::Null;
+    let notification_id = results["logged"][0][2]["notification_id"].take();
     assert_eq!(
-        came,
+        results,
         json!({
             "guzzle": 7,
             "notification": {"success": true, "message": "Notification sent"},
@@ -74,7 +74,7 @@ async fn a_frontend_hears_what_laravel_sends() {
             "update": true,
             "health": {"status": "success", "message": "Connection successful", "data": null},
             "status": 0,
-            "said": [
+            "printed": [
                 ["info", "Testing realtime server connection..."],
                 ["info", "‚úÖ Connection successful!"],
                 ["line", "Server status: healthy"],
@@ -86,7 +86,7 @@ async fn a_frontend_hears_what_laravel_sends() {
     );
 
     let mut notification = user.expect("notification").await;
-    take_time(&mut notification, "timestamp", 27);
+    remove_time(&mut notification, "timestamp", 27);
     let jane = json!({"id": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"});
     assert_eq!(
         notification,
@@ -101,7 +101,7 @@ async fn a_frontend_hears_what_laravel_sends() {
         })
     );
     let mut reply = participant.expect("new_reply").await;
-    take_time(&mut reply, "created_at", 27);
+    remove_time(&mut reply, "created_at", 27);
     let mut author = jane.clone();
     author["role"] = json!("member");
     let content = "Great tips! Thänks ☃";
@@ -110,7 +110,7 @@ async fn a_frontend_hears_what_laravel_sends() {
         json!({"reply_id": 789, "thread_id": 456, "content": content, "author": author, "created_at": null})
     );
     let mut update = participant.expect("thread_updated").await;
-    take_time(&mut update, "updated_at", 27);
+    remove_time(&mut update, "updated_at", 27);
     let by = json!({"id": 1, "name": "John Doe"});
     let title = "Updated PLC Programming Tips";
     assert_eq!(update, json!({"thread_id": 456, "title": title, "updated_by": by, "updated_at": null}));
@@ -120,33 +120,33 @@ async fn a_frontend_hears_what_laravel_sends() {
 }
 
 #[tokio::test]
-async fn laravel_is_told_that_its_key_is_wrong() {
+async fn laravel_gets_401_for_a_wrong_key() {
     let hub = hub();
     let mut user = frontend(&hub, Transport::WebSocket, json!({"sub": 1})).await;
     // The hash of a key is no key.
     for key in ["another-key", &hex::encode(Sha256::digest(KEY))] {
-        let came = laravel(&format!("http://{}", hub.address()), key);
-        let told = [&came["notification"]["success"], &came["update"], &came["status"]];
-        assert_eq!(told, [&json!(false), &json!(false), &json!(0)], "{came}");
-        let [level, what, details] = [&came["logged"][0][0], &came["logged"][0][1], &came["logged"][0][2]];
-        assert_eq!((level, what), (&json!("warning"), &json!("Failed to send realtime notification")), "{came}");
+        let results = laravel(&format!("http://{}", hub.address()), key);
+        let outcomes = [&results["notification"]["success"], &results["update"], &results["status"]];
+        assert_eq!(outcomes, [&json!(false), &json!(false), &json!(0)], "{results}");
+        let [level, message, details] = [&results["logged"][0][0], &results["logged"][0][1], &results["logged"][0][2]];
+        assert_eq!((level, message), (&json!("warning"), &json!("Failed to send realtime notification")), "{results}");
         let response: Value = serde_json::from_str(details["response"].as_str().unwrap()).unwrap();
-        assert_eq!((&details["status"], &response["code"]), (&json!(401), &json!("INVALID_API_KEY")), "{came}");
+        assert_eq!((&details["status"], &response["code"]), (&json!(401), &json!("INVALID_API_KEY")), "{results}");
     }
     user.expect_silence().await;
 }
 
 #[tokio::test]
-async fn laravel_goes_on_when_the_hub_is_not_there() {
+async fn laravel_continues_when_the_hub_is_down() {
     let hub = hub();
     let address = format!("http://{}", hub.address());
     drop(hub);
-    let came = laravel(&address, KEY);
-    let told = [&came["notification"]["success"], &came["reply"], &came["update"], &came["status"]];
-    assert_eq!(told, [&json!(false), &json!(true), &json!(false), &json!(1)], "{came}");
-    let logged: Vec<_> = came["logged"].as_array().unwrap().iter().map(|line| (&line[0], &line[1])).collect();
+    let results = laravel(&address, KEY);
+    let outcomes = [&results["notification"]["success"], &results["reply"], &results["update"], &results["status"]];
+    assert_eq!(outcomes, [&json!(false), &json!(true), &json!(false), &json!(1)], "{results}");
+    let logged: Vec<_> = results["logged"].as_array().unwrap().iter().map(|line| (&line[0], &line[1])).collect();
     let error = json!("error");
-    let what =
+    let messages =
         ["Error sending realtime notification", "Error sending new reply notification", "Error sending thread update"];
-    assert_eq!(logged, what.map(Value::from).each_ref().map(|what| (&error, what)), "{came}");
+    assert_eq!(logged, messages.map(Value::from).each_ref().map(|message| (&error, message)), "{results}");
 }

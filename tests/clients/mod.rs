@@ -1,41 +1,40 @@
-//! The documents' own clients, as printed, against the hub: what a user has today has to work
-//! tomorrow without a change. The clients are files beside this one, letter for letter; what drives
-//! them is ours.
+//! The documents' clients against the hub, so that existing clients work unchanged. The files beside this one contain the
+//! documents' code, byte for byte. The drivers are our own.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
 
-// The raw document's three: Node, a browser, Python.
+// The raw document's clients for Node, browsers and Python.
 mod raw;
 
-// Socket.IO's own clients: Node, a browser, Python.
+// Socket.IO's own clients for Node, browsers and Python.
 pub(crate) mod socketio;
 
-// The same by polling, when much waits.
+// The same clients by polling, with many waiting packets.
 mod polling;
 
-// Which clients can go on after a cut.
-mod offered;
+// Clients that can recover after a disconnect.
+mod recovery_support;
 
-// Limits, after which a client comes back.
+// Clients that reconnect after a limit.
 mod retry;
 
-// Namespaces that are entered and left faster than the hub answers.
-mod namespaces;
+// Namespaces that are joined and left faster than the hub replies.
+mod namespace_changes;
 
-// Tokens of every origin, in Node.
+// Tokens of every issuer, in Node.
 mod tokens;
 
-// What only a browser enforces of origins.
+// Origin rules that only browsers enforce.
 mod origins;
 
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 
-// What they are answered: `success`, the documents' words, limits.
-mod answers;
+// Replies to Socket.IO's own clients: `success`, the documents' texts, limits.
+mod replies;
 
 // The chat document's class in Node, and python-socketio on `/chat`.
 mod chat;
@@ -48,19 +47,19 @@ fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
-/// That files are still as the documents print them: each has this SHA-256.
+/// Asserts that each file has this SHA-256: it is still the code of its document.
 #[track_caller]
-fn assert_printed(printed: &[(&str, &str)]) {
-    for (name, digest) in printed {
-        let digest_now = hex::encode(Sha256::digest(fs::read(fixture(name)).unwrap()));
-        assert_eq!(digest_now, *digest, "{name} is to stay as the document prints it");
+fn assert_unchanged(files: &[(&str, &str)]) {
+    for (name, digest) in files {
+        let actual = hex::encode(Sha256::digest(fs::read(fixture(name)).unwrap()));
+        assert_eq!(actual, *digest, "{name} differs from its document");
     }
 }
 
-/// Takes the number of an event from its arguments: the last of them, for clients that come back with it.
+/// Removes the offset from the arguments of an event. It is the last argument, for clients that support recovery.
 #[track_caller]
-fn take_number(arguments: &mut Value) {
+fn remove_offset(arguments: &mut Value) {
     let last = arguments.as_array_mut().and_then(Vec::pop).unwrap_or_default();
-    let is_number = last.as_str().is_some_and(|text| u64::from_str_radix(text, 16).is_ok());
-    assert!(is_number, "the last argument is {last}, before it {arguments}");
+    let is_offset = last.as_str().is_some_and(|text| u64::from_str_radix(text, 16).is_ok());
+    assert!(is_offset, "the last argument is {last}, after {arguments}");
 }

@@ -1,4 +1,4 @@
-//! What only a browser enforces: preflights for headers of one's own, credentials, and the origin `null` of a sandboxed frame.
+//! Rules that only browsers enforce: preflights for custom headers, credentials, and the origin `null` of a sandboxed frame.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -8,13 +8,13 @@ use crate::support::token::token;
 use crate::support::tools::{Browser, node_modules};
 use crate::support::{DEADLINE, Hub, eventually};
 
-/// A page that tries each of `tries` (a name and the options of `io`), by itself and in a sandboxed frame, and reports by name
-/// how it is connected or why not.
+/// A page that connects with each of `tries` (a name and the options of `io`), itself or in a sandboxed frame. It reports
+/// the transport or the error by name.
 fn page(page: PageListener, hub: &Hub, is_framed: bool, tries: &Value) -> PageServer {
-    let told = json!({"url": format!("http://{}", hub.address()), "token": token("alice"), "tries": tries});
+    let options = json!({"url": format!("http://{}", hub.address()), "token": token("alice"), "tries": tries});
     let html = format!(
         r#"<!doctype html><title>origins</title>
-        <script id="hub" type="application/json">{told}</script>
+        <script id="hub" type="application/json">{options}</script>
         <script src="/socket.io.min.js"></script>
         <script src="/origins_browser.js"></script>"#
     );
@@ -32,7 +32,7 @@ fn page(page: PageListener, hub: &Hub, is_framed: bool, tries: &Value) -> PageSe
 }
 
 #[tokio::test]
-async fn a_listed_page_sends_headers_of_its_own_and_credentials_where_they_are_allowed() {
+async fn a_listed_page_sends_custom_headers_and_allowed_credentials() {
     let tries = json!({
         "headers": {"transports": ["polling"], "extraHeaders": {"X-ClientId": "abc", "traceparent": "00-1-2-01"}},
         "upgraded": {"extraHeaders": {"sentry-trace": "1-2"}},
@@ -44,19 +44,19 @@ async fn a_listed_page_sends_headers_of_its_own_and_credentials_where_they_are_a
         let hub = Hub::with(&list);
         let mut page = page(bound, &hub, false, &tries);
         let browser = browser.show(&page.origin());
-        let told = json!({"headers": "polling", "upgraded": "websocket", "credentials": allowed});
-        assert_eq!(page.report(&browser), told, "allow_credentials = {credentials}");
+        let expected = json!({"headers": "polling", "upgraded": "websocket", "credentials": allowed});
+        assert_eq!(page.report(&browser), expected, "allow_credentials = {credentials}");
     }
 }
 
 #[tokio::test]
-async fn a_sandboxed_frame_connects_where_null_is_listed_and_never_with_credentials() {
+async fn a_sandboxed_frame_connects_if_null_is_listed_but_never_with_credentials() {
     let tries = json!({
         "polling": {"transports": ["polling"], "extraHeaders": {"x-clientid": "abc"}},
         "websocket": {"transports": ["websocket"]},
         "credentials": {"transports": ["polling"], "withCredentials": true},
     });
-    for (origins, told) in [
+    for (origins, expected) in [
         ("[\"null\"]", json!({"polling": "polling", "websocket": "websocket", "credentials": "xhr poll error"})),
         ("[\"*\"]", json!({"polling": "polling", "websocket": "websocket", "credentials": "xhr poll error"})),
         ("[]", json!({"polling": "xhr poll error", "websocket": "websocket error", "credentials": "xhr poll error"})),
@@ -65,10 +65,10 @@ async fn a_sandboxed_frame_connects_where_null_is_listed_and_never_with_credenti
         let hub = Hub::with(&format!("[server]\nallowed_origins = {origins}\nallow_credentials = true"));
         let mut page = page(bound, &hub, true, &tries);
         let browser = browser.show(&page.origin());
-        assert_eq!(page.report(&browser), told, "{origins}");
+        assert_eq!(page.report(&browser), expected, "{origins}");
         if origins == "[]" {
             let refused = || hub.output().contains("method=OPTIONS") && hub.output().contains("server.allowed_origins");
-            eventually(DEADLINE, "the log says that a preflight was refused", refused).await;
+            eventually(DEADLINE, "the refused preflight is logged", refused).await;
         }
     }
 }

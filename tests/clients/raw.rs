@@ -1,13 +1,12 @@
-//! The raw document's `NodeRealtimeClient`, its browser `RealtimeClient` and its Python
-//! `RealtimeClient`: each is welcomed, subscribes, publishes and writes to another user, and hears
-//! that user do the same.
+//! The raw document's `NodeRealtimeClient`, its browser `RealtimeClient` and its Python `RealtimeClient`. Each receives the
+//! welcome, subscribes, publishes, sends a direct message to a peer, and receives the same from it.
 
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::assert_printed;
+use super::assert_unchanged;
 use crate::support::client::without_time;
 use crate::support::page::{PageFile, PageListener};
 use crate::support::token::token;
@@ -19,8 +18,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_clients_are_those_of_the_document() {
-    assert_printed(&[
+fn the_clients_equal_the_document() {
+    assert_unchanged(&[
         ("raw/node.js", "f999881a5dad29d2a1248d734d74da855a26f870e6ce4bcdbe08f80e376a73df"),
         ("raw/browser.js", "3797da489e62d898033c7fd11ccb60b620a85d2ee8eac51907826205863db8c3"),
         ("raw/python.py", "571136371ab2d1b3183687a11931b2969b30f44437220b1dac33177b0511be8b"),
@@ -28,63 +27,63 @@ fn the_clients_are_those_of_the_document() {
 }
 
 #[tokio::test]
-async fn the_node_client_talks_both_ways() {
+async fn the_node_client_sends_and_receives() {
     let mut node = Command::new("node");
     node.env("NODE_PATH", node_modules(&fixture(""))).arg(fixture("drive_node.js"));
     let hub = Hub::start();
     let peer = peer(&hub).await;
     let driver = Program::start(node.args([&hub.ws("/ws"), &token("alice"), "bob"]));
-    converse(peer).await;
-    let heard = driver.report();
-    assert_heard(&heard);
-    assert!(heard["pong"]["timestamp"].is_u64(), "{heard}");
-    assert_eq!(heard["closed"], 1000, "{heard}");
+    exchange(peer).await;
+    let report = driver.report();
+    assert_report(&report);
+    assert!(report["pong"]["timestamp"].is_u64(), "{report}");
+    assert_eq!(report["closed"], 1000, "{report}");
 }
 
 #[tokio::test]
-async fn the_python_client_talks_both_ways() {
+async fn the_python_client_sends_and_receives() {
     let mut python = Command::new(python(&fixture("requirements.txt")));
     python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("drive_python.py"));
     let hub = Hub::start();
     let peer = peer(&hub).await;
     let driver = Program::start(python.args([&hub.ws("/ws"), &token("alice"), "bob"]));
-    converse(peer).await;
-    let heard = driver.report();
-    assert_heard(&heard);
-    assert_eq!(heard["closed"], 1000, "{heard}");
+    exchange(peer).await;
+    let report = driver.report();
+    assert_report(&report);
+    assert_eq!(report["closed"], 1000, "{report}");
 }
 
 #[tokio::test]
-async fn the_browser_client_talks_both_ways_from_an_origin_that_is_listed() {
+async fn the_browser_client_sends_and_receives_from_a_listed_origin() {
     let browser = Browser::ready();
     let page = PageListener::bind();
     let hub = Hub::with(&format!("[server]\nallowed_origins = [{:?}]", page.origin()));
     let peer = peer(&hub).await;
     let mut page = page.serve(browser_client(&hub));
     let browser = browser.show(&page.origin());
-    converse(peer).await;
+    exchange(peer).await;
     let report = page.report(&browser);
-    assert_heard(&report["heard"]);
+    assert_report(&report["result"]);
 }
 
 #[tokio::test]
-async fn the_browser_client_is_refused_from_an_origin_that_is_not_listed() {
+async fn the_browser_client_is_refused_from_an_unlisted_origin() {
     let browser = Browser::ready();
     let page = PageListener::bind();
     let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example.com\"]");
     let mut page = page.serve(browser_client(&hub));
     let browser = browser.show(&page.origin());
     let closed = 3;
-    assert_eq!(page.report(&browser), json!({"failed": "event error", "reached": closed}));
+    assert_eq!(page.report(&browser), json!({"failed": "event error", "readyState": closed}));
     assert_eq!(hub.counters()["total_connections"], 0);
 }
 
 /// The page with the document's class and its driver.
 fn browser_client(hub: &Hub) -> Vec<PageFile> {
-    let told = json!({"url": hub.ws("/ws"), "token": token("alice"), "peer": "bob"});
+    let options = json!({"url": hub.ws("/ws"), "token": token("alice"), "peer": "bob"});
     let html = format!(
         r#"<!doctype html><title>client</title>
-        <script id="hub" type="application/json">{told}</script>
+        <script id="hub" type="application/json">{options}</script>
         <script src="/browser.js"></script>
         <script src="/drive.js"></script>
         <script src="/drive_browser.js"></script>"#
@@ -93,27 +92,27 @@ fn browser_client(hub: &Hub) -> Vec<PageFile> {
     vec![PageFile::html("/", html), script("browser.js"), script("drive.js"), script("drive_browser.js")]
 }
 
-/// The user that the document's client talks with.
+/// The user that receives the client's messages and sends to it.
 async fn peer(hub: &Hub) -> Client {
     let mut peer = Client::of(hub, "bob").await;
     peer.subscribe(&["chat.general"]).await;
     peer
 }
 
-/// Hears what the document's client has to say, and says the same back.
-async fn converse(mut peer: Client) {
+/// Receives the messages of the document's client, and sends the same back.
+async fn exchange(mut peer: Client) {
     let payload = json!({"message": "Hello from the document", "list": [1, 2.5, null, "ünï ☃"]});
-    let mut heard = peer.next_within(DEADLINE * 4).await;
-    let id = heard["data"]["message_id"].take();
+    let mut message = peer.next_within(DEADLINE * 4).await;
+    let id = message["data"]["message_id"].take();
     assert!(id.is_string(), "message_id is {id}");
     let data = json!({"topic": "chat.general", "payload": payload, "from_user": "alice", "message_id": null});
-    assert_eq!(heard["type"], "Broadcast", "{heard}");
-    assert_eq!(heard["data"], data);
-    let mut heard = without_time(peer.expect("DirectMessage").await);
-    let id = heard["data"]["message_id"].take();
+    assert_eq!(message["type"], "Broadcast", "{message}");
+    assert_eq!(message["data"], data);
+    let mut message = without_time(peer.expect("DirectMessage").await);
+    let id = message["data"]["message_id"].take();
     assert!(id.is_string(), "message_id is {id}");
     let data = json!({"from_user": "alice", "payload": "just for you", "message_id": null});
-    assert_eq!(heard, json!({"type": "DirectMessage", "data": data}));
+    assert_eq!(message, json!({"type": "DirectMessage", "data": data}));
 
     let ack = peer.broadcast("chat.general", json!({"back": ["to", "you"]})).await;
     assert_eq!(ack["data"]["recipients"], 1, "{ack}");
@@ -122,25 +121,25 @@ async fn converse(mut peer: Client) {
     assert_eq!(ack["data"]["recipients"], 1, "{ack}");
 }
 
-/// That the driver was told what the contract says, as far as it can be foretold.
+/// Asserts that the driver received the events of the document.
 #[track_caller]
-fn assert_heard(heard: &Value) {
-    let details = &heard["welcome"]["details"];
-    assert_eq!(details["protocol_version"], "1.0", "{heard}");
-    assert_eq!(details["user"], json!({"id": "alice", "name": "alice", "roles": []}), "{heard}");
-    assert!(details["connection_id"].is_string() && details["server_time"].is_u64(), "{heard}");
-    let subscribed = &heard["subscribed"]["details"];
-    assert_eq!(subscribed["topics"], json!(["chat.general", "updates"]), "{heard}");
-    assert_eq!(subscribed["denied"], json!([]), "{heard}");
+fn assert_report(report: &Value) {
+    let details = &report["welcome"]["details"];
+    assert_eq!(details["protocol_version"], "1.0", "{report}");
+    assert_eq!(details["user"], json!({"id": "alice", "name": "alice", "roles": []}), "{report}");
+    assert!(details["connection_id"].is_string() && details["server_time"].is_u64(), "{report}");
+    let subscribed = &report["subscribed"]["details"];
+    assert_eq!(subscribed["topics"], json!(["chat.general", "updates"]), "{report}");
+    assert_eq!(subscribed["denied"], json!([]), "{report}");
     for ack in ["broadcastAck", "directAck"] {
-        assert_eq!(heard[ack]["recipients"], 1, "{heard}");
-        assert!(heard[ack]["message_id"].is_string(), "{heard}");
+        assert_eq!(report[ack]["recipients"], 1, "{report}");
+        assert!(report[ack]["message_id"].is_string(), "{report}");
     }
-    let broadcast = &heard["broadcast"];
-    assert_eq!(broadcast["topic"], "chat.general", "{heard}");
-    assert_eq!(broadcast["payload"], json!({"back": ["to", "you"]}), "{heard}");
-    assert_eq!(broadcast["from_user"], "bob", "{heard}");
-    assert!(broadcast["message_id"].is_string(), "{heard}");
-    assert_eq!(heard["direct"]["payload"], json!({"dm": true}), "{heard}");
-    assert_eq!(heard["direct"]["from_user"], "bob", "{heard}");
+    let broadcast = &report["broadcast"];
+    assert_eq!(broadcast["topic"], "chat.general", "{report}");
+    assert_eq!(broadcast["payload"], json!({"back": ["to", "you"]}), "{report}");
+    assert_eq!(broadcast["from_user"], "bob", "{report}");
+    assert!(broadcast["message_id"].is_string(), "{report}");
+    assert_eq!(report["direct"]["payload"], json!({"dm": true}), "{report}");
+    assert_eq!(report["direct"]["from_user"], "bob", "{report}");
 }

@@ -1,4 +1,4 @@
-//! A client that was refused at a limit comes back with the lines that the documents give it.
+//! A client that was refused at a limit reconnects with the README's lines of code.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -8,8 +8,8 @@ use crate::support::token::token;
 use crate::support::tools::Program;
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
-/// The block of the README that comes back, as it is printed.
-fn printed_lines() -> String {
+/// The README's code block that reconnects.
+fn retry_lines() -> String {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let blocks = readme.split("```js\n").skip(1).filter_map(|block| block.split("```").next());
     let mut lines: Vec<_> = blocks.filter(|block| block.contains("retryAfter")).collect();
@@ -20,21 +20,21 @@ fn printed_lines() -> String {
 
 fn drive(hub: &Hub, version: &str, namespace: &str, token: &str) -> Program {
     let url = format!("http://{}", hub.address());
-    Program::start(node_with(version, "retry.js").args([&url, namespace, token, &printed_lines()]))
+    Program::start(node_with(version, "retry.js").args([&url, namespace, token, &retry_lines()]))
 }
 
 #[track_caller]
-fn assert_came_back(told: &Value, code: &str, most: u64) {
-    let refusals = told["refusals"].as_array().unwrap();
-    assert!(!refusals.is_empty(), "it was never refused");
+fn assert_reconnected(report: &Value, code: &str, most: u64) {
+    let refusals = report["refusals"].as_array().unwrap();
+    assert!(!refusals.is_empty(), "the client was never refused");
     for refusal in refusals {
-        assert_eq!(refusal["code"], code, "{told}");
-        assert!(refusal["after"].as_u64().is_some_and(|seconds| (1..=most).contains(&seconds)), "{told}");
+        assert_eq!(refusal["code"], code, "{report}");
+        assert!(refusal["after"].as_u64().is_some_and(|seconds| (1..=most).contains(&seconds)), "{report}");
     }
 }
 
 #[tokio::test]
-async fn every_version_comes_back_after_a_limit_with_the_lines_of_the_documents() {
+async fn every_version_reconnects_after_a_limit_with_the_readmes_lines() {
     for version in VERSIONS {
         let hub = Hub::with(
             "[limits]\nexempt_loopback = false\n\
@@ -42,20 +42,20 @@ async fn every_version_comes_back_after_a_limit_with_the_lines_of_the_documents(
         );
         let mut first = Sio::open(&hub, Transport::WebSocket).await;
         first.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
-        let told = drive(&hub, version, "/chat", &token("bob")).report();
-        assert_came_back(&told, "RATE_LIMITED", 5);
+        let report = drive(&hub, version, "/chat", &token("bob")).report();
+        assert_reconnected(&report, "RATE_LIMITED", 5);
     }
 }
 
 #[tokio::test]
-async fn a_guest_comes_back_once_its_address_has_a_place() {
+async fn a_guest_reconnects_when_its_address_is_below_its_limit() {
     let hub = Hub::with(
         "[limits]\nexempt_loopback = false\n\
          [limits.community]\nconnections_per_address = 1\nconnections_per_minute = 0",
     );
     let first = Sio::guest(&hub, Transport::WebSocket).await;
     let driver = drive(&hub, VERSIONS[3], "", "");
-    eventually(DEADLINE, "it is refused", || hub.output().contains("LIMIT_REACHED")).await;
+    eventually(DEADLINE, "the guest is refused", || hub.output().contains("LIMIT_REACHED")).await;
     drop(first);
-    assert_came_back(&driver.report(), "LIMIT_REACHED", 10);
+    assert_reconnected(&driver.report(), "LIMIT_REACHED", 10);
 }

@@ -1,5 +1,5 @@
-//! Tokens of every origin, shown by each supported version of `socket.io-client`: of a library that signs with the name
-//! `Ed25519`, of a Laravel application, of an account.
+//! Tokens of every issuer with each supported version of `socket.io-client`: a library that names its algorithm `Ed25519`,
+//! a Laravel application, and an account.
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -13,8 +13,8 @@ use crate::support::tools::Program;
 use crate::support::{Hub, Reply, Upstream};
 use crate::tokens::algorithms::named;
 
-/// That every version gets in with `token` by every transport.
-fn assert_all_get_in(hub: &Hub, token: &str) {
+/// Asserts that every version connects with `token` by every transport.
+fn assert_all_connect(hub: &Hub, token: &str) {
     let base = format!("http://{}", hub.address());
     for version in VERSIONS {
         for transports in ["polling", "websocket"] {
@@ -26,7 +26,7 @@ fn assert_all_get_in(hub: &Hub, token: &str) {
 }
 
 #[test]
-fn every_version_gets_in_with_an_ed25519_token_and_with_one_that_laravel_knows() {
+fn every_version_connects_with_an_ed25519_token_and_with_a_laravel_token() {
     let ed = EncodingKey::from_ed_pem(include_bytes!("../keys/ed25519.private.pem")).unwrap();
     let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&ed, Algorithm::EdDSA).unwrap()).unwrap();
     jwk.as_object_mut().unwrap().extend([("kid".to_owned(), json!("k")), ("alg".to_owned(), json!("Ed25519"))]);
@@ -37,14 +37,14 @@ fn every_version_gets_in_with_an_ed25519_token_and_with_one_that_laravel_knows()
     let config = format!("[auth]\nalgorithm = \"Ed25519\"\njwks = \"keys\"\n[auth.backend]\nurl = \"{url}\"");
     fs::write(dir.path().join("config.toml"), configuration(&config)).unwrap();
     let hub = Hub::in_dir(dir);
-    assert_all_get_in(&hub, &named("alice", "Ed25519", &ed, Algorithm::EdDSA));
-    assert_all_get_in(&hub, "12|abcdef");
+    assert_all_connect(&hub, &named("alice", "Ed25519", &ed, Algorithm::EdDSA));
+    assert_all_connect(&hub, "12|abcdef");
 }
 
 #[test]
-fn every_version_gets_in_with_an_account_that_has_the_required_permission() {
+fn every_version_connects_with_an_account_that_has_the_required_permission() {
     let hub = Hub::with("[auth]\nrequired_permissions = [\"connect\"]");
     let added = user_command(&hub, &["add", "alice", "--permission", "connect"], PASSWORD);
     assert_eq!(added.status, Some(0), "{added:?}");
-    assert_all_get_in(&hub, &sign_in(&hub, "alice").access);
+    assert_all_connect(&hub, &sign_in(&hub, "alice").access);
 }

@@ -1,5 +1,5 @@
-//! Frames: how a message may be cut up, how large it may be, and the close code of everything that
-//! RFC 6455 forbids. After a close code the hub shuts the connection.
+//! Frames: fragments, sizes, and the close code for each violation of RFC 6455. After a close frame the hub closes the
+//! connection.
 
 use serde_json::json;
 
@@ -7,21 +7,21 @@ use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, Hub, Wire};
 
 const PING: &str = r#"{"type":"Ping","data":{"timestamp":1}}"#;
-/// `server.max_frame_size` by default.
+/// The default of `server.max_frame_size`.
 const LARGEST: usize = 65_536;
 
-/// A welcomed connection of bytes.
+/// A connection whose welcome is read.
 async fn welcomed(hub: &Hub) -> Wire {
     let mut wire = Wire::of(hub, "alice").await;
     assert_eq!(wire.message().await["data"]["status"], "connected");
     wire
 }
 
-/// That the hub answers these frames by closing with this code, and shuts the connection.
+/// Asserts that the hub answers these frames with a close frame of this code, and closes the connection.
 async fn assert_closes(hub: &Hub, what: &str, frames: &[Frame], code: u16) {
     let mut wire = welcomed(hub).await;
     for frame in frames {
-        // The hub may have had enough before the last one.
+        // The hub may close before the last one.
         wire.try_send(&frame.encode()).await;
     }
     assert_eq!(wire.close_code().await, Some(code), "{what}");
@@ -51,7 +51,7 @@ async fn a_binary_frame_is_the_same_json() {
 }
 
 #[tokio::test]
-async fn a_message_may_come_in_pieces_with_pings_between() {
+async fn a_message_in_fragments_with_pings_between_is_accepted() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
     let (first, rest) = PING.split_at(5);
@@ -67,7 +67,7 @@ async fn a_message_may_come_in_pieces_with_pings_between() {
 }
 
 #[tokio::test]
-async fn bytes_may_come_one_at_a_time() {
+async fn bytes_that_arrive_one_at_a_time_are_accepted() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
     for byte in Frame::text(PING).encode() {
@@ -77,7 +77,7 @@ async fn bytes_may_come_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn many_messages_may_come_in_one_piece() {
+async fn many_messages_in_one_segment_are_accepted() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
     wire.send(&Frame::text(PING).encode().repeat(200)).await;
@@ -87,7 +87,7 @@ async fn many_messages_may_come_in_one_piece() {
 }
 
 #[tokio::test]
-async fn a_character_may_be_cut_by_the_end_of_a_piece() {
+async fn a_character_split_over_two_fragments_is_accepted() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
     let text = r#"{"type":"Ping","id":"☃😀","data":{"timestamp":1}}"#;
@@ -122,7 +122,7 @@ async fn the_largest_message_is_accepted_and_one_byte_more_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_smaller_bound_may_be_configured() {
+async fn the_bound_of_a_message_is_configurable() {
     let hub = Hub::with("[server]\nmax_frame_size = 1024");
     let mut wire = welcomed(&hub).await;
     wire.send_frame(&Frame::text(ping_of(1024))).await;
@@ -131,7 +131,7 @@ async fn a_smaller_bound_may_be_configured() {
 }
 
 #[tokio::test]
-async fn the_largest_message_reaches_a_member_however_large_that_is() {
+async fn the_largest_message_is_delivered_whole() {
     for largest in [LARGEST, 1 << 20, 3 << 20] {
         let config = format!("[server]\nmax_frame_size = {largest}\n[limits]\noutbox_bytes = {}", largest.max(1 << 20));
         let hub = Hub::with(&config);
@@ -142,13 +142,13 @@ async fn the_largest_message_reaches_a_member_however_large_that_is() {
         let text = "x".repeat(largest - envelope("").len());
         wire.send_frame(&Frame::text(envelope(&text))).await;
         assert_eq!(wire.message().await["data"]["recipients"], 1, "{largest} bytes");
-        let heard = member.expect("Broadcast").await;
-        assert_eq!(heard["data"]["payload"].as_str().map(str::len), Some(text.len()));
+        let received = member.expect("Broadcast").await;
+        assert_eq!(received["data"]["payload"].as_str().map(str::len), Some(text.len()));
     }
 }
 
 #[tokio::test]
-async fn a_frame_that_only_says_it_is_huge_is_refused_before_it_comes() {
+async fn a_frame_with_a_huge_length_is_refused_before_its_payload() {
     let hub = Hub::start();
     for length in [1 << 17, 1 << 40, u64::MAX >> 1] {
         let mut wire = welcomed(&hub).await;
@@ -173,7 +173,7 @@ async fn text_that_is_not_utf8_closes_with_1007() {
 }
 
 #[tokio::test]
-async fn what_the_protocol_forbids_closes_with_1002() {
+async fn a_protocol_violation_closes_with_1002() {
     let hub = Hub::start();
     let more = |text: &str| Frame::new(opcode::CONTINUATION, text);
     let close = |payload: &[u8]| Frame::new(opcode::CLOSE, payload);
@@ -192,7 +192,7 @@ async fn what_the_protocol_forbids_closes_with_1002() {
         ("a ping of 126 bytes", vec![Frame::new(opcode::PING, [0; 126])]),
         ("a close frame of one byte", vec![close(&[3])]),
         ("a close code that is never sent", vec![close(&1005_u16.to_be_bytes())]),
-        ("a close code of nobody", vec![close(&999_u16.to_be_bytes())]),
+        ("an unassigned close code", vec![close(&999_u16.to_be_bytes())]),
     ];
     for (what, frames) in forbidden {
         assert_closes(&hub, what, &frames, 1002).await;
@@ -216,7 +216,7 @@ async fn a_frame_length_in_more_bytes_than_it_needs_closes_with_1002() {
 }
 
 #[tokio::test]
-async fn a_close_is_answered_with_its_own_code() {
+async fn a_close_frame_is_answered_with_its_own_code() {
     let hub = Hub::start();
     for code in [1000_u16, 1001, 3000, 4999] {
         let mut payload = code.to_be_bytes().to_vec();
@@ -232,7 +232,7 @@ async fn a_close_is_answered_with_its_own_code() {
 }
 
 #[tokio::test]
-async fn what_comes_before_a_mistake_still_counts() {
+async fn messages_before_a_violation_are_handled() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
     let mut bytes = Frame::text(PING).encode();
@@ -245,7 +245,7 @@ async fn what_comes_before_a_mistake_still_counts() {
 }
 
 #[tokio::test]
-async fn nothing_counts_after_a_close() {
+async fn frames_after_a_close_frame_are_ignored() {
     let hub = Hub::start();
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["t"]).await;

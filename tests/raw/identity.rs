@@ -1,4 +1,4 @@
-//! Who is whom: users are told apart by their ids alone, and an id is its text.
+//! Users are identified by their ids alone, and ids are compared as text.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ async fn as_user(hub: &Hub, claims: Value) -> Client {
 }
 
 #[tokio::test]
-async fn a_direct_message_reaches_every_session_of_the_user_and_nobody_else() {
+async fn a_direct_message_is_delivered_to_every_session_of_its_user_only() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let mut bob = Client::of(&hub, "bob").await;
@@ -35,7 +35,7 @@ async fn a_direct_message_reaches_every_session_of_the_user_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_direct_message_to_nobody_is_not_found() {
+async fn a_direct_message_to_an_unknown_user_is_not_found() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let mut message = direct(json!("nobody"), json!(1));
@@ -45,12 +45,12 @@ async fn a_direct_message_to_nobody_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_direct_message_to_oneself_is_delivered() {
+async fn a_direct_message_to_its_own_sender_is_delivered() {
     let hub = Hub::start();
     let mut here = Client::of(&hub, "alice").await;
     let mut there = Client::of(&hub, "alice").await;
     here.send(direct(json!("alice"), json!("note"))).await;
-    // The answer and the message itself come in no fixed order.
+    // The answer and the message arrive in any order.
     let (first, second) = (here.next().await, here.next().await);
     let (ack, message) = if first["type"] == "Ack" { (first, second) } else { (second, first) };
     assert_eq!(ack["data"]["recipients"], 2, "{ack}");
@@ -60,7 +60,7 @@ async fn a_direct_message_to_oneself_is_delivered() {
 }
 
 #[tokio::test]
-async fn two_users_with_one_name_are_two() {
+async fn two_users_with_the_same_name_are_different_users() {
     let hub = Hub::start();
     let mut one = as_user(&hub, json!({"sub": "1", "name": "Sam"})).await;
     let mut two = as_user(&hub, json!({"sub": "2", "name": "Sam"})).await;
@@ -76,7 +76,7 @@ async fn two_users_with_one_name_are_two() {
 }
 
 #[tokio::test]
-async fn a_number_and_its_text_are_one_user_whatever_the_claim_is_called() {
+async fn a_number_and_its_text_are_the_same_user_in_every_claim() {
     let hub = Hub::start();
     let mut sessions = Vec::new();
     for claims in [

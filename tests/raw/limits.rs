@@ -1,4 +1,4 @@
-//! Messages a minute: exactly the stated number, then refusals, then the end. Others pay nothing.
+//! The limit of messages a minute: exactly that number is accepted, then messages are refused, then the session ends.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ const THREE: &str = "[limits.raw]\nmessages_per_minute = 3";
 #[tokio::test]
 async fn exactly_the_limit_is_accepted_and_the_rest_refused() {
     let hub = Hub::with(THREE);
-    // Who only listens: its one message is the subscription.
+    // A subscriber: its only message is the subscription.
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["t"]).await;
     let mut sender = Client::of(&hub, "sender").await;
@@ -43,7 +43,7 @@ async fn ten_times_the_limit_ends_the_connection_with_4429() {
 }
 
 #[tokio::test]
-async fn a_limit_is_a_connections_own() {
+async fn each_connection_has_a_limit_of_its_own() {
     let hub = Hub::with(THREE);
     for _ in 0..2 {
         let mut sender = Client::of(&hub, "sender").await;
@@ -63,7 +63,7 @@ async fn zero_means_no_limit() {
 }
 
 #[tokio::test]
-async fn messages_that_are_none_count_as_well() {
+async fn invalid_messages_count_too() {
     let hub = Hub::with(THREE);
     let mut sender = Client::of(&hub, "sender").await;
     for code in ["INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "RATE_LIMITED"] {

@@ -1,12 +1,12 @@
-//! Every message that a raw client may send, with its whole answer, and what is said to messages
-//! that are none. A message that is refused never ends the connection.
+//! Every message of a raw client with its whole answer, and the errors for invalid ones. A refused message does not end
+//! the connection.
 
 use serde_json::{Value, json};
 
 use crate::support::client::without_time;
 use crate::support::{Client, DEADLINE, Hub, eventually};
 
-/// Takes the `message_id` out of a message's data: a text that is not empty.
+/// Removes the `message_id` from a message's data: a text that is not empty.
 #[track_caller]
 fn without_id(message: Value) -> (Value, String) {
     let mut message = without_time(message);
@@ -17,7 +17,7 @@ fn without_id(message: Value) -> (Value, String) {
     (message, id)
 }
 
-/// That `text` is refused for `field`, and that the connection goes on.
+/// Asserts that `text` is refused for `field`, and that the connection stays open.
 async fn refused(client: &mut Client, text: &str, field: &str) -> Value {
     client.text(text).await;
     let error = client.expect("Error").await;
@@ -32,7 +32,7 @@ async fn refused(client: &mut Client, text: &str, field: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_ping_gets_its_number_back_as_it_came() {
+async fn a_pong_has_the_number_of_its_ping_unchanged() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     let numbers = [
@@ -61,7 +61,7 @@ async fn a_ping_gets_its_number_back_as_it_came() {
 }
 
 #[tokio::test]
-async fn an_id_comes_back_at_the_top_of_the_answer() {
+async fn the_id_of_a_request_is_at_the_top_of_its_answer() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for id in [json!("a"), json!(""), json!(7), json!(-1.5), json!(u64::MAX)] {
@@ -85,7 +85,7 @@ async fn an_id_comes_back_at_the_top_of_the_answer() {
 }
 
 #[tokio::test]
-async fn subscribing_and_unsubscribing_say_what_came_of_it() {
+async fn subscribing_and_unsubscribing_are_answered_with_their_result() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     let subscribe = json!({"type": "Subscribe", "data": {"topics": ["a", "b"]}, "id": 1});
@@ -108,7 +108,7 @@ async fn subscribing_and_unsubscribing_say_what_came_of_it() {
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_every_other_member_and_nobody_else() {
+async fn a_broadcast_is_delivered_to_every_other_member_only() {
     let hub = Hub::start();
     let mut sender = Client::of(&hub, "sender").await;
     let mut sender_too = Client::of(&hub, "sender").await;
@@ -133,7 +133,7 @@ async fn a_broadcast_reaches_every_other_member_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn one_may_publish_where_one_is_not_a_member() {
+async fn a_client_can_publish_to_a_topic_without_a_subscription() {
     let hub = Hub::start();
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["lobby"]).await;
@@ -141,12 +141,12 @@ async fn one_may_publish_where_one_is_not_a_member() {
     let ack = passer.broadcast("lobby", json!("hi")).await;
     assert_eq!(ack["data"]["recipients"], 1);
     assert_eq!(member.expect("Broadcast").await["data"]["payload"], "hi");
-    let ack = passer.broadcast("nobody is here", json!("hi")).await;
+    let ack = passer.broadcast("nobody", json!("hi")).await;
     assert_eq!(ack["data"]["recipients"], 0);
 }
 
 #[tokio::test]
-async fn a_payload_is_any_json_and_arrives_as_it_was() {
+async fn a_payload_is_any_json_and_is_delivered_unchanged() {
     let hub = Hub::start();
     let mut sender = Client::of(&hub, "sender").await;
     let mut member = Client::of(&hub, "member").await;
@@ -167,13 +167,13 @@ async fn a_payload_is_any_json_and_arrives_as_it_was() {
         let text = format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":{payload}}}}}"#);
         sender.text(&text).await;
         assert_eq!(sender.expect("Ack").await["data"]["recipients"], 1, "{payload}");
-        let heard = member.next_text().await;
-        assert!(heard.contains(&format!(r#""payload":{payload}"#)), "sent {payload}, got {heard}");
+        let received = member.next_text().await;
+        assert!(received.contains(&format!(r#""payload":{payload}"#)), "sent {payload}, got {received}");
     }
 }
 
 #[tokio::test]
-async fn after_unsubscribing_nothing_more_comes() {
+async fn no_message_is_delivered_after_unsubscribing() {
     let hub = Hub::start();
     let mut sender = Client::of(&hub, "sender").await;
     let mut member = Client::of(&hub, "member").await;
@@ -187,7 +187,7 @@ async fn after_unsubscribing_nothing_more_comes() {
 }
 
 #[tokio::test]
-async fn subscribing_twice_brings_one_copy() {
+async fn subscribing_twice_delivers_one_copy() {
     let hub = Hub::start();
     let mut sender = Client::of(&hub, "sender").await;
     let mut member = Client::of(&hub, "member").await;
@@ -200,7 +200,7 @@ async fn subscribing_twice_brings_one_copy() {
 }
 
 #[tokio::test]
-async fn one_who_has_left_is_no_recipient() {
+async fn a_closed_session_is_no_recipient() {
     let hub = Hub::start();
     let mut sender = Client::of(&hub, "sender").await;
     let mut member = Client::of(&hub, "member").await;
@@ -212,7 +212,7 @@ async fn one_who_has_left_is_no_recipient() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused_and_the_connection_goes_on() {
+async fn invalid_json_is_refused_and_the_connection_stays_open() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     let bad = [
@@ -231,7 +231,7 @@ async fn what_is_no_json_is_refused_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_envelope_is_refused_and_the_connection_goes_on() {
+async fn an_invalid_envelope_is_refused_and_the_connection_stays_open() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for text in ["null", "1", "\"Ping\"", "[]", r#"[{"type":"Ping","data":{"timestamp":1}}]"#] {
@@ -245,7 +245,7 @@ async fn what_is_no_envelope_is_refused_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn an_unknown_type_is_refused_by_its_name() {
+async fn the_refusal_of_an_unknown_type_names_it() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for name in ["Nonsense", "PING", "Status", "Pong", "Ack", "Error"] {
@@ -255,7 +255,7 @@ async fn an_unknown_type_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_missing_or_of_another_type_is_named() {
+async fn the_refusal_of_a_missing_or_mistyped_field_names_it() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     let wrong = [
@@ -301,7 +301,7 @@ async fn a_message_without_data_lacks_its_fields() {
 }
 
 #[tokio::test]
-async fn an_envelope_may_hold_more_than_is_needed() {
+async fn unknown_fields_of_an_envelope_are_ignored() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for stamp in [json!(1), json!("yesterday"), json!(null), json!({"a": 1})] {
@@ -312,7 +312,7 @@ async fn an_envelope_may_hold_more_than_is_needed() {
 }
 
 #[tokio::test]
-async fn the_order_of_an_envelopes_fields_and_the_way_they_are_written_do_not_matter() {
+async fn the_order_and_the_escapes_of_an_envelopes_fields_do_not_matter() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     client.text(r#" {"data" : {"timestamp": 5}, "id":"x",	"type":"Ping"} "#).await;
@@ -324,7 +324,7 @@ async fn the_order_of_an_envelopes_fields_and_the_way_they_are_written_do_not_ma
 }
 
 #[tokio::test]
-async fn a_payload_nested_without_end_does_no_harm() {
+async fn a_deeply_nested_message_is_answered_and_the_session_stays_open() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));

@@ -1,24 +1,24 @@
-//! The raw WebSocket on `/ws`, sentence by sentence.
+//! The raw WebSocket on `/ws`.
 
 // Events of the other surfaces.
-mod by_name;
-// Which token counts, and who is let in.
+mod namespace_events;
+// Handshakes, their tokens, and admission.
 mod connect;
-// What expires, and what a fresh token changes.
+// The expiry of tokens, and fresh tokens.
 mod expiry;
-// Frames, right and wrong, and the close codes of the wrong ones.
+// Frames, and the close codes of invalid ones.
 mod frames;
-// What was missed, and where it is kept.
+// The histories of topics.
 mod history;
-// The hub's pings, and who is cut for silence.
+// Pings, and the timeout of silent clients.
 mod heartbeat;
-// Who is whom: ids, names, direct messages.
+// User ids and direct messages.
 mod identity;
-// Messages a minute.
+// Limits of messages.
 mod limits;
-// Every message that a client may send, and what is wrong with the others.
+// Every message of a client, and the errors for invalid ones.
 mod messages;
-// Many requests at once.
+// Pipelined requests.
 mod pipelining;
-// Who may subscribe and publish where.
+// The rules of topics.
 mod topics;

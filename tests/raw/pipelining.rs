@@ -1,12 +1,12 @@
-//! Many requests at once on one connection: answered one after the other, in their order, and what a
-//! subscriber hears begins and ends where its answers say.
+//! Pipelined requests on one connection: answers come in the order of the requests, and a subscription delivers between
+//! its two answers only.
 
 use serde_json::json;
 
 use crate::support::{Client, Hub};
 
 #[tokio::test]
-async fn answers_come_in_the_order_of_the_questions() {
+async fn answers_come_in_the_order_of_the_requests() {
     let hub = Hub::start();
     let mut peer = Client::of(&hub, "bob").await;
     let mut client = Client::of(&hub, "alice").await;
@@ -40,7 +40,7 @@ async fn answers_come_in_the_order_of_the_questions() {
 }
 
 #[tokio::test]
-async fn a_subscription_is_a_run_without_gap_between_its_two_answers() {
+async fn a_subscription_delivers_every_message_between_its_two_answers() {
     let hub = Hub::with("[server]\nworkers = 2\n[limits.raw]\nmessages_per_minute = 0");
     let mut sender = Client::of(&hub, "sender").await;
     let stream = tokio::spawn(async move {
@@ -76,7 +76,7 @@ async fn a_subscription_is_a_run_without_gap_between_its_two_answers() {
 }
 
 #[tokio::test]
-async fn one_message_may_subscribe_to_a_hundred_topics_and_one_session_to_many_more() {
+async fn a_message_can_subscribe_to_a_hundred_topics_and_a_session_to_more() {
     let hub = Hub::start();
     let mut member = Client::of(&hub, "member").await;
     let topics: Vec<_> = (0..1_000).map(|n| format!("t{n}")).collect();

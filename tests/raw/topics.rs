@@ -1,4 +1,4 @@
-//! Topic rules: the first pattern that fits says who may subscribe and who may publish.
+//! Topic rules: the first matching pattern decides on subscribing and publishing.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ async fn holder(hub: &Hub, claims: Value) -> Client {
     Client::connect(hub, &token_with(claims)).await
 }
 
-/// What came of asking for topics: those granted, and the code for each of those denied.
+/// Subscribes to topics: the granted ones, and the error code of each denied one.
 async fn ask_for(client: &mut Client, topics: &[&str]) -> (Value, Vec<(String, String)>) {
     let ask = json!({"type": "Subscribe", "data": {"topics": topics}});
     let mut status = client.ask(ask, "Status").await;
@@ -67,7 +67,7 @@ async fn may_publish(client: &mut Client, topic: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_role_may_publish_where_others_only_read() {
+async fn a_role_can_publish_where_others_can_only_subscribe() {
     let hub = Hub::with(RULES);
     let mut reader = Client::of(&hub, "reader").await;
     reader.subscribe(&["news.today"]).await;
@@ -79,7 +79,7 @@ async fn a_role_may_publish_where_others_only_read() {
 }
 
 #[tokio::test]
-async fn a_permission_opens_a_topic_to_whose_members_alone_one_may_speak() {
+async fn a_permission_opens_a_topic_to_which_only_its_members_can_publish() {
     let hub = Hub::with(RULES);
     let mut guest = Client::of(&hub, "guest").await;
     let (topics, denied) = ask_for(&mut guest, &["paid.a", "free"]).await;
@@ -94,7 +94,7 @@ async fn a_permission_opens_a_topic_to_whose_members_alone_one_may_speak() {
 }
 
 #[tokio::test]
-async fn no_client_may_publish_what_the_server_alone_publishes() {
+async fn no_client_can_publish_to_a_topic_of_the_server() {
     let hub = Hub::with(RULES);
     let mut admin = holder(&hub, json!({"sub": "a", "role": "admin"})).await;
     admin.subscribe(&["sys.load"]).await;
@@ -108,10 +108,10 @@ async fn no_client_may_publish_what_the_server_alone_publishes() {
 }
 
 #[tokio::test]
-async fn any_of_a_list_of_rights_will_do() {
+async fn one_right_of_a_list_is_enough() {
     let hub = Hub::with(RULES);
-    let mut nobody = holder(&hub, json!({"sub": "n", "role": "staff", "permissions": ["admin"]})).await;
-    assert_eq!(ask_for(&mut nobody, &["staff"]).await.1, forbidden(&["staff"]));
+    let mut other = holder(&hub, json!({"sub": "n", "role": "staff", "permissions": ["admin"]})).await;
+    assert_eq!(ask_for(&mut other, &["staff"]).await.1, forbidden(&["staff"]));
     for rights in [json!({"sub": "x", "roles": ["user", "admin"]}), json!({"sub": "y", "permissions": ["staff"]})] {
         let mut one = holder(&hub, rights).await;
         one.subscribe(&["staff"]).await;
@@ -120,17 +120,17 @@ async fn any_of_a_list_of_rights_will_do() {
 }
 
 #[tokio::test]
-async fn a_star_stands_for_any_run_of_characters_and_the_first_rule_counts() {
+async fn a_star_matches_any_characters_and_the_first_matching_rule_decides() {
     let hub = Hub::with(RULES);
     let mut client = Client::of(&hub, "client").await;
-    let asked = ["a..z", "a.b.z", "a.b.c.z", "a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"];
-    let (topics, denied) = ask_for(&mut client, &asked).await;
+    let requested = ["a..z", "a.b.z", "a.b.c.z", "a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"];
+    let (topics, denied) = ask_for(&mut client, &requested).await;
     assert_eq!(topics, json!(["a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"]));
     assert_eq!(denied, forbidden(&["a..z", "a.b.z", "a.b.c.z"]));
 }
 
 #[tokio::test]
-async fn without_a_rule_of_ones_own_every_topic_is_open_to_the_authenticated() {
+async fn without_configured_rules_every_topic_is_open_to_authenticated_clients() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "client").await;
     client.subscribe(&["a", "b.c", "ü ☃ with spaces", &"x".repeat(200)]).await;
@@ -138,15 +138,15 @@ async fn without_a_rule_of_ones_own_every_topic_is_open_to_the_authenticated() {
 }
 
 #[tokio::test]
-async fn a_topic_that_may_not_be_is_denied_and_the_others_are_subscribed() {
+async fn a_denied_topic_does_not_affect_the_other_topics_of_a_request() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "client").await;
     let long = "x".repeat(201);
-    let asked = ["one", "", &long, "bell\u{7}", "line\nbreak", "user:somebody", "$all", "chat:secret", "two"];
-    let (topics, denied) = ask_for(&mut client, &asked).await;
+    let requested = ["one", "", &long, "bell\u{7}", "line\nbreak", "user:somebody", "$all", "chat:secret", "two"];
+    let (topics, denied) = ask_for(&mut client, &requested).await;
     assert_eq!(topics, json!(["one", "two"]));
     let named: Vec<_> = denied.iter().map(|(topic, _)| topic.as_str()).collect();
-    assert_eq!(named, asked[1..8]);
+    assert_eq!(named, requested[1..8]);
     for (topic, code) in &denied[..4] {
         assert_eq!(code, "INVALID_REQUEST", "{topic:?}");
     }
@@ -161,12 +161,12 @@ async fn a_topic_that_may_not_be_is_denied_and_the_others_are_subscribed() {
 }
 
 #[tokio::test]
-async fn a_token_may_narrow_what_its_holder_may_do() {
+async fn the_topics_of_a_token_restrict_its_rights() {
     let hub = Hub::with(RULES);
     let topics = json!({"subscribe": ["news.*", "paid.*"], "publish": ["chat.*"]});
     let mut narrow = holder(&hub, json!({"sub": "n", "role": "editor", "topics": topics})).await;
     let (granted, denied) = ask_for(&mut narrow, &["news.a", "chat.a", "paid.a", "other"]).await;
-    // It narrows only: what the rules deny stays denied.
+    // A token only restricts: topics that the rules deny stay denied.
     assert_eq!((granted, denied), (json!(["news.a"]), forbidden(&["chat.a", "paid.a", "other"])));
     assert!(may_publish(&mut narrow, "chat.a").await);
     assert!(!may_publish(&mut narrow, "news.a").await, "an editor, but with a narrow token");
@@ -178,11 +178,11 @@ async fn a_token_may_narrow_what_its_holder_may_do() {
 
     let half = json!({"sub": "h", "topics": {"subscribe": ["x"]}});
     let mut half = holder(&hub, half).await;
-    assert!(may_publish(&mut half, "chat.a").await, "the half that is not named is not narrowed");
+    assert!(may_publish(&mut half, "chat.a").await, "the half that is not named is not restricted");
 }
 
 #[tokio::test]
-async fn a_session_may_be_in_so_many_topics_and_a_message_may_name_so_many() {
+async fn topics_of_a_session_and_of_a_message_are_bounded() {
     let hub = Hub::with("[limits]\nrooms_per_session = 3\ntopics_per_request = 4");
     let mut client = Client::of(&hub, "client").await;
     let (topics, denied) = ask_for(&mut client, &["a", "b", "c", "d"]).await;
@@ -200,7 +200,7 @@ async fn a_session_may_be_in_so_many_topics_and_a_message_may_name_so_many() {
 }
 
 #[tokio::test]
-async fn nobody_leaves_the_rooms_that_are_there_from_the_start() {
+async fn the_rooms_of_a_session_from_its_start_cannot_be_left() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let mut bob = Client::of(&hub, "bob").await;

@@ -1,4 +1,4 @@
-//! Who changed what, and what happened to connections: the log, `monitoring:events` and `GET /api/events`.
+//! The audit log of changes, and the events of connections: `monitoring:events` and `GET /api/events`.
 
 use serde_json::{Value, json};
 
@@ -11,29 +11,29 @@ fn audited(hub: &Hub) -> Vec<Value> {
 }
 
 #[test]
-fn each_change_over_http_is_one_line_with_key_and_request_id() {
+fn each_change_over_http_logs_one_line_with_key_and_request_id() {
     let config = CONFIG.replace("format = \"json\"", "format = \"json\"\nlevel = \"debug\"");
     let hub = Hub::with(&config);
     let http = hub.http();
-    let ask = |id: &str, method: &str, path: &str, body: Value| {
+    let change = |id: &str, method: &str, path: &str, body: Value| {
         let request =
             http.request(method, path).key().header("X-Request-Id", id).header("X-Forwarded-For", "203.0.113.5");
         let answer = if body.is_null() { request } else { request.json(&body) }.send();
         assert!(answer.status < 300, "{id}: {answer:?}");
     };
     let data = json!({"x": SECRET});
-    ask("made", "POST", "/api/users", json!({"username": "alice", "password": format!("{SECRET} {SECRET}")}));
-    ask("chat", "PUT", "/api/chats/c1", json!({"public": true}));
-    ask("chat-again", "PUT", "/api/chats/c1", json!({"public": false}));
-    ask("chat-gone", "DELETE", "/api/chats/c1", Value::Null);
-    ask("push", "POST", "/api/push", json!({"userId": "bob", "event": "e", "data": data}));
-    ask("notify", "POST", "/api/push", json!({"userId": "bob", "event": "notification", "data": data}));
-    ask("all", "POST", "/api/broadcast", json!({"event": "e", "data": data}));
-    ask("room", "POST", "/api/room", json!({"room": "lobby", "event": "e", "data": data}));
-    ask("kick", "POST", "/api/disconnect", json!({"userId": "bob"}));
-    ask("revoke", "POST", "/api/revoke", json!({"userId": "bob"}));
+    change("made", "POST", "/api/users", json!({"username": "alice", "password": format!("{SECRET} {SECRET}")}));
+    change("chat", "PUT", "/api/chats/c1", json!({"public": true}));
+    change("chat-again", "PUT", "/api/chats/c1", json!({"public": false}));
+    change("chat-gone", "DELETE", "/api/chats/c1", Value::Null);
+    change("push", "POST", "/api/push", json!({"userId": "bob", "event": "e", "data": data}));
+    change("notify", "POST", "/api/push", json!({"userId": "bob", "event": "notification", "data": data}));
+    change("all", "POST", "/api/broadcast", json!({"event": "e", "data": data}));
+    change("room", "POST", "/api/room", json!({"room": "lobby", "event": "e", "data": data}));
+    change("kick", "POST", "/api/disconnect", json!({"userId": "bob"}));
+    change("revoke", "POST", "/api/revoke", json!({"userId": "bob"}));
     let batch = json!({"commands": [{"push": {"userId": "bob", "event": "e", "data": data}}, {"disconnect": {"userId": "carol"}}]});
-    ask("batch", "POST", "/api/batch", batch);
+    change("batch", "POST", "/api/batch", batch);
 
     let expected = [
         json!(["made", "INFO", "account made"]),
@@ -51,8 +51,8 @@ fn each_change_over_http_is_one_line_with_key_and_request_id() {
     ];
     wait_until(DEADLINE, "all changes are logged", || audited(&hub).len() >= expected.len());
     let lines = audited(&hub);
-    let told: Vec<_> = lines.iter().map(|line| json!([line["requestId"], line["level"], line["message"]])).collect();
-    assert_eq!(told, expected);
+    let logged: Vec<_> = lines.iter().map(|line| json!([line["requestId"], line["level"], line["message"]])).collect();
+    assert_eq!(logged, expected);
     for line in &lines {
         assert_eq!((&line["key"], &line["address"]), (&json!("tests"), &json!("203.0.113.5")), "{line}");
     }
@@ -64,7 +64,7 @@ fn each_change_over_http_is_one_line_with_key_and_request_id() {
 }
 
 #[test]
-fn a_sign_out_is_one_line_with_its_user_and_pushes_are_left_out_at_info() {
+fn a_sign_out_logs_its_user_and_level_info_omits_pushes() {
     let hub = Hub::with(CONFIG);
     let alice = account::user(&hub, "alice");
     let signed_in = account::sign_in(&hub, "alice");
@@ -85,7 +85,7 @@ fn a_sign_out_is_one_line_with_its_user_and_pushes_are_left_out_at_info() {
 }
 
 #[tokio::test]
-async fn refused_origins_and_denied_joins_are_among_the_events_that_api_keys_and_users_see() {
+async fn refused_origins_and_denied_joins_are_monitoring_events() {
     let hub = Hub::with(CONFIG);
     let from = [("X-Forwarded-For", "203.0.113.77"), ("Origin", "https://evil.example")];
     let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &from).await;
@@ -99,7 +99,7 @@ async fn refused_origins_and_denied_joins_are_among_the_events_that_api_keys_and
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     };
-    eventually(DEADLINE, "both are remembered", || {
+    eventually(DEADLINE, "both events are recorded", || {
         events("?type=auth_failure")["events"].as_array().unwrap().len() == 2
     })
     .await;
@@ -121,16 +121,16 @@ async fn refused_origins_and_denied_joins_are_among_the_events_that_api_keys_and
     assert_eq!([count(""), count("?limit=1"), count("?user=alice"), count("?ip=203.0.113.77")], [3, 1, 2, 1]);
     assert_eq!([count("?type=connect"), count("?type=connect&user=bob")], [1, 0]);
 
-    // A user who is no admin sees that a join was denied, and not which room another one wanted.
+    // A user without admin rights sees that another user's join was denied, but not the room.
     let mut bob = Client::of(&hub, "bob").await;
-    let ask = json!({"type": "monitoring:events", "id": 1, "data": {"type": "auth_failure"}});
-    let told = bob.ask(ask, "Reply").await;
-    let details = &told["data"]["events"][0]["details"];
-    assert_eq!(*details, json!({"surface": "raw", "reason": "join denied", "code": "FORBIDDEN"}), "{told}");
+    let request = json!({"type": "monitoring:events", "id": 1, "data": {"type": "auth_failure"}});
+    let reply = bob.ask(request, "Reply").await;
+    let details = &reply["data"]["events"][0]["details"];
+    assert_eq!(*details, json!({"surface": "raw", "reason": "join denied", "code": "FORBIDDEN"}), "{reply}");
 }
 
 #[test]
-fn a_bad_parameter_of_the_events_is_named() {
+fn a_bad_query_parameter_of_events_is_reported_by_name() {
     let hub = Hub::with(CONFIG);
     for (query, field, error) in [
         ("limit=0", "limit", "`limit` is not 1 to 1000"),

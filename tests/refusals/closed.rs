@@ -1,8 +1,8 @@
-//! Connections that the hub closes: a line each, with the close code and what decided.
+//! Connections that the hub closes: one log line each, with the close code and the rule that decided.
 
 use serde_json::json;
 
-use super::{Expected, assert_logged};
+use super::{ExpectedLine, assert_logged};
 use crate::support::token::{now, token_with};
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, Hub, Sio, Transport, Wire};
@@ -26,7 +26,7 @@ connect_timeout_ms = 1000
 max_payload = 20000
 "#;
 
-/// Opens a connection of `user`; it, and its session.
+/// Opens a connection of `user`. Returns it and its session id.
 async fn wire(hub: &Hub, user: &str) -> (Wire, String) {
     let mut wire = Wire::of(hub, user).await;
     let welcome = wire.message().await;
@@ -34,11 +34,11 @@ async fn wire(hub: &Hub, user: &str) -> (Wire, String) {
 }
 
 #[tokio::test]
-async fn each_connection_that_is_closed_at_ws_is_one_line() {
+async fn each_raw_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     let mut closed = |id: &str, close: u16, code: &'static str, rule: &str| {
-        expected.push(Expected::connection(id, "raw", code, rule).with("close", close).with("user", "alice"));
+        expected.push(ExpectedLine::connection(id, "raw", code, rule).with("close", close).with("user", "alice"));
     };
 
     for (frame, close, code, rule) in [
@@ -58,10 +58,10 @@ async fn each_connection_that_is_closed_at_ws_is_one_line() {
     assert_eq!(silent.close_code().await, Some(4408));
     closed(&id, 4408, "REQUEST_TIMEOUT", "server.client_timeout_secs");
 
-    let (mut floods, id) = wire(&hub, "alice").await;
+    let (mut flooding, id) = wire(&hub, "alice").await;
     let frames = Frame::new(opcode::PONG, "").encode().repeat(500);
-    floods.try_send(&frames).await;
-    assert_eq!(floods.close_code().await, Some(4429));
+    flooding.try_send(&frames).await;
+    assert_eq!(flooding.close_code().await, Some(4429));
     closed(&id, 4429, "RATE_LIMITED", "limits.frames_per_second, limits.bytes_per_second");
 
     let expires = token_with(json!({"sub": "alice", "exp": now() + 2}));
@@ -82,25 +82,29 @@ async fn each_connection_that_is_closed_at_ws_is_one_line() {
     assert_eq!(revoked.close_code().await, Some(4401));
     closed(&id, 4401, "INVALID_TOKEN", "token revoked");
 
-    // One that takes its leave is refused nothing.
+    // A client that closes its own connection is not refused.
     Client::of(&hub, "bob").await.close().await;
     assert_logged(&hub, &expected);
 }
 
 #[tokio::test]
-async fn a_flood_of_messages_is_refused_line_by_line_and_then_closed() {
+async fn each_message_above_the_limit_logs_one_line_and_a_flood_closes_the_connection() {
     let hub = Hub::with(CONFIG);
-    let (mut floods, id) = wire(&hub, "alice").await;
+    let (mut flooding, id) = wire(&hub, "alice").await;
     let ping = Frame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#).encode();
-    floods.try_send(&ping.repeat(31)).await;
-    assert_eq!(floods.close_code().await, Some(4429));
+    flooding.try_send(&ping.repeat(31)).await;
+    assert_eq!(flooding.close_code().await, Some(4429));
     let closed = |line: &serde_json::Value| line["close"] == 4429;
     crate::support::wait_until(crate::support::DEADLINE, "the close is logged", || {
         super::refused(&hub).iter().any(closed)
     });
     let lines = super::refused(&hub);
     assert_eq!(lines.iter().filter(|line| closed(line)).count(), 1);
-    assert_eq!(lines.iter().filter(|line| !closed(line)).count(), 27, "30 are over the limit of 3, the last but one");
+    assert_eq!(
+        lines.iter().filter(|line| !closed(line)).count(),
+        27,
+        "28 of 31 are over the limit of 3, and the last of them closes the connection"
+    );
     for line in lines {
         assert_eq!(
             (&line["connection"], &line["rule"]),
@@ -112,34 +116,36 @@ async fn a_flood_of_messages_is_refused_line_by_line_and_then_closed() {
 }
 
 #[tokio::test]
-async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
+async fn each_socket_io_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
 
     let mut grace = Sio::guest(&hub, Transport::WebSocket).await;
     let id = grace.id.clone();
     grace.read_to_end().await;
-    expected.push(Expected::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
+    expected.push(ExpectedLine::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
 
     let mut large = Sio::of(&hub, Transport::WebSocket, "alice").await;
     large.wire().try_send(&Frame::text(format!("42[\"{}\"]", "x".repeat(30_000))).encode()).await;
     expected.push(
-        Expected::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload").with("close", 1009),
+        ExpectedLine::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload")
+            .with("close", 1009),
     );
     large.read_to_end().await;
 
     let mut broken = Sio::of(&hub, Transport::WebSocket, "alice").await;
     broken.wire().send_text("9").await;
-    expected.push(Expected::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
+    expected.push(ExpectedLine::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
     broken.read_to_end().await;
 
     let mut kicked = Sio::of(&hub, Transport::WebSocket, "bob").await;
     hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "bob"})).send();
     kicked.read_to_end().await;
-    expected
-        .push(Expected::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403));
+    expected.push(
+        ExpectedLine::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403),
+    );
 
-    // Two that are in no namespace are found by the start of their `sid`.
+    // The id of a connection without a namespace is the start of its `sid`.
     for (packet, code, rule) in
         [("42[\"hello\"]", "INVALID_REQUEST", ""), ("", "REQUEST_TIMEOUT", "socketio.connect_timeout_ms")]
     {
@@ -149,20 +155,20 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
         }
         wire.wait_closed().await;
         let sid = handshake["sid"].as_str().unwrap();
-        expected.push(Expected::connection(&sid[..8], "socket.io", code, rule));
+        expected.push(ExpectedLine::connection(&sid[..8], "socket.io", code, rule));
         assert!(!hub.output().contains(sid), "the whole sid is a secret");
     }
     assert_logged(&hub, &expected);
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_one_line() {
+async fn a_slow_reader_logs_one_line() {
     let hub = Hub::with(&CONFIG.replace("client_timeout_secs = 2", "client_timeout_secs = 20"));
     let mut slow = Wire::with_small_buffer(&hub, "alice").await;
     let welcome = slow.message().await;
     let id = welcome["data"]["details"]["connection_id"].as_str().unwrap();
     let payload = json!({"userId": "alice", "event": "e", "data": "x".repeat(100_000)});
-    let expected = Expected::connection(id, "raw", "LIMIT_REACHED", "limits.outbox_bytes, limits.outbox_frames");
+    let expected = ExpectedLine::connection(id, "raw", "LIMIT_REACHED", "limits.outbox_bytes, limits.outbox_frames");
     for _ in 0..30 {
         hub.http().request("POST", "/api/push").key().json(&payload).send();
     }

@@ -1,13 +1,13 @@
-//! What is refused over plain HTTP.
+//! Refused requests over plain HTTP.
 
 use serde_json::{Value, json};
 
-use super::{CONFIG, Expected, SECRET, assert_logged};
+use super::{CONFIG, ExpectedLine, SECRET, assert_logged};
 use crate::support::http::Request;
 use crate::support::{API_KEY, DEADLINE, Hub, Wire, wait_until};
 
-/// A request that is refused, and how.
-struct Case {
+/// A request with its expected refusal.
+struct RequestCase {
     id: &'static str,
     method: &'static str,
     path: &'static str,
@@ -20,8 +20,8 @@ struct Case {
 
 const KEY: (&str, &str) = ("X-API-Key", API_KEY);
 
-fn cases() -> Vec<Case> {
-    let case = |id, method, path, body, headers, status, code, rule| Case {
+fn cases() -> Vec<RequestCase> {
+    let case = |id, method, path, body, headers, status, code, rule| RequestCase {
         id,
         method,
         path,
@@ -148,7 +148,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn ask<'a>(hub: &'a crate::support::http::Http, case: &Case, address: &str) -> Request<'a> {
+fn request<'a>(hub: &'a crate::support::http::Http, case: &RequestCase, address: &str) -> Request<'a> {
     let mut request = hub.request(case.method, case.path).header("X-Request-Id", case.id);
     request = request.header("X-Forwarded-For", address);
     for (name, value) in case.headers {
@@ -161,29 +161,29 @@ fn ask<'a>(hub: &'a crate::support::http::Http, case: &Case, address: &str) -> R
 }
 
 #[test]
-fn each_refused_request_is_one_line_by_its_id() {
+fn each_refused_request_logs_one_line_with_its_id() {
     let hub = Hub::with(CONFIG);
     let http = hub.http();
     let mut expected = Vec::new();
     for (number, case) in cases().iter().enumerate() {
         let address = format!("203.0.113.{number}");
-        let answer = ask(&http, case, &address).send();
+        let answer = request(&http, case, &address).send();
         assert_eq!(answer.status, case.status, "{}: {answer:?}", case.id);
         assert_eq!(answer.header("X-Request-Id"), Some(case.id));
         let path = case.path.split('?').next();
-        let line = Expected::request(case.id, "http", case.code, case.rule);
+        let line = ExpectedLine::request(case.id, "http", case.code, case.rule);
         let line = line.with("address", address).with("path", path).with("method", case.method);
         let by_key = case.headers.contains(&KEY) && case.rule != "server.allowed_origins";
         expected.push(if by_key { line.with("key", "tests") } else { line });
     }
-    // No id came: the one that was made is in the line.
+    // A request without an id: the line has the id that the hub made.
     let answer = http.get("/nowhere");
-    expected.push(Expected::request(answer.header("X-Request-Id").unwrap(), "http", "NOT_FOUND", ""));
+    expected.push(ExpectedLine::request(answer.header("X-Request-Id").unwrap(), "http", "NOT_FOUND", ""));
     assert_logged(&hub, &expected);
 }
 
 #[test]
-fn a_limit_is_named_by_its_key() {
+fn an_exceeded_limit_is_logged_with_its_configuration_key() {
     let hub = Hub::with(CONFIG);
     let http = hub.http();
     let mut expected = Vec::new();
@@ -209,7 +209,7 @@ fn a_limit_is_named_by_its_key() {
             assert_eq!(answer.status == 429, n == times, "{id}: {answer:?}");
             let (code, rule) = if n == times { ("RATE_LIMITED", rule) } else { before };
             if !code.is_empty() {
-                expected.push(Expected::request(&id, "http", code, rule).with("address", address));
+                expected.push(ExpectedLine::request(&id, "http", code, rule).with("address", address));
             }
         }
     }
@@ -217,18 +217,18 @@ fn a_limit_is_named_by_its_key() {
 }
 
 #[test]
-fn a_refused_command_of_a_batch_is_one_line_with_its_number() {
+fn a_refused_command_of_a_batch_logs_one_line_with_its_number() {
     let hub = Hub::with(CONFIG);
     let good = json!({"push": {"userId": "a", "event": "e", "data": SECRET}});
     let batch = json!({"commands": [good, {"shout": {"text": SECRET}}, good]});
     let answer = hub.http().request("POST", "/api/batch").key().header("X-Request-Id", "batch").json(&batch).send();
     assert_eq!(answer.status, 200, "{answer:?}");
-    let line = Expected::request("batch", "http", "INVALID_REQUEST", "");
+    let line = ExpectedLine::request("batch", "http", "INVALID_REQUEST", "");
     assert_logged(&hub, &[line.with("item", 1).with("key", "tests").with("path", "/api/batch")]);
 }
 
 #[test]
-fn a_name_that_is_given_twice_and_an_answer_that_is_repeated() {
+fn a_replayed_response_logs_no_line_and_a_conflict_logs_one() {
     let hub = Hub::with(CONFIG);
     let http = hub.http();
     let push = |id: &str, event: &str| {
@@ -237,20 +237,21 @@ fn a_name_that_is_given_twice_and_an_answer_that_is_repeated() {
         request.header("X-Request-Id", id).json(&push).send().status
     };
     assert_eq!([push("first", "e"), push("again", "e"), push("other", "f")], [200, 200, 409]);
-    // A refused request frees its name; it is refused once more, and that is a refusal of its own.
+    // A refused request frees its idempotency key, so its repetition is a second refusal.
     let bad = |id: &str| {
         let request = http.request("POST", "/api/push").key().header("Idempotency-Key", "bad");
         request.header("X-Request-Id", id).json(&json!({})).send().status
     };
     assert_eq!([bad("bad-1"), bad("bad-2")], [400, 400]);
-    let conflict = Expected::request("other", "http", "CONFLICT", "");
-    let bad = ["bad-1", "bad-2"].map(|id| Expected::request(id, "http", "INVALID_REQUEST", "").with("key", "tests"));
+    let conflict = ExpectedLine::request("other", "http", "CONFLICT", "");
+    let bad =
+        ["bad-1", "bad-2"].map(|id| ExpectedLine::request(id, "http", "INVALID_REQUEST", "").with("key", "tests"));
     assert_logged(&hub, &[&[conflict], &bad[..]].concat());
 }
 
-/// Requests that are refused as they are read: by bytes, for no library sends them.
+/// Requests that the parser refuses. They are sent as bytes, because HTTP libraries cannot send them.
 #[tokio::test]
-async fn a_request_that_cannot_be_read_is_one_line_and_garbage_is_none() {
+async fn an_unreadable_request_logs_one_line_and_garbage_logs_none() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (id, request, status, code, rule) in [
@@ -272,7 +273,7 @@ async fn a_request_that_cannot_be_read_is_one_line_and_garbage_is_none() {
         wire.try_send(request.as_bytes()).await;
         let answer = wire.read_to_end().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{id}: {answer}");
-        expected.push(Expected::request(id, "http", code, rule).with("address", "127.0.0.1"));
+        expected.push(ExpectedLine::request(id, "http", code, rule).with("address", "127.0.0.1"));
     }
     for garbage in
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"hello\r\n\r\n"]
@@ -285,7 +286,7 @@ async fn a_request_that_cannot_be_read_is_one_line_and_garbage_is_none() {
 }
 
 #[test]
-fn what_the_operator_has_to_mend_is_a_warning_and_a_health_probe_no_refusal() {
+fn an_upstream_failure_is_a_warning_and_a_health_probe_is_no_refusal() {
     let hub = Hub::with(&format!("{CONFIG}\n[auth.backend]\nurl = \"http://127.0.0.1:1/user\""));
     let http = hub.http();
     let request = http.request("DELETE", "/sessions/none").bearer(&format!("12|{SECRET}"));
@@ -293,6 +294,6 @@ fn what_the_operator_has_to_mend_is_a_warning_and_a_health_probe_no_refusal() {
     assert_eq!(answer.status, 503, "{answer:?}");
     hub.signal("TERM");
     wait_until(DEADLINE, "the hub ends", || hub.http().request("GET", "/health/ready").try_send().is_none());
-    let line = Expected::request("unanswered", "http", "AUTH_FAILED", "");
+    let line = ExpectedLine::request("unanswered", "http", "AUTH_FAILED", "");
     assert_logged(&hub, &[line.with("level", "WARN")]);
 }

@@ -1,4 +1,4 @@
-//! What the hub refuses is in its log: one line a refusal, found by the id that the caller has, with what decided.
+//! The hub logs one line for each refusal: with the id that the caller has, and the rule that decided.
 
 mod changes;
 mod closed;
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::support::{DEADLINE, Hub, wait_until};
 
-/// What no line may show: it is part of each token, key, password and payload that these tests send.
+/// A part of each token, key, password and payload in these tests. No log line may contain it.
 const SECRET: &str = "s3cret-marker";
 
-/// A hub that writes its log as JSON, believes `X-Forwarded-For`, and has a rule and a key of each kind.
+/// A hub with a JSON log and a trusted proxy, and with a topic rule, an API key and a limit of each kind.
 const CONFIG: &str = r#"
 [log]
 format = "json"
@@ -66,20 +66,20 @@ connections_per_minute = 2
 connections_per_address = 3
 "#;
 
-/// A refusal that was made, and how its line is to look.
+/// The expected log line of a refusal.
 #[derive(Debug, Clone)]
-struct Expected {
-    /// `requestId` or `connection`, and which.
+struct ExpectedLine {
+    /// The name and value of the id: `requestId` or `connection`.
     id: (&'static str, String),
     surface: &'static str,
     code: &'static str,
-    /// Empty where nothing decided but the request itself.
+    /// Empty where the request is invalid by itself.
     rule: String,
-    /// Other fields that the line has.
+    /// Other expected fields.
     fields: Vec<(&'static str, Value)>,
 }
 
-impl Expected {
+impl ExpectedLine {
     fn request(id: &str, surface: &'static str, code: &'static str, rule: &str) -> Self {
         Self { id: ("requestId", id.to_owned()), surface, code, rule: rule.to_owned(), fields: Vec::new() }
     }
@@ -94,24 +94,24 @@ impl Expected {
     }
 }
 
-/// The lines of a target, as objects.
+/// The log lines of a target.
 fn lines(hub: &Hub, target: &str) -> Vec<Value> {
     let lines = hub.output();
     let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["target"] == target).collect()
 }
 
-/// The lines of refusals.
+/// The log lines of refusals.
 fn refused(hub: &Hub) -> Vec<Value> {
     lines(hub, "hubbub::refused").into_iter().filter(|line| line["message"] == "refused").collect()
 }
 
-/// That each of these refusals has exactly one line, that no other refusal has any, and that no secret is in the log.
+/// Asserts that the log has exactly one line for each of these refusals, no other, and no secret.
 #[track_caller]
-fn assert_logged(hub: &Hub, expected: &[Expected]) {
+fn assert_logged(hub: &Hub, expected: &[ExpectedLine]) {
     wait_until(DEADLINE, "all refusals are logged", || refused(hub).len() >= expected.len());
     let lines = refused(hub);
-    for Expected { id: (name, id), surface, code, rule, fields } in expected {
+    for ExpectedLine { id: (name, id), surface, code, rule, fields } in expected {
         let found: Vec<_> = lines.iter().filter(|line| line[*name] == **id).collect();
         let [line] = found[..] else { panic!("{name}={id} ({code}, {rule}) is in {} lines: {found:#?}", found.len()) };
         assert_eq!((&line["surface"], &line["code"]), (&Value::from(*surface), &Value::from(*code)), "{line}");
@@ -121,7 +121,7 @@ fn assert_logged(hub: &Hub, expected: &[Expected]) {
             assert_eq!(&line[*field], value, "{field} of {line}");
         }
     }
-    let is_expected = |line: &&Value| expected.iter().any(|Expected { id: (name, id), .. }| line[*name] == **id);
+    let is_expected = |line: &&Value| expected.iter().any(|ExpectedLine { id: (name, id), .. }| line[*name] == **id);
     let others: Vec<_> = lines.iter().filter(|line| !is_expected(line)).collect();
     assert!(others.is_empty(), "{others:#?}");
     assert!(!hub.output().contains(SECRET), "{}", hub.output());

@@ -1,17 +1,17 @@
-//! What is refused at `/ws`: upgrades, and the requests of sessions.
+//! Refusals at `/ws`: upgrades, and the requests of sessions.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use super::{CONFIG, Expected, SECRET, assert_logged};
+use super::{CONFIG, ExpectedLine, SECRET, assert_logged};
 use crate::support::socketio::WEBSOCKET;
 use crate::support::token::{now, signed, token, token_with, unsigned};
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
-/// An upgrade that is refused: its id, the path, headers, status, code and rule.
-type Upgrade = (&'static str, String, Vec<(&'static str, &'static str)>, u16, &'static str, &'static str);
+/// A refused upgrade: its id, path, headers, status, code and rule.
+type RefusedUpgrade = (&'static str, String, Vec<(&'static str, &'static str)>, u16, &'static str, &'static str);
 
-fn upgrades() -> Vec<Upgrade> {
+fn upgrades() -> Vec<RefusedUpgrade> {
     let with = |token: String| format!("/ws?token={token}");
     let good = || with(token("alice"));
     let claims = |claims: Value| with(token_with(claims));
@@ -48,7 +48,7 @@ fn upgrades() -> Vec<Upgrade> {
 }
 
 #[tokio::test]
-async fn each_refused_upgrade_is_one_line_by_its_request_id() {
+async fn each_refused_upgrade_logs_one_line_with_its_request_id() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (number, (id, path, headers, status, code, rule)) in upgrades().into_iter().enumerate() {
@@ -56,12 +56,12 @@ async fn each_refused_upgrade_is_one_line_by_its_request_id() {
         let headers = [&headers[..], &[("X-Request-Id", id), ("X-Forwarded-For", &address)]].concat();
         let (answer, _) = Wire::upgrade(&hub, &path, &headers).await;
         assert_eq!((answer.status, answer.header("X-Request-Id")), (status, Some(id)), "{id}: {answer:?}");
-        let line = Expected::request(id, "raw", code, rule).with("address", address).with("path", "/ws");
+        let line = ExpectedLine::request(id, "raw", code, rule).with("address", address).with("path", "/ws");
         expected.push(line.with("method", "GET"));
     }
     let (answer, _) = Wire::upgrade(&hub, "/ws/", &[("X-Request-Id", "with-a-slash")]).await;
     assert_eq!(answer.status, 401, "{answer:?}");
-    expected.push(Expected::request("with-a-slash", "raw", "INVALID_TOKEN", "token").with("path", "/ws/"));
+    expected.push(ExpectedLine::request("with-a-slash", "raw", "INVALID_TOKEN", "token").with("path", "/ws/"));
     for n in 0..4 {
         let (id, path) = (format!("often-{n}"), format!("/ws?token={}", token("alice")));
         let (answer, _) =
@@ -69,7 +69,7 @@ async fn each_refused_upgrade_is_one_line_by_its_request_id() {
         assert_eq!(answer.status, if n < 3 { 101 } else { 429 }, "{answer:?}");
     }
     let rule = "limits.raw.connections_per_minute";
-    expected.push(Expected::request("often-3", "raw", "RATE_LIMITED", rule).with("address", "198.51.100.7"));
+    expected.push(ExpectedLine::request("often-3", "raw", "RATE_LIMITED", rule).with("address", "198.51.100.7"));
     assert_logged(&hub, &expected);
 
     let refused = |surface: &str, reason: &str| {
@@ -83,13 +83,13 @@ async fn each_refused_upgrade_is_one_line_by_its_request_id() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_and_a_full_hub_are_named_with_the_user() {
+async fn a_missing_permission_and_a_full_hub_are_logged_with_the_user() {
     let permission = "[auth]\nrequired_permissions = [\"connect\"]\n";
     let config =
         CONFIG.replacen("[auth]\n", permission, 1).replacen("[server]\n", "[server]\nmax_connections = 1\n", 1);
     let hub = Hub::with(&config);
-    let may = token_with(json!({"sub": "alice", "permissions": ["connect"]}));
-    let _connected = Client::connect(&hub, &may).await;
+    let permitted = token_with(json!({"sub": "alice", "permissions": ["connect"]}));
+    let _connected = Client::connect(&hub, &permitted).await;
     let mut expected = Vec::new();
     for (id, token, status, code, rule) in [
         ("lacking", token("bob"), 403, "FORBIDDEN", "auth.required_permissions"),
@@ -104,13 +104,13 @@ async fn a_missing_permission_and_a_full_hub_are_named_with_the_user() {
         let path = format!("/ws?token={token}");
         let (answer, _) = Wire::upgrade(&hub, &path, &[("X-Request-Id", id)]).await;
         assert_eq!(answer.status, status, "{answer:?}");
-        expected.push(Expected::request(id, "raw", code, rule).with("user", "bob"));
+        expected.push(ExpectedLine::request(id, "raw", code, rule).with("user", "bob"));
     }
     assert_logged(&hub, &expected);
 }
 
-/// A request that a session is refused: its token's claims besides the user, the message, and the line.
-struct Case {
+/// A refused request of a session: the claims of its token without `sub`, the message, and its log line.
+struct MessageCase {
     claims: Value,
     message: Value,
     code: &'static str,
@@ -119,13 +119,14 @@ struct Case {
     room: Option<&'static str>,
 }
 
-fn requests() -> Vec<Case> {
-    let case = |message: Value, code, rule, event| Case { claims: json!({}), message, code, rule, event, room: None };
+fn requests() -> Vec<MessageCase> {
+    let case =
+        |message: Value, code, rule, event| MessageCase { claims: json!({}), message, code, rule, event, room: None };
     let data = |event: &str, data: Value| json!({"type": event, "data": data, "id": 1});
     let broadcast = |topic: &str| data("Broadcast", json!({"topic": topic, "payload": SECRET}));
     let narrow = json!({"topics": {"publish": ["lobby"], "subscribe": ["lobby"]}});
     let subscribe = |topic: &str| data("Subscribe", json!({"topics": ["lobby", topic]}));
-    let denied = |topic: &'static str, rule| Case {
+    let denied = |topic: &'static str, rule| MessageCase {
         room: Some(topic),
         ..case(subscribe(topic), "FORBIDDEN", rule, Some("Subscribe"))
     };
@@ -136,7 +137,7 @@ fn requests() -> Vec<Case> {
         case(data("Ping", json!({"timestamp": SECRET})), "INVALID_REQUEST", "", Some("Ping")),
         case(broadcast("news.today"), "FORBIDDEN", "topics \"news.*\" publish", Some("Broadcast")),
         case(broadcast("user:bob"), "FORBIDDEN", "reserved user:", Some("Broadcast")),
-        Case {
+        MessageCase {
             claims: narrow.clone(),
             ..case(broadcast("other"), "FORBIDDEN", "token topics.publish", Some("Broadcast"))
         },
@@ -150,8 +151,8 @@ fn requests() -> Vec<Case> {
         denied("user:bob", "reserved user:"),
         denied("chat:secret", "chat participants"),
         denied("$all", "reserved $"),
-        Case { claims: narrow, ..denied("other", "token topics.subscribe") },
-        Case {
+        MessageCase { claims: narrow, ..denied("other", "token topics.subscribe") },
+        MessageCase {
             room: Some("news.today"),
             ..case(
                 data("room:join", json!({"room": "news.today"})),
@@ -160,7 +161,7 @@ fn requests() -> Vec<Case> {
                 Some("room:join"),
             )
         },
-        Case {
+        MessageCase {
             room: Some("chat:none"),
             ..case(data("join:chat", json!({"chatId": "none"})), "NOT_FOUND", "chat participants", Some("join:chat"))
         },
@@ -178,7 +179,7 @@ fn requests() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn each_refused_request_of_a_session_is_one_line_by_its_connection() {
+async fn each_refused_request_of_a_session_logs_one_line_with_its_connection() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (number, case) in requests().into_iter().enumerate() {
@@ -190,9 +191,9 @@ async fn each_refused_request_of_a_session_is_one_line_by_its_connection() {
         client.send(case.message.clone()).await;
         let answer = client.next().await;
         let id = client.welcome["data"]["details"]["connection_id"].as_str().unwrap().to_owned();
-        let line = Expected::connection(&id, "raw", case.code, case.rule).with("address", address);
+        let line = ExpectedLine::connection(&id, "raw", case.code, case.rule).with("address", address);
         let line = line.with("user", "alice").with("event", case.event);
-        // The events for the application are answered with an id, by which the line is found too.
+        // Replies to the events for the application have a request id, and so has the line.
         let request = answer["data"]["requestId"].as_str();
         assert_eq!(request.is_some(), case.event == Some("client:action"), "{answer}");
         expected.push(line.with("room", case.room).with("requestId", request));
@@ -203,7 +204,7 @@ async fn each_refused_request_of_a_session_is_one_line_by_its_connection() {
 }
 
 #[tokio::test]
-async fn limits_of_a_session_are_named_by_their_keys() {
+async fn exceeded_limits_of_a_session_are_logged_with_their_configuration_keys() {
     let hub = Hub::with(CONFIG);
     let id = |client: &Client| client.welcome["data"]["details"]["connection_id"].as_str().unwrap().to_owned();
     let connect = |user: &'static str, address: &'static str| {
@@ -213,38 +214,39 @@ async fn limits_of_a_session_are_named_by_their_keys() {
     };
     let mut expected = Vec::new();
 
-    let mut talks = connect("alice", "203.0.113.1").await;
+    let mut pinging = connect("alice", "203.0.113.1").await;
     for n in 0..13 {
         let answer =
-            talks.ask(json!({"type": "Ping", "data": {"timestamp": n}}), if n < 12 { "Pong" } else { "Error" }).await;
+            pinging.ask(json!({"type": "Ping", "data": {"timestamp": n}}), if n < 12 { "Pong" } else { "Error" }).await;
         assert_eq!(answer["data"]["code"] == "RATE_LIMITED", n == 12, "{answer}");
     }
     expected.push(
-        Expected::connection(&id(&talks), "raw", "RATE_LIMITED", "limits.raw.messages_per_minute")
+        ExpectedLine::connection(&id(&pinging), "raw", "RATE_LIMITED", "limits.raw.messages_per_minute")
             .with("event", "Ping"),
     );
 
-    let mut joins = connect("bob", "203.0.113.2").await;
+    let mut joining = connect("bob", "203.0.113.2").await;
     let subscribe = json!({"type": "Subscribe", "data": {"topics": ["a", "b", "c", "d"]}});
-    let answer = joins.ask(subscribe, "Status").await;
+    let answer = joining.ask(subscribe, "Status").await;
     assert_eq!(answer["data"]["details"]["denied"][0]["code"], "LIMIT_REACHED", "{answer}");
-    expected
-        .push(Expected::connection(&id(&joins), "raw", "LIMIT_REACHED", "limits.rooms_per_session").with("room", "d"));
+    expected.push(
+        ExpectedLine::connection(&id(&joining), "raw", "LIMIT_REACHED", "limits.rooms_per_session").with("room", "d"),
+    );
 
-    let mut chats = connect("carol", "203.0.113.3").await;
-    chats.send(json!({"type": "join:chat", "data": {"chatId": "general"}})).await;
+    let mut chatting = connect("carol", "203.0.113.3").await;
+    chatting.send(json!({"type": "join:chat", "data": {"chatId": "general"}})).await;
     for _ in 0..3 {
-        chats.send(json!({"type": "message:send", "data": {"chatId": "general", "content": SECRET}})).await;
+        chatting.send(json!({"type": "message:send", "data": {"chatId": "general", "content": SECRET}})).await;
     }
     expected.push(
-        Expected::connection(&id(&chats), "raw", "RATE_LIMITED", "limits.chat.messages_per_minute")
+        ExpectedLine::connection(&id(&chatting), "raw", "RATE_LIMITED", "limits.chat.messages_per_minute")
             .with("event", "message:send"),
     );
     assert_logged(&hub, &expected);
 }
 
 #[tokio::test]
-async fn what_comes_while_the_hub_goes_away_is_refused_with_a_line() {
+async fn requests_during_shutdown_are_refused_with_one_line_each() {
     let config = CONFIG.replacen("[server]\n", "[server]\ndrain_per_sec = 1\n", 1);
     let hub = Hub::with(&config);
     let mut connected = Vec::new();
@@ -254,7 +256,7 @@ async fn what_comes_while_the_hub_goes_away_is_refused_with_a_line() {
         connected.push(Client::open(&hub, &path, &[("X-Forwarded-For", &address)]).await);
     }
     hub.signal("TERM");
-    eventually(DEADLINE, "the hub goes away", || hub.get("/health/ready").status == 503).await;
+    eventually(DEADLINE, "the hub shuts down", || hub.get("/health/ready").status == 503).await;
     let path = format!("/ws?token={}", token("bob"));
     let (answer, _) = Wire::upgrade(&hub, &path, &[("X-Request-Id", "late-upgrade")]).await;
     assert_eq!(answer.status, 503, "{answer:?}");
@@ -264,6 +266,6 @@ async fn what_comes_while_the_hub_goes_away_is_refused_with_a_line() {
     let request = hub.http().request("POST", "/api/push").key().json(&push).header("X-Request-Id", "late-push").send();
     assert_eq!(request.status, 503, "{request:?}");
     let expected = [("late-upgrade", "raw"), ("late-handshake", "socket.io"), ("late-push", "http")];
-    let expected = expected.map(|(id, surface)| Expected::request(id, surface, "SHUTTING_DOWN", ""));
+    let expected = expected.map(|(id, surface)| ExpectedLine::request(id, surface, "SHUTTING_DOWN", ""));
     assert_logged(&hub, &expected);
 }

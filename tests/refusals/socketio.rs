@@ -1,14 +1,14 @@
-//! What is refused on Socket.IO: requests of its transport, namespaces, and the requests of their sessions.
+//! Refusals on Socket.IO: requests of the transport, CONNECTs, and the requests of sessions.
 
 use serde_json::{Value, json};
 
-use super::{CONFIG, Expected, SECRET, assert_logged};
+use super::{CONFIG, ExpectedLine, SECRET, assert_logged};
 use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Hub, Sio, Transport, Wire};
 
 #[tokio::test]
-async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
+async fn each_refused_transport_request_logs_one_line_with_its_request_id() {
     let hub = Hub::with(CONFIG);
     let http = hub.http();
     let mut expected = Vec::new();
@@ -29,14 +29,15 @@ async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
         let request = http.request(method, path).header("X-Request-Id", id).header("X-Forwarded-For", &address);
         let answer = if method == "POST" { request.body("4") } else { request }.send();
         assert_eq!(answer.status, status, "{id}: {answer:?}");
-        let line = Expected::request(id, "socket.io", code, "").with("address", address).with("path", "/socket.io/");
+        let line =
+            ExpectedLine::request(id, "socket.io", code, "").with("address", address).with("path", "/socket.io/");
         let sid = path.contains("sid=").then(|| gone.get(..8));
         expected.push(line.with("connection", sid.flatten()));
     }
     let origin = ("Origin", "https://evil.example");
     let answer = http.request("GET", POLLING).header(origin.0, origin.1).header("X-Request-Id", "page").send();
     assert_eq!(answer.status, 403, "{answer:?}");
-    expected.push(Expected::request("page", "socket.io", "FORBIDDEN", "server.allowed_origins"));
+    expected.push(ExpectedLine::request("page", "socket.io", "FORBIDDEN", "server.allowed_origins"));
 
     for (id, path, headers, status, code, rule) in [
         ("ws-page", WEBSOCKET, vec![origin], 403, "FORBIDDEN", "server.allowed_origins"),
@@ -47,16 +48,16 @@ async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
     ] {
         let (answer, _) = Wire::upgrade(&hub, path, &[&headers[..], &[("X-Request-Id", id)]].concat()).await;
         assert_eq!((answer.status, answer.header("X-Request-Id")), (status, Some(id)), "{answer:?}");
-        expected.push(Expected::request(id, "socket.io", code, rule).with("address", "127.0.0.1"));
+        expected.push(ExpectedLine::request(id, "socket.io", code, rule).with("address", "127.0.0.1"));
     }
     assert_logged(&hub, &expected);
-    // Handshakes are connections; requests of a session that there is not are none.
+    // Refused handshakes count as refused connections. Requests of an unknown session do not.
     let origins = "hubbub_connections_refused_total{surface=\"socket.io\",reason=\"origin\"}";
     assert_eq!((hub.metric(origins), hub.metric("hubbub_connections_refused_total")), (2.0, 8.0));
 }
 
 #[tokio::test]
-async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
+async fn a_request_that_ends_its_polling_session_logs_one_line_with_both_ids() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     let polling = PollingSession::open(&hub).await;
@@ -67,23 +68,23 @@ async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
     ] {
         let answer = hub.http().request("POST", &polling.path()).header("X-Request-Id", id).body(body).send();
         assert_eq!(answer.status, status, "{answer:?}");
-        let line = Expected::request(id, "socket.io", code, rule);
+        let line = ExpectedLine::request(id, "socket.io", code, rule);
         expected.push(line.with("connection", polling.sid().get(..8)));
     }
-    // An upgrade of a session that is not ready for it.
+    // An upgrade of a session without a probe.
     let polling = PollingSession::open(&hub).await;
     let headers = [("X-Request-Id", "no-probe")];
     let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}&sid={}", polling.sid()), &headers).await;
     assert_eq!(answer.status, 101);
     wire.send_text("4hello").await;
     assert_eq!(wire.close_code().await, Some(1002));
-    expected.push(Expected::request("no-probe", "socket.io", "INVALID_REQUEST", ""));
+    expected.push(ExpectedLine::request("no-probe", "socket.io", "INVALID_REQUEST", ""));
     assert_logged(&hub, &expected);
     assert!(!hub.output().contains(polling.sid()), "the whole sid is a secret");
 }
 
 #[tokio::test]
-async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
+async fn each_refused_connect_logs_one_line_with_the_start_of_the_sid() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (number, (namespace, auth, surface, code, rule)) in [
@@ -102,9 +103,9 @@ async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
         let auth = if auth.is_null() { String::new() } else { auth.to_string() };
         wire.send_text(&format!("40{namespace}{auth}")).await;
         assert!(wire.text().await.starts_with("44"));
-        expected.push(Expected::connection(&sid[..8], surface, code, rule).with("address", address));
+        expected.push(ExpectedLine::connection(&sid[..8], surface, code, rule).with("address", address));
     }
-    // Guests of one address: three at once, two a minute.
+    // Guests of one address: at most three at once, and two in a minute.
     let mut guests = Vec::new();
     for n in 0..3 {
         let (mut wire, sid) = opened(&hub, "198.51.100.1").await;
@@ -114,11 +115,11 @@ async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
         guests.push((wire, sid));
     }
     let sid = &guests[2].1[..8];
-    expected.push(Expected::connection(sid, "/", "RATE_LIMITED", "limits.community.connections_per_minute"));
+    expected.push(ExpectedLine::connection(sid, "/", "RATE_LIMITED", "limits.community.connections_per_minute"));
     assert_logged(&hub, &expected);
 }
 
-/// A connection on a WebSocket that is in no namespace, and its `sid`.
+/// A WebSocket connection without a namespace, and its `sid`.
 async fn opened(hub: &Hub, address: &str) -> (Wire, String) {
     let (answer, mut wire) = Wire::upgrade(hub, WEBSOCKET, &[("X-Forwarded-For", address)]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
@@ -127,7 +128,7 @@ async fn opened(hub: &Hub, address: &str) -> (Wire, String) {
 }
 
 #[tokio::test]
-async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
+async fn each_refused_request_on_a_namespace_logs_one_line_with_its_session() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (namespace, event, data, code, rule) in [
@@ -155,20 +156,20 @@ async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
                 (client, joined["sid"].as_str().unwrap().to_owned())
             }
         };
-        // What it is told by name as well, other tests see.
+        // Other tests assert the error event.
         client.emit_for_ack(namespace, event, data).await;
         client.receive().await;
-        let line = Expected::connection(&id, namespace, code, rule);
+        let line = ExpectedLine::connection(&id, namespace, code, rule);
         expected.push(line.with("event", event).with("user", "alice").with("address", "127.0.0.1"));
     }
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
     guest.emit_and_expect("room:join:ack", "room:join", json!({"room": "lobby"})).await;
-    expected.push(Expected::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
+    expected.push(ExpectedLine::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
     assert_logged(&hub, &expected);
 }
 
 #[tokio::test]
-async fn a_connection_that_joins_too_often_is_refused_by_the_start_of_its_sid() {
+async fn a_connection_with_too_many_connects_is_logged_with_the_start_of_its_sid() {
     let hub = Hub::with(CONFIG);
     let (mut wire, sid) = opened(&hub, "203.0.113.1").await;
     let connect = format!("40{}", json!({"token": token("alice")}));
@@ -184,5 +185,8 @@ async fn a_connection_that_joins_too_often_is_refused_by_the_start_of_its_sid() 
         wire.send_text("41").await;
     }
     let rule = "60 CONNECTs of a connection in a minute";
-    assert_logged(&hub, &[Expected::connection(&sid[..8], "/", "RATE_LIMITED", rule).with("address", "203.0.113.1")]);
+    assert_logged(
+        &hub,
+        &[ExpectedLine::connection(&sid[..8], "/", "RATE_LIMITED", rule).with("address", "203.0.113.1")],
+    );
 }

@@ -1,4 +1,4 @@
-//! What a reload does not do: a file that is wrong, keys that need a restart, and what `hubbub check --diff` says of them.
+//! Reloads that change nothing: invalid files, and keys that need a restart. Also `hubbub check --diff`.
 
 use serde_json::json;
 use std::fs;
@@ -11,25 +11,25 @@ use crate::support::token::token;
 use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Wire, wait_until};
 
 #[tokio::test]
-async fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line_and_key() {
+async fn an_invalid_file_changes_nothing_and_is_reported_with_line_and_key() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let config = hub.dir().join("config.toml");
-    let sound = fs::read_to_string(&config).unwrap();
-    for (text, said) in [
-        (format!("{sound}\n[limits]\nrooms = \"many\""), "config.toml:"),
-        (format!("{sound}\n[limits]\nrooms = \"many\""), "limits.rooms"),
-        (format!("{sound}\n[limit]\nrooms = 1"), "limit: "),
-        (format!("{sound}\n[limits"), "config.toml:"),
-        // A table that cannot be with what stays until a restart.
+    let valid = fs::read_to_string(&config).unwrap();
+    for (text, expected) in [
+        (format!("{valid}\n[limits]\nrooms = \"many\""), "config.toml:"),
+        (format!("{valid}\n[limits]\nrooms = \"many\""), "limits.rooms"),
+        (format!("{valid}\n[limit]\nrooms = 1"), "limit: "),
+        (format!("{valid}\n[limits"), "config.toml:"),
+        // A value that contradicts a key that needs a restart.
         (
-            format!("{sound}\n[limits]\noutbox_bytes = 1000\n").replace("[server]", "[server]\nmax_frame_size = 500"),
+            format!("{valid}\n[limits]\noutbox_bytes = 1000\n").replace("[server]", "[server]\nmax_frame_size = 500"),
             "limits.outbox_bytes",
         ),
     ] {
         fs::write(&config, format!("{text}\n")).unwrap();
         let log = hub.sighup();
-        assert!(log.contains("the configuration was not reloaded") && log.contains(said), "{said}: {log}");
+        assert!(log.contains("the configuration was not reloaded") && log.contains(expected), "{expected}: {log}");
         assert!(!log.contains(JWT_SECRET) && !log.contains(API_KEY), "{log}");
     }
     fs::remove_file(&config).unwrap();
@@ -37,19 +37,19 @@ async fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line_and_key
     alice.expect_silence().await;
     let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("bob")), &[]).await;
     assert_eq!(answer.status, 101);
-    fs::write(&config, sound).unwrap();
+    fs::write(&config, valid).unwrap();
     assert!(!hub.sighup().contains("not reloaded"));
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_named_and_stays_as_it_is() {
+async fn keys_that_need_a_restart_are_logged_and_keep_their_values() {
     let hub = Hub::with("[server]\nmax_connections = 2");
     let before = hub.output().len();
-    let said = hub.reload("[server]\nmax_connections = 3\n[recovery]\nwindow_secs = 7\n[limits]\nrooms = 9");
-    assert!(said.contains("limits.rooms"), "{said}");
-    wait_until(DEADLINE, "the keys are named", || {
-        let said = hub.output()[before..].to_owned();
-        let line = said.lines().find(|line| line.contains("a restart is needed")).unwrap_or_default();
+    let log = hub.reload("[server]\nmax_connections = 3\n[recovery]\nwindow_secs = 7\n[limits]\nrooms = 9");
+    assert!(log.contains("limits.rooms"), "{log}");
+    wait_until(DEADLINE, "the keys are logged", || {
+        let log = hub.output()[before..].to_owned();
+        let line = log.lines().find(|line| line.contains("a restart is needed")).unwrap_or_default();
         line.contains("WARN")
             && line.contains("recovery.window_secs, server.max_connections")
             && !line.contains("rooms")
@@ -61,7 +61,7 @@ async fn what_needs_a_restart_is_named_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_command_line_tells_what_the_running_hub_does_not_have() {
+async fn check_diff_lists_the_differences_to_the_running_hub() {
     let mut hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"anyone\"");
     let running = hub.data().join("running.toml");
     let text = fs::read_to_string(&running).unwrap();
@@ -80,8 +80,8 @@ async fn the_command_line_tells_what_the_running_hub_does_not_have() {
     let more = "[server]\nmax_connections = 5\n[auth]\njwt_secret = \"another secret of these tests\"\n\
                 [[topics]]\npattern = \"*\"\nsubscribe = \"members\"\npublish = \"anyone\"";
     fs::write(&config, configuration(more)).unwrap();
-    for told in [diff(&[]), diff(&["old.toml"])] {
-        let lines: Vec<_> = told.stdout.lines().skip(1).collect();
+    for output in [diff(&[]), diff(&["old.toml"])] {
+        let lines: Vec<_> = output.stdout.lines().skip(1).collect();
         assert_eq!(
             lines,
             [
@@ -89,7 +89,7 @@ async fn the_command_line_tells_what_the_running_hub_does_not_have() {
                 "server.max_connections: 10000 -> 5: needs a restart",
                 "topics[0].subscribe: [\"anyone\"] -> [\"members\"]: SIGHUP applies it at once",
             ],
-            "{told:?}"
+            "{output:?}"
         );
     }
     hub.sighup();
@@ -105,20 +105,20 @@ async fn the_command_line_tells_what_the_running_hub_does_not_have() {
 }
 
 #[test]
-fn secrets_that_the_hub_made_are_no_difference() {
+fn generated_secrets_are_no_difference() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), "[server]\nport = 0\n").unwrap();
     let hub = Hub::in_dir(dir);
     let same = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
     assert!(same.stdout.contains("the same as in data/running.toml"), "{same:?}");
     fs::remove_file(hub.data().join("jwt.secret")).unwrap();
-    let told = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
-    assert!(told.stdout.contains("auth.jwt_secret: [secret] -> not set"), "{told:?}");
-    assert!(!hub.data().join("jwt.secret").exists(), "it makes none");
+    let output = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
+    assert!(output.stdout.contains("auth.jwt_secret: [secret] -> not set"), "{output:?}");
+    assert!(!hub.data().join("jwt.secret").exists(), "the check creates no secret");
 }
 
 #[test]
-fn a_snapshot_that_cannot_be_written_keeps_no_hub_from_its_start() {
+fn a_hub_starts_when_its_snapshot_cannot_be_written() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("data/running.toml/in the way")).unwrap();
     fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
@@ -127,49 +127,49 @@ fn a_snapshot_that_cannot_be_written_keeps_no_hub_from_its_start() {
 }
 
 #[test]
-fn a_file_that_is_empty_or_a_pipe_is_not_taken_for_the_defaults_and_not_waited_for() {
+fn an_empty_file_or_a_pipe_is_refused_at_once() {
     let hub = Hub::start();
     let config = hub.dir().join("config.toml");
-    let sound = fs::read_to_string(&config).unwrap();
+    let valid = fs::read_to_string(&config).unwrap();
     fs::write(&config, "").unwrap();
-    let said = hub.sighup();
-    assert!(said.contains("not reloaded") && said.contains("config.toml: is empty"), "{said}");
+    let log = hub.sighup();
+    assert!(log.contains("not reloaded") && log.contains("config.toml: is empty"), "{log}");
     fs::remove_file(&config).unwrap();
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
-    let said = hub.sighup();
-    assert!(said.contains("not reloaded") && said.contains("config.toml: is no regular file"), "{said}");
+    let log = hub.sighup();
+    assert!(log.contains("not reloaded") && log.contains("config.toml: is no regular file"), "{log}");
     fs::remove_file(&config).unwrap();
-    fs::write(&config, sound).unwrap();
+    fs::write(&config, valid).unwrap();
     assert!(!hub.sighup().contains("not reloaded"));
 }
 
 #[test]
-fn the_file_in_the_folder_must_stay_once_it_was_read() {
+fn a_configuration_file_found_in_the_folder_must_stay() {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::without_config_flag(dir, "[server]\nport = 0\n");
     let config = hub.dir().join("config.toml");
     fs::rename(&config, hub.dir().join("gone")).unwrap();
-    let said = hub.sighup();
-    assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
+    let log = hub.sighup();
+    assert!(log.contains("not reloaded") && log.contains("config.toml: cannot be read"), "{log}");
 
-    // A hub that began by the defaults reads one that is there later, and misses it from then on.
+    // A hub started without a file reads one that appears later. From then on, the file is required.
     let hub = Hub::without_config_flag(tempfile::tempdir().unwrap(), "");
     let config = hub.dir().join("config.toml");
     assert!(!hub.sighup().contains("not reloaded"));
     fs::write(&config, "[limits]\nrooms = 9\n").unwrap();
     assert!(hub.sighup().contains("limits.rooms"));
     fs::remove_file(&config).unwrap();
-    let said = hub.sighup();
-    assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
+    let log = hub.sighup();
+    assert!(log.contains("not reloaded") && log.contains("config.toml: cannot be read"), "{log}");
 }
 
 #[test]
-fn what_a_hub_that_crashed_ran_with_is_not_taken_for_a_running_hub() {
+fn the_snapshot_of_a_crashed_hub_is_no_running_hub() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
     let mut hub = Hub::in_dir(dir);
     let running = hub.data().join("running.toml");
-    wait_until(DEADLINE, "it is written", || running.exists());
+    wait_until(DEADLINE, "the snapshot is written", || running.exists());
     hub.signal("KILL");
     hub.exit_status(DEADLINE);
     assert!(running.exists());
@@ -178,7 +178,7 @@ fn what_a_hub_that_crashed_ran_with_is_not_taken_for_a_running_hub() {
 }
 
 #[test]
-fn a_snapshot_that_cannot_be_written_leaves_no_earlier_one_in_its_place() {
+fn a_failed_write_of_the_snapshot_removes_the_old_one() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("data/running.toml.new/in the way")).unwrap();
     fs::write(dir.path().join("data/running.toml"), "\"server.port\" = 1\n").unwrap();

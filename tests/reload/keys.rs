@@ -1,4 +1,4 @@
-//! Keys of tokens that change: in the configuration, and in their files.
+//! Token keys that change in the configuration and in their files.
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -30,7 +30,8 @@ fn key_set(key: &EncodingKey) -> Value {
     json!({"keys": [serde_json::to_value(Jwk::from_encoding_key(key, Algorithm::ES256).unwrap()).unwrap()]})
 }
 
-async fn enter(hub: &Hub, token: &str) -> u16 {
+/// Requests an upgrade with this token. Returns the status.
+async fn upgrade(hub: &Hub, token: &str) -> u16 {
     let (answer, _) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
     answer.status
 }
@@ -44,95 +45,95 @@ fn hub_in(files: &[(&str, &str)], config: &str) -> Hub {
     Hub::in_dir(dir)
 }
 
-/// Replaces a file in one step, as a rotation of keys does.
+/// Replaces a file atomically, as a key rotation does.
 fn replace(dir: &Path, name: &str, content: &str) {
     fs::write(dir.join("draft"), content).unwrap();
     fs::rename(dir.join("draft"), dir.join(name)).unwrap();
 }
 
 #[tokio::test]
-async fn a_pem_file_is_read_again_and_one_that_cannot_be_used_changes_nothing() {
+async fn a_reload_reads_the_pem_file_and_an_invalid_one_changes_nothing() {
     let public = include_str!("../keys/p256.public.pem");
     let hub = hub_in(&[("issuer.pem", public)], "[auth]\nalgorithm = \"ES256\"\npublic_key_file = \"issuer.pem\"");
     let mut alice = Client::connect(&hub, &token_by(&first())).await;
-    assert_eq!(enter(&hub, &token_by(&other())).await, 401);
+    assert_eq!(upgrade(&hub, &token_by(&other())).await, 401);
 
     replace(hub.dir(), "issuer.pem", "no key");
-    let said = hub.sighup();
+    let log = hub.sighup();
     assert!(
-        said.contains("the configuration was not reloaded") && said.contains("auth.public_key_file: issuer.pem"),
-        "{said}"
+        log.contains("the configuration was not reloaded") && log.contains("auth.public_key_file: issuer.pem"),
+        "{log}"
     );
-    assert_eq!(enter(&hub, &token_by(&first())).await, 101);
+    assert_eq!(upgrade(&hub, &token_by(&first())).await, 101);
 
     // The key and the algorithm change together.
     let rotated = include_str!("../keys/ed25519.public.pem");
     replace(hub.dir(), "issuer.pem", rotated);
     hub.reload("[auth]\nalgorithm = \"EdDSA\"\npublic_key_file = \"issuer.pem\"");
-    assert_eq!(enter(&hub, &token_by(&first())).await, 401);
+    assert_eq!(upgrade(&hub, &token_by(&first())).await, 401);
     let ed = EncodingKey::from_ed_pem(include_str!("../keys/ed25519.private.pem").as_bytes()).unwrap();
     let fresh = encode(&Header::new(Algorithm::EdDSA), &json!({"sub": "bob", "exp": now() + 3600}), &ed).unwrap();
-    assert_eq!(enter(&hub, &fresh).await, 101);
+    assert_eq!(upgrade(&hub, &fresh).await, 101);
     alice.expect_silence().await;
 }
 
 #[tokio::test]
-async fn a_key_set_in_a_file_is_loaded_again_and_one_that_cannot_be_used_leaves_its_keys() {
+async fn a_reload_reads_the_key_set_file_and_an_invalid_one_keeps_the_old_keys() {
     let set = key_set(&first()).to_string();
     let hub = hub_in(&[("keys.json", &set)], "[auth]\nalgorithm = \"ES256\"\njwks = \"keys.json\"");
     let mut alice = Client::connect(&hub, &token_by(&first())).await;
     replace(hub.dir(), "keys.json", &key_set(&other()).to_string());
     hub.sighup();
-    assert_eq!((enter(&hub, &token_by(&first())).await, enter(&hub, &token_by(&other())).await), (401, 101));
+    assert_eq!((upgrade(&hub, &token_by(&first())).await, upgrade(&hub, &token_by(&other())).await), (401, 101));
     replace(hub.dir(), "keys.json", "{");
-    let said = hub.sighup();
-    assert!(said.contains("the keys that were loaded before stay") && !said.contains("not reloaded"), "{said}");
-    assert_eq!(enter(&hub, &token_by(&other())).await, 101);
+    let log = hub.sighup();
+    assert!(log.contains("the keys that were loaded before stay") && !log.contains("not reloaded"), "{log}");
+    assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
     alice.expect_silence().await;
 }
 
 #[tokio::test]
-async fn a_key_set_at_a_url_is_asked_for_again() {
+async fn a_reload_fetches_the_key_set_at_a_url() {
     let issuer = Upstream::replying(Reply::Json(200, key_set(&first())));
     let config = |issuer: &Upstream| format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"", issuer.url("/keys"));
     let hub = Hub::with(&config(&issuer));
-    assert_eq!(enter(&hub, &token_by(&first())).await, 101);
-    let asked = issuer.count();
+    assert_eq!(upgrade(&hub, &token_by(&first())).await, 101);
+    let requests = issuer.count();
     issuer.set_reply(Reply::Json(200, key_set(&other())));
     hub.sighup();
-    assert_eq!((issuer.count(), enter(&hub, &token_by(&other())).await), (asked + 1, 101));
+    assert_eq!((issuer.count(), upgrade(&hub, &token_by(&other())).await), (requests + 1, 101));
 
-    // One that is down keeps its keys, and holds up nothing else.
+    // While the URL is down, its keys stay, and the other changes apply.
     issuer.go_down();
-    let said = hub.reload(&format!("{}\n[limits]\nrooms_per_session = 7", config(&issuer)));
-    assert!(said.contains("reloaded changed=limits.rooms_per_session\n"), "{said}");
-    assert_eq!(enter(&hub, &token_by(&other())).await, 101);
+    let log = hub.reload(&format!("{}\n[limits]\nrooms_per_session = 7", config(&issuer)));
+    assert!(log.contains("reloaded changed=limits.rooms_per_session\n"), "{log}");
+    assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
 
-    // Another one has to answer.
+    // A new URL must answer, else the reload fails.
     let silent = Upstream::replying(Reply::Json(500, json!({})));
-    let said = hub.reload(&config(&silent));
-    assert!(said.contains("not reloaded") && said.contains("answered 500"), "{said}");
-    assert_eq!(enter(&hub, &token_by(&other())).await, 101);
+    let log = hub.reload(&config(&silent));
+    assert!(log.contains("not reloaded") && log.contains("answered 500"), "{log}");
+    assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
     silent.set_reply(Reply::Json(200, key_set(&first())));
     hub.reload(&config(&silent));
-    assert_eq!((enter(&hub, &token_by(&first())).await, enter(&hub, &token_by(&other())).await), (101, 401));
+    assert_eq!((upgrade(&hub, &token_by(&first())).await, upgrade(&hub, &token_by(&other())).await), (101, 401));
 }
 
 #[tokio::test]
-async fn another_secret_is_that_of_new_tokens_and_who_is_in_stays() {
+async fn a_new_secret_applies_to_new_tokens_and_keeps_connected_clients() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let secret = "another secret that only tests know, of more than 32 bytes";
-    let said = hub.reload(&format!("[auth]\njwt_secret = \"{secret}\""));
-    assert!(said.contains("auth.jwt_secret") && !said.contains(secret), "{said}");
-    assert_eq!(enter(&hub, &token::token("bob")).await, 401);
+    let log = hub.reload(&format!("[auth]\njwt_secret = \"{secret}\""));
+    assert!(log.contains("auth.jwt_secret") && !log.contains(secret), "{log}");
+    assert_eq!(upgrade(&hub, &token::token("bob")).await, 401);
     let fresh = signed(Algorithm::HS256, secret, &json!({"sub": "bob", "exp": now() + 3600}));
-    assert_eq!(enter(&hub, &fresh).await, 101);
+    assert_eq!(upgrade(&hub, &fresh).await, 101);
     alice.expect_silence().await;
 }
 
 #[tokio::test]
-async fn a_secret_that_the_hub_made_is_not_replaced_because_its_file_is_gone() {
+async fn a_missing_file_of_a_generated_secret_fails_the_reload() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), "[server]\nport = 0\n").unwrap();
     let hub = Hub::in_dir(dir);
@@ -140,31 +141,28 @@ async fn a_secret_that_the_hub_made_is_not_replaced_because_its_file_is_gone() {
     let token = signed(Algorithm::HS256, secret.trim(), &json!({"sub": "alice", "exp": now() + 3600}));
     for name in ["jwt.secret", "api.key"] {
         let path = hub.data().join(name);
-        let kept = fs::read_to_string(&path).unwrap();
+        let secret = fs::read_to_string(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let said = hub.sighup();
-        assert!(
-            said.contains("not reloaded") && said.contains(&format!("{name}: does not exist; put it back")),
-            "{said}"
-        );
-        assert!(!path.exists() && !said.contains(kept.trim()), "{said}");
-        assert_eq!(enter(&hub, &token).await, 101);
-        fs::write(&path, kept).unwrap();
+        let log = hub.sighup();
+        assert!(log.contains("not reloaded") && log.contains(&format!("{name}: does not exist; put it back")), "{log}");
+        assert!(!path.exists() && !log.contains(secret.trim()), "{log}");
+        assert_eq!(upgrade(&hub, &token).await, 101);
+        fs::write(&path, secret).unwrap();
         assert!(!hub.sighup().contains("not reloaded"));
     }
 }
 
 #[tokio::test]
-async fn metrics_do_not_wait_for_a_reload_that_waits_for_a_key_set() {
+async fn a_metrics_signal_is_served_while_a_reload_waits_for_a_key_set() {
     let hub = Hub::start();
     let issuer = Upstream::replying(Reply::Silence);
     let config = format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"\n", issuer.url("/keys"));
     fs::write(hub.dir().join("config.toml"), configuration(&config)).unwrap();
     hub.signal("HUP");
-    wait_until(DEADLINE, "the key set is asked for", || issuer.count() > 0);
+    wait_until(DEADLINE, "the key set is requested", || issuer.count() > 0);
     hub.signal("USR1");
-    wait_until(DEADLINE, "the metrics are logged", || hub.output().contains("metrics uptimeSecs="));
-    let said = hub.output();
-    assert!(!said.contains("not reloaded"), "the reload ended first: {said}");
-    assert_eq!(enter(&hub, &token::token("alice")).await, 101, "nothing has changed yet");
+    wait_until(DEADLINE, "the figures are logged", || hub.output().contains("figures"));
+    let log = hub.output();
+    assert!(!log.contains("not reloaded"), "the reload ended first: {log}");
+    assert_eq!(upgrade(&hub, &token::token("alice")).await, 101, "nothing has changed yet");
 }

@@ -1,4 +1,4 @@
-//! A hundred reloads under a thousand connections, while messages flow.
+//! 100 reloads with 1,000 connections, while clients publish.
 
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ const ROOMS: usize = 100;
 const RELOADS: usize = 100;
 const PUBLISHERS: usize = 4;
 
-/// A message comes within that, while others compete for the processor.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The deadline of a message, while other tests compete for the processor.
+const MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Each differs from the one before, in the rules of topics too: every session looks at its topics each time.
+/// A configuration that differs from the one before, also in the topic rules. So every session checks its topics again.
 fn config(number: usize) -> String {
     let any = "subscribe = \"anyone\"\npublish = \"anyone\"\n";
     format!(
@@ -31,53 +31,53 @@ fn room(number: usize) -> String {
     format!("room.{}", number % ROOMS)
 }
 
-/// Hears its room to the end; how many messages that were, each the one after the one before.
+/// Receives the messages of its room until the last, asserts their order, and returns their count.
 async fn listen(mut member: Client) -> (u64, Client) {
-    let mut heard = 0;
+    let mut received = 0;
     loop {
-        let message = member.next_within(PATIENCE).await;
+        let message = member.next_within(MESSAGE_DEADLINE).await;
         assert_eq!(message["type"], "Broadcast", "{message}");
         match &message["data"]["payload"] {
-            Value::Null => return (heard, member),
-            payload => assert_eq!(payload, &json!(heard), "a message is missing, or out of order"),
+            Value::Null => return (received, member),
+            payload => assert_eq!(payload, &json!(received), "a message is missing, or out of order"),
         }
-        heard += 1;
+        received += 1;
     }
 }
 
-/// Publishes to its share of the rooms, each message numbered in its room, until told to stop; then says so to each.
+/// Publishes numbered messages to its share of the rooms until `stop`, then one `null` to each room.
 async fn publish(mut client: Client, first: usize, stop: Arc<AtomicBool>) -> Vec<(usize, u64)> {
-    let mut said: Vec<_> = (first..ROOMS).step_by(PUBLISHERS).map(|room| (room, 0)).collect();
+    let mut counts: Vec<_> = (first..ROOMS).step_by(PUBLISHERS).map(|room| (room, 0)).collect();
     while !stop.load(Ordering::Relaxed) {
-        for (number, count) in &mut said {
+        for (number, count) in &mut counts {
             client.broadcast(&room(*number), json!(count)).await;
             *count += 1;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    for (number, _) in &said {
+    for (number, _) in &counts {
         client.broadcast(&room(*number), Value::Null).await;
     }
-    said
+    counts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_reloads_disconnect_nobody_and_lose_no_message() {
+async fn a_hundred_reloads_close_no_connection_and_lose_no_message() {
     let hub = Arc::new(Hub::with(&config(RELOADS)));
-    let mut coming = JoinSet::new();
+    let mut connecting = JoinSet::new();
     let mut members = Vec::new();
     for number in 0..MEMBERS {
         let hub = hub.clone();
-        coming.spawn(async move {
+        connecting.spawn(async move {
             let mut member = Client::of(&hub, &format!("member-{number}")).await;
             member.subscribe(&[&room(number)]).await;
             (number, member)
         });
-        if coming.len() == 50 {
-            members.extend(coming.join_next().await.map(Result::unwrap));
+        if connecting.len() == 50 {
+            members.extend(connecting.join_next().await.map(Result::unwrap));
         }
     }
-    members.extend(coming.join_all().await);
+    members.extend(connecting.join_all().await);
     let stop = Arc::new(AtomicBool::new(false));
     let mut publishers = JoinSet::new();
     for first in 0..PUBLISHERS {
@@ -90,25 +90,26 @@ async fn a_hundred_reloads_disconnect_nobody_and_lose_no_message() {
     let reloading = hub.clone();
     let reloaded = tokio::task::spawn_blocking(move || {
         for number in 0..RELOADS {
-            let said = reloading.reload(&config(number));
-            assert!(said.contains("reloaded changed="), "{said}");
+            let log = reloading.reload(&config(number));
+            assert!(log.contains("reloaded changed="), "{log}");
         }
     });
     reloaded.await.unwrap();
     stop.store(true, Ordering::Relaxed);
 
-    let mut said = vec![0; ROOMS];
+    let mut published = vec![0; ROOMS];
     for (room, count) in publishers.join_all().await.into_iter().flatten() {
-        said[room] = count;
+        published[room] = count;
     }
-    assert!(said.iter().sum::<u64>() > 1_000, "{said:?} is no flow");
+    assert!(published.iter().sum::<u64>() > 1_000, "{published:?}: the publishers were idle");
     let mut members = Vec::new();
     for (number, member) in listening {
-        let (heard, member) = member.await.unwrap();
-        assert_eq!(heard, said[number % ROOMS], "member {number}");
+        let (received, member) = member.await.unwrap();
+        assert_eq!(received, published[number % ROOMS], "member {number}");
         members.push(member);
     }
     assert_eq!(hub.metric("hubbub_reloads_total"), RELOADS as f64);
-    eventually(DEADLINE, "the publishers alone are gone", || hub.connections() == MEMBERS as u64).await;
+    eventually(DEADLINE, "the publishers are disconnected, and no member is", || hub.connections() == MEMBERS as u64)
+        .await;
     drop(members);
 }

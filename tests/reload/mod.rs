@@ -1,4 +1,4 @@
-//! SIGHUP over live connections: each kind of policy before and after, and what changes nothing.
+//! SIGHUP over live connections: each kind of policy before and after, and reloads without effect.
 
 mod bad;
 mod keys;

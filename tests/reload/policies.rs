@@ -19,7 +19,7 @@ fn push(hub: &Hub, key: &str) -> Response {
 }
 
 #[tokio::test]
-async fn limits_of_a_live_session_are_raised_and_lowered() {
+async fn limits_of_a_connected_session_are_raised_and_lowered() {
     let limits = |most: u32| format!("[limits.raw]\nmessages_per_minute = {most}");
     let hub = Hub::with(&limits(3));
     let mut alice = Client::of(&hub, "alice").await;
@@ -33,7 +33,7 @@ async fn limits_of_a_live_session_are_raised_and_lowered() {
         alice.ask(ping.clone(), "Pong").await;
     }
     assert_eq!(alice.ask(ping.clone(), "Error").await["data"]["code"], "RATE_LIMITED");
-    // Forty were let through: that is no flood of a limit of one.
+    // The 40 accepted messages count as no flood under a limit of one.
     hub.reload(&limits(1));
     assert_eq!(alice.ask(ping.clone(), "Error").await["data"]["code"], "RATE_LIMITED");
     hub.reload(&limits(0));
@@ -41,7 +41,7 @@ async fn limits_of_a_live_session_are_raised_and_lowered() {
 }
 
 #[tokio::test]
-async fn the_traffic_of_a_live_connection_is_bounded_anew() {
+async fn the_frame_budget_of_a_connected_client_is_replaced() {
     let hub = Hub::with("[limits]\nframes_per_second = 0\n[limits.raw]\nmessages_per_minute = 0");
     let mut alice = Client::of(&hub, "alice").await;
     let ping = json!({"type": "Ping", "data": {"timestamp": 1}});
@@ -56,7 +56,7 @@ async fn the_traffic_of_a_live_connection_is_bounded_anew() {
 }
 
 #[tokio::test]
-async fn origins_and_proxies_hold_from_the_next_request_on() {
+async fn origins_and_proxies_apply_from_the_next_request() {
     let page = [("Origin", "https://app.example")];
     let hub = Hub::start();
     assert_eq!(upgrade(&hub, &page).await, 403);
@@ -70,14 +70,14 @@ async fn origins_and_proxies_hold_from_the_next_request_on() {
     let forwarded = [("X-Forwarded-For", "192.0.2.7")];
     assert_eq!((upgrade(&hub, &forwarded).await, upgrade(&hub, &forwarded).await), (101, 429));
     let other = [("X-Forwarded-For", "192.0.2.8")];
-    assert_eq!(upgrade(&hub, &other).await, 101, "each address has its own");
-    // The header does not count any more, and loopback with such a header is not exempt: it is one address.
+    assert_eq!(upgrade(&hub, &other).await, 101, "each address has its own limit");
+    // The hub ignores the header now. Loopback with such a header is not exempt: both requests have one address.
     hub.reload(limited);
     assert_eq!((upgrade(&hub, &forwarded).await, upgrade(&hub, &other).await), (101, 429));
 }
 
 #[tokio::test]
-async fn api_keys_come_and_go_and_their_limits_change() {
+async fn api_keys_are_added_and_removed_and_their_limits_change() {
     let keys = |keys: &[(&str, &str, u32)]| {
         let table = |(name, key, most): &(&str, &str, u32)| {
             format!("[[api.keys]]\nname = \"{name}\"\nkey = \"{key}\"\nper_minute = {most}\n")
@@ -86,27 +86,34 @@ async fn api_keys_come_and_go_and_their_limits_change() {
     };
     let (first, second) = (("first", API_KEY, 2), ("second", "another-key-0123456789", 100));
     let hub = Hub::with(&keys(&[first]));
-    let named = |key: &str| {
+    let push_idempotent = |key: &str| {
         let body = json!({"userId": "u", "event": "e", "data": {}});
         let request = hub.http();
         let request = request.request("POST", "/api/push").header("X-API-Key", key).header("Idempotency-Key", "n");
         request.json(&body).send()
     };
-    assert_eq!((named(API_KEY).status, push(&hub, second.1).json()["code"].clone()), (200, json!("INVALID_API_KEY")));
+    assert_eq!(
+        (push_idempotent(API_KEY).status, push(&hub, second.1).json()["code"].clone()),
+        (200, json!("INVALID_API_KEY"))
+    );
     hub.reload(&keys(&[first, second]));
     assert_eq!((push(&hub, second.1).status, push(&hub, API_KEY).status), (200, 200));
-    assert_eq!(push(&hub, API_KEY).status, 429, "its minute goes on");
+    assert_eq!(push(&hub, API_KEY).status, 429, "the current minute still counts");
     hub.reload(&keys(&[("first", API_KEY, 4), second]));
-    let again = named(API_KEY);
-    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")), "what was answered stays");
+    let replayed = push_idempotent(API_KEY);
+    assert_eq!(
+        (replayed.status, replayed.header("idempotency-replayed")),
+        (200, Some("true")),
+        "stored responses stay"
+    );
     assert_eq!((push(&hub, API_KEY).status, push(&hub, API_KEY).status), (200, 429));
-    let said = hub.reload(&keys(&[second]));
+    let log = hub.reload(&keys(&[second]));
     assert_eq!(push(&hub, API_KEY).json()["code"], "INVALID_API_KEY");
-    assert!(!said.contains(second.1) && !said.contains(API_KEY), "{said}");
+    assert!(!log.contains(second.1) && !log.contains(API_KEY), "{log}");
 }
 
 #[tokio::test]
-async fn a_token_must_have_what_is_required_now_and_who_is_in_stays() {
+async fn a_new_required_permission_applies_to_new_tokens_and_keeps_connected_clients() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     hub.reload("[auth]\nrequired_permissions = [\"enter\"]");
@@ -118,7 +125,7 @@ async fn a_token_must_have_what_is_required_now_and_who_is_in_stays() {
 }
 
 #[tokio::test]
-async fn the_log_level_and_debug_mode_follow() {
+async fn a_reload_changes_the_log_level_and_debug_mode() {
     let hub = Hub::start();
     let debug = json!({"type": "debug_mode", "data": {"enabled": true}, "id": 1});
     let mut alice = Client::of(&hub, "alice").await;
@@ -127,19 +134,19 @@ async fn the_log_level_and_debug_mode_follow() {
     alice.send(debug).await;
     while alice.next().await["id"] != 1 {}
 
-    // What came of a reload is said by the level that holds then: this one is told by the metrics alone.
+    // The new level applies to the result of the reload: at `error` it is not logged. The metric shows it.
     let reloads = hub.metric("hubbub_reloads_total");
     fs::write(hub.dir().join("config.toml"), configuration("[log]\nlevel = \"error\"")).unwrap();
     hub.signal("HUP");
-    eventually(DEADLINE, "it was reloaded", || hub.metric("hubbub_reloads_total") == reloads + 1.0).await;
+    eventually(DEADLINE, "the reload is counted", || hub.metric("hubbub_reloads_total") == reloads + 1.0).await;
     hub.signal("USR1");
-    let said = hub.reload("[log]\nlevel = \"info,hubbub=loud\"");
-    assert!(said.contains("ERROR") && !said.contains("INFO"), "{said}");
+    let log = hub.reload("[log]\nlevel = \"info,hubbub=loud\"");
+    assert!(log.contains("ERROR") && !log.contains("INFO"), "{log}");
     assert!(hub.reload("[log]\nlevel = \"info\"").contains("INFO"));
 }
 
 #[tokio::test]
-async fn metrics_count_the_reloads() {
+async fn reloads_are_counted_by_result() {
     let hub = Hub::start();
     let of = |result: &str| hub.metric(&format!("hubbub_reloads_total{{result=\"{result}\"}}"));
     assert_eq!((of("ok"), of("failed"), hub.metric("hubbub_last_reload_timestamp_seconds")), (0.0, 0.0, 0.0));
@@ -153,7 +160,7 @@ async fn metrics_count_the_reloads() {
 }
 
 #[tokio::test]
-async fn the_application_is_another_one_from_then_on() {
+async fn a_reload_replaces_the_application_url() {
     let answer = |text: &'static str| {
         crate::support::Upstream::replying(crate::support::Reply::Json(200, json!({"data": {"from": text}})))
     };
@@ -161,13 +168,12 @@ async fn the_application_is_another_one_from_then_on() {
     let config = |of: &crate::support::Upstream| format!("[backend]\nurl = \"{}\"", of.url(""));
     let hub = Hub::with(&config(&one));
     let mut alice = Client::of(&hub, "alice").await;
-    let mut asked = async |hub: &Hub| -> Value {
-        let _ = hub;
+    let mut ask = async || -> Value {
         alice.send(json!({"type": "client:event", "data": {"type": "e", "data": {}}, "id": 1})).await;
         alice.next().await
     };
-    assert!(asked(&hub).await.to_string().contains("one"));
+    assert!(ask().await.to_string().contains("one"));
     hub.reload(&config(&two));
-    assert!(asked(&hub).await.to_string().contains("two"));
-    eventually(DEADLINE, "each was asked once", || (one.count(), two.count()) == (1, 1)).await;
+    assert!(ask().await.to_string().contains("two"));
+    eventually(DEADLINE, "each application got one request", || (one.count(), two.count()) == (1, 1)).await;
 }

@@ -1,4 +1,4 @@
-//! Rules of topics that change while sessions are in the topics.
+//! Topic rules that change while sessions are subscribed.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -17,7 +17,7 @@ fn publish(hub: &Hub, room: &str) -> Value {
 }
 
 #[tokio::test]
-async fn members_leave_a_topic_that_is_closed_and_are_told_and_the_others_stay() {
+async fn a_reload_unsubscribes_and_notifies_sessions_that_lose_a_topic() {
     let hub = Hub::with(OPEN);
     let mut raw = Client::of(&hub, "alice").await;
     raw.subscribe(&["news", "secret"]).await;
@@ -38,16 +38,16 @@ async fn members_leave_a_topic_that_is_closed_and_are_told_and_the_others_stay()
         sio.expect("e").await;
     }
 
-    let said = hub.reload(CLOSED);
-    assert!(said.contains("reloaded changed=") && said.contains("topics.subscribe"), "{said}");
+    let log = hub.reload(CLOSED);
+    assert!(log.contains("reloaded changed=") && log.contains("topics.subscribe"), "{log}");
     let rules = "topic rules, the first that fits holds: \"secret*\" subscribe role:editor, publish anyone; \"*\"";
-    assert!(said.contains(rules), "{said}");
-    let told = raw.expect("Status").await;
+    assert!(log.contains(rules), "{log}");
+    let status = raw.expect("Status").await;
     let details = json!({"topics": ["secret"], "code": "FORBIDDEN"});
-    assert_eq!((&told["data"]["status"], &told["data"]["details"]), (&json!("unsubscribed"), &details));
+    assert_eq!((&status["data"]["status"], &status["data"]["details"]), (&json!("unsubscribed"), &details));
     for sio in [&mut polling, &mut socket] {
-        let told = sio.expect("room:leave:ack").await;
-        assert_eq!(told, json!({"success": true, "room": "secret", "code": "FORBIDDEN"}));
+        let event = sio.expect("room:leave:ack").await;
+        assert_eq!(event, json!({"success": true, "room": "secret", "code": "FORBIDDEN"}));
     }
     assert_eq!((publish(&hub, "secret"), publish(&hub, "news")), (json!(1), json!(3)));
     assert_eq!(editor.expect("e").await["topic"], "secret");
@@ -65,28 +65,28 @@ async fn members_leave_a_topic_that_is_closed_and_are_told_and_the_others_stay()
 }
 
 #[tokio::test]
-async fn a_topic_keeps_its_messages_by_the_rule_that_holds() {
-    let keeping = |count: u32| format!("{OPEN}history = {count}\n");
+async fn the_history_of_a_topic_follows_the_current_rule() {
+    let with_history = |count: u32| format!("{OPEN}history = {count}\n");
     let hub = Hub::with(OPEN);
     let mut alice = Client::of(&hub, "alice").await;
     alice.subscribe(&["news"]).await;
     let history = || -> Response { hub.http().request("GET", "/api/rooms/news/history").key().send() };
     publish(&hub, "news");
     assert_eq!(alice.expect("e").await["offset"], Value::Null);
-    hub.reload(&keeping(2));
+    hub.reload(&with_history(2));
     for offset in 1..=3 {
         publish(&hub, "news");
         assert_eq!(alice.expect("e").await["offset"], json!(offset));
     }
-    let kept = history().json();
-    assert_eq!(kept["messages"].as_array().map(Vec::len), Some(2), "{kept}");
+    let stored = history().json();
+    assert_eq!(stored["messages"].as_array().map(Vec::len), Some(2), "{stored}");
     hub.reload(OPEN);
     publish(&hub, "news");
     assert_eq!(alice.expect("e").await["offset"], Value::Null);
 }
 
 #[tokio::test]
-async fn chats_that_are_new_in_the_file_are_made_and_no_other_is_touched() {
+async fn new_chats_in_the_file_are_created_and_others_stay_unchanged() {
     let hub = Hub::start();
     let chat = |id: &str| hub.http().request("GET", &format!("/api/chats/{id}")).key().send().status;
     assert_eq!((chat("general"), chat("team")), (200, 404));
@@ -94,7 +94,7 @@ async fn chats_that_are_new_in_the_file_are_made_and_no_other_is_touched() {
     assert!(deleted.status < 300, "{deleted:?}");
     let general = "[[chats]]\nid = \"general\"\nname = \"General\"\npublic = true\n";
     hub.reload(&format!("{general}[[chats]]\nid = \"team\"\npublic = true\n"));
-    assert_eq!((chat("general"), chat("team")), (404, 200), "one that was deleted stays so until the next start");
+    assert_eq!((chat("general"), chat("team")), (404, 200), "a deleted chat stays deleted until the next start");
     let mut alice = Client::of(&hub, "alice").await;
     alice.send(json!({"type": "join:chat", "data": {"chatId": "team"}, "id": 1})).await;
     loop {

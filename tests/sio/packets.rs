@@ -121,7 +121,7 @@ async fn a_broken_packet_ends_the_connection() {
 
         let mut client = Sio::guest(&hub, Transport::Polling).await;
         let answer = client.polling().post(broken).await;
-        let refusal = json!({"code": 3, "message": "Bad request: a packet that is none"});
+        let refusal = json!({"code": 3, "message": "Bad request: a malformed packet"});
         assert_eq!((answer.status, answer.json()), (400, refusal), "{broken}");
         client.polling().assert_gone().await;
     }

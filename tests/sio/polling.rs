@@ -99,7 +99,7 @@ async fn a_broken_body_ends_the_session() {
         let mut polling = PollingSession::open(&hub).await;
         polling.send(&join).await;
         let answer = polling.post(broken).await;
-        let refusal = json!({"code": 3, "message": "Bad request: a packet that is none"});
+        let refusal = json!({"code": 3, "message": "Bad request: a malformed packet"});
         assert_eq!((answer.status, answer.json()), (400, refusal), "{broken:?}");
         polling.assert_gone().await;
     }

@@ -1,4 +1,4 @@
-//! Accounts, sign-ins and the command line's `user`, as a test asks for them.
+//! Accounts and sign-ins over HTTP, and the command `hubbub user`.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -9,19 +9,19 @@ use super::http::{Http, Response};
 use super::hub::Hub;
 use super::run::{CommandOutput, finish, hubbub};
 
-/// The password of whoever a test makes.
+/// The password of every account of the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// No limit that a test with many sign-ins would meet.
+/// Configuration without limits on sign-ins and requests.
 pub(crate) const UNLIMITED: &str = "[limits.login]\nattempts_per_minute = 0\n[limits.http]\nrequests_per_minute = 0";
 
-/// Asks for an account.
+/// Requests a new account.
 #[track_caller]
 pub(crate) fn add_user(http: &Http, user: &Value) -> Response {
     http.request("POST", "/api/users").key().json(user).send()
 }
 
-/// Makes an account with [`PASSWORD`]; the user's id.
+/// Creates an account with [`PASSWORD`]; the user's id.
 #[track_caller]
 pub(crate) fn user(hub: &Hub, name: &str) -> String {
     let answer = add_user(&hub.http(), &json!({"username": name, "password": PASSWORD}));
@@ -53,19 +53,19 @@ pub(crate) fn sign_in(hub: &Hub, name: &str) -> SignedIn {
     SignedIn { id: text("session_id"), access: text("access_token"), refresh: text("refresh_token"), body }
 }
 
-/// Asks for an access token.
+/// Requests an access token.
 #[track_caller]
 pub(crate) fn refresh(hub: &Hub, refresh_token: &str) -> Response {
     hub.http().post("/sessions/refresh", &json!({"refresh_token": refresh_token}))
 }
 
-/// Asks for the end of a session.
+/// Requests the end of a session.
 #[track_caller]
 pub(crate) fn sign_out(hub: &Hub, session: &str, access: &str) -> Response {
     hub.http().request("DELETE", &format!("/sessions/{session}")).bearer(access).send()
 }
 
-/// Runs `hubbub user ARGS` beside the hub, with this on standard input.
+/// Runs `hubbub user ARGS` in the directory of the hub, with `input` on standard input.
 #[track_caller]
 pub(crate) fn user_command(hub: &Hub, args: &[&str], input: &str) -> CommandOutput {
     let file = hub.dir().join("standard-input");

@@ -1,4 +1,4 @@
-//! A raw client of whole messages: JSON out, JSON in, and never a wait without an end.
+//! A client of the raw surface that sends and receives whole JSON messages. Every wait has a deadline.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -13,8 +13,7 @@ use super::hub::Hub;
 use super::token::token;
 use super::wait::{DEADLINE, within};
 
-/// What a hub tells everybody about others as they come and go; skipped where a test waits for
-/// something else, as tests connect in no fixed order.
+/// The presence events. They are skipped where a test waits for another message, as clients connect in no fixed order.
 pub(super) const PRESENCE: [&str; 6] =
     ["user_online", "user_offline", "user:online", "user:offline", "user:status-changed", "users:online"];
 
@@ -26,18 +25,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of `user`, welcomed.
+    /// Connects as `user` and reads the welcome.
     pub(crate) async fn of(hub: &Hub, user: &str) -> Self {
         Self::connect(hub, &token(user)).await
     }
 
-    /// A client with this token, in the `Authorization` header, welcomed.
+    /// As [`Client::of`], with this token in the `Authorization` header.
     pub(crate) async fn connect(hub: &Hub, token: &str) -> Self {
         let stream = TcpStream::connect(hub.address()).await.unwrap();
         Self::over(stream, hub, token).await
     }
 
-    /// As [`Client::connect`], on a socket that the test has prepared.
+    /// As [`Client::connect`], on this socket.
     pub(crate) async fn over(stream: TcpStream, hub: &Hub, token: &str) -> Self {
         let mut request = hub.ws("/ws").into_client_request().unwrap();
         let bearer = format!("Bearer {token}").parse().unwrap();
@@ -45,7 +44,7 @@ impl Client {
         Self::shake_hands(stream, request).await
     }
 
-    /// A client that opens `path` with these headers, welcomed.
+    /// Opens `path` with these headers and reads the welcome.
     pub(crate) async fn open(hub: &Hub, path: &str, headers: &[(&'static str, &str)]) -> Self {
         let mut request = hub.ws(path).into_client_request().unwrap();
         for (name, value) in headers {
@@ -84,13 +83,13 @@ impl Client {
         within(DEADLINE, "sending", self.socket.send(frame)).await.unwrap();
     }
 
-    /// Sends; whether the connection still took it.
+    /// Sends; `false` when the connection is closed.
     pub(crate) async fn try_send(&mut self, message: Value) -> bool {
         let sent = self.socket.send(Message::text(message.to_string()));
         within(DEADLINE, "sending", sent).await.is_ok()
     }
 
-    /// The next message, or the close code when there is none any more.
+    /// The next message, or the close code at the end of the connection.
     pub(crate) async fn try_next(&mut self) -> Result<Value, Option<u16>> {
         let mut code = None;
         while let Some(frame) = self.next_frame().await {
@@ -108,7 +107,7 @@ impl Client {
         Err(code)
     }
 
-    /// As [`Client::try_next`], but for what the hub says of its own end.
+    /// As [`Client::try_next`], without the notice of a shutdown.
     pub(crate) async fn try_answer(&mut self) -> Result<Value, Option<u16>> {
         loop {
             match self.try_next().await {
@@ -128,7 +127,7 @@ impl Client {
         within(DEADLINE, "flushing", self.socket.flush()).await.unwrap();
     }
 
-    /// As [`Client::next`], for one who is first to be started.
+    /// As [`Client::next`], with a deadline of its own.
     pub(crate) async fn next_within(&mut self, deadline: Duration) -> Value {
         loop {
             let frame = within(deadline, "a message", self.socket.next()).await;
@@ -139,11 +138,11 @@ impl Client {
                 }
             }
             let alive = matches!(frame, Some(Ok(Message::Text(_) | Message::Ping(_))));
-            assert!(alive, "waited for a message, but there came {frame:?}");
+            assert!(alive, "expected a message, received {frame:?}");
         }
     }
 
-    /// The next frame as it came; none when the connection is gone.
+    /// The next frame; none at the end of the connection.
     async fn next_frame(&mut self) -> Option<Message> {
         match within(DEADLINE, "a message", self.socket.next()).await {
             Some(Ok(frame)) => Some(frame),
@@ -151,7 +150,7 @@ impl Client {
         }
     }
 
-    /// The next message, other people's coming and going left out.
+    /// The next message that is no presence event.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
             let message = self.next_with_presence().await;
@@ -161,18 +160,18 @@ impl Client {
         }
     }
 
-    /// The next message of any kind.
+    /// The next message, presence events included.
     pub(crate) async fn next_with_presence(&mut self) -> Value {
         serde_json::from_str(&self.next_text().await).unwrap()
     }
 
-    /// The next message as the text that came.
+    /// The next message as text.
     pub(crate) async fn next_text(&mut self) -> String {
         loop {
             match self.next_frame().await {
                 Some(Message::Text(text)) => return text.to_string(),
                 Some(Message::Ping(_) | Message::Pong(_)) => {}
-                other => panic!("waited for a message, but there came {other:?}"),
+                other => panic!("expected a message, received {other:?}"),
             }
         }
     }
@@ -180,17 +179,17 @@ impl Client {
     /// The next message, which has to be of this type.
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let message = self.next().await;
-        assert_eq!(message["type"], kind, "waited for {kind}, but there came {message}");
+        assert_eq!(message["type"], kind, "expected {kind}, received {message}");
         message
     }
 
-    /// Sends a message and gives the answer, which has to be of this type.
+    /// Sends a message; the answer, which has to be of this type.
     pub(crate) async fn ask(&mut self, message: Value, kind: &str) -> Value {
         self.send(message).await;
         self.expect(kind).await
     }
 
-    /// Subscribes to topics, none of which may be refused; the `Status` that answers.
+    /// Subscribes to topics, which all have to be accepted; the `Status` of the answer.
     pub(crate) async fn subscribe(&mut self, topics: &[&str]) -> Value {
         let subscribe = json!({"type": "Subscribe", "data": {"topics": topics}});
         let status = self.ask(subscribe, "Status").await;
@@ -199,21 +198,20 @@ impl Client {
         status
     }
 
-    /// Publishes, and gives the `Ack`.
+    /// Publishes; the `Ack`.
     pub(crate) async fn broadcast(&mut self, topic: &str, payload: Value) -> Value {
         let message = json!({"type": "Broadcast", "data": {"topic": topic, "payload": payload}});
         self.ask(message, "Ack").await
     }
 
-    /// That nothing is on its way to this client: what it is told next is the answer to a `Ping`
-    /// sent now.
+    /// Asserts that no message is on its way to this client: the next one is the answer to a `Ping` sent now.
     pub(crate) async fn expect_silence(&mut self) {
         self.send(json!({"type": "Ping", "data": {"timestamp": 0}, "id": "silence"})).await;
         let next = self.next().await;
-        assert_eq!(next["id"], "silence", "expected nothing, but there came {next}");
+        assert_eq!(next["id"], "silence", "expected no message, received {next}");
     }
 
-    /// Reads on to the end: what still came, and the close code.
+    /// Reads to the end of the connection: the messages, and the close code.
     pub(crate) async fn until_closed(&mut self) -> (Vec<Value>, Option<u16>) {
         let (mut messages, mut code) = (Vec::new(), None);
         while let Some(frame) = self.next_frame().await {
@@ -226,20 +224,20 @@ impl Client {
         (messages, code)
     }
 
-    /// The close code, whatever comes before it.
+    /// Reads to the end of the connection; the close code.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         self.until_closed().await.1
     }
 
-    /// Closes, and waits for the hub to have closed too.
+    /// Closes, and waits until the hub has closed too.
     pub(crate) async fn close(mut self) {
-        // The hub may have closed first, which is as good.
+        // The hub may have closed first.
         let _ = within(DEADLINE, "closing", self.socket.close(None)).await;
         self.until_closed().await;
     }
 }
 
-/// A socket that is full after a few KiB, as that of a client that does not read.
+/// A socket with a receive buffer of 4 KiB: it is soon full when the client does not read.
 pub(crate) fn small_buffer_stream(hub: &Hub) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -248,7 +246,7 @@ pub(crate) fn small_buffer_stream(hub: &Hub) -> TcpStream {
     TcpStream::from_std(socket.into()).unwrap()
 }
 
-/// Whether the hub says by this message that it goes away.
+/// Whether this message is the notice of a shutdown.
 pub(crate) fn is_draining(message: &Value) -> bool {
     message["type"] == "Status" && message["data"]["status"] == "draining"
 }
@@ -257,7 +255,7 @@ fn is_presence(message: &Value) -> bool {
     PRESENCE.iter().any(|name| message["type"] == *name)
 }
 
-/// A message without its `timestamp`, which no test can foretell and which has to be there.
+/// A message without its `timestamp`, which has to be present.
 #[track_caller]
 pub(crate) fn without_time(mut message: Value) -> Value {
     let stamp = message.as_object_mut().unwrap().remove("timestamp");

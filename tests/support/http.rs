@@ -1,23 +1,23 @@
-//! Plain HTTP against a hub: every status is an answer, none an error.
+//! A client of plain HTTP: no status is an error.
 
 use serde_json::Value;
 use std::time::Duration;
 use ureq::http;
 
-/// A client of one hub. Blocking: fine in an async test too, as the hub is another process.
+/// A blocking client of one hub. It can be used in async tests, as the hub has threads of its own.
 pub(crate) struct Http {
     base: String,
     agent: ureq::Agent,
 }
 
-/// A request being made.
+/// A request before it is sent.
 pub(crate) struct Request<'a> {
     http: &'a Http,
     builder: http::request::Builder,
     body: Option<Vec<u8>>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -82,7 +82,7 @@ impl Request<'_> {
         self
     }
 
-    /// The answer, or none when the hub does not take the connection or gives it up.
+    /// The answer; none when the hub refuses or drops the connection.
     pub(crate) fn try_send(self) -> Option<Response> {
         self.answer().1.ok()
     }
@@ -91,15 +91,15 @@ impl Request<'_> {
     pub(crate) fn send(self) -> Response {
         match self.answer() {
             (_, Ok(answer)) => answer,
-            (asked, Err(error)) => panic!("{asked}: {error}"),
+            (request, Err(error)) => panic!("{request}: {error}"),
         }
     }
 
-    /// What was asked, and what came of it.
+    /// The request as text, and its result.
     fn answer(self) -> (String, Result<Response, ureq::Error>) {
         let bare = self.builder.body(()).unwrap();
-        let asked = format!("{} {}", bare.method(), bare.uri());
-        // An empty body would still be announced, which a plain GET does not do.
+        let request = format!("{} {}", bare.method(), bare.uri());
+        // An empty body would add a header, which a plain GET does not have.
         let sent = match self.body {
             None => self.http.agent.run(bare),
             Some(body) => self.http.agent.run(bare.map(|()| body)),
@@ -111,7 +111,7 @@ impl Request<'_> {
                 body: answer.body_mut().read_to_string()?,
             })
         });
-        (asked, answer)
+        (request, answer)
     }
 }
 

@@ -47,7 +47,7 @@ impl Hub {
         Self::with("")
     }
 
-    /// A hub whose configuration has these keys, in TOML, besides.
+    /// A hub with these keys, in TOML, over its usual configuration.
     #[track_caller]
     pub(crate) fn with(config: &str) -> Self {
         Self::in_dir(configured(config))

@@ -1,9 +1,8 @@
-//! What the tests stand on: a running [`Hub`], an [`http`] client, a WebSocket client of frames
-//! ([`Client`]) and one of bytes ([`Wire`]), a Socket.IO client ([`Sio`]),
-//! one of the chat system ([`chat_client`]), a [`Proxy`] that spoils connections by [`rng`] that can be repeated,
-//! [`token`]s right and wrong, and waiting with a deadline.
-//! It knows the hub's contract with the world and nothing of its code.
-#![allow(dead_code, reason = "a vocabulary for tests: each part is there whether or not a test needs it today")]
+//! The support of the tests: a running [`Hub`], an [`http`] client, WebSocket clients of messages ([`Client`]) and of
+//! bytes ([`Wire`]), a Socket.IO client ([`Sio`]), one of the chat system ([`member`]), a [`Proxy`] that breaks
+//! connections by repeatable random numbers ([`rng`]), valid and invalid [`token`]s, and waits with a deadline.
+//! It knows the hub's protocols, not its code; only [`Hub::with_manual_clock`] runs that code inside the test.
+#![allow(dead_code, reason = "a toolbox: a part may be unused for a while")]
 
 pub(crate) mod account;
 pub(crate) mod chat_client;

@@ -1,5 +1,5 @@
-//! A web server of a few pages, for a browser that is being tested: another origin than the hub's.
-//! It also takes the browser's report.
+//! A web server of some pages for a browser under test, at another origin than the hub. It also receives the browser's
+//! report.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use std::thread;
 use super::tools::Program;
 use super::wait::DEADLINE;
 
-/// Something to be served.
+/// A file to be served.
 #[derive(Clone)]
 pub(crate) struct PageFile {
     path: String,
@@ -28,12 +28,12 @@ impl PageFile {
     }
 }
 
-/// An address for pages that are not there yet, as the hub has to know it first.
+/// The address of pages that are served later: the hub needs the origin before they exist.
 pub(crate) struct PageListener {
     listener: TcpListener,
 }
 
-/// The pages, served until the test ends.
+/// The running server.
 pub(crate) struct PageServer {
     origin: String,
     reports: Receiver<Value>,
@@ -48,14 +48,14 @@ impl PageListener {
         format!("http://{}", self.listener.local_addr().unwrap())
     }
 
-    pub(crate) fn serve(self, served: Vec<PageFile>) -> PageServer {
+    pub(crate) fn serve(self, files: Vec<PageFile>) -> PageServer {
         let origin = self.origin();
-        let (tell, reports) = mpsc::sync_channel(16);
+        let (send_report, reports) = mpsc::sync_channel(16);
         thread::spawn(move || {
             for stream in self.listener.incoming() {
-                let (served, tell) = (served.clone(), tell.clone());
-                // A browser opens connections in advance and says nothing on them.
-                thread::spawn(move || answer(stream.unwrap(), &served, &tell));
+                let (files, send_report) = (files.clone(), send_report.clone());
+                // A browser opens connections in advance and sends nothing on them.
+                thread::spawn(move || answer(stream.unwrap(), &files, &send_report));
             }
         });
         PageServer { origin, reports }
@@ -67,18 +67,18 @@ impl PageServer {
         self.origin.clone()
     }
 
-    /// What the page reports; fails with what the browser said when it reports nothing.
+    /// The report of the page; fails with the output of the browser when none arrives.
     #[track_caller]
     pub(crate) fn report(&mut self, browser: &Program) -> Value {
         match self.reports.recv_timeout(DEADLINE * 4) {
             Ok(report) => report,
-            Err(_) => panic!("the page reported nothing; the browser said:\n{}", browser.output()),
+            Err(_) => panic!("the page sent no report; the output of the browser:\n{}", browser.output()),
         }
     }
 }
 
-/// Answers one request and hangs up.
-fn answer(stream: TcpStream, served: &[PageFile], tell: &SyncSender<Value>) {
+/// Answers one request and closes the connection.
+fn answer(stream: TcpStream, files: &[PageFile], send_report: &SyncSender<Value>) {
     let mut reader = BufReader::new(&stream);
     let (mut first, mut length) = (String::new(), 0);
     if reader.read_line(&mut first).is_err() || first.is_empty() {
@@ -97,18 +97,18 @@ fn answer(stream: TcpStream, served: &[PageFile], tell: &SyncSender<Value>) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let path = first.split(' ').nth(1).unwrap_or_default();
-    let (status, kind, text) = match served.iter().find(|one| one.path == path) {
-        Some(one) => ("200 OK", one.kind, one.body.as_str()),
+    let (status, kind, text) = match files.iter().find(|file| file.path == path) {
+        Some(file) => ("200 OK", file.kind, file.body.as_str()),
         None if path == "/report" => {
-            tell.send(serde_json::from_slice(&body).unwrap()).unwrap();
+            send_report.send(serde_json::from_slice(&body).unwrap()).unwrap();
             ("200 OK", "text/plain", "")
         }
-        None => ("404 Not Found", "text/plain", "not here"),
+        None => ("404 Not Found", "text/plain", "not found"),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         text.len()
     );
-    // The browser may have been ended by now.
+    // The browser may have ended by now.
     let _ = (&stream).write_all(format!("{head}{text}").as_bytes());
 }

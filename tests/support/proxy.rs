@@ -1,5 +1,5 @@
-//! A way to the hub that spoils what goes over it: a TCP proxy that splits and delays, and ends each connection after a
-//! while, politely or not. What becomes of a connection is by chance of a seed. It knows bytes and no protocol.
+//! A faulty TCP proxy to the hub: it splits and delays bytes, and ends each connection after a random time in a random
+//! way. All of it repeats with the seed. It knows no protocol.
 
 use socket2::SockRef;
 use std::collections::BTreeMap;
@@ -19,64 +19,65 @@ use super::rng::Rng;
 /// How the proxy ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Both sides are told that nothing more comes.
+    /// Both sides are closed in order.
     Close,
     /// Both sides are reset.
     Reset,
-    /// One side is told that nothing more comes; nothing goes through any more, and later both are reset.
+    /// One side is closed and no more bytes are forwarded; later both are reset.
     HalfClose,
-    /// Nothing goes through any more and nobody is told; later both are reset.
+    /// No more bytes are forwarded; later both sides are reset.
     Silence,
 }
 
-/// What becomes of connections.
+/// The faults of connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Faults {
-    /// How long they live: the least, and how much more at most, in ms.
+    /// The time until a connection ends: the minimum and the spread, ms.
     pub(crate) lives_ms: (u64, u64),
-    /// How they end; each as likely as the others.
+    /// The endings, all equally likely.
     pub(crate) endings: &'static [Ending],
-    /// How long a silence lasts, likewise in ms.
+    /// The time of an [`Ending::Silence`] or [`Ending::HalfClose`]: the minimum and the spread, ms.
     pub(crate) silence_ms: (u64, u64),
 }
 
-/// The proxy. Gone with its connections when dropped.
+/// A running proxy. It ends with its connections when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    sky: Arc<Sky>,
+    shared: Arc<ProxyState>,
     serving: JoinHandle<()>,
 }
 
-/// What all connections share.
-struct Sky {
+/// The state that all connections share.
+struct ProxyState {
     to: SocketAddr,
-    weather: Faults,
-    calm: AtomicBool,
-    done: Mutex<BTreeMap<&'static str, u64>>,
+    faults: Faults,
+    is_faultless: AtomicBool,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Proxy {
     /// A proxy to this address.
-    pub(crate) async fn to(to: SocketAddr, weather: Faults, seed: u64) -> Self {
+    pub(crate) async fn to(to: SocketAddr, faults: Faults, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let sky = Arc::new(Sky { to, weather, calm: AtomicBool::new(false), done: Mutex::default() });
-        let serving = tokio::spawn(serve(listener, sky.clone(), seed));
-        Self { address, sky, serving }
+        let shared =
+            Arc::new(ProxyState { to, faults, is_faultless: AtomicBool::new(false), counts: Mutex::default() });
+        let serving = tokio::spawn(serve(listener, shared.clone(), seed));
+        Self { address, shared, serving }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on no connection is spoilt; those that are end as it was decided.
+    /// Ends no further connection, and neither splits nor delays bytes. Endings that have begun are completed.
     pub(crate) fn stop_faults(&self) {
-        self.sky.calm.store(true, Ordering::Relaxed);
+        self.shared.is_faultless.store(true, Ordering::Relaxed);
     }
 
-    /// What it did, and how often.
+    /// How often it did what.
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.sky.done.lock().unwrap().clone()
+        self.shared.counts.lock().unwrap().clone()
     }
 }
 
@@ -86,40 +87,40 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, sky: Arc<Sky>, seed: u64) {
-    let mut carried = JoinSet::new();
+async fn serve(listener: TcpListener, shared: Arc<ProxyState>, seed: u64) {
+    let mut connections = JoinSet::new();
     for number in 0.. {
         let Ok((client, _)) = listener.accept().await else { continue };
-        let (sky, rng) = (sky.clone(), Rng::new(seed, number));
-        carried.spawn(async move { sky.carry(client, rng).await });
-        while carried.try_join_next().is_some() {}
+        let (shared, rng) = (shared.clone(), Rng::new(seed, number));
+        connections.spawn(async move { shared.forward(client, rng).await });
+        while connections.try_join_next().is_some() {}
     }
 }
 
-impl Sky {
+impl ProxyState {
     fn count(&self, what: &'static str) {
-        *self.done.lock().unwrap().entry(what).or_default() += 1;
+        *self.counts.lock().unwrap().entry(what).or_default() += 1;
     }
 
-    fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed)
+    fn is_faultless(&self) -> bool {
+        self.is_faultless.load(Ordering::Relaxed)
     }
 
-    async fn carry(&self, mut client: TcpStream, mut rng: Rng) {
+    async fn forward(&self, mut client: TcpStream, mut rng: Rng) {
         self.count("connections");
         let Ok(mut hub) = TcpStream::connect(self.to).await else {
-            self.count("connections that the hub was not there for");
+            self.count("connections without a hub");
             return reset(client);
         };
         for stream in [&client, &hub] {
-            // It may be gone by now, which shows soon enough.
+            // The peer may have closed by now, which the next read shows.
             let _ = stream.set_nodelay(true);
         }
-        let (least, more) = self.weather.lives_ms;
-        let life = rng.duration(least, more);
-        let ending = rng.pick(self.weather.endings).unwrap_or(Ending::Close);
+        let (min, spread) = self.faults.lives_ms;
+        let life = rng.duration(min, spread);
+        let ending = rng.pick(self.faults.endings).unwrap_or(Ending::Close);
         let (ups, downs) = (Rng::new(rng.below(usize::MAX) as u64, 1), Rng::new(rng.below(usize::MAX) as u64, 2));
-        let went = {
+        let ended_by_itself = {
             let ((from_client, to_client), (from_hub, to_hub)) = (client.split(), hub.split());
             let both =
                 async { tokio::try_join!(self.pump(from_client, to_hub, ups), self.pump(from_hub, to_client, downs)) };
@@ -127,21 +128,21 @@ impl Sky {
             tokio::select! {
                 _ = &mut both => true,
                 () = sleep(life) => {
-                    let calm = self.is_calm();
-                    if calm {
+                    let is_faultless = self.is_faultless();
+                    if is_faultless {
                         let _ = both.await;
                     }
-                    calm
+                    is_faultless
                 }
             }
         };
-        match went {
+        match ended_by_itself {
             true => self.count("connections that ended by themselves"),
             false => self.end(ending, client, hub, rng).await,
         }
     }
 
-    /// Carries bytes one way until there are no more, in pieces and with pauses.
+    /// Forwards bytes in one direction to their end, in pieces and with pauses.
     async fn pump(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut rng: Rng) -> io::Result<()> {
         let mut buffer = vec![0; 4096];
         loop {
@@ -152,7 +153,7 @@ impl Sky {
             let mut rest = &buffer[..read];
             while !rest.is_empty() {
                 let mut piece = rest.len();
-                if !self.is_calm() {
+                if !self.is_faultless() {
                     if rng.below(4) == 0 {
                         piece = 1 + rng.below(rest.len());
                         self.count("pieces split off");
@@ -169,13 +170,13 @@ impl Sky {
     }
 
     async fn end(&self, ending: Ending, mut client: TcpStream, mut hub: TcpStream, mut rng: Rng) {
-        let (least, more) = self.weather.silence_ms;
-        let silence = rng.duration(least, more);
+        let (min, spread) = self.faults.silence_ms;
+        let silence = rng.duration(min, spread);
         match ending {
             Ending::Close => {
                 self.count("connections closed");
                 let end = async { tokio::join!(close(&mut client), close(&mut hub)) };
-                // What is not read by then is reset.
+                // Bytes unread by then are lost in a reset.
                 let _ = timeout(Duration::from_secs(1), end).await;
             }
             Ending::Reset => {
@@ -192,7 +193,7 @@ impl Sky {
                 reset(hub);
             }
             Ending::Silence => {
-                self.count("connections that fell silent, and were reset later");
+                self.count("connections silenced, and reset later");
                 sleep(silence).await;
                 reset(client);
                 reset(hub);
@@ -201,15 +202,15 @@ impl Sky {
     }
 }
 
-/// Says that nothing more comes, and takes what still comes.
+/// Closes the sending side, and reads to the end.
 async fn close(stream: &mut TcpStream) {
     let mut buffer = [0; 4096];
-    // It may be gone, which is the end as well.
+    // The peer may have closed first.
     let _ = stream.shutdown().await;
     while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
 }
 
 fn reset(stream: TcpStream) {
-    // Who is gone cannot be reset.
+    // The peer may have closed first.
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }

@@ -1,15 +1,15 @@
-//! Chance that can be repeated: SplitMix64, of a seed that is printed.
+//! Repeatable random numbers: SplitMix64, from a seed that the test prints.
 
 use std::time::Duration;
 
 use super::token::now;
 
-/// Where numbers come from.
+/// A generator of random numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// The chance of the `number`th client under `seed`.
+    /// The generator of the client with this number, under `seed`.
     pub(crate) fn new(seed: u64, number: usize) -> Self {
         let mut rng = Self(seed ^ (number as u64).wrapping_mul(0xD605_1D5D_3B5A_91C7));
         rng.next();
@@ -24,28 +24,28 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `most`.
-    pub(crate) fn below(&mut self, most: usize) -> usize {
-        (self.next() % most as u64) as usize
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
     }
 
-    /// One of these, if there are any.
-    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
-        if of.is_empty() { None } else { of.get(self.below(of.len())).cloned() }
+    /// One of `items`, if there are any.
+    pub(crate) fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+        if items.is_empty() { None } else { items.get(self.below(items.len())).cloned() }
     }
 
-    /// So many milliseconds, or up to so many more.
-    pub(crate) fn duration(&mut self, least: u64, more: u64) -> Duration {
-        Duration::from_millis(least + self.next() % (more + 1))
+    /// From `min` to `min + spread` milliseconds.
+    pub(crate) fn duration(&mut self, min: u64, spread: u64) -> Duration {
+        Duration::from_millis(min + self.next() % (spread + 1))
     }
 }
 
-/// The seed that `HUBBUB_SEED` says, or that of the moment.
+/// The seed in `HUBBUB_SEED`, or the current time.
 pub(crate) fn seed() -> u64 {
     from_env("HUBBUB_SEED").unwrap_or_else(now)
 }
 
-/// A number from the environment, where it is set.
+/// A number from the environment, if the variable is set.
 pub(crate) fn from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }

@@ -1,4 +1,4 @@
-//! The binary as a command: run to its end, with what it printed.
+//! Runs the binary as a command to its end; its output and its exit status.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::wait::{DEADLINE, wait_until};
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     /// The exit status, or none when a signal ended it.
@@ -15,23 +15,23 @@ pub(crate) struct CommandOutput {
     pub(crate) stderr: String,
 }
 
-/// The hub's binary in `dir`, with an environment that says nothing to it.
+/// The hub's binary in `dir`, in an environment without the hub's variables.
 pub(crate) fn hubbub(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
     command.current_dir(dir).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        let told = name.to_string_lossy();
-        if told.starts_with("HUBBUB_") || told.starts_with("RUST_LOG") {
+        let text = name.to_string_lossy();
+        if text.starts_with("HUBBUB_") || text.starts_with("RUST_LOG") {
             command.env_remove(&name);
         }
     }
     command
 }
 
-/// What a shell is told so that no file can grow, as on a full disk: writes then fail with an error that is the disk's.
+/// Shell commands after which no file can grow, as on a full disk: a write fails with an error of the disk.
 pub(crate) const FULL_DISK: &str = "trap '' XFSZ; ulimit -S -f 0";
 
-/// As [`hubbub`], started by a shell that does `first`.
+/// As [`hubbub`], started by a shell that runs `first` before.
 pub(crate) fn hubbub_after(dir: &Path, first: &str) -> Command {
     let program = hubbub(dir);
     let mut shell = Command::new("sh");
@@ -43,7 +43,7 @@ pub(crate) fn hubbub_after(dir: &Path, first: &str) -> Command {
     shell
 }
 
-/// Runs `hubbub ARGS` in `dir` to its end; fails when it does not end by the deadline.
+/// Runs `hubbub ARGS` in `dir` to its end; fails at the deadline.
 #[track_caller]
 pub(crate) fn run(dir: &Path, args: &[&str]) -> CommandOutput {
     finish(hubbub(dir).args(args))
@@ -52,9 +52,9 @@ pub(crate) fn run(dir: &Path, args: &[&str]) -> CommandOutput {
 /// Runs a prepared command to its end.
 #[track_caller]
 pub(crate) fn finish(command: &mut Command) -> CommandOutput {
-    // Into files, so that no amount of output makes it wait for a reader.
-    let kept = tempfile::tempdir().unwrap();
-    let (out, err) = (kept.path().join("out"), kept.path().join("err"));
+    // The output goes into files, so that the command never waits for a reader.
+    let files = tempfile::tempdir().unwrap();
+    let (out, err) = (files.path().join("out"), files.path().join("err"));
     let mut child = command
         .stdout(fs::File::create(&out).unwrap())
         .stderr(fs::File::create(&err).unwrap())
@@ -74,6 +74,6 @@ pub(crate) fn finish(command: &mut Command) -> CommandOutput {
         stdout: fs::read_to_string(&out).unwrap(),
         stderr: fs::read_to_string(&err).unwrap(),
     };
-    assert!(started.elapsed() < DEADLINE, "{command:?} went on for {DEADLINE:?}: {ended:?}");
+    assert!(started.elapsed() < DEADLINE, "{command:?} did not end within {DEADLINE:?}: {ended:?}");
     ended
 }

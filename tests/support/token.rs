@@ -1,4 +1,4 @@
-//! Tokens, made here and not by the hub, so that wrong ones can be made as well.
+//! Tokens, signed here and not by the hub, so that tests can make wrong ones too.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -19,13 +19,12 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-/// A good token of `user` for an hour.
+/// A valid token of `user` for an hour.
 pub(crate) fn token(user: &str) -> String {
     token_with(json!({ "sub": user }))
 }
 
-/// A token with these claims. It is good for an hour when they hold no `exp`, and has none at all
-/// when that is `null`.
+/// A token with these claims. Without an `exp` it is valid for an hour; with `null` it has no `exp`.
 pub(crate) fn token_with(mut claims: Value) -> String {
     let map = claims.as_object_mut().unwrap();
     match map.get("exp") {
@@ -40,13 +39,13 @@ pub(crate) fn token_with(mut claims: Value) -> String {
     signed(Algorithm::HS256, JWT_SECRET, &claims)
 }
 
-/// Exactly these claims, by this algorithm and secret.
+/// A token of exactly these claims, by this algorithm and secret.
 pub(crate) fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
     let key = EncodingKey::from_secret(secret.as_bytes());
     encode(&Header::new(algorithm), claims, &key).unwrap()
 }
 
-/// These claims under `alg: none`, with no signature.
+/// A token of these claims with `alg: none` and no signature.
 pub(crate) fn unsigned(claims: Value) -> String {
     let token = token_with(claims);
     let payload = token.split('.').nth(1).unwrap();

@@ -1,6 +1,5 @@
-//! Programs that the documents' clients run in: Node with its packages, Python with its own,
-//! Chromium, PHP. What a machine lacks is installed once, under `target/` where that is possible; what
-//! cannot be installed fails the test with what is missing, and nothing is ever skipped.
+//! Programs that the documents' clients need: Node and Python with packages, Chromium, PHP. A missing program is
+//! installed once, under `target/` where possible. A test fails when that is impossible; none is skipped.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -12,10 +11,10 @@ use tempfile::TempDir;
 
 use super::wait::{DEADLINE, wait_until};
 
-/// A running program, ended with the test.
+/// A running program. Killed when dropped.
 pub(crate) struct Program {
     child: Child,
-    /// Its output, and whatever it needs a directory for.
+    /// Holds its output and its other files.
     dir: TempDir,
 }
 
@@ -49,7 +48,7 @@ impl Program {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for it to succeed; the last line of its output as JSON.
+    /// Waits until it succeeds; the last line of its output as JSON.
     #[track_caller]
     pub(crate) fn report(mut self) -> Value {
         let mut status = None;
@@ -70,40 +69,40 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("---- the program said:\n{}----", self.output());
+            eprintln!("---- the output of the program:\n{}----", self.output());
         }
     }
 }
 
-/// `node_modules` with what the lock file in `dir` names.
+/// A `node_modules` with the packages of the lock file in `dir`.
 #[track_caller]
 pub(crate) fn node_modules(dir: &Path) -> PathBuf {
     let wanted = ["package.json", "package-lock.json"].map(|name| dir.join(name));
-    let place = installed("node", &wanted, |place| {
+    let target = installed("node", &wanted, |target| {
         for file in &wanted {
-            fs::copy(file, place.join(file.file_name().unwrap())).unwrap();
+            fs::copy(file, target.join(file.file_name().unwrap())).unwrap();
         }
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(place);
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(target);
         install(&mut npm, "Node.js with npm (Debian: nodejs, npm)");
     });
-    place.join("node_modules")
+    target.join("node_modules")
 }
 
-/// A Python interpreter that has what these requirements name.
+/// A Python interpreter with these requirements.
 #[track_caller]
 pub(crate) fn python(requirements: &Path) -> PathBuf {
-    let place = installed("python", &[requirements.to_owned()], |place| {
+    let target = installed("python", &[requirements.to_owned()], |target| {
         let mut venv = Command::new("python3");
-        install(venv.args(["-m", "venv"]).arg(place), "Python 3 with venv (Debian: python3-venv)");
-        let mut pip = Command::new(place.join("bin/pip"));
+        install(venv.args(["-m", "venv"]).arg(target), "Python 3 with venv (Debian: python3-venv)");
+        let mut pip = Command::new(target.join("bin/pip"));
         pip.args(["install", "--require-hashes", "--disable-pip-version-check", "-r"]);
         install(pip.arg(requirements), "the Python packages of the tests");
     });
-    place.join("bin/python")
+    target.join("bin/python")
 }
 
-/// A Chromium that is there.
+/// An installed Chromium.
 pub(crate) struct Browser {
     program: PathBuf,
 }
@@ -134,7 +133,7 @@ impl Browser {
 /// A Chromium in the `PATH`, installed when there is none.
 #[track_caller]
 fn browser() -> PathBuf {
-    let _alone = lock("chromium");
+    let _lock = lock("chromium");
     let look = || ["chromium", "google-chrome", "chromium-browser"].into_iter().find_map(in_path);
     if let Some(found) = look() {
         return found;
@@ -144,13 +143,13 @@ fn browser() -> PathBuf {
     look().unwrap_or_else(|| panic!("missing: {missing}"))
 }
 
-/// PHP 8 with Guzzle 7, which is what Laravel's own HTTP client stands on.
+/// PHP 8 with Guzzle 7, which Laravel's HTTP client uses.
 #[track_caller]
 pub(crate) fn php() -> Command {
     const READY: &str = r#"require "GuzzleHttp/autoload.php";
         exit(PHP_MAJOR_VERSION === 8 && GuzzleHttp\ClientInterface::MAJOR_VERSION === 7 && function_exists("curl_init") ? 0 : 1);"#;
     let missing = "PHP 8 with cURL and Guzzle 7 (Debian: php-cli, php-curl, php-guzzlehttp-guzzle)";
-    let _alone = lock("php");
+    let _lock = lock("php");
     let mut output = None;
     let mut ready = || {
         output = Command::new("php").args(["-r", READY]).stdin(Stdio::null()).output().ok();
@@ -158,16 +157,16 @@ pub(crate) fn php() -> Command {
     };
     if !ready() {
         debian(&["php-cli", "php-curl", "php-guzzlehttp-guzzle"], missing);
-        let there = ready();
-        assert!(there, "missing: {missing}; what there is says: {output:?}");
+        let is_installed = ready();
+        assert!(is_installed, "missing: {missing}; the installed one prints: {output:?}");
     }
     Command::new("php")
 }
 
-/// Installs these packages of Debian's.
+/// Installs Debian packages.
 #[track_caller]
 fn debian(packages: &[&str], missing: &str) {
-    let _alone = lock("apt");
+    let _lock = lock("apt");
     let patient = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
@@ -178,41 +177,41 @@ fn debian(packages: &[&str], missing: &str) {
     apt(&[&["install", "--no-install-recommends"], packages].concat());
 }
 
-/// The directory for `name` with exactly these files' wishes fulfilled, made when it is not there.
+/// The directory for `name`, installed by `make` unless it exists for exactly these files.
 fn installed(name: &str, wanted: &[PathBuf], make: impl FnOnce(&Path)) -> PathBuf {
     let mut digest = Sha256::new();
     for file in wanted {
         digest.update(fs::read(file).unwrap());
     }
     let version = hex::encode(&digest.finalize()[..8]);
-    let place = shelf().join(format!("{name}-{version}"));
-    let _alone = lock(name);
-    let done = place.join("installed");
+    let target = installations().join(format!("{name}-{version}"));
+    let _lock = lock(name);
+    let done = target.join("installed");
     if !done.exists() {
-        // What an interrupted installation left is of no use.
-        let _ = fs::remove_dir_all(&place);
-        fs::create_dir_all(&place).unwrap();
-        make(&place);
+        // An interrupted installation may have left a part of it.
+        let _ = fs::remove_dir_all(&target);
+        fs::create_dir_all(&target).unwrap();
+        make(&target);
         fs::write(done, "").unwrap();
     }
-    place
+    target
 }
 
-/// Where installed things are kept.
-fn shelf() -> PathBuf {
-    let shelf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-    fs::create_dir_all(&shelf).unwrap();
-    shelf
+/// The directory of all installations.
+fn installations() -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+    fs::create_dir_all(&root).unwrap();
+    root
 }
 
-/// Held by one test at a time, in whatever process.
+/// A lock that one test holds at a time, over all processes.
 fn lock(name: &str) -> File {
-    let file = File::create(shelf().join(format!("{name}.lock"))).unwrap();
+    let file = File::create(installations().join(format!("{name}.lock"))).unwrap();
     file.lock().unwrap();
     file
 }
 
-/// Runs an installer to its end; fails with what is missing and what the installer said.
+/// Runs an installer to its end; fails with the missing program and the installer's output.
 #[track_caller]
 fn install(command: &mut Command, missing: &str) {
     let output = command.stdin(Stdio::null()).output();

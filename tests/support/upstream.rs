@@ -1,4 +1,4 @@
-//! Somebody whom the hub asks over HTTP: answers as the test says, counts what it was asked, goes down and comes back.
+//! An HTTP server that the hub sends requests to: it gives the answers of the test, records requests, and can go down.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,30 +9,30 @@ use std::time::Duration;
 
 use super::wait::wait_until;
 
-/// What it answers.
+/// An answer.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Json(u16, Value),
     Text(u16, String),
-    /// 200 with this line among the headers.
+    /// 200 with this header line.
     WithHeader(&'static str, Value),
-    /// An answer that points elsewhere.
+    /// A redirect to this URL.
     Redirect(String),
-    /// Another answer, after a while.
+    /// Another answer, after this time.
     Delayed(Duration, Box<Reply>),
-    /// Takes the request and says nothing; hangs up after a minute.
+    /// No answer; the connection is closed after a minute.
     Silence,
-    /// The head of an answer, and never its body.
+    /// The head of an answer and a part of its body.
     PartialBody,
-    /// Takes the request and hangs up.
+    /// Closes the connection without an answer.
     HangUp,
 }
 
-/// What it was asked.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamRequest {
     pub(crate) path: String,
-    /// The header lines, in small letters up to the colon.
+    /// The headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -47,70 +47,80 @@ impl UpstreamRequest {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The token that it was shown.
+    /// The bearer token.
     pub(crate) fn token(&self) -> Option<&str> {
         self.header("authorization")?.strip_prefix("Bearer ")
     }
 }
 
-type Answer = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
+type ReplyFn = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
 
-struct Inner {
-    answer: Mutex<Answer>,
-    asked: Mutex<Vec<UpstreamRequest>>,
+struct UpstreamState {
+    answer: Mutex<ReplyFn>,
+    requests: Mutex<Vec<UpstreamRequest>>,
     up: Mutex<bool>,
 }
 
-/// Somebody outside. Gone when dropped.
+/// A running server. Stopped when dropped.
 pub(crate) struct Upstream {
     address: SocketAddr,
-    inner: Arc<Inner>,
+    state: Arc<UpstreamState>,
 }
 
 impl Upstream {
-    /// One who always answers this.
+    /// A server that always gives this answer.
     pub(crate) fn replying(reply: Reply) -> Self {
         Self::new(move |_| reply.clone())
     }
 
+    /// A server that answers by this function.
     pub(crate) fn new(answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let inner =
-            Arc::new(Inner { answer: Mutex::new(Box::new(answer)), asked: Mutex::default(), up: Mutex::new(true) });
-        serve(listener, inner.clone());
-        Self { address, inner }
+        let state = Arc::new(UpstreamState {
+            answer: Mutex::new(Box::new(answer)),
+            requests: Mutex::default(),
+            up: Mutex::new(true),
+        });
+        serve(listener, state.clone());
+        Self { address, state }
     }
 
-    /// Answers this from now on.
+    /// Gives this answer from now on.
     pub(crate) fn set_reply(&self, reply: Reply) {
-        *self.inner.answer.lock().unwrap() = Box::new(move |_| reply.clone());
+        *self.state.answer.lock().unwrap() = Box::new(move |_| reply.clone());
+    }
+
+    /// Answers by this function from now on.
+    pub(crate) fn set_reply_by(&self, answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) {
+        *self.state.answer.lock().unwrap() = Box::new(answer);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
+    /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<UpstreamRequest> {
-        self.inner.asked.lock().unwrap().clone()
+        self.state.requests.lock().unwrap().clone()
     }
 
-    /// How often it was asked.
+    /// The number of requests so far.
     pub(crate) fn count(&self) -> usize {
-        self.inner.asked.lock().unwrap().len()
+        self.state.requests.lock().unwrap().len()
     }
 
-    /// From now on nobody listens.
+    /// Closes the port.
     pub(crate) fn go_down(&self) {
-        *self.inner.up.lock().unwrap() = false;
-        // The listener that waits is woken, and sees it.
+        *self.state.up.lock().unwrap() = false;
+        // A connection wakes the listener, which then ends.
         wait_until(super::DEADLINE, "the port is closed", || TcpStream::connect(self.address).is_err());
     }
 
-    /// Listens again, on the same port.
+    /// Listens again on the same port.
     pub(crate) fn come_back(&self) {
-        *self.inner.up.lock().unwrap() = true;
-        serve(TcpListener::bind(self.address).unwrap(), self.inner.clone());
+        *self.state.up.lock().unwrap() = true;
+        serve(TcpListener::bind(self.address).unwrap(), self.state.clone());
     }
 }
 
@@ -120,22 +130,22 @@ impl Drop for Upstream {
     }
 }
 
-fn serve(listener: TcpListener, inner: Arc<Inner>) {
+fn serve(listener: TcpListener, state: Arc<UpstreamState>) {
     thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
-            if !*inner.up.lock().unwrap() {
+            if !*state.up.lock().unwrap() {
                 return;
             }
-            let inner = inner.clone();
+            let state = state.clone();
             thread::spawn(move || {
-                // The hub may hang up at any time.
-                let _ = attend(stream, &inner);
+                // The hub may close the connection at any time.
+                let _ = answer(stream, &state);
             });
         }
     });
 }
 
-fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, state: &UpstreamState) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut lines = reader.by_ref().lines();
     let Some(first) = lines.next().transpose()? else { return Ok(()) };
@@ -146,11 +156,11 @@ fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut asked = UpstreamRequest { path, headers, body: String::new() };
-    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
-    reader.take(length).read_to_string(&mut asked.body)?;
-    inner.asked.lock().unwrap().push(asked.clone());
-    let reply = (inner.answer.lock().unwrap())(&asked);
+    let mut request = UpstreamRequest { path, headers, body: String::new() };
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+    reader.take(length).read_to_string(&mut request.body)?;
+    state.requests.lock().unwrap().push(request.clone());
+    let reply = (state.answer.lock().unwrap())(&request);
     send_reply(&mut stream, reply)
 }
 
@@ -175,7 +185,7 @@ fn send_reply(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
 
 fn write_answer(stream: &mut TcpStream, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head = format!("HTTP/1.1 {status} Status\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())
 }

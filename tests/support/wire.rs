@@ -1,4 +1,4 @@
-//! A client of bytes: its own handshake, its own frames, every mistake that can be made with them.
+//! A client of bytes: it makes its own handshakes and frames, with every mistake that a test needs.
 
 use serde_json::Value;
 use socket2::SockRef;
@@ -17,7 +17,7 @@ use super::wait::{DEADLINE, within};
 /// The key of RFC 6455's example.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// What the frames carry.
+/// The opcodes of frames.
 pub(crate) mod opcode {
     pub(crate) const CONTINUATION: u8 = 0x0;
     pub(crate) const TEXT: u8 = 0x1;
@@ -27,7 +27,7 @@ pub(crate) mod opcode {
     pub(crate) const PONG: u8 = 0xA;
 }
 
-/// One frame, right unless told otherwise.
+/// A frame, valid unless a test changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) last: bool,
@@ -46,7 +46,7 @@ impl Frame {
         Self::new(opcode::TEXT, payload)
     }
 
-    /// More of the same message follows.
+    /// Without the FIN bit: more fragments of the message follow.
     pub(crate) fn unfinished(self) -> Self {
         Self { last: false, ..self }
     }
@@ -91,21 +91,21 @@ impl Frame {
     }
 }
 
-/// A connection of bytes.
+/// A TCP connection to a hub.
 pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
 impl Wire {
-    /// An upgraded connection of `user`; the welcome is still to be read.
+    /// An upgraded connection of `user`, with its welcome unread.
     pub(crate) async fn of(hub: &Hub, user: &str) -> Self {
         let (answer, wire) = Self::upgrade(hub, &format!("/ws?token={}", token(user)), &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         wire
     }
 
-    /// As [`Wire::of`], on a socket that is full after a few KiB.
+    /// As [`Wire::of`], on a socket with a small receive buffer.
     pub(crate) async fn with_small_buffer(hub: &Hub, user: &str) -> Self {
         Self::upgrade_with_small_buffer(hub, &format!("/ws?token={}", token(user))).await
     }
@@ -115,7 +115,7 @@ impl Wire {
         Self { stream: small_buffer_stream(hub), unread: Vec::new() }
     }
 
-    /// An upgraded connection to this path on such a socket.
+    /// An upgraded connection to this path, on such a socket.
     pub(crate) async fn upgrade_with_small_buffer(hub: &Hub, path: &str) -> Self {
         let mut wire = Self::connect_with_small_buffer(hub);
         let answer = wire.request_upgrade(hub.address(), path, &[]).await;
@@ -123,19 +123,19 @@ impl Wire {
         wire
     }
 
-    /// A connection on which nothing has been said.
+    /// A connection on which nothing is sent yet.
     pub(crate) async fn connect(hub: &Hub) -> Self {
         Self::to(hub.address()).await
     }
 
-    /// As [`Wire::connect`], to whoever listens there.
+    /// As [`Wire::connect`], to this address.
     pub(crate) async fn to(address: SocketAddr) -> Self {
         let stream = within(DEADLINE, "connecting", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, unread: Vec::new() }
     }
 
-    /// Makes a plain request; its [`Wire::response`] is still to be read.
+    /// Sends a plain request; its [`Wire::response`] is still to be read.
     pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.stream.peer_addr().unwrap());
         for (name, value) in headers {
@@ -149,15 +149,14 @@ impl Wire {
         self.send(&whole).await;
     }
 
-    /// Asks for an upgrade on a connection of its own.
+    /// Requests an upgrade on a new connection.
     pub(crate) async fn upgrade(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> (Response, Self) {
         let mut wire = Self::connect(hub).await;
         let answer = wire.request_upgrade(hub.address(), path, headers).await;
         (answer, wire)
     }
 
-    /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take them away with an
-    /// empty value.
+    /// Requests an upgrade. `headers` are added to the usual ones or replace them by name; an empty value removes one.
     pub(crate) async fn request_upgrade(&mut self, hub: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
         let host = hub.to_string();
         let usual = [
@@ -169,8 +168,8 @@ impl Wire {
         ];
         let replaced = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         let mut request = format!("GET {path} HTTP/1.1\r\n");
-        let kept = usual.iter().filter(|(name, _)| !replaced(name));
-        for (name, value) in kept.chain(headers).filter(|(_, value)| !value.is_empty()) {
+        let unchanged = usual.iter().filter(|(name, _)| !replaced(name));
+        for (name, value) in unchanged.chain(headers).filter(|(_, value)| !value.is_empty()) {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
@@ -182,12 +181,12 @@ impl Wire {
         within(DEADLINE, "sending", self.stream.write_all(bytes)).await.unwrap();
     }
 
-    /// Sends as much as the hub still takes.
+    /// Sends; the hub may close the connection meanwhile.
     pub(crate) async fn try_send(&mut self, bytes: &[u8]) {
         let _ = within(DEADLINE, "sending", self.stream.write_all(bytes)).await;
     }
 
-    /// Sends as much of `bytes` as the hub takes without keeping the sender waiting; whether that was all.
+    /// Sends `bytes`; `false` when the hub does not take all of them within `patience`.
     pub(crate) async fn push(&mut self, bytes: &[u8], patience: Duration) -> bool {
         let pushed = tokio::time::timeout(patience, self.stream.write_all(bytes)).await;
         pushed.is_ok_and(|written| written.is_ok())
@@ -197,26 +196,26 @@ impl Wire {
         self.send(&frame.encode()).await;
     }
 
-    /// Sends a message of text.
+    /// Sends a text message.
     pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_frame(&Frame::text(text)).await;
     }
 
-    /// Reads more; whether there was any.
+    /// Reads more bytes; `false` at the end.
     async fn fill(&mut self) -> bool {
         self.unread.reserve(16 * 1024);
-        // A reset is an end as well.
+        // A reset is an end too.
         within(DEADLINE, "bytes", self.stream.read_buf(&mut self.unread)).await.is_ok_and(|read| read > 0)
     }
 
-    /// An HTTP answer, whole.
+    /// The next HTTP response, whole.
     pub(crate) async fn response(&mut self) -> Response {
         let head = loop {
             if let Some(at) = find(&self.unread, b"\r\n\r\n") {
                 break at;
             }
             let more = self.fill().await;
-            assert!(more, "the hub hung up; it had said {:?}", String::from_utf8_lossy(&self.unread));
+            assert!(more, "the hub closed the connection after {:?}", String::from_utf8_lossy(&self.unread));
         };
         let text = String::from_utf8(self.unread.drain(..head + 4).collect()).unwrap();
         let mut lines = text.trim_end().split("\r\n");
@@ -235,7 +234,7 @@ impl Wire {
         Response { status, headers, body }
     }
 
-    /// The next frame; none when the connection has ended.
+    /// The next frame; none at the end of the connection.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, length)) = decode(&self.unread) {
@@ -256,23 +255,23 @@ impl Wire {
                     return serde_json::from_slice(&frame.payload).unwrap();
                 }
                 Some(frame) if frame.opcode != opcode::CLOSE => {}
-                other => panic!("waited for a message, but there came {other:?}"),
+                other => panic!("expected a message, received {other:?}"),
             }
         }
     }
 
-    /// The next message as the text that came.
+    /// The next message as text.
     pub(crate) async fn text(&mut self) -> String {
         loop {
             match self.frame().await {
                 Some(frame) if frame.opcode == opcode::TEXT => return String::from_utf8(frame.payload).unwrap(),
                 Some(frame) if matches!(frame.opcode, opcode::PING | opcode::PONG) => {}
-                other => panic!("waited for text, but there came {other:?}"),
+                other => panic!("expected text, received {other:?}"),
             }
         }
     }
 
-    /// The close code, whatever frames come before it; none when the hub just hung up.
+    /// The close code, after any other frames; none when the connection ends without a close frame.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         while let Some(frame) = self.frame().await {
             if frame.opcode == opcode::CLOSE {
@@ -282,32 +281,32 @@ impl Wire {
         None
     }
 
-    /// Everything that still comes until the hub hangs up, as text. The hub may take its time.
+    /// Everything up to the end of the connection, as text.
     pub(crate) async fn read_to_end(&mut self) -> String {
         let end = async { while self.fill().await {} };
-        within(DEADLINE, "the hub hangs up", end).await;
+        within(DEADLINE, "the hub closes the connection", end).await;
         String::from_utf8_lossy(&self.unread).into_owned()
     }
 
-    /// Ends the connection as a crash would: what is on its way, either way, is lost.
+    /// Resets the connection, as a crash would: bytes in flight are lost in both directions.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub(crate) async fn shut_down_write(&mut self) {
-        // The hub may have closed first, which is as good.
+        // The hub may have closed first.
         let _ = within(DEADLINE, "shutting", self.stream.shutdown()).await;
     }
 
-    /// Waits until the hub has shut the connection, and throws away what comes until then.
+    /// Waits until the hub has closed the connection, and discards the bytes before that.
     pub(crate) async fn wait_closed(&mut self) {
         while self.fill().await {
             self.unread.clear();
         }
     }
 
-    /// Whether nothing comes for this long.
+    /// Whether no byte arrives for this long.
     pub(crate) async fn quiet_for(&mut self, time: Duration) -> bool {
         let mut byte = [0];
         tokio::time::timeout(time, self.stream.peek(&mut byte)).await.is_err()

@@ -1,4 +1,4 @@
-//! The names of algorithms: two for Ed25519, and what a token of another algorithm is told.
+//! The names of algorithms: two for Ed25519, and the error for a token of another algorithm.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use crate::support::{Sio, Transport, wait_until};
 
 use super::*;
 
-/// A token of `user` for an hour whose header says `alg`, signed by `algorithm`.
+/// A token of `user` for an hour with this `alg` in its header, signed by `algorithm`.
 pub(crate) fn named(user: &str, alg: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(json!({"alg": alg, "kid": "k"}));
@@ -16,7 +16,7 @@ pub(crate) fn named(user: &str, alg: &str, key: &EncodingKey, algorithm: Algorit
     format!("{message}.{signature}")
 }
 
-/// jose 6 and joserfc sign with the name that RFC 9864 gives; older libraries with the one that it replaces.
+/// jose 6 and joserfc use the name of RFC 9864; older libraries use the one that it replaces.
 #[tokio::test]
 async fn ed25519_and_eddsa_are_one_in_tokens_key_sets_and_the_configuration() {
     let ed = key(Algorithm::EdDSA);
@@ -38,7 +38,7 @@ async fn ed25519_and_eddsa_are_one_in_tokens_key_sets_and_the_configuration() {
             for alg in ["EdDSA", "Ed25519"] {
                 Client::connect(&hub, &named("alice", alg, &ed, Algorithm::EdDSA)).await;
             }
-            let answer = knock(&hub, &named("alice", "Ed448", &ed, Algorithm::EdDSA)).await;
+            let answer = upgrade_with(&hub, &named("alice", "Ed448", &ed, Algorithm::EdDSA)).await;
             let message = "The token is not signed with Ed25519 (EdDSA), but with Ed448";
             assert_refused(&answer, 401, "INVALID_TOKEN", message);
         }
@@ -46,7 +46,7 @@ async fn ed25519_and_eddsa_are_one_in_tokens_key_sets_and_the_configuration() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_algorithm_is_told_which_one_is_expected_on_every_surface() {
+async fn the_error_for_a_token_of_another_algorithm_names_the_expected_one_on_every_surface() {
     let hub = Hub::start();
     let secret = EncodingKey::from_secret(crate::support::hub::JWT_SECRET.as_bytes());
     let mut client = Client::of(&hub, "alice").await;
@@ -58,15 +58,15 @@ async fn a_token_of_another_algorithm_is_told_which_one_is_expected_on_every_sur
         ("\u{202e}x", "The token is not signed with HS256"),
     ] {
         let token = named("alice", alg, &secret, Algorithm::HS384);
-        assert_refused(&knock(&hub, &token).await, 401, "INVALID_TOKEN", message);
+        assert_refused(&upgrade_with(&hub, &token).await, 401, "INVALID_TOKEN", message);
         let late = client.ask(json!({"type": "Authenticate", "data": {"token": token}}), "Error").await;
         assert_eq!((&late["data"]["code"], &late["data"]["message"]), (&json!("INVALID_TOKEN"), &json!(message)));
         let refused = guest.emit_and_expect("authentication_error", "authenticate", json!({"token": token})).await;
         assert_eq!((&refused["code"], &refused["error"]), (&json!("AUTH_FAILED"), &json!(message)));
         wait_until(DEADLINE, "the refusals are logged", || {
-            let told =
+            let is_logged =
                 |line: &&str| line.contains(&format!("reason=\"{message}\"")) && line.contains("rule=auth.algorithm");
-            hub.output().lines().filter(told).count() == 3
+            hub.output().lines().filter(is_logged).count() == 3
         });
         assert!(!hub.output().contains(&token));
     }

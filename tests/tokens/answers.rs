@@ -1,10 +1,10 @@
-//! What `auth.backend.url` and `auth.jwks` answer in ways of their own: wrapped, compressed, or not at all as expected.
+//! Unusual answers of `auth.backend.url` and `auth.jwks`: wrapped, compressed, or not as expected.
 
 use crate::support::{Sio, Transport, wait_until};
 
 use super::*;
 
-/// That the hub wrote a line that has all of these.
+/// Asserts that a line of the log has all of these.
 #[track_caller]
 fn assert_logged(hub: &Hub, words: &[&str]) {
     let has_all = |line: &str| words.iter().all(|word| line.contains(word));
@@ -12,8 +12,8 @@ fn assert_logged(hub: &Hub, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_user_in_the_wrapper_of_laravels_resources_is_a_user() {
-    // What `return new UserResource($user)` answers.
+async fn a_user_in_the_wrapper_of_a_laravel_resource_is_accepted() {
+    // The answer of `return new UserResource($user)`.
     let user = json!({"id": 42, "name": "Ann", "email": "ann@example.com", "permissions": ["connect"]});
     let backend = Upstream::replying(Reply::Json(200, json!({ "data": user })));
     let hub = Hub::with(&format!("[auth]\nrequired_permissions = [\"connect\"]\n{}", with_backend(&backend, "")));
@@ -25,10 +25,10 @@ async fn a_user_in_the_wrapper_of_laravels_resources_is_a_user() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log_says_what_it_lacks() {
+async fn an_unreadable_answer_is_refused_without_a_retry_and_logged_with_its_reason() {
     let backend = Upstream::replying(Reply::Json(200, json!({"user": {"login": "s3cret-login"}})));
     let hub = Hub::with(&with_backend(&backend, "cache_secs = 0"));
-    assert_not_understood(&knock(&hub, "12|s3cret-token").await);
+    assert_not_understood(&upgrade_with(&hub, "12|s3cret-token").await);
     let lacks = "answer that names no user: `user` has none of `id`, `sub`, `userId`, `user_id`";
     assert_logged(&hub, &["WARN", "auth.backend.url did not tell whose a token is", lacks]);
     assert_logged(&hub, &["refused", "code=AUTH_FAILED", "rule=auth.backend.url"]);
@@ -42,41 +42,41 @@ async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log
     assert_eq!(late["data"]["code"], "AUTH_FAILED");
     assert!(late["data"]["details"].get("retryAfter").is_none(), "{late}");
 
-    // An application that failed may do better next time.
+    // A failure of the application can be retried.
     backend.set_reply(Reply::Text(500, "s3cret-body".into()));
-    assert_unavailable(&knock(&hub, "12|s3cret-token").await);
+    assert_unavailable(&upgrade_with(&hub, "12|s3cret-token").await);
     assert!(!hub.output().contains("s3cret"), "{}", hub.output());
 }
 
 #[tokio::test]
-async fn an_answer_that_is_compressed_all_the_same_is_told_so_in_the_log() {
+async fn an_unrequested_content_encoding_is_logged() {
     let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: gzip", json!({"id": 1})));
     let hub = Hub::with(&with_backend(&backend, ""));
-    assert_not_understood(&knock(&hub, "12|abc").await);
-    let told = "an answer in the content encoding gzip, although the request had `Accept-Encoding: identity`";
-    assert_logged(&hub, &["auth.backend.url did not tell whose a token is", told]);
+    assert_not_understood(&upgrade_with(&hub, "12|abc").await);
+    let reason = "an answer in the content encoding gzip, although the request said `Accept-Encoding: identity`";
+    assert_logged(&hub, &["auth.backend.url did not tell whose a token is", reason]);
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
 
     let es256 = key(Algorithm::ES256);
     let set = key_set(&[("first", &es256)]);
     let issuer = Upstream::replying(Reply::WithHeader("Content-Encoding: br", set.clone()));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
-    assert_unavailable(&knock(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await);
+    assert_unavailable(&upgrade_with(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await);
     assert_logged(&hub, &["auth.jwks: an answer in the content encoding br, although"]);
-    assert!(issuer.requests().iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
-    // `identity` is the name for none.
+    assert!(issuer.requests().iter().all(|request| request.header("accept-encoding") == Some("identity")));
+    // `identity` means no encoding.
     issuer.set_reply(Reply::WithHeader("Content-Encoding: identity", set));
     hub.wait_ready();
 }
 
 #[tokio::test]
-async fn an_introspection_that_calls_a_token_inactive_refuses_it() {
-    let backend = Upstream::new(|asked| match asked.token() {
+async fn a_token_that_introspection_reports_as_inactive_is_refused() {
+    let backend = Upstream::new(|request| match request.token() {
         Some("good") => Reply::Json(200, json!({"active": true, "sub": "alice"})),
         _ => Reply::Json(200, json!({"active": false, "sub": "alice"})),
     });
     let hub = Hub::with(&with_backend(&backend, ""));
     Client::connect(&hub, "good").await;
-    let answer = knock(&hub, "bad").await;
+    let answer = upgrade_with(&hub, "bad").await;
     assert_refused(&answer, 401, "INVALID_TOKEN", "The token is not known to the application");
 }

@@ -1,21 +1,21 @@
-//! `auth.issuer` and `auth.audience`: tokens that were made for another application.
+//! `auth.issuer` and `auth.audience`: tokens for another application are refused.
 
 use crate::support::{Sio, Transport, account, wait_until};
 
 use super::*;
 
-/// Where the hub of these tests takes tokens from, and for whom.
+/// The issuer and the audiences that the hub of these tests accepts.
 const APPLICATION: &str = "issuer = \"https://id.example\"\naudience = [\"chat\", \"push\"]";
 
-/// That a token is refused at a connect and while connected, with this message.
-async fn assert_of_elsewhere(hub: &Hub, connected: &mut Client, token: &str, message: &str) {
-    assert_refused(&knock(hub, token).await, 401, "INVALID_TOKEN", message);
+/// Asserts that a token is refused in a handshake and in an `Authenticate`, with this message.
+async fn assert_foreign(hub: &Hub, connected: &mut Client, token: &str, message: &str) {
+    assert_refused(&upgrade_with(hub, token).await, 401, "INVALID_TOKEN", message);
     let late = connected.ask(json!({"type": "Authenticate", "data": {"token": token}}), "Error").await;
     assert_eq!((&late["data"]["code"], &late["data"]["message"]), (&json!("INVALID_TOKEN"), &json!(message)));
 }
 
 #[tokio::test]
-async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
+async fn a_token_of_the_same_key_set_for_another_application_is_refused() {
     let es256 = key(Algorithm::ES256);
     let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
     let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
@@ -31,7 +31,7 @@ async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
         (token(json!("https://other.example"), json!("chat")), "The token's `iss` is not one that is accepted here"),
         (signed("alice", &es256, Algorithm::ES256, Some("first")), "The token has no `iss`"),
     ] {
-        assert_of_elsewhere(&hub, &mut client, &token, message).await;
+        assert_foreign(&hub, &mut client, &token, message).await;
     }
     let renewed = client.ask(json!({"type": "Authenticate", "data": {"token": ours}}), "Status").await;
     assert_eq!(renewed["data"]["status"], "authenticated");
@@ -42,7 +42,7 @@ async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn the_hubs_own_tokens_are_of_the_application() {
+async fn tokens_that_the_hub_signs_have_the_issuer_and_audience() {
     let hub = Hub::with(&format!("[auth]\n{APPLICATION}"));
     let mut client = {
         account::user(&hub, "alice");
@@ -53,11 +53,11 @@ async fn the_hubs_own_tokens_are_of_the_application() {
     };
     let printed = run(hub.dir(), &["token", "--user", "bob"]);
     Client::connect(&hub, printed.stdout.trim()).await;
-    assert_of_elsewhere(&hub, &mut client, &token("alice"), "The token has no `iss`").await;
+    assert_foreign(&hub, &mut client, &token("alice"), "The token has no `iss`").await;
 }
 
 #[test]
-fn a_key_set_that_others_use_too_is_warned_of_by_check_and_by_the_start() {
+fn a_key_set_without_issuer_and_audience_is_a_warning_of_check_and_of_the_start() {
     let warning = "auth.jwks: neither auth.issuer nor auth.audience is set";
     let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));

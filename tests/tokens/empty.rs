@@ -1,5 +1,5 @@
-//! An empty token in one place hides no good one in another: frameworks send the header or the field whether or not they have a
-//! token.
+//! An empty token in one place does not hide a valid one in another: frameworks send the header or the field even without
+//! a token.
 
 use crate::support::socketio::PollingSession;
 use crate::support::{Sio, Transport};
@@ -7,7 +7,7 @@ use crate::support::{Sio, Transport};
 use super::*;
 
 #[tokio::test]
-async fn on_ws_an_empty_token_hides_none_that_comes_another_way() {
+async fn on_ws_an_empty_token_does_not_hide_one_in_another_place() {
     let hub = Hub::start();
     let good = token("alice");
     let (bearer, protocol) = (format!("Bearer {good}"), format!("access_token.{good}"));
@@ -33,7 +33,7 @@ async fn on_ws_an_empty_token_hides_none_that_comes_another_way() {
 }
 
 #[tokio::test]
-async fn on_socketio_an_empty_token_hides_none_that_comes_another_way() {
+async fn on_socketio_an_empty_token_does_not_hide_one_in_another_place() {
     let hub = Hub::start();
     let good = token("alice");
     let bearer = format!("Bearer {good}");

@@ -1,6 +1,6 @@
-//! Who is in a chat and who types there, pure: what a room is more when it is a chat's. Owned by the room's shard.
+//! The members of a chat, and the users that type in it. Pure. The shard of the chat's room owns it.
 //!
-//! Counts users, not sessions: the shard says when a user's first session came and the last one went.
+//! It counts users, not sessions: the shard reports a user's first session and the end of the last one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,109 +16,108 @@ use crate::model::identity::Identity;
 use crate::model::ids::{ChatId, UserId};
 use crate::presence::token_bucket::TokenBucket;
 
-/// Users that `room:online-update` names.
+/// The most users in `room:online-update`.
 pub const NAMED_MAX: usize = 100;
 
-/// Users that `room:online` names.
+/// The most users in `room:online`.
 pub const ONLINE_MAX: usize = 1_000;
 
-/// After which silence a typist stops, ms. Longer than the time between two of the 10 typing events that a user has in a
-/// minute.
+/// Typing ends this long after the last typing event, ms. A user may send 10 typing events a minute, so this is longer
+/// than the time between two of them.
 pub const SILENCE_MS: i64 = 30_000;
 
-/// Deliveries a second that tell all in one chat of receipts.
+/// Deliveries of receipts a second in one chat.
 const RECEIPT_DELIVERIES: u32 = 10_000;
 
-/// Deliveries a second that tell the others in one chat who came and went.
-const COMING_DELIVERIES: u32 = 20_000;
+/// Deliveries of joins and leaves a second in one chat.
+const MEMBER_DELIVERIES: u32 = 20_000;
 
-/// Least time between two updates of who is in a chat, in ms for each user there: an update to n users names up to n.
+/// The shortest time between two updates of a chat's users, in ms for each user: an update to n users names up to n.
 const UPDATE_MS_A_USER: usize = 2;
 
 /// The longest such time, ms.
 const UPDATE_MS_MAX: usize = 2_000;
 
-/// Chats of so few users are told of every change.
-const UPDATED_AT_ONCE: usize = 16;
+/// A chat with at most so many users gets an update for every change.
+const SMALL_CHAT: usize = 16;
 
 #[derive(Debug)]
 struct Participant {
-    /// Its place in the order of coming.
+    /// Its position in the order of joining.
     number: u64,
     username: Arc<str>,
-    /// When the session connected that joined first, ms since the epoch.
+    /// When its first session in the chat connected, ms since the epoch.
     connected_at: i64,
 }
 
 /// A session that types.
 #[derive(Debug)]
 struct Typist {
-    place: SessionAddr,
+    addr: SessionAddr,
     user: UserId,
     /// Ms since the epoch.
     started_at: i64,
-    /// When it stops unless it says so again, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    /// When it stops without another typing event, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     until: i64,
 }
 
-/// When the next update may be told.
+/// When the next update may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnnouncementRate {
     /// Now.
     Now,
-    /// In so many ms; it is the caller's to come back then.
+    /// In so many ms: the caller starts a timer.
     In(i64),
-    /// Somebody comes back already.
-    Waits,
+    /// At the end of a timer that runs already.
+    Scheduled,
 }
 
-/// Who is in a chat.
+/// The members of a chat.
 #[derive(Debug)]
 pub struct ChatMembers {
     chat: ChatId,
     users: AHashMap<UserId, Participant>,
-    /// The users in the order they came.
+    /// The users in the order of joining.
     order: BTreeMap<u64, UserId>,
-    /// Users that ever came.
-    came: u64,
-    /// At most one a session.
+    /// Joins so far.
+    joins: u64,
+    /// Each session at most once.
     typists: Vec<Typist>,
     /// Ms since the epoch.
     last_activity: i64,
-    /// When the last update was told, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
-    told_at: Option<i64>,
-    update_waits: bool,
-    /// Somebody comes back when the first typist falls silent.
-    watched: bool,
-    receipts: TokenBucket,
-    comings: TokenBucket,
+    /// When the last update was sent, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    updated_at: Option<i64>,
+    has_update_timer: bool,
+    has_silence_timer: bool,
+    receipts_bucket: TokenBucket,
+    members_bucket: TokenBucket,
 }
 
 impl ChatMembers {
-    /// Nobody is in the chat.
+    /// A chat without members.
     pub fn new(chat: ChatId, now: i64, elapsed: i64) -> Self {
         Self {
             chat,
             users: AHashMap::new(),
             order: BTreeMap::new(),
-            came: 0,
+            joins: 0,
             typists: Vec::new(),
             last_activity: now,
-            told_at: None,
-            update_waits: false,
-            watched: false,
-            receipts: TokenBucket::new(RECEIPT_DELIVERIES, elapsed),
-            comings: TokenBucket::new(COMING_DELIVERIES, elapsed),
+            updated_at: None,
+            has_update_timer: false,
+            has_silence_timer: false,
+            receipts_bucket: TokenBucket::new(RECEIPT_DELIVERIES, elapsed),
+            members_bucket: TokenBucket::new(MEMBER_DELIVERIES, elapsed),
         }
     }
 
-    /// A user's first session came, which connected at `connected_at`.
-    pub fn came(&mut self, identity: &Identity, connected_at: i64, now: i64) -> UserJoined {
+    /// Adds a user; its first session connected at `connected_at`.
+    pub fn join(&mut self, identity: &Identity, connected_at: i64, now: i64) -> UserJoined {
         self.last_activity = now;
         let username: Arc<str> = identity.username().into();
-        self.came += 1;
-        let participant = Participant { number: self.came, username: username.clone(), connected_at };
-        self.order.insert(self.came, identity.user.clone());
+        self.joins += 1;
+        let participant = Participant { number: self.joins, username: username.clone(), connected_at };
+        self.order.insert(self.joins, identity.user.clone());
         self.users.insert(identity.user.clone(), participant);
         UserJoined {
             user_id: identity.user.clone(),
@@ -130,8 +129,8 @@ impl ChatMembers {
         }
     }
 
-    /// A user's last session went.
-    pub fn went(&mut self, user: &UserId, now: i64) -> Option<UserLeft> {
+    /// Removes a user after the last session left.
+    pub fn leave(&mut self, user: &UserId, now: i64) -> Option<UserLeft> {
         let participant = self.users.remove(user)?;
         self.order.remove(&participant.number);
         self.last_activity = now;
@@ -144,8 +143,8 @@ impl ChatMembers {
         })
     }
 
-    /// Something was said.
-    pub fn said(&mut self, now: i64) {
+    /// Notes a message.
+    pub fn note_activity(&mut self, now: i64) {
         self.last_activity = now;
     }
 
@@ -154,7 +153,7 @@ impl ChatMembers {
         self.users.len()
     }
 
-    /// The chat as those in it see it.
+    /// The chat for clients.
     pub fn info(&self) -> RoomInfo {
         RoomInfo {
             chat_id: self.chat.clone(),
@@ -164,24 +163,24 @@ impl ChatMembers {
         }
     }
 
-    /// Who is in the chat: the first `most`, with what `availability` says of each.
+    /// The first `most` users, each with its `availability`.
     pub fn online(&self, most: usize, now: i64, availability: impl Fn(&UserId) -> Availability) -> Vec<OnlineUser> {
         let first = self.order.values().take(most).filter_map(|user| self.users.get_key_value(user));
         let named = first.map(|(user, participant)| OnlineUser {
             user_id: user.clone(),
             username: participant.username.clone(),
-            // Whose session is ending is not yet out of the chat.
-            status: Some(availability(user)).filter(|&said| said != Availability::Offline).unwrap_or_default(),
+            // A user without a session stays in the chat until the leave is handled.
+            status: Some(availability(user)).filter(|&status| status != Availability::Offline).unwrap_or_default(),
             last_seen: Iso(now),
             connected_at: Iso(participant.connected_at),
         });
         named.collect()
     }
 
-    /// What all are told when the users changed.
+    /// The update after a change of the users.
     pub fn update(&mut self, now: i64, elapsed: i64, availability: impl Fn(&UserId) -> Availability) -> OnlineUpdate {
-        self.told_at = Some(elapsed);
-        self.update_waits = false;
+        self.updated_at = Some(elapsed);
+        self.has_update_timer = false;
         OnlineUpdate {
             chat_id: self.chat.clone(),
             online_users: self.online(NAMED_MAX, now, availability),
@@ -190,65 +189,65 @@ impl ChatMembers {
         }
     }
 
-    /// The users changed: when all may be told.
-    pub fn pace(&mut self, elapsed: i64) -> AnnouncementRate {
-        if self.update_waits {
-            return AnnouncementRate::Waits;
+    /// When the next update may be sent.
+    pub fn announcement_rate(&mut self, elapsed: i64) -> AnnouncementRate {
+        if self.has_update_timer {
+            return AnnouncementRate::Scheduled;
         }
         let users = self.users.len();
-        let between = if users <= UPDATED_AT_ONCE { 0 } else { (users * UPDATE_MS_A_USER).min(UPDATE_MS_MAX) };
-        let due = self.told_at.map_or(elapsed, |told_at| told_at + i64::try_from(between).unwrap_or(0));
+        let between = if users <= SMALL_CHAT { 0 } else { (users * UPDATE_MS_A_USER).min(UPDATE_MS_MAX) };
+        let due = self.updated_at.map_or(elapsed, |updated_at| updated_at + i64::try_from(between).unwrap_or(0));
         if due <= elapsed {
             return AnnouncementRate::Now;
         }
-        self.update_waits = true;
+        self.has_update_timer = true;
         AnnouncementRate::In(due - elapsed)
     }
 
-    /// A session types or does not any more; what the others are told, where that changes what is known of its user.
-    pub fn types(
+    /// Sets whether a session types. Returns the event when that changes whether its user types.
+    pub fn set_typing(
         &mut self,
-        place: SessionAddr,
+        addr: SessionAddr,
         user: &UserId,
-        typing: bool,
+        is_typing: bool,
         now: i64,
         elapsed: i64,
     ) -> Option<UserTyping> {
-        let typed = self.is_typing(user);
-        let known = self.typists.iter().position(|typist| typist.place == place);
+        let was_typing = self.is_typing(user);
+        let known = self.typists.iter().position(|typist| typist.addr == addr);
         let until = elapsed + SILENCE_MS;
-        match (known.and_then(|index| self.typists.get_mut(index)), typing) {
+        match (known.and_then(|index| self.typists.get_mut(index)), is_typing) {
             (Some(typist), true) => typist.until = until,
-            (None, true) => self.typists.push(Typist { place, user: user.clone(), started_at: now, until }),
-            (_, false) => self.typists.retain(|typist| typist.place != place),
+            (None, true) => self.typists.push(Typist { addr, user: user.clone(), started_at: now, until }),
+            (_, false) => self.typists.retain(|typist| typist.addr != addr),
         }
-        (typed != self.is_typing(user)).then(|| self.typing_of(user, typing, now))
+        (was_typing != self.is_typing(user)).then(|| self.typing_event(user, is_typing, now))
     }
 
-    /// A session left; what the others are told of its typing.
-    pub fn stops(&mut self, place: SessionAddr, user: &UserId, now: i64) -> Option<UserTyping> {
-        self.types(place, user, false, now, 0)
+    /// Ends the typing of a session that leaves.
+    pub fn stop_typing(&mut self, addr: SessionAddr, user: &UserId, now: i64) -> Option<UserTyping> {
+        self.set_typing(addr, user, false, now, 0)
     }
 
-    /// Typists who fell silent by `elapsed` stop; what the others are told, and whose session is not.
-    pub fn fall_silent(&mut self, now: i64, elapsed: i64) -> Vec<(UserTyping, SessionAddr)> {
-        self.watched = false;
+    /// Ends the typing of sessions that sent no typing event for [`SILENCE_MS`]; returns the events, each with the
+    /// session that does not receive it.
+    pub fn take_silent(&mut self, now: i64, elapsed: i64) -> Vec<(UserTyping, SessionAddr)> {
+        self.has_silence_timer = false;
         let mut silent: Vec<_> = self.typists.extract_if(.., |typist| typist.until <= elapsed).collect();
         silent.sort_by(|one, other| one.user.cmp(&other.user));
         silent.dedup_by(|one, other| one.user == other.user);
         silent.retain(|typist| !self.is_typing(&typist.user));
-        silent.iter().map(|typist| (self.typing_of(&typist.user, false, now), typist.place)).collect()
+        silent.iter().map(|typist| (self.typing_event(&typist.user, false, now), typist.addr)).collect()
     }
 
-    /// In how many ms the first typist will have fallen silent: the caller comes back then. `None` when nobody types, or
-    /// somebody comes back already.
-    pub fn watch(&mut self, elapsed: i64) -> Option<i64> {
-        let first = self.typists.iter().map(|typist| typist.until).min().filter(|_| !self.watched)?;
-        self.watched = true;
+    /// The ms until the first typing ends: the caller starts a timer. `None` when no session types, or a timer runs.
+    pub fn silence_wait(&mut self, elapsed: i64) -> Option<i64> {
+        let first = self.typists.iter().map(|typist| typist.until).min().filter(|_| !self.has_silence_timer)?;
+        self.has_silence_timer = true;
         Some(first - elapsed)
     }
 
-    /// Who types, in the order they began, each user once.
+    /// The users that type, in the order of their start.
     pub fn typing_users(&self) -> Vec<TypingUser> {
         let mut users: Vec<TypingUser> = Vec::new();
         for typist in &self.typists {
@@ -264,22 +263,22 @@ impl ChatMembers {
         users
     }
 
-    /// Whether all may be told of one more receipt, which takes so many deliveries; then it is paid for.
-    pub fn may_tell_of_receipt(&mut self, deliveries: usize, elapsed: i64) -> bool {
-        may_tell(&mut self.receipts, deliveries, elapsed)
+    /// Whether a receipt with so many deliveries is within the rate; if so, it is counted.
+    pub fn may_announce_receipt(&mut self, deliveries: usize, elapsed: i64) -> bool {
+        is_within(&mut self.receipts_bucket, deliveries, elapsed)
     }
 
-    /// Whether the others may be told that one more user came or went, which takes so many deliveries; then it is paid for.
-    /// An update tells all who is there in any case.
-    pub fn may_tell_of_coming(&mut self, deliveries: usize, elapsed: i64) -> bool {
-        may_tell(&mut self.comings, deliveries, elapsed)
+    /// Whether a join or leave with so many deliveries is within the rate; if so, it is counted. The update of the
+    /// users is sent in any case.
+    pub fn may_announce_member(&mut self, deliveries: usize, elapsed: i64) -> bool {
+        is_within(&mut self.members_bucket, deliveries, elapsed)
     }
 
     fn is_typing(&self, user: &UserId) -> bool {
         self.typists.iter().any(|typist| typist.user == *user)
     }
 
-    fn typing_of(&self, user: &UserId, is_typing: bool, now: i64) -> UserTyping {
+    fn typing_event(&self, user: &UserId, is_typing: bool, now: i64) -> UserTyping {
         UserTyping {
             user_id: user.clone(),
             username: self.username(user),
@@ -294,14 +293,14 @@ impl ChatMembers {
     }
 }
 
-fn may_tell(allowance: &mut TokenBucket, deliveries: usize, elapsed: i64) -> bool {
+fn is_within(bucket: &mut TokenBucket, deliveries: usize, elapsed: i64) -> bool {
     let deliveries = deliveries as u64;
-    allowance.expect(deliveries);
-    let may = allowance.notices(elapsed) > 0;
-    if may {
-        allowance.pay(1, deliveries);
+    bucket.expect_cost(deliveries);
+    let is_within = bucket.available(elapsed) > 0;
+    if is_within {
+        bucket.spend(1, deliveries);
     }
-    may
+    is_within
 }
 
 #[cfg(test)]
@@ -316,7 +315,7 @@ mod tests {
     fn chat_members(users: &[&str]) -> ChatMembers {
         let mut chat_members = ChatMembers::new(ChatId::parse("c", "id").unwrap(), 1, 0);
         for user in users {
-            chat_members.came(&identity(user), 5, 10);
+            chat_members.join(&identity(user), 5, 10);
         }
         chat_members
     }
@@ -326,72 +325,75 @@ mod tests {
     }
 
     #[test]
-    fn users_are_named_in_the_order_they_came() {
+    fn users_are_listed_in_the_order_of_joining() {
         let mut chat_members = chat_members(&["a", "b", "c"]);
-        assert_eq!(chat_members.went(&user("a"), 20).map(|left| left.online_count), Some(2));
-        assert!(chat_members.went(&user("a"), 20).is_none());
+        assert_eq!(chat_members.leave(&user("a"), 20).map(|left| left.online_count), Some(2));
+        assert!(chat_members.leave(&user("a"), 20).is_none());
         let away = |of: &UserId| if *of == user("c") { Availability::Away } else { Availability::Offline };
         let online = chat_members.online(9, 30, away);
-        let named: Vec<_> = online.iter().map(|user| (&*user.username, user.status)).collect();
-        assert_eq!(named, [("B", Availability::Online), ("C", Availability::Away)]);
+        let listed: Vec<_> = online.iter().map(|user| (&*user.username, user.status)).collect();
+        assert_eq!(listed, [("B", Availability::Online), ("C", Availability::Away)]);
         assert_eq!(chat_members.online(1, 30, away).len(), 1);
         assert_eq!((chat_members.info().participant_count, chat_members.info().last_activity), (2, Iso(20)));
     }
 
     #[test]
-    fn a_user_types_from_the_first_session_that_does_to_the_last() {
+    fn a_user_types_while_any_of_its_sessions_types() {
         let mut chat_members = chat_members(&["a"]);
         let (one, two) = (SessionTable::addr_of(1), SessionTable::addr_of(2));
         let a = user("a");
-        assert!(chat_members.types(one, &a, true, 1, 0).is_some_and(|told| told.is_typing));
-        assert!(chat_members.types(two, &a, true, 2, 0).is_none());
+        assert!(chat_members.set_typing(one, &a, true, 1, 0).is_some_and(|event| event.is_typing));
+        assert!(chat_members.set_typing(two, &a, true, 2, 0).is_none());
         assert_eq!(chat_members.typing_users().len(), 1);
-        assert!(chat_members.types(one, &a, false, 3, 0).is_none());
-        assert!(chat_members.stops(two, &a, 4).is_some_and(|told| !told.is_typing));
-        assert!(chat_members.types(two, &a, false, 5, 0).is_none());
+        assert!(chat_members.set_typing(one, &a, false, 3, 0).is_none());
+        assert!(chat_members.stop_typing(two, &a, 4).is_some_and(|event| !event.is_typing));
+        assert!(chat_members.set_typing(two, &a, false, 5, 0).is_none());
         assert!(chat_members.typists.is_empty());
     }
 
     #[test]
-    fn who_falls_silent_stops_typing() {
+    fn typing_ends_without_new_typing_events() {
         let mut chat_members = chat_members(&["a", "b"]);
         let (one, two) = (SessionTable::addr_of(1), SessionTable::addr_of(2));
-        chat_members.types(one, &user("a"), true, 1, 0);
-        chat_members.types(two, &user("b"), true, 1, 10);
-        chat_members.types(one, &user("a"), true, 2, 20);
-        assert_eq!((chat_members.watch(20), chat_members.watch(20)), (Some(SILENCE_MS - 10), None));
-        let silent = chat_members.fall_silent(3, SILENCE_MS + 10);
-        let silent: Vec<_> = silent.iter().map(|(told, place)| (told.user_id.as_str(), *place)).collect();
+        chat_members.set_typing(one, &user("a"), true, 1, 0);
+        chat_members.set_typing(two, &user("b"), true, 1, 10);
+        chat_members.set_typing(one, &user("a"), true, 2, 20);
+        assert_eq!((chat_members.silence_wait(20), chat_members.silence_wait(20)), (Some(SILENCE_MS - 10), None));
+        let silent = chat_members.take_silent(3, SILENCE_MS + 10);
+        let silent: Vec<_> = silent.iter().map(|(event, addr)| (event.user_id.as_str(), *addr)).collect();
         assert_eq!(silent, [("b", two)]);
-        assert_eq!(chat_members.watch(SILENCE_MS + 10), Some(10));
+        assert_eq!(chat_members.silence_wait(SILENCE_MS + 10), Some(10));
     }
 
     #[test]
-    fn a_small_chat_is_told_of_every_change_and_a_large_one_at_a_pace() {
+    fn a_small_chat_gets_every_update_and_a_large_one_at_a_limited_rate() {
         let mut small = chat_members(&["a"]);
         small.update(1, 100, |_| Availability::Online);
-        assert_eq!(small.pace(100), AnnouncementRate::Now);
+        assert_eq!(small.announcement_rate(100), AnnouncementRate::Now);
         let mut large = ChatMembers::new(ChatId::parse("c", "id").unwrap(), 1, 0);
         for number in 0..100 {
-            large.came(&identity(&number.to_string()), 5, 10);
+            large.join(&identity(&number.to_string()), 5, 10);
         }
-        assert_eq!(large.pace(100), AnnouncementRate::Now);
+        assert_eq!(large.announcement_rate(100), AnnouncementRate::Now);
         assert_eq!(large.update(1, 100, |_| Availability::Online).online_users.len(), NAMED_MAX);
-        assert_eq!((large.pace(150), large.pace(160)), (AnnouncementRate::In(150), AnnouncementRate::Waits));
+        assert_eq!(
+            (large.announcement_rate(150), large.announcement_rate(160)),
+            (AnnouncementRate::In(150), AnnouncementRate::Scheduled)
+        );
         large.update(1, 300, |_| Availability::Online);
-        assert_eq!(large.pace(500), AnnouncementRate::Now);
+        assert_eq!(large.announcement_rate(500), AnnouncementRate::Now);
     }
 
     #[test]
-    fn receipts_are_told_to_all_as_far_as_a_second_of_deliveries_goes() {
+    fn receipts_are_announced_up_to_the_deliveries_of_a_second() {
         let mut chat_members = chat_members(&["a"]);
-        let told = (0..100).filter(|_| chat_members.may_tell_of_receipt(1_000, 0)).count();
-        assert_eq!(told, 10);
-        assert!(!chat_members.may_tell_of_receipt(1_000, 50));
-        assert!(chat_members.may_tell_of_receipt(1_000, 100));
-        assert!(!chat_members.may_tell_of_receipt(1_000, 100));
+        let count = (0..100).filter(|_| chat_members.may_announce_receipt(1_000, 0)).count();
+        assert_eq!(count, 10);
+        assert!(!chat_members.may_announce_receipt(1_000, 50));
+        assert!(chat_members.may_announce_receipt(1_000, 100));
+        assert!(!chat_members.may_announce_receipt(1_000, 100));
         let mut small = self::chat_members(&["a"]);
-        assert!((0..1_000).all(|_| small.may_tell_of_receipt(10, 0)));
-        assert_eq!((0..100).filter(|_| small.may_tell_of_coming(1_000, 0)).count(), 20);
+        assert!((0..1_000).all(|_| small.may_announce_receipt(10, 0)));
+        assert_eq!((0..100).filter(|_| small.may_announce_member(1_000, 0)).count(), 20);
     }
 }

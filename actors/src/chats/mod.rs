@@ -1,5 +1,5 @@
-//! Who may join which chat, in memory: a table that follows the store, so that nobody reads the store to join. Written by
-//! [`writer`] alone.
+//! The chats and their participants in memory: a copy of the store, so that a join reads no disk. Only [`writer`]
+//! changes it.
 
 pub mod members;
 pub mod writer;
@@ -13,22 +13,23 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, UserId};
 use crate::store::{Access, Chat};
 
-/// Chats that there may be.
+/// The most chats.
 pub const CHATS_MAX: usize = 100_000;
-/// Participants of all chats that are not public: what the table costs is bounded by them.
+/// The most participants of all private chats together. They bound the memory of the table.
 pub const PARTICIPANTS_TOTAL_MAX: usize = 1_000_000;
 
-/// A chat that was not made, or that is not for who asks: the same words, so that they do not tell which.
+/// The chat does not exist, or the user may not join it. Both have the same text, so that the text does not reveal
+/// which.
 pub(crate) fn no_such_chat() -> Fault {
     Fault::new(Code::NotFound, "Chat not found or access denied")
 }
 
-/// A chat that the session could join, and has not.
+/// The session is not in a chat that it may join.
 pub(crate) fn not_in_chat() -> Fault {
     Fault::new(Code::Forbidden, "User not in this room")
 }
 
-/// A message that was never said, or not where who asks may read.
+/// The message does not exist, or the user may not read its chat.
 pub(crate) fn no_such_message() -> Fault {
     Fault::new(Code::NotFound, "Message not found")
 }
@@ -38,57 +39,57 @@ pub(crate) fn no_such_message() -> Fault {
 pub struct Chats {
     chats: DashMap<ChatId, ChatEntry, RandomState>,
     participants: AtomicUsize,
-    /// Chats that one user may make by joining them.
+    /// The most chats that one user may create by joining them.
     made_max: AtomicUsize,
-    /// Users who made chats by joining them, and how many of those there are.
+    /// The number of chats that each user created by joining them.
     made_by: DashMap<UserId, usize, RandomState>,
 }
 
 #[derive(Debug)]
 struct ChatEntry {
-    door: Door,
+    access: ChatAccess,
     made_by: Option<UserId>,
 }
 
 #[derive(Debug)]
-enum Door {
+enum ChatAccess {
     Open,
     For(AHashSet<UserId>),
 }
 
 impl ChatEntry {
     fn participants(&self) -> usize {
-        match &self.door {
-            Door::Open => 0,
-            Door::For(participants) => participants.len(),
+        match &self.access {
+            ChatAccess::Open => 0,
+            ChatAccess::For(participants) => participants.len(),
         }
     }
 }
 
 impl Chats {
-    /// Whether `user` may join the chat of the id `chat`. Of one that does not exist nobody may.
+    /// Whether `user` may join the chat with the id `chat`; `false` when it does not exist.
     pub fn may_join(&self, chat: &str, user: &UserId) -> bool {
-        self.chats.get(chat).is_some_and(|entry| match &entry.door {
-            Door::Open => true,
-            Door::For(participants) => participants.contains(user),
+        self.chats.get(chat).is_some_and(|entry| match &entry.access {
+            ChatAccess::Open => true,
+            ChatAccess::For(participants) => participants.contains(user),
         })
     }
 
-    /// Whether there is a chat of the id `chat`.
+    /// Whether a chat with the id `chat` exists.
     pub fn exists(&self, chat: &str) -> bool {
         self.chats.contains_key(chat)
     }
 
-    /// How many chats there are.
+    /// The number of chats.
     pub fn count(&self) -> usize {
         self.chats.len()
     }
 
-    /// Whether there is room for the chat as it would become.
+    /// Checks the limits for a new or changed chat.
     ///
     /// # Errors
     /// [`Code::LimitReached`].
-    fn check_room(&self, chat: &Chat) -> Result<(), Fault> {
+    fn check_limits(&self, chat: &Chat) -> Result<(), Fault> {
         let old = self.chats.get(&chat.id).map(|entry| entry.participants());
         if old.is_none() && self.count() >= CHATS_MAX {
             let message = format!("There may be {CHATS_MAX} chats; delete one first").into();
@@ -102,12 +103,12 @@ impl Chats {
         Ok(())
     }
 
-    /// Sets how many chats one user may make by joining them. Chats beyond that stay.
-    pub(crate) fn set_made_max(&self, most: usize) {
+    /// Sets the most chats that one user may create by joining them. Chats beyond it stay.
+    pub(crate) fn set_created_max(&self, most: usize) {
         self.made_max.store(most, Ordering::Relaxed);
     }
 
-    /// Whether `user` may make one more chat by joining it.
+    /// Checks whether `user` may create one more chat by joining it.
     ///
     /// # Errors
     /// [`Code::LimitReached`].
@@ -120,15 +121,16 @@ impl Chats {
         Ok(())
     }
 
-    /// Adds a chat, or replaces who may join it.
+    /// Adds a chat, or replaces its participants.
     fn set(&self, access: Access) {
-        let door = if access.public { Door::Open } else { Door::For(access.participants.into_iter().collect()) };
-        let entry = ChatEntry { door, made_by: access.made_by };
+        let participants =
+            if access.public { ChatAccess::Open } else { ChatAccess::For(access.participants.into_iter().collect()) };
+        let entry = ChatEntry { access: participants, made_by: access.made_by };
         self.participants.fetch_add(entry.participants(), Ordering::Relaxed);
         match self.chats.entry(access.id) {
             Entry::Occupied(mut chat) => {
                 self.participants.fetch_sub(chat.get().participants(), Ordering::Relaxed);
-                chat.get_mut().door = entry.door;
+                chat.get_mut().access = entry.access;
             }
             Entry::Vacant(vacant) => {
                 if let Some(user) = &entry.made_by {
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_chat_is_for_everybody_a_private_one_for_its_participants_and_a_missing_one_for_nobody() {
+    fn every_user_may_join_a_public_chat_and_only_participants_a_private_one() {
         let chats = Chats::default();
         let may = || ["alice", "bob"].map(|id| chats.may_join("c", &user(id)));
         assert_eq!(may(), [false, false]);
@@ -179,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn chats_that_a_user_made_count_until_they_are_deleted() {
+    fn chats_of_a_user_count_until_they_are_deleted() {
         let chats = Chats::default();
-        chats.set_made_max(2);
+        chats.set_created_max(2);
         let id = |text: &str| ChatId::parse(text, "id").unwrap();
         let made = |text: &str, by: Option<&str>| {
             let made_by = by.map(user);
@@ -190,7 +192,7 @@ mod tests {
         let limit = |by: &str| chats.check_made_by(&user(by)).err().and_then(|fault| fault.limit);
         made("a", Some("alice"));
         made("b", Some("alice"));
-        // Replaced over HTTP, it is still the one that Alice made.
+        // Alice remains the creator of a chat that is replaced over HTTP.
         made("b", None);
         assert_eq!((limit("alice"), limit("bob")), (Some("limits.chats_per_user"), None));
         chats.remove(&id("b"));
@@ -200,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_costs_is_bounded() {
+    fn the_participants_of_private_chats_are_bounded() {
         let chats = Chats::default();
         chats.participants.store(PARTICIPANTS_TOTAL_MAX, Ordering::Relaxed);
         let chat = Chat::new(ChatId::parse("d", "id").unwrap(), String::new(), String::new(), 0).unwrap();
-        assert_eq!(chats.check_room(&chat), Ok(()));
+        assert_eq!(chats.check_limits(&chat), Ok(()));
         let chat = chat.with_participants(vec![user("alice")]).unwrap();
-        assert_eq!(chats.check_room(&chat).unwrap_err().code, Code::LimitReached);
-        assert_eq!(chats.check_room(&Chat { public: true, ..chat }), Ok(()));
+        assert_eq!(chats.check_limits(&chat).unwrap_err().code, Code::LimitReached);
+        assert_eq!(chats.check_limits(&Chat { public: true, ..chat }), Ok(()));
     }
 }

@@ -1,5 +1,5 @@
-//! The actor that changes chats, one change at a time: in the store, then in the table, then for the sessions that may
-//! no longer be in. A change that began is finished, whether or not who asked still waits.
+//! The actor that changes chats, one change at a time: first the store, then the table, then the sessions that lost
+//! access. A started change is finished even when its caller no longer waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,6 @@ use std::time::Duration;
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
 use actix_rt::time::timeout;
-use tokio::sync::oneshot;
 
 use super::Chats;
 use crate::events::chat::rooms::{FullRoomInfo, InfoChanged};
@@ -18,40 +17,40 @@ use crate::publication::Event;
 use crate::registry::{AccessChanged, Registry};
 use crate::rooms::Rooms;
 use crate::runtime::clock::Clock;
-use crate::runtime::mailbox::{Receive, receives_posts};
+use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 use crate::store::{Access, Chat, Store};
 
-/// How long a change waits for the sessions that have to leave; no client may hold up the changes of others.
+/// How long a change waits for sessions to leave: one client does not delay other changes longer.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
-/// Makes a chat or replaces it.
+/// Creates or replaces a chat.
 #[derive(Debug)]
 pub(crate) struct PutChat {
     pub(crate) chat: Chat,
-    /// What is kept now, and whether it was made.
-    pub(crate) reply: oneshot::Sender<Result<(Chat, bool), Fault>>,
+    /// The stored chat, and whether it was created.
+    pub(crate) reply: ReplySender<Result<(Chat, bool), Fault>>,
 }
 
-/// Makes a chat where there is none of its id.
+/// Creates a chat unless its id exists.
 #[derive(Debug)]
 pub(crate) struct MakeChat {
     pub(crate) chat: Chat,
-    pub(crate) reply: oneshot::Sender<Result<(), Fault>>,
+    pub(crate) reply: ReplySender<Result<(), Fault>>,
 }
 
 /// Deletes a chat.
 #[derive(Debug)]
 pub(crate) struct DeleteChat {
     pub(crate) id: ChatId,
-    /// Whether there was one.
-    pub(crate) reply: oneshot::Sender<Result<bool, Fault>>,
+    /// Whether it existed.
+    pub(crate) reply: ReplySender<Result<bool, Fault>>,
 }
 
-/// Makes those of the chats that are not there, and fills the table again: the store opened late.
+/// Creates the configured chats that do not exist, and fills the table again, after a store that opened late.
 #[derive(Debug)]
 pub(crate) struct OpenChats {
     pub(crate) configured: Vec<Chat>,
-    pub(crate) reply: oneshot::Sender<Result<(), Fault>>,
+    pub(crate) reply: ReplySender<Result<(), Fault>>,
 }
 
 /// The actor.
@@ -69,7 +68,8 @@ impl ChatWriter {
         Self { store, chats, rooms, registry, clock }
     }
 
-    /// Makes those of the chats that are not there, and fills the table, also where none can be made now.
+    /// Creates the configured chats that do not exist, and fills the table. A chat that cannot be created does not
+    /// prevent that.
     pub(crate) async fn open(store: &Store, chats: &Chats, configured: Vec<Chat>) -> Result<(), Fault> {
         let added = store.add_chats(configured).await;
         for access in store.chat_access().await? {
@@ -79,22 +79,22 @@ impl ChatWriter {
     }
 
     async fn put(self, chat: Chat) -> Result<(Chat, bool), Fault> {
-        self.chats.check_room(&chat)?;
+        self.chats.check_limits(&chat)?;
         let (chat, made) = self.store.put_chat(chat).await?;
         let participants = if chat.public { Vec::new() } else { chat.participants.clone() };
         let made_by = chat.made_by.clone();
         self.chats.set(Access { id: chat.id.clone(), public: chat.public, participants, made_by });
         if !chat.public {
-            self.see_out(&chat.id).await;
+            self.remove_excluded(&chat.id).await;
         }
         if !made {
-            self.tell_changed(&chat).await;
+            self.publish_change(&chat).await;
         }
         Ok((chat, made))
     }
 
     async fn make(self, chat: Chat) -> Result<(), Fault> {
-        // Nobody else changes chats meanwhile.
+        // This actor alone changes chats.
         if self.chats.exists(chat.id.as_str()) {
             return Ok(());
         }
@@ -107,16 +107,16 @@ impl ChatWriter {
     async fn delete(self, id: ChatId) -> Result<bool, Fault> {
         let deleted = self.store.delete_chat(id.clone()).await?;
         self.chats.remove(&id);
-        self.see_out(&id).await;
+        self.remove_excluded(&id).await;
         Ok(deleted)
     }
 
-    /// Tells all in the chat what it is now.
-    async fn tell_changed(&self, chat: &Chat) {
+    /// Publishes the changed chat to its members.
+    async fn publish_change(&self, chat: &Chat) {
         let room = RoomName::of_chat(&chat.id);
         let info =
             self.rooms.inspect(room.clone(), |chat_members| chat_members.map(|chat_members| chat_members.info())).await;
-        // Without one nobody is there.
+        // Without info the chat has no members.
         if let Ok(Some(info)) = info {
             let changed = InfoChanged::new(FullRoomInfo::new(info, chat.name.clone(), chat.description.clone()));
             let (name, data) = (EventName::of_hub(InfoChanged::NAME), json::encode(&changed));
@@ -126,22 +126,22 @@ impl ChatWriter {
         }
     }
 
-    /// Lets the sessions leave that are in the chat and may not be, and waits until they have, but not for long: one that
-    /// is waiting for its token to be judged leaves after that. One that joins meanwhile was not found, and looks again by
-    /// itself once it is in.
-    async fn see_out(&self, id: &ChatId) {
+    /// Makes sessions without access leave the chat, and waits for that at most [`LEAVE_TIME`]. A session that waits
+    /// for the verification of its token leaves after that. A session that joins meanwhile checks its access again
+    /// after the join.
+    async fn remove_excluded(&self, id: &ChatId) {
         let room = RoomName::of_chat(id);
-        let mut told = Vec::new();
+        let mut replies = Vec::new();
         for user in self.rooms.users_when_free(room.clone()).await {
             if !self.chats.may_join(id.as_str(), &user) {
                 let sessions = self.registry.recipients_of(&user);
-                told.extend(sessions.into_iter().map(|session| session.send(AccessChanged::One(room.clone()))));
+                replies.extend(sessions.into_iter().map(|session| session.send(AccessChanged::One(room.clone()))));
             }
         }
         let all_left = async {
-            for session in told {
-                // An error is a session that ended, and left with that.
-                let _ = session.await;
+            for reply in replies {
+                // On an error the session has ended, and so it has left.
+                let _ = reply.await;
             }
         };
         let _ = timeout(LEAVE_TIME, all_left).await;
@@ -152,7 +152,7 @@ impl Actor for ChatWriter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Its `Mailbox` keeps the bound.
+        // The `Mailbox` enforces the bound.
         ctx.set_mailbox_capacity(0);
     }
 }
@@ -161,29 +161,29 @@ receives_posts!(ChatWriter);
 
 impl Receive<PutChat> for ChatWriter {
     fn receive(&mut self, PutChat { chat, reply }: PutChat, ctx: &mut Self::Context) {
-        let keeper = self.clone();
-        ctx.wait(async move { drop(reply.send(keeper.put(chat).await)) }.into_actor(self));
+        let writer = self.clone();
+        ctx.wait(async move { drop(reply.send(writer.put(chat).await)) }.into_actor(self));
     }
 }
 
 impl Receive<MakeChat> for ChatWriter {
     fn receive(&mut self, MakeChat { chat, reply }: MakeChat, ctx: &mut Self::Context) {
-        let keeper = self.clone();
-        ctx.wait(async move { drop(reply.send(keeper.make(chat).await)) }.into_actor(self));
+        let writer = self.clone();
+        ctx.wait(async move { drop(reply.send(writer.make(chat).await)) }.into_actor(self));
     }
 }
 
 impl Receive<DeleteChat> for ChatWriter {
     fn receive(&mut self, DeleteChat { id, reply }: DeleteChat, ctx: &mut Self::Context) {
-        let keeper = self.clone();
-        ctx.wait(async move { drop(reply.send(keeper.delete(id).await)) }.into_actor(self));
+        let writer = self.clone();
+        ctx.wait(async move { drop(reply.send(writer.delete(id).await)) }.into_actor(self));
     }
 }
 
 impl Receive<OpenChats> for ChatWriter {
     fn receive(&mut self, OpenChats { configured, reply }: OpenChats, ctx: &mut Self::Context) {
-        let keeper = self.clone();
-        let open = async move { drop(reply.send(Self::open(&keeper.store, &keeper.chats, configured).await)) };
+        let writer = self.clone();
+        let open = async move { drop(reply.send(Self::open(&writer.store, &writer.chats, configured).await)) };
         ctx.wait(open.into_actor(self));
     }
 }

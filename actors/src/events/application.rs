@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json::{EMPTY, Json};
-use crate::application::Kind;
+use crate::application::RequestKind;
 use crate::model::ids::RequestId;
 
 /// Tells the application something. Without one, the hub answers with the event's own `data`.
@@ -68,7 +68,7 @@ impl Failure {
     pub const UNKNOWN_ACTION: &str = "UNKNOWN_ACTION";
 
     /// It came to nothing.
-    pub fn of(kind: Kind, why: &'static str) -> Self {
+    pub fn of(kind: RequestKind, why: &'static str) -> Self {
         Self { error: why.into(), code: kind.failure() }
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let id = RequestId::random();
         let done = serde_json::to_string(&Response::done(id, Json::null())).unwrap();
         assert_eq!(done, format!(r#"{{"success":true,"requestId":"{id}","data":null}}"#));
-        let failed = ActionResult::failed(id, Failure::of(Kind::Action, "No."));
+        let failed = ActionResult::failed(id, Failure::of(RequestKind::Action, "No."));
         assert_eq!(
             serde_json::to_string(&failed).unwrap(),
             format!(r#"{{"success":false,"requestId":"{id}","error":"No.","code":"ACTION_PROCESSING_ERROR"}}"#)

@@ -1,4 +1,4 @@
-//! Whether the hub can be given work, whether its central actors live, and how much waits for them.
+//! The readiness of the hub, the life of its central actors, and the depth of their mailboxes.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -13,25 +13,25 @@ use crate::monitor::samples::Counted;
 use crate::runtime::mailbox::Watched;
 use crate::store::{READS_MAX, WRITES_MAX};
 
-/// Why a hub is not ready for a moment after its store was opened late.
-const LOADING: &str = "what it holds is being read";
+/// The reason while the contents of a store that opened late are read.
+const LOADING: &str = "its contents are being read";
 
-/// Whether the hub can be given work.
+/// Whether the hub accepts work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// It can.
+    /// It does.
     Ready,
-    /// It is going away.
+    /// It shuts down.
     Draining,
-    /// Its store cannot write, for this reason; whatever needs no store goes on.
+    /// Its store cannot write, for this reason. Requests without the store still work.
     WithoutStore(String),
-    /// A central actor died, and its state with it; the hub drains and ends with a failure.
+    /// This central actor died with its state. The hub drains and ends with a failure.
     Broken(String),
 }
 
 impl Hub {
-    /// What the hub's health is judged by.
-    pub(crate) fn health_figures(&self, requests: Counted) -> Vitals {
+    /// The values that decide the health status.
+    pub(crate) fn vitals(&self, requests: Counted) -> Vitals {
         let queues = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.bound()));
         let store = self.store.depths().into_iter().zip([WRITES_MAX, READS_MAX]);
         let queues = queues.chain(store.map(|((name, depth), bound)| (name, depth, bound)));
@@ -48,38 +48,39 @@ impl Hub {
         }
     }
 
-    /// Whether new work is taken.
+    /// Checks whether new work is accepted.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::ShuttingDown`] while draining.
     pub fn accepting(&self) -> Result<(), Fault> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining.load(Ordering::Acquire) {
             return Err(Fault::shutting_down());
         }
         Ok(())
     }
 
-    /// The first central actor that is found dead, by name. From then on the hub is broken.
+    /// The name of the first dead central actor. The hub stays broken after that.
     pub fn find_dead(&self) -> Option<&str> {
         if let Some(dead) = self.broken.get() {
             return Some(dead);
         }
         let dead = self.mailboxes().find(|mailbox| !mailbox.is_alive()).map(|mailbox| mailbox.name().to_owned());
-        let pulse = self.sweepers.iter().position(|pulse| pulse.get().is_some_and(|pulse| !pulse.connected()));
-        let dead = dead.or_else(|| pulse.map(|number| format!("pulse-{number}")))?;
+        let sweeper =
+            self.sweepers.iter().position(|sweeper| sweeper.get().is_some_and(|sweeper| !sweeper.connected()));
+        let dead = dead.or_else(|| sweeper.map(|number| format!("heartbeat-sweeper-{number}")))?;
         Some(self.broken.get_or_init(|| dead))
     }
 
-    /// Notes that something without which the hub cannot go on ended by a defect; it counts as a dead central actor.
+    /// Reports that a required task ended by a defect; it counts as a dead central actor.
     pub fn report_dead(&self, name: &str) {
         let _ = self.broken.set(name.to_owned());
     }
 
-    /// Whether the hub can be given work.
+    /// Whether the hub accepts work.
     pub fn readiness(&self) -> Readiness {
         match self.find_dead() {
             Some(dead) => Readiness::Broken(dead.to_owned()),
-            None if self.draining.load(Ordering::Acquire) => Readiness::Draining,
+            None if self.is_draining.load(Ordering::Acquire) => Readiness::Draining,
             None => match self.store.failing() {
                 Some(why) => Readiness::WithoutStore(why),
                 None if !self.is_loaded.load(Ordering::Acquire) => Readiness::WithoutStore(LOADING.into()),
@@ -88,7 +89,7 @@ impl Hub {
         }
     }
 
-    /// Names of the central actors' mailboxes and of the store's queues, and how much waits in each.
+    /// The mailboxes of the central actors and the queues of the store, with their depths.
     pub fn mailbox_depths(&self) -> Vec<(String, usize)> {
         let mailboxes = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth()));
         mailboxes.chain(self.store.depths()).map(|(name, depth)| (name.to_owned(), depth)).collect()
@@ -101,16 +102,16 @@ impl Hub {
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
 
-    /// Counts an actor of the edge among the central ones: worker `number`'s, without which its connections are lost.
+    /// Adds the Socket.IO actor of worker `number` to the central actors: without it, its connections are lost.
     pub fn watch_edge(&self, number: usize, mailbox: Box<dyn Watched>) {
         if let Some(slot) = self.edges.get(number) {
             let _ = slot.set(mailbox);
         }
     }
 
-    pub(crate) fn watch_sweeper(&self, number: usize, pulse: Addr<HeartbeatSweeper>) {
+    pub(crate) fn watch_sweeper(&self, number: usize, sweeper: Addr<HeartbeatSweeper>) {
         if let Some(slot) = self.sweepers.get(number) {
-            let _ = slot.set(pulse);
+            let _ = slot.set(sweeper);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How what was done once outlasts a planned restart: the answers to named requests and publishes, and the nonces of
-//! signed requests.
+//! Keeps idempotency over a planned restart: the answers to named requests and publications, and the nonces of signed
+//! requests.
 
 use super::Hub;
 use crate::idempotency::{Bound, Bounds, End, Idempotency, Key, Remembered};
@@ -7,31 +7,31 @@ use crate::model::fault::Fault;
 use crate::runtime::clock::Clock;
 use crate::store::{StoredAnswer, StoredNonces};
 
-/// How much is remembered of publishes with a `client_id`, of one user and in all.
+/// The bounds of remembered publications with a `client_id`, for one user and in all.
 pub const CLIENT_IDS: Bounds = Bounds {
     owner: Bound { entries: 1_000, bytes: 1024 * 1024 },
     total: Bound { entries: 50_000, bytes: 32 * 1024 * 1024 },
 };
 
-/// An empty memory of publishes.
+/// An empty table of publications.
 pub(super) fn client_ids(clock: Clock) -> Idempotency {
     Idempotency::new(CLIENT_IDS, "This `client_id` was used for a different publish", clock)
 }
 
-/// Names that users give their publishes.
+/// The kind of names from users.
 const CLIENT_ID: &str = "client_id";
-/// Names that backends give their requests.
+/// The kind of names from backends.
 const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 impl Hub {
-    /// What became of publishes that their clients named.
+    /// The results of publications with a `client_id`.
     pub fn client_ids(&self) -> &Idempotency {
         &self.client_ids
     }
 
-    /// Puts into the store, for the next start, what is remembered of publishes and of `requests`, and the nonces that
-    /// were used. To be called when the last request is done: nothing is claimed from then on. What cannot be stored is
-    /// logged; the next start then does as after a crash.
+    /// Stores the remembered results of publications and of `requests`, and the used nonces, for the next start. Must
+    /// be called after the last request: nothing is claimed after that. A failure is logged; the next start then
+    /// behaves as after a crash.
     pub async fn store_once(&self, requests: &Idempotency, nonces: StoredNonces) {
         let now = self.clock().now_ms();
         let kinds = [(CLIENT_ID, &self.client_ids), (IDEMPOTENCY_KEY, requests)];
@@ -40,18 +40,18 @@ impl Hub {
             .flat_map(|(kind, memory)| memory.take().into_iter().map(move |remembered| stored(kind, remembered, now)))
             .collect();
         if let Err(fault) = self.store.keep_answers(answers).await {
-            log::warn!("the answers to named requests could not be stored, and are forgotten: {fault}");
+            log::warn!("the answers to named requests could not be stored and are forgotten: {fault}");
         }
         if let Err(fault) = self.store.keep_nonces(nonces).await {
-            log::warn!("nonces could not be stored; what was signed before the next start is refused then: {fault}");
+            log::warn!("nonces could not be stored; requests signed before the next start will be rejected: {fault}");
         }
     }
 
-    /// Takes over what was remembered of publishes and of `requests` when the last hub went away; answers the nonces that
-    /// were used, or `None` when its end was not planned or the store fails, which counts as a crash.
+    /// Loads the remembered results of publications and of `requests` of the previous run. Returns the used nonces;
+    /// `None` when that run crashed or the store fails.
     ///
     /// # Errors
-    /// What else is wrong with the store.
+    /// Another failure of the store.
     pub async fn open_once(&self, requests: &Idempotency) -> Result<Option<StoredNonces>, Fault> {
         match self.take_once(requests).await {
             Ok(nonces) => Ok(nonces),

@@ -1,4 +1,4 @@
-//! What the hub takes over from its store: before it serves, and as other programs change it.
+//! Loads the contents of the store before the hub serves, and follows changes by other programs.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,32 +7,32 @@ use super::Hub;
 use crate::chats::writer::{ChatWriter, OpenChats};
 use crate::connection::SessionTable;
 use crate::model::fault::{Code, Fault};
-use crate::recovery::Restore;
-use crate::recovery::persisted::{self, Saved};
+use crate::recovery::messages::Restore;
+use crate::recovery::persisted::{self, SavedSession};
 use crate::recovery::tokens::Holder;
-use crate::rooms::ParkedSeat;
+use crate::rooms::RestoredSession;
 use crate::store::Chat;
 
-/// How long to wait before the store is asked again.
+/// The wait before another attempt to read changes.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
 
-/// How long to wait before a store that opened late is asked again for what it holds.
+/// The wait before another attempt to load a store that opened late.
 const LOAD_AGAIN: Duration = Duration::from_secs(1);
 
 impl Hub {
-    /// Takes over all that the store holds, and makes those of the chats that are not there. Before the workers start. What
-    /// a store that waits for its disk does not give is left for [`Hub::open_late`]. While revocations cannot be read, every
-    /// token is refused.
+    /// Loads the contents of the store and creates the configured chats that do not exist, before the workers start.
+    /// While a store waits for its disk, [`Hub::open_late`] loads the rest. While revocations cannot be read, every
+    /// token is rejected.
     ///
     /// # Errors
-    /// What the store that is open cannot do.
+    /// A failure of an open store.
     pub async fn open(&self, configured: Vec<Chat>) -> Result<(), Fault> {
         self.is_loaded.store(!self.store.is_waiting(), Ordering::Release);
         if let Err(fault) = self.catch_up().await {
             self.continue_without_store(&fault)?;
-            log::error!("revoked tokens cannot be read; no token is let in until they can be: {fault}");
+            log::error!("revoked tokens cannot be read; every token is rejected until they can be: {fault}");
             self.revoked.set_unknown(true);
-            // Nobody could be in a room.
+            // Without tokens, no session can join a room.
             return Ok(());
         }
         let rest = async {
@@ -46,37 +46,37 @@ impl Hub {
         }
     }
 
-    /// Goes on without what could not be taken over because the store fails; [`Hub::open_late`] sees to it then.
+    /// Continues without contents that a failing store could not give; [`Hub::open_late`] loads them.
     ///
     /// # Errors
-    /// The fault, where it is not the disk's.
+    /// A fault other than [`Code::StoreUnavailable`].
     pub(super) fn continue_without_store(&self, fault: &Fault) -> Result<(), Fault> {
         if fault.code != Code::StoreUnavailable {
             return Err(fault.clone());
         }
         if self.is_loaded.swap(false, Ordering::AcqRel) {
-            log::warn!("not all that the store holds could be taken over; it will be when the store can be written");
+            log::warn!("the store could not be read completely; the rest is read when it can be written");
         }
         Ok(())
     }
 
-    /// Waits until a store that could not be opened or written at the start can be, and takes over what changed and what could not be
-    /// read; the hub is ready then. Returns at once where the store was open at the start.
+    /// Waits until a store that failed at the start works, then loads the rest of its contents and changes; the hub is
+    /// ready after that. Returns at once when the store was open at the start.
     pub async fn open_late(&self, configured: Vec<Chat>) {
         if self.is_loaded.load(Ordering::Acquire) {
             return;
         }
         self.store.opened().await;
         while let Err(fault) = self.load(&configured).await {
-            // Of a disk that is still full, readiness tells.
+            // A full disk shows in the readiness.
             if fault.code != Code::StoreUnavailable {
-                log::warn!("what the store holds cannot be read yet: {fault}");
+                log::warn!("the store cannot be read yet: {fault}");
             }
             actix_rt::time::sleep(LOAD_AGAIN).await;
         }
         self.revoked.set_unknown(false);
         self.is_loaded.store(true, Ordering::Release);
-        log::info!("the store is open, and the hub has what it holds");
+        log::info!("the store is open and loaded");
     }
 
     async fn load(&self, configured: &[Chat]) -> Result<(), Fault> {
@@ -86,32 +86,32 @@ impl Hub {
         self.ask_chat_writer(|reply| OpenChats { configured, reply }).await
     }
 
-    /// Takes over what the store says of revoked tokens.
+    /// Loads the revocations of the store.
     ///
     /// # Errors
     /// As [`crate::store::Store::ping`].
     pub async fn catch_up(&self) -> Result<(), Fault> {
-        let moment = self.revoked.moment();
+        let before = self.revoked.moment();
         let now = self.clock().now_ms();
         let read = self.store.revocations(now).await?;
-        for revocation in self.revoked.replace(moment, read) {
+        for revocation in self.revoked.replace(before, read) {
             self.revoke(&revocation).await;
         }
         Ok(())
     }
 
-    /// Follows what other programs write into the store, for as long as the hub lives.
+    /// Follows changes of the store by other programs, as long as the hub lives.
     pub async fn follow_store(&self) {
         loop {
             self.store.changed().await;
             while let Err(fault) = self.catch_up().await {
-                log::warn!("what another program wrote could not be read yet: {fault}");
+                log::warn!("changes of the store by another program cannot be read yet: {fault}");
                 actix_rt::time::sleep(FOLLOW_AGAIN).await;
             }
         }
     }
 
-    /// Makes those of the chats that are not there, and learns who may join which; before that, nobody may.
+    /// Creates the configured chats that do not exist, and loads all chats. Before that, no chat can be joined.
     ///
     /// # Errors
     /// As [`crate::store::Store::put_chat`].
@@ -119,8 +119,8 @@ impl Hub {
         ChatWriter::open(&self.store, &self.chats, configured).await
     }
 
-    /// Takes over what rooms kept when the last hub went away, as far as their rules still keep something. Before the workers
-    /// start: their shards find it there.
+    /// Loads the histories of the previous run, unless the rules keep no history now. Must run before the workers
+    /// start: their shards take the histories over.
     ///
     /// # Errors
     /// As [`crate::store::Store::take_histories`].
@@ -131,8 +131,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Takes over the sessions that were cut off when the last hub went away. Before the workers start: their seats and rooms
-    /// find them there.
+    /// Loads the suspended sessions of the previous run. Must run before the workers start: their slots and rooms take
+    /// the sessions over.
     ///
     /// # Errors
     /// As [`crate::store::Store::take_parked`].
@@ -142,14 +142,14 @@ impl Hub {
         if window_ms == 0 {
             return Ok(());
         }
-        let places = SessionTable::first_addrs(self.settings().workers);
-        let restored = persisted::restored(taken, self.clock(), places);
+        let addrs = SessionTable::first_addrs(self.settings().workers);
+        let restored = persisted::restored(taken, self.clock(), addrs);
         let mut sessions = Vec::with_capacity(restored.len());
-        for Saved { token, suspended, until, remains } in restored {
-            let (Holder { session, place, identity, .. }, rooms) = (suspended.holder.clone(), suspended.rooms.clone());
+        for SavedSession { token, suspended, until, remains } in restored {
+            let (Holder { session, addr, identity, .. }, rooms) = (suspended.holder.clone(), suspended.rooms.clone());
             let user = identity.user.clone();
-            self.rooms.restore_seat(ParkedSeat { session, user, place, rooms, remains });
-            // No longer than the configuration says now, and the clock may have been set back.
+            self.rooms.restore_session(RestoredSession { session, user, addr, rooms, remains });
+            // The configured window may be shorter now, and the clock may have been set back.
             sessions.push((token, suspended, (until - now).min(window_ms)));
         }
         self.recovery.post_departure(Restore(sessions));

@@ -8,11 +8,9 @@ use crate::monitor::event_log::Viewer;
 use crate::monitor::{ConnectionRefused, TellEvents, kind_of_connection};
 use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
-use crate::runtime::mailbox::Full;
-use tokio::sync::oneshot;
 
 impl Hub {
-    /// Where refusals are logged.
+    /// The log of refusals.
     pub fn refusal_log(&self) -> &RefusalLog {
         &self.refusal_log
     }
@@ -22,7 +20,7 @@ impl Hub {
         self.refusal_log.log(refusal);
     }
 
-    /// Counts a connection that was refused, and has it remembered where it says something of its client.
+    /// Counts a refused connection, and sends it to the monitor when its client caused the refusal.
     pub fn note_refused(&self, at: RefusedAt, peer: &Peer, code: Code) {
         self.stats.connections_refused.count(at, Reason::of(code));
         if let Some(kind) = kind_of_connection(code) {
@@ -30,14 +28,12 @@ impl Hub {
         }
     }
 
-    /// What happened to connections lately, all of it: for who administers the hub.
+    /// All recent connection events, for administrators.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when the queue is full.
     pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
-        let (reply, events) = oneshot::channel();
-        let ask = TellEvents { ask, viewer: Viewer::Operator, reply };
-        self.monitor.post(ask).map_err(|Full(_)| Fault::overloaded()).inspect_err(|fault| self.count(fault))?;
-        events.await.map_err(|_| Fault::internal())
+        let events = self.monitor.ask(|reply| TellEvents { ask, viewer: Viewer::Operator, reply });
+        events.inspect_err(|fault| self.count(fault))?.await
     }
 }

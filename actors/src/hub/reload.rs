@@ -1,7 +1,7 @@
-//! How the hub goes on by other settings while sessions live.
+//! Applies new settings while sessions are live.
 //!
-//! The settings are one value behind one pointer: a reader sees the old ones or the new ones. What an actor keeps a copy of
-//! follows by a message. Then each live session looks once at the rooms it is in.
+//! The settings are one value behind one pointer: a reader sees the old or the new settings. Actors with a copy receive
+//! a message. Then each live session checks its rooms once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,38 +13,36 @@ use super::{Hub, Settings};
 use crate::application::Application;
 use crate::presence;
 use crate::registry::AccessChanged;
-use crate::rooms::shard::replay::FollowSettings;
 
-/// Sessions that look at their rooms at once: a worker has other work between any two of them, and waits for no more than
-/// its share of these.
+/// Sessions that check their rooms at the same time. A worker does other work between two of them.
 const REVIEWS: usize = 32;
 
-/// How long the next sessions wait for those. A session that waits for its token to be verified looks after that.
+/// How long the next session waits for a permit. A session that verifies its token checks its rooms after that.
 const REVIEW_TIME: Duration = Duration::from_secs(1);
 
 impl Hub {
-    /// Goes on by `settings`, which hold from now on for live sessions too. These need a restart, and must be as they were:
-    /// `workers`, `mailbox`, `max_connections`, `heartbeat`, `shortest_heartbeat_ms`, `presence.audience`, `clock`, and of
-    /// `recovery` the window and the bytes. What waits in an outbox is bounded as it was when its session began.
+    /// Applies `settings`, also to live sessions. These need a restart and must be unchanged: `workers`, `mailbox`,
+    /// `max_connections`, `heartbeat`, `shortest_heartbeat_ms`, `presence.audience`, `clock`, and of `recovery` the
+    /// window and the bytes. The outbox of a live session keeps its bound.
     pub fn reconfigure(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(settings.clone());
         self.rooms.counts().set_limits(settings.rooms, settings.rooms_per_user);
-        self.chats.set_made_max(settings.chats_per_user);
-        let followed = presence::FollowSettings { settings: settings.presence, outbox: settings.outbox.bytes };
-        self.presence.post_departure(followed);
+        self.chats.set_created_max(settings.chats_per_user);
+        let change = presence::ApplyPresenceSettings { settings: settings.presence, outbox: settings.outbox.bytes };
+        self.presence.post_departure(change);
         for shard in self.rooms.workers().shards() {
-            shard.post_departure(FollowSettings(settings.clone()));
+            shard.post_departure(settings.for_shard());
         }
     }
 
-    /// Asks `application` from now on; what it was asked before, it answers.
+    /// Sends requests to `application` from now on; the previous application replies to earlier ones.
     pub fn set_application(&self, application: Option<Arc<dyn Application>>) {
         self.application.store(Arc::new(application));
     }
 
-    /// Has every live session leave the rooms that the rules close to it, and tells its client. Resolves when all have
-    /// looked, some at a time; with how many there were.
+    /// Makes every live session leave the rooms that the rules close to it. Resolves with the number of sessions when
+    /// all have checked.
     pub async fn review_sessions(&self) -> usize {
         let registry = self.registry.clone();
         let sessions = tokio::task::spawn_blocking(move || registry.recipients()).await.unwrap_or_default();
@@ -54,15 +52,12 @@ impl Hub {
             let turn = loop {
                 match timeout(REVIEW_TIME, turns.clone().acquire_owned()).await {
                     Ok(Ok(turn)) => break turn,
-                    // All that look wait for something: that holds up nobody else.
+                    // All permits are held by waiting sessions: they do not delay others.
                     Ok(Err(_)) | Err(_) => turns.add_permits(1),
                 }
             };
-            // One such message waits before a session at most, for reloads come one at a time.
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a session that is busy must not miss it, nor hold up the others"
-            )]
+            // At most one such message waits for a session, because reloads run one at a time.
+            #[expect(clippy::disallowed_methods, reason = "a busy session must receive it and must not delay others")]
             session.do_send(AccessChanged::Any(turn));
         }
         let all = u32::try_from(REVIEWS).unwrap_or(u32::MAX);

@@ -1,131 +1,136 @@
-//! What the hub is told when it starts, and when its configuration is loaded again. Knows no configuration file: the numbers are checked where they are read.
+//! The settings of the hub at its start and after a reload. The reader of the configuration checks the values.
 
 use crate::connection::Heartbeat;
 use crate::connection::outbox::Bound;
 use crate::presence;
 use crate::publication::Encoder;
 use crate::rooms::rules::Rules;
+use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
 
-/// The settings of a moment.
+/// The current settings.
 pub type CurrentSettings = arc_swap::Guard<std::sync::Arc<Settings>>;
 
-/// What the hub is told when it starts, and by [`Hub::reconfigure`](super::Hub::reconfigure) later.
+/// The settings at the start, and later by [`Hub::reconfigure`](super::Hub::reconfigure).
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Worker threads, each with a share of the rooms.
     pub workers: usize,
-    /// Where the hub runs, as clients are told: `production`.
+    /// The environment that clients see: `production`.
     pub environment: String,
-    /// Connections at once.
+    /// The most connections at once.
     pub max_connections: usize,
-    /// Messages that may wait before a central actor.
+    /// The bound of a central actor's mailbox, in messages.
     pub mailbox: usize,
-    /// What one session that does not read may have waiting.
+    /// The bound of a session's outbox.
     pub outbox: Bound,
-    /// Rooms that clients may make, in all; those that the hub keeps for itself are not counted.
+    /// The most rooms that clients create, without internal rooms.
     pub rooms: usize,
-    /// Rooms that may exist because one user made them.
+    /// The most rooms that one user creates.
     pub rooms_per_user: usize,
-    /// Bytes of messages kept for those who missed them, of all rooms together.
+    /// The bytes of all histories together.
     pub history_bytes: usize,
-    /// Rooms a session may be in.
+    /// The most rooms of one session.
     pub rooms_per_session: usize,
-    /// Bytes of what one client may have passed on to others.
+    /// The most bytes of one payload that a client publishes.
     pub payload_max: usize,
-    /// Topics a request may name.
+    /// The most topics in one request.
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
-    /// What a user may say in chats.
+    /// The chat limits of a user.
     pub chat_per_minute: ChatPerMinute,
-    /// `notification_read` a minute one session may send; 0 is no limit.
+    /// `notification_read` events a minute of one session; 0: no limit.
     pub notifications_per_minute: u32,
-    /// Connections at once of one user who came without a token; 0 is no limit.
+    /// The most connections of one guest; 0: no limit.
     pub connections_per_user: u32,
-    /// Typing events a minute one session may send; 0 is no limit.
+    /// Typing events a minute of one session; 0: no limit.
     pub typing_per_minute: u32,
-    /// After which silence a typist stops typing, ms.
+    /// Typing ends this long after the last typing event, ms.
     pub typing_ms: i64,
-    /// How presence is told.
-    pub presence: presence::Settings,
+    /// Presence.
+    pub presence: presence::PresenceSettings,
     /// Debug mode.
-    pub debug: DebugMode,
-    /// Tells the bytes of memory that this process may have; `None` where the system does not.
+    pub debug: DebugSettings,
+    /// Reads the memory limit of this process in bytes; `None` without a limit.
     pub memory_max: fn() -> Option<u64>,
-    /// How long a session may go without a user, ms.
+    /// How long a session may stay unauthenticated, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
     pub heartbeat: Heartbeat,
     /// The shortest time between two pings on any surface, ms.
     pub shortest_heartbeat_ms: i64,
-    /// Who may subscribe and publish where.
+    /// The access rules of topics.
     pub rules: Rules,
-    /// Whether joining a chat that does not exist makes it, public.
+    /// Whether a join creates a missing chat, as a public one.
     pub auto_create_chats: bool,
-    /// Chats that one user may make so.
+    /// The most chats that one user creates by joining them.
     pub chats_per_user: usize,
-    /// What is kept for sessions that were cut off.
+    /// Recovery of suspended sessions.
     pub recovery: RecoverySettings,
-    /// Where the time comes from.
+    /// The source of time.
     pub clock: Clock,
 }
 
 impl Settings {
-    /// What may be kept for one session that was cut off: the messages, and half of what may wait for it.
-    pub(crate) fn kept_max(&self) -> Bound {
+    /// The bound of one suspended session's buffer: `recovery.queue` messages and half of the outbox bytes.
+    pub(crate) fn buffer_bound(&self) -> Bound {
         Bound { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
     }
 
-    /// Bytes that one worker keeps for sessions that may come back: its share.
-    pub(crate) fn retained_bytes_max(&self) -> usize {
+    /// One worker's share of the bytes for suspended sessions.
+    pub(crate) fn buffer_bytes_per_worker(&self) -> usize {
         self.recovery.bytes / self.workers.max(1)
     }
 
-    /// Bytes of history that one shard keeps: its share.
-    pub(crate) fn history_bytes_max(&self) -> usize {
-        self.history_bytes / self.workers.max(1)
+    /// The settings of one room shard; it gets its share of the bytes of history.
+    pub(crate) fn for_shard(&self) -> ShardSettings {
+        ShardSettings {
+            rules: self.rules.clone(),
+            history_bytes: self.history_bytes / self.workers.max(1),
+            replay_max: self.outbox.half(),
+        }
     }
 }
 
-/// What is kept for sessions that were cut off.
+/// Recovery of suspended sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct RecoverySettings {
-    /// For how long, ms; 0 is not at all.
+    /// How long a session stays suspended, ms; 0: recovery is off.
     pub window_ms: i64,
-    /// Messages kept for one, the newest.
+    /// The newest messages that are buffered for one session.
     pub queue: usize,
-    /// Bytes of messages kept for all of them, and of those sent last to sessions that say what they got.
+    /// The bytes of all buffers, with the last deliveries to sessions that name the offset they have.
     pub bytes: usize,
-    /// The wire of those.
-    pub wire: &'static dyn Encoder,
+    /// The encoder of these deliveries.
+    pub encoder: &'static dyn Encoder,
 }
 
-/// Debug mode: figures of the hub on a connection.
+/// Debug mode: metrics of the hub on a connection.
 #[derive(Debug, Clone, Copy)]
-pub struct DebugMode {
-    /// Whether every user may ask for it, not only admins.
+pub struct DebugSettings {
+    /// Whether every user may enable it, not only admins.
     pub open: bool,
-    /// Between two figures, ms.
+    /// The time between two reports, ms.
     pub interval_ms: u64,
-    /// Tells the bytes of this process that are in memory.
+    /// Reads the resident memory of this process in bytes.
     pub memory: fn() -> u64,
 }
 
-/// Messages a minute one session may send, by what it is; 0 is no limit.
+/// Messages a minute of one session, by its surface; 0: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessagesPerMinute {
     /// On the raw WebSocket.
     pub raw: u32,
-    /// On `/` with a token at connect.
+    /// On `/`, with a token at connect.
     pub push: u32,
-    /// On `/` with a token later, or none yet.
+    /// On `/`, with a later token or none.
     pub community: u32,
-    /// On `/chat`, without what [`ChatPerMinute`] counts.
+    /// On `/chat`, without the events of [`ChatPerMinute`].
     pub chat: u32,
 }
 
-/// What one user may send in a minute in chats, over all sessions of all surfaces; 0 is no limit.
+/// Chat events a minute of one user, over all sessions on all surfaces; 0: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChatPerMinute {
     /// Messages.

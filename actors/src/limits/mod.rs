@@ -15,13 +15,12 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
 use ahash::AHashMap;
-use tokio::sync::oneshot;
 
 use self::fixed_window::{Decision, Rule, WINDOW_MS, Window};
 use crate::events::Surface;
 use crate::model::ids::UserId;
 use crate::runtime::clock::Clock;
-use crate::runtime::mailbox::{Receive, receives_posts};
+use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 
 /// Windows of one kind kept at once. A stranger with many addresses can fill this; then the windows that have ended go,
 /// and if none has, new keys are refused until one does: who is counted already is not set free.
@@ -78,7 +77,7 @@ pub struct Admit {
     /// How many there may be.
     pub rule: Rule,
     /// The verdict.
-    pub reply: oneshot::Sender<Decision>,
+    pub reply: ReplySender<Decision>,
 }
 
 /// Windows of keys of one kind.

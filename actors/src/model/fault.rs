@@ -115,9 +115,18 @@ pub struct Fault {
     pub retry_after: Option<u32>,
     /// The limit that is reached, by its configuration key: `limits.rooms`.
     pub limit: Option<&'static str>,
-    /// What decided: a configuration key, a topic rule, a claim of the token. For the log alone: no caller is told, and
-    /// two faults that differ in nothing else are equal. Read it by [`Fault::rule`]. Boxed, for most results are no fault.
-    pub decided_by: Option<Box<Cow<'static, str>>>,
+    /// What decided the refusal, or why an internal fault happened. For the log alone: callers do not receive it, and it does
+    /// not count in comparisons. Read it by [`Fault::rule`] and [`Fault::cause`]. Boxed, because most results are no fault.
+    pub decided_by: Option<Box<Explanation>>,
+}
+
+/// The explanation of a fault, for the log. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Explanation {
+    /// What decided: a configuration key, a topic rule, a claim of the token.
+    Rule(Cow<'static, str>),
+    /// Why an internal fault happened.
+    Cause(Cow<'static, str>),
 }
 
 /// Compares what the caller is told.
@@ -135,16 +144,33 @@ impl Fault {
         Self { code, message: message.into(), field: None, retry_after: None, limit: None, decided_by: None }
     }
 
+    /// Adds the cause, for the log. It holds no secret.
+    #[must_use]
+    pub fn caused_by(self, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { decided_by: Some(Box::new(Explanation::Cause(cause.into()))), ..self }
+    }
+
+    /// The cause, where it is known.
+    pub fn cause(&self) -> Option<&str> {
+        match self.decided_by.as_deref() {
+            Some(Explanation::Cause(cause)) => Some(cause),
+            Some(Explanation::Rule(_)) | None => None,
+        }
+    }
+
     /// Says what decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*" subscribe`) or a
     /// claim (`token exp`). No secret.
     #[must_use]
     pub fn by(self, rule: impl Into<Cow<'static, str>>) -> Self {
-        Self { decided_by: Some(Box::new(rule.into())), ..self }
+        Self { decided_by: Some(Box::new(Explanation::Rule(rule.into()))), ..self }
     }
 
     /// What decided, where that is known: the limit's key where nothing else is said.
     pub fn rule(&self) -> Option<&str> {
-        self.decided_by.as_ref().map(|rule| &***rule).or(self.limit)
+        match self.decided_by.as_deref() {
+            Some(Explanation::Rule(rule)) => Some(rule),
+            Some(Explanation::Cause(_)) | None => self.limit,
+        }
     }
 
     /// The origin of a request is not in `server.allowed_origins`.
@@ -194,7 +220,8 @@ impl Fault {
         Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }
     }
 
-    /// A defect, or an actor that should have answered is gone: nothing was changed. Its fault is logged where it is watched.
+    /// A defect, or an actor ended without a reply: nothing was changed. Add the [cause](Fault::caused_by): the line of the
+    /// refusal shows it.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "Internal error")
     }
@@ -222,7 +249,8 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.code, self.message)?;
+        self.cause().map_or(Ok(()), |cause| write!(f, " ({cause})"))
     }
 }
 

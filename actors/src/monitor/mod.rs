@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context};
-use tokio::sync::oneshot;
 
 use self::event_log::{EventLog, Viewer};
 use self::metrics::{Figures, Totals};
@@ -31,7 +30,7 @@ use crate::model::ids::{SessionId, UserId};
 use crate::refusal_log::RefusalLog;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
-use crate::runtime::mailbox::{Receive, receives_posts};
+use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 use crate::runtime::minute::SECOND_MS;
 
 /// Where a handshake of Socket.IO is refused, before anybody knows for which namespace it was.
@@ -113,7 +112,7 @@ pub struct ConnectionRefused {
 
 /// Asks for the figures.
 #[derive(Debug)]
-pub struct TellMetrics(pub oneshot::Sender<Metrics>);
+pub struct TellMetrics(pub ReplySender<Metrics>);
 
 /// Asks for events.
 #[derive(Debug)]
@@ -123,7 +122,7 @@ pub struct TellEvents {
     /// Who asks.
     pub viewer: Viewer,
     /// The answer.
-    pub reply: oneshot::Sender<Vec<ConnectionEvent>>,
+    pub reply: ReplySender<Vec<ConnectionEvent>>,
 }
 
 /// Asks for all figures.
@@ -132,12 +131,12 @@ pub struct TellFigures {
     /// Who asks.
     pub viewer: Viewer,
     /// The answer.
-    pub reply: oneshot::Sender<monitoring::Figures>,
+    pub reply: ReplySender<monitoring::Figures>,
 }
 
 /// Asks for the requests of the last 5 minutes.
 #[derive(Debug)]
-pub struct TellRequests(pub oneshot::Sender<Counted>);
+pub struct TellRequests(pub ReplySender<Counted>);
 
 /// As what a refused connection is remembered; `None` for one that says nothing of its client.
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {

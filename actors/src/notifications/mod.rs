@@ -1,20 +1,21 @@
-//! Notifications: what users are to learn even when they are away. How one is kept and delivered at once, and how a
-//! session that comes gets each that it missed and none twice.
+//! Notifications: messages that a user receives even after an absence. A notification is stored and delivered at once;
+//! a new session receives each missed notification once.
 //!
 //! # What is guaranteed
 //!
-//! * **Kept.** When the hub has answered that a notification was accepted, it is on the disk.
-//! * **At once.** Live sessions do not wait for the disk: they may see one that a crash takes back, or that the store
-//!   could not keep. Nobody was told that those were accepted; who sends them again under the same id doubles nothing.
-//! * **Each once.** A session gets a notification when it is sent, or as unread behind its connect, and not both. It gets
-//!   it again when the backend sends that id again. Read ones never come behind a connect.
+//! * **Stored.** When the hub has confirmed a notification, it is on the disk.
+//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that a crash loses, or that
+//!   the store cannot keep. The hub has not confirmed such a notification; its backend may send it again with the same
+//!   id.
+//! * **Each once.** A session receives a notification when it is sent, or as unread after its connect, but not both. It
+//!   receives it again when the backend sends the id again. A read notification is not sent after a connect.
 //!
 //! # How
 //!
-//! The shard of a user's own room numbers the user's notifications in its order, hands each to the store's writer and to
-//! the members, and says to a session that joins which number was the last before. The session takes up to that number
-//! what is unread from the store, and from [`Notifications`] what may not be there yet: with a larger number they come by
-//! the room. What came by the room meanwhile says more than the store did before: [`crate::connection::noted`] remembers it.
+//! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the
+//! members. A session that joins receives the number of the last notification before the join. Up to that number, it
+//! reads unread notifications from the store, and unwritten ones from [`Notifications`]. Later notifications come through
+//! the room, and replace older states from the store: [`crate::connection::noted`] remembers them.
 
 use std::fmt;
 use std::pin::Pin;
@@ -33,7 +34,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{IdText, NotificationId, UserId};
 use crate::store::{Kept, Notice, Read, Store};
 
-/// A notification that a backend sends.
+/// A notification of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// Its id.
@@ -42,25 +43,26 @@ pub struct Notification {
     pub data: Bytes,
 }
 
-/// The `id` of an object, whatever it is.
+/// The `id` of an object, of any type.
 #[derive(Deserialize)]
 struct Identified<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
 }
 
-/// `null` is a value too.
+/// Keeps `null` as a value.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Notification {
-    /// Reads a notification from its `data`, at most `most` bytes (`limits.notification_bytes`). A notification without an
-    /// id gets one. An empty array counts as an empty object, as PHP writes it. The result is a copy: it does not hold the
-    /// buffer that `data` is a slice of. The store keeps at most twice [`crate::store::KEPT_MAX`] notifications of a user.
+    /// Reads a notification from its `data`, at most `most` bytes (`limits.notification_bytes`). A notification without
+    /// an id gets one. An empty array counts as an empty object, as PHP writes it. The result is a copy: it does not
+    /// hold the buffer that `data` is a slice of. The store keeps at most twice [`crate::store::KEPT_MAX`]
+    /// notifications of a user.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`] naming the field when it is no object or has an id that is none;
+    /// [`Code::InvalidRequest`], naming the field, for data that is no object or has an invalid id;
     /// [`Code::PayloadTooLarge`] beyond `most`, naming the limit.
     pub fn parse(data: &[u8], most: usize) -> Result<Self, Fault> {
         if data.len() > most {
@@ -95,7 +97,7 @@ impl Notification {
     }
 }
 
-/// The data of a notification have `bytes` bytes and may have `most`.
+/// The data of a notification exceed `most` bytes.
 fn too_large(bytes: usize, most: usize) -> Fault {
     let words = format!("The `data` of a notification may have {most} bytes of JSON, and these have {bytes}");
     let limit = Some("limits.notification_bytes");
@@ -109,30 +111,30 @@ pub(crate) fn written_id(data: &[u8]) -> Option<Box<RawValue>> {
 
 /// The object `data`, which has no `id`, with one. Everything else is left as it was written.
 fn with_id(data: &[u8], id: &NotificationId) -> Bytes {
-    let inside = data.trim_ascii().get(1..).unwrap_or_default();
-    let is_empty = inside.trim_ascii_start().starts_with(b"}");
+    let state = data.trim_ascii().get(1..).unwrap_or_default();
+    let is_empty = state.trim_ascii_start().starts_with(b"}");
     let mut with = BytesMut::with_capacity(data.len() + 64);
     with.put_slice(b"{\"id\":");
     with.put_slice(&json::encode(id));
     with.put_slice(if is_empty { b"" } else { b"," });
-    with.put_slice(inside);
+    with.put_slice(state);
     with.freeze()
 }
 
-/// What a session that joins its user's room is told: the number of the last notification before.
+/// The number of the last notification before a session joined the room of its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Moment(i64);
+pub(crate) struct LastNotification(i64);
 
-/// Resolves when a notification is on the disk, or cannot be kept.
-pub(crate) struct Keeping(Pin<Box<dyn Future<Output = Result<Kept, Fault>> + Send>>);
+/// Resolves when a notification is on the disk, or cannot be stored.
+pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<Kept, Fault>> + Send>>);
 
-impl fmt::Debug for Keeping {
+impl fmt::Debug for NotificationWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keeping").finish_non_exhaustive()
     }
 }
 
-impl Future for Keeping {
+impl Future for NotificationWrite {
     type Output = Result<Kept, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -140,28 +142,28 @@ impl Future for Keeping {
     }
 }
 
-/// The way to the notifications of all users.
+/// The notifications of all users.
 #[derive(Debug, Clone)]
-pub(crate) struct Notifications(Arc<Inside>);
+pub(crate) struct Notifications(Arc<NotificationState>);
 
 #[derive(Debug)]
-struct Inside {
+struct NotificationState {
     store: Store,
     last: Arc<AtomicI64>,
-    /// What is on its way to the disk; bounded by the queue of the store's writer.
+    /// Notifications that are not on the disk yet; bounded by the queue of the store's writer.
     pending: DashMap<UserId, Vec<Notice>, RandomState>,
 }
 
-/// Takes a notification out of those that are on their way, when it is known whether it is safe.
-struct OnItsWay {
-    inside: Arc<Inside>,
+/// A notification in `pending`. Dropping it, after the write has succeeded or failed, removes it from there.
+struct PendingNotification {
+    state: Arc<NotificationState>,
     user: UserId,
     number: i64,
 }
 
-impl Drop for OnItsWay {
+impl Drop for PendingNotification {
     fn drop(&mut self) {
-        self.inside.pending.remove_if_mut(&self.user, |_, notices| {
+        self.state.pending.remove_if_mut(&self.user, |_, notices| {
             notices.retain(|notice| notice.number != self.number);
             notices.is_empty()
         });
@@ -171,45 +173,47 @@ impl Drop for OnItsWay {
 impl Notifications {
     pub(crate) fn new(store: Store) -> Self {
         let last = store.last_notification();
-        Self(Arc::new(Inside { store, last, pending: DashMap::default() }))
+        Self(Arc::new(NotificationState { store, last, pending: DashMap::default() }))
     }
 
-    /// The moment now. For the shard of the user's room alone: nobody else knows which notifications come later.
-    pub(crate) fn moment(&self) -> Moment {
-        Moment(self.0.last.load(Ordering::Relaxed))
+    /// The last notification. Only for the shard of the user's room, which knows the order of notifications and joins.
+    pub(crate) fn last(&self) -> LastNotification {
+        LastNotification(self.0.last.load(Ordering::Relaxed))
     }
 
-    /// Numbers a notification and has it kept; what comes back resolves when it is. For the shard of the user's room alone.
+    /// Numbers a notification and stores it; the result resolves when it is on the disk. Only for the shard of the
+    /// user's room.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`]: nothing was done.
-    pub(crate) fn keep(&self, user: UserId, notification: Notification, now: i64) -> Result<Keeping, Fault> {
+    pub(crate) fn store(&self, user: UserId, notification: Notification, now: i64) -> Result<NotificationWrite, Fault> {
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
         let notice = Notice { number, id: notification.id, data: notification.data, sent_at: now };
         self.0.pending.entry(user.clone()).or_default().push(notice.clone());
-        let on_its_way = OnItsWay { inside: self.0.clone(), user: user.clone(), number };
-        let kept = self.0.store.keep_notification(user, notice, on_its_way)?;
-        Ok(Keeping(Box::pin(async move { kept.await.map(|(kept, _on_its_way)| kept) })))
+        let pending = PendingNotification { state: self.0.clone(), user: user.clone(), number };
+        let stored = self.0.store.keep_notification(user, notice, pending)?;
+        Ok(NotificationWrite(Box::pin(async move { stored.await.map(|(stored, _pending)| stored) })))
     }
 
-    /// What `user` had not read at `moment`: the newest, with `bytes` of data in all or one more than that; oldest first.
+    /// The unread notifications of `user` up to `last`, oldest first: the newest ones, with `bytes` of data in all, or
+    /// one more.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub(crate) async fn unread(
         &self,
         user: UserId,
-        moment: Moment,
+        last: LastNotification,
         bytes: usize,
         now: i64,
     ) -> Result<Vec<Notice>, Fault> {
-        // Before the store is looked at: what is gone from here by then is there.
+        // Read before the store: a notification that leaves `pending` meanwhile is in the store.
         let pending = self.0.pending.get(&user).map(|notices| notices.clone()).unwrap_or_default();
-        let pending = pending.into_iter().filter(|notice| notice.number <= moment.0).collect();
-        self.0.store.unread_notifications(user, moment.0, pending, bytes, now).await
+        let pending = pending.into_iter().filter(|notice| notice.number <= last.0).collect();
+        self.0.store.unread_notifications(user, last.0, pending, bytes, now).await
     }
 
-    /// Notes that `user` has read the notification `id`; one that was delivered is found, safe or not yet.
+    /// Marks the notification `id` of `user` as read, on the disk or not written yet.
     ///
     /// # Errors
     /// [`Code::NotFound`]; [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -225,7 +229,7 @@ mod tests {
     use crate::runtime::clock::Clock;
     use crate::store::Role;
 
-    /// Bytes of a notification's data here.
+    /// The bound of the data in these tests, in bytes.
     const MOST: usize = 1_000;
 
     fn parse(data: &'static str) -> Result<Notification, Fault> {
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_stays_as_it_is_written_and_the_data_with_it() {
+    fn an_id_and_the_data_stay_as_they_are_written() {
         for (data, id, written) in [
             (r#"{ "id": "notif_1", "a":1.0}"#, "notif_1", r#""notif_1""#),
             (r#"{"a":{"id":1},"id":42}"#, "42", "42"),
@@ -246,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn one_without_an_id_gets_one_and_keeps_the_rest_as_it_is_written() {
+    fn data_without_an_id_get_one_and_keep_the_rest_as_written() {
         for (data, rest) in [
             ("{}", "}"),
             ("[]", "}"),
@@ -268,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_notification_is_refused() {
+    fn invalid_data_are_refused() {
         for (data, field) in [
             ("5", "data"),
             ("[1]", "data"),
@@ -288,20 +292,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_on_its_way_is_unread_already_and_only_up_to_the_moment() {
+    async fn a_pending_notification_is_unread_only_up_to_the_last_number() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let notifications = Notifications::new(store);
         let alice = UserId::parse("alice", "user").unwrap();
-        let unread = async |moment| {
-            let unread = notifications.unread(alice.clone(), moment, MOST, 2).await.unwrap();
+        let unread = async |last| {
+            let unread = notifications.unread(alice.clone(), last, MOST, 2).await.unwrap();
             unread.into_iter().map(|notice| notice.id.to_string()).collect::<Vec<_>>()
         };
-        let before = notifications.moment();
-        let first = notifications.keep(alice.clone(), parse(r#"{"id":1}"#).unwrap(), 1).unwrap();
-        let between = notifications.moment();
-        let second = notifications.keep(alice.clone(), parse(r#"{"id":2}"#).unwrap(), 1).unwrap();
-        let after = notifications.moment();
+        let before = notifications.last();
+        let first = notifications.store(alice.clone(), parse(r#"{"id":1}"#).unwrap(), 1).unwrap();
+        let between = notifications.last();
+        let second = notifications.store(alice.clone(), parse(r#"{"id":2}"#).unwrap(), 1).unwrap();
+        let after = notifications.last();
         assert_eq!(
             (unread(before).await.len(), unread(between).await, unread(after).await.len()),
             (0, vec!["1".into()], 2)
@@ -312,7 +316,7 @@ mod tests {
         let id = NotificationId::parse("1", "id").unwrap();
         assert_eq!(notifications.read(alice.clone(), id.clone(), 3).await.unwrap().at, 3);
         assert_eq!(unread(after).await, ["2"]);
-        let nobody = UserId::parse("bob", "user").unwrap();
-        assert_eq!(notifications.read(nobody, id, 3).await.unwrap_err().code, Code::NotFound);
+        let other = UserId::parse("bob", "user").unwrap();
+        assert_eq!(notifications.read(other, id, 3).await.unwrap_err().code, Code::NotFound);
     }
 }

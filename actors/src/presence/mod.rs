@@ -1,13 +1,13 @@
-//! Who is online and how, and who learns of it. A user is online from the first session to the end of the last, all
-//! surfaces counted together.
+//! The presence of users, and its announcement to sessions. A user is online from the start of the first session to the
+//! end of the last one, on any surface.
 //!
-//! [`counts`] is the pure counting, [`pending`] what is still to be told, [`token_bucket`] how much may be told in a while;
-//! [`Presence`] is the actor that keeps them and hands what is told to every worker's fan-out, in the words of every
-//! surface. It has one batch of [`token_bucket::BATCH_MAX`] notices under way at most, so a slow worker keeps notices waiting
-//! and nobody else.
+//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and [`token_bucket`] limits the rate
+//! of announcements; all three are pure. [`Presence`] is the actor: it sends announcements to every worker's fan-out,
+//! in the form of each surface. At most one batch of [`token_bucket::BATCH_MAX`] notices is under way, so a slow worker
+//! delays notices and nothing else.
 //!
-//! How a user is there, the [registry](crate::registry) holds; this actor reads it there when it is told of a change, so
-//! that of two changes on two workers the same one is the last for both.
+//! The [registry](crate::registry) holds the status of a user. This actor reads it when it learns of a change. So two
+//! changes on two workers end with the same status everywhere.
 
 pub mod counts;
 pub mod pending;
@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
-use tokio::sync::oneshot;
 
-use self::counts::{Edge, Gone, OnlineCounts};
-use self::pending::{Change, Notice, PendingChanges};
+use self::counts::{OfflineUser, OnlineCounts, Transition};
+use self::pending::{PendingChanges, PresenceChange, PresenceNotice};
 use self::token_bucket::TokenBucket;
 use crate::events::chat::presence::{self as chat, Availability, Seen, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
@@ -31,123 +30,123 @@ use crate::model::ids::{EventName, RoomName, UserId};
 use crate::publication::{Event, Publication};
 use crate::registry::Registry;
 use crate::rooms::Rooms;
-use crate::rooms::fanout::{Announcement, Reach};
+use crate::rooms::fanout::messages::{Announcement, AnnouncementReach};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
-use crate::runtime::mailbox::{Receive, receives_posts};
+use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 
-/// Looks at members of rooms that cost as much as one delivery: who shares a thousand rooms with the same people is one to
-/// look at a thousand times and to tell once.
-const LOOKS: u64 = 16;
+/// Examined sessions that cost as much as one delivery. A session that shares a thousand rooms with a user is examined
+/// a thousand times and notified once.
+const EXAMINED_PER_DELIVERY: u64 = 16;
 
-/// Of the bytes that a session's outbox holds, the part that a list of users may take.
+/// A list of users may take one part in so many of the bytes of an outbox.
 pub(crate) const LIST_SHARE: usize = 4;
 
-/// How long after a change all are told who is online, ms: with whatever else changes until then.
+/// The time from a change to the next list of online users, ms. The list includes later changes.
 const LIST_MS: i64 = 1_000;
 
-/// Users online with whom all are still told who is.
+/// The most online users with which the list is still sent.
 const LISTED_MAX: usize = chat::ELDEST_MAX;
 
-/// Who learns that a user came or went, or is there in another way.
+/// The receivers of presence announcements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    /// Every session that listens.
+pub enum PresenceAudience {
+    /// Every session that listens to presence.
     All,
-    /// Those of them that share a room with the user.
+    /// Listening sessions that share a room with the user.
     SharedRooms,
-    /// Nobody.
+    /// No session.
     Off,
 }
 
-/// How presence is told.
+/// The settings of presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// To whom.
-    pub audience: Audience,
-    /// How long a user who went may come back unnoticed, ms.
+pub struct PresenceSettings {
+    /// The receivers.
+    pub audience: PresenceAudience,
+    /// The delay of `offline`, ms: a user that returns within it is not announced.
     pub linger_ms: i64,
-    /// Deliveries a second; 0 is no bound.
+    /// Deliveries a second; 0: no limit.
     pub deliveries_per_second: u32,
 }
 
-impl Default for Settings {
+impl Default for PresenceSettings {
     fn default() -> Self {
-        Self { audience: Audience::All, linger_ms: 1_000, deliveries_per_second: 50_000 }
+        Self { audience: PresenceAudience::All, linger_ms: 1_000, deliveries_per_second: 50_000 }
     }
 }
 
-/// A session of the user began, by this identity.
+/// A session of the user started, with this identity.
 #[derive(Debug)]
 pub struct Arrived(pub Arc<Identity>);
 
-/// A session of the user ended, which went by this identity.
+/// A session of the user ended, with this identity.
 #[derive(Debug)]
 pub struct Departed(pub Arc<Identity>);
 
-/// The user said, by this identity, to be there in another way; the registry knows how.
+/// The user changed the status, with this identity; the registry has the new status.
 #[derive(Debug)]
 pub(crate) struct StatusChanged(pub(crate) Arc<Identity>);
 
-/// A session of the user entered a room. Said only where those who share a room are told.
+/// A session of the user joined a room. Sent only with [`PresenceAudience::SharedRooms`].
 #[derive(Debug)]
-pub(crate) struct Entered(pub(crate) Arc<Identity>, pub(crate) RoomName);
+pub(crate) struct EnteredRoom(pub(crate) Arc<Identity>, pub(crate) RoomName);
 
-/// A session of the user left a room, and goes on; likewise.
+/// A session of the user left a room and stays connected. Sent only with [`PresenceAudience::SharedRooms`].
 #[derive(Debug)]
-pub(crate) struct LeftRoom(pub(crate) UserId, pub(crate) RoomName);
+pub(crate) struct ExitedRoom(pub(crate) UserId, pub(crate) RoomName);
 
-/// Asks when a user was last seen, ms since the epoch: now while online, `None` when not remembered.
+/// Reads when a user was last online, ms since the epoch: now while online, `None` when unknown.
 #[derive(Debug)]
 pub struct LastSeen {
     /// The user.
     pub user: UserId,
-    /// The answer.
-    pub reply: oneshot::Sender<Option<i64>>,
+    /// The reply.
+    pub reply: ReplySender<Option<i64>>,
 }
 
-/// Asks for a user who went; `None` when not remembered, or online.
+/// Reads the record of an offline user; `None` when unknown or online.
 #[derive(Debug)]
-pub(crate) struct Recall {
+pub(crate) struct FindOffline {
     pub(crate) user: UserId,
-    pub(crate) reply: oneshot::Sender<Option<Gone>>,
+    pub(crate) reply: ReplySender<Option<OfflineUser>>,
 }
 
-/// Presence is told by these settings from now on, but for the audience; `outbox` is what one session's outbox holds, in bytes.
+/// Changes the settings, except the audience. `outbox` is the size of one outbox in bytes.
 #[derive(Debug)]
-pub(crate) struct FollowSettings {
-    pub(crate) settings: Settings,
+pub(crate) struct ApplyPresenceSettings {
+    pub(crate) settings: PresenceSettings,
     pub(crate) outbox: usize,
 }
 
-/// Asks how many users went and are remembered.
+/// Counts the records of offline users.
 #[derive(Debug)]
-pub(crate) struct CountGone(pub(crate) oneshot::Sender<usize>);
+pub(crate) struct CountOffline(pub(crate) ReplySender<usize>);
 
-/// The actor that keeps the roll and tells of it.
+/// The actor.
 #[derive(Debug)]
 pub struct Presence {
-    roll: OnlineCounts,
-    bulletin: PendingChanges,
-    allowance: TokenBucket,
-    /// When all are to be told who is online, ms; `None` when nothing changed.
+    online: OnlineCounts,
+    pending: PendingChanges,
+    bucket: TokenBucket,
+    /// When the list of online users is due, ms; `None` when nothing changed.
     list_due: Option<i64>,
-    /// Bytes that a list may have.
+    /// The most bytes of a list.
     list_bytes: usize,
     registry: Arc<Registry>,
     rooms: Rooms,
     clock: Clock,
     stats: Arc<Stats>,
-    /// A batch is under way.
-    telling: bool,
-    /// Waits until there is something to tell, and that may be told.
+    /// Whether a batch is under way.
+    is_announcing: bool,
+    /// The timer of the next batch.
     waking: Option<SpawnHandle>,
 }
 
 impl Presence {
-    /// An actor that knows nobody yet. `outbox` is what one session's outbox holds, in bytes.
+    /// An actor without users. `outbox` is the size of one outbox in bytes.
     pub(crate) fn new(
-        settings: &Settings,
+        settings: &PresenceSettings,
         outbox: usize,
         registry: Arc<Registry>,
         rooms: Rooms,
@@ -155,100 +154,100 @@ impl Presence {
         stats: Arc<Stats>,
     ) -> Self {
         Self {
-            roll: OnlineCounts::default(),
-            bulletin: PendingChanges::new(settings),
-            allowance: TokenBucket::new(settings.deliveries_per_second, clock.elapsed_ms()),
+            online: OnlineCounts::default(),
+            pending: PendingChanges::new(settings),
+            bucket: TokenBucket::new(settings.deliveries_per_second, clock.elapsed_ms()),
             list_due: None,
             list_bytes: outbox / LIST_SHARE,
             registry,
             rooms,
             clock,
             stats,
-            telling: false,
+            is_announcing: false,
             waking: None,
         }
     }
 
-    /// How a user is there who has a session.
+    /// The status of a user with a session.
     fn status_of(&self, user: &UserId) -> Option<Availability> {
         Some(self.registry.availability_of(user)).filter(|&status| status != Availability::Offline)
     }
 
-    /// Who is online, as all are told.
+    /// The list of online users as an announcement.
     fn list(&mut self) -> Announcement {
         self.list_due = None;
         let now = self.clock.now_ms();
-        let chat = delivery(&UsersOnline::all(&self.registry.eldest(now, self.list_bytes)), now);
+        let chat = publication(&UsersOnline::all(&self.registry.longest_online(now, self.list_bytes)), now);
         Announcement { except: None, plain: None, chat, rooms: Vec::new(), known_in: Vec::new() }
     }
 
-    /// Tells what is due and may be told; otherwise sees that it is, later.
-    fn tell(&mut self, ctx: &mut Context<Self>) {
-        if self.telling {
+    /// Announces what is due and within the rate; otherwise starts a timer.
+    fn announce_due(&mut self, ctx: &mut Context<Self>) {
+        if self.is_announcing {
             return;
         }
         if let Some(waking) = self.waking.take() {
             ctx.cancel_future(waking);
         }
         let elapsed = self.clock.elapsed_ms();
-        if self.bulletin.audience() == Audience::All {
-            self.allowance.expect(self.stats.sessions.get());
+        if self.pending.audience() == PresenceAudience::All {
+            self.bucket.expect_cost(self.stats.sessions.get());
         }
-        let most = self.allowance.notices(elapsed);
-        let notices = self.bulletin.take(elapsed, most);
-        if !notices.is_empty() && self.bulletin.audience() == Audience::All {
+        let most = self.bucket.available(elapsed);
+        let notices = self.pending.take(elapsed, most);
+        if !notices.is_empty() && self.pending.audience() == PresenceAudience::All {
             self.list_due.get_or_insert(elapsed + LIST_MS);
         }
-        self.stats.presence_coalesced.add(std::mem::take(&mut self.bulletin.coalesced));
-        self.stats.presence_suppressed.add(std::mem::take(&mut self.bulletin.suppressed));
-        let told = notices.len();
-        let list_due = self.list_due.filter(|_| self.registry.tally().users() <= LISTED_MAX);
+        self.stats.presence_coalesced.add(std::mem::take(&mut self.pending.coalesced));
+        self.stats.presence_suppressed.add(std::mem::take(&mut self.pending.suppressed));
+        let announced = notices.len();
+        let list_due = self.list_due.filter(|_| self.registry.status_counts().users() <= LISTED_MAX);
         let list = list_due.filter(|&due| most > 0 && due <= elapsed).map(|_| self.list());
         let announcements: Arc<[_]> = notices.into_iter().map(announcement).chain(list).collect();
         if announcements.is_empty() {
-            let due = [self.bulletin.next_due(), list_due].into_iter().flatten().min();
-            let wait = due.map(|due| (due - elapsed).max(self.allowance.wait()).max(1));
+            let due = [self.pending.next_due(), list_due].into_iter().flatten().min();
+            let wait = due.map(|due| (due - elapsed).max(self.bucket.wait_ms()).max(1));
             let wait = wait.and_then(|wait| u64::try_from(wait).ok()).map(Duration::from_millis);
-            self.waking = wait.map(|wait| self.clock.run_later(ctx, wait, Self::tell));
+            self.waking = wait.map(|wait| self.clock.run_later(ctx, wait, Self::announce_due));
             return;
         }
-        self.telling = true;
+        self.is_announcing = true;
         let paid = announcements.len();
         let rooms = self.rooms.clone();
         let delivered = async move { rooms.announce(announcements).await };
-        ctx.spawn(delivered.into_actor(self).map(move |Reach { heard, looked_at }, actor, ctx| {
-            actor.telling = false;
-            actor.allowance.pay(paid, heard.max(looked_at / LOOKS));
-            actor.stats.presence_told.add(told as u64);
-            actor.stats.presence_deliveries.add(heard);
-            actor.tell(ctx);
+        ctx.spawn(delivered.into_actor(self).map(move |AnnouncementReach { deliveries, examined }, actor, ctx| {
+            actor.is_announcing = false;
+            actor.bucket.spend(paid, deliveries.max(examined / EXAMINED_PER_DELIVERY));
+            actor.stats.presence_told.add(announced as u64);
+            actor.stats.presence_deliveries.add(deliveries);
+            actor.announce_due(ctx);
         }));
     }
 }
 
-/// A notice as the sessions read it that hear of it.
-fn announcement(notice: Notice) -> Announcement {
-    let Notice { identity, change, at, rooms, known_in } = notice;
+/// A notice in the form of each surface.
+fn announcement(notice: PresenceNotice) -> Announcement {
+    let PresenceNotice { identity, change, at, rooms, known_in } = notice;
     let user = || identity.user.clone();
     let seen = |status| Seen::new(&identity, status, at);
     let (except, plain, chat) = match change {
-        Change::Online(status) => {
-            let plain = delivery(&UserOnline::new(&identity, at), at);
-            (Some(user()), plain, delivery(&chat::UserOnline(seen(status)), at))
+        PresenceChange::Online(status) => {
+            let plain = publication(&UserOnline::new(&identity, at), at);
+            (Some(user()), plain, publication(&chat::UserOnline(seen(status)), at))
         }
-        Change::Offline => {
-            let plain = delivery(&UserOffline::new(user(), at), at);
-            (Some(user()), plain, delivery(&chat::UserOffline(seen(Availability::Offline)), at))
+        PresenceChange::Offline => {
+            let plain = publication(&UserOffline::new(user(), at), at);
+            (Some(user()), plain, publication(&chat::UserOffline(seen(Availability::Offline)), at))
         }
-        Change::Status(status) => {
+        PresenceChange::Status(status) => {
             let changed = UserStatusChanged(seen(status));
-            (None, delivery(&changed, at), delivery(&changed, at))
+            (None, publication(&changed, at), publication(&changed, at))
         }
     };
     Announcement { except, plain: Some(plain), chat, rooms, known_in }
 }
 
-fn delivery<E: ServerEvent>(event: &E, at: i64) -> Publication {
+fn publication<E: ServerEvent>(event: &E, at: i64) -> Publication {
     let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
     Publication::new(Event { name, topic: None, data, timestamp: at, offset: None })
 }
@@ -259,22 +258,22 @@ impl Actor for Presence {
 
 receives_posts!(Presence);
 
-impl Receive<FollowSettings> for Presence {
-    fn receive(&mut self, FollowSettings { settings, outbox }: FollowSettings, ctx: &mut Self::Context) {
-        self.bulletin.set_linger(settings.linger_ms);
-        self.allowance.set_rate(settings.deliveries_per_second);
+impl Receive<ApplyPresenceSettings> for Presence {
+    fn receive(&mut self, ApplyPresenceSettings { settings, outbox }: ApplyPresenceSettings, ctx: &mut Self::Context) {
+        self.pending.set_linger(settings.linger_ms);
+        self.bucket.set_rate(settings.deliveries_per_second);
         self.list_bytes = outbox / LIST_SHARE;
-        self.tell(ctx);
+        self.announce_due(ctx);
     }
 }
 
 impl Receive<Arrived> for Presence {
     fn receive(&mut self, Arrived(identity): Arrived, ctx: &mut Self::Context) {
-        if self.roll.arrive(identity.user.clone()) == Some(Edge::Online) {
+        if self.online.arrive(identity.user.clone()) == Some(Transition::Online) {
             self.stats.users.add(1);
             let status = self.status_of(&identity.user).unwrap_or_default();
-            self.bulletin.came(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
-            self.tell(ctx);
+            self.pending.arrive(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
+            self.announce_due(ctx);
         }
     }
 }
@@ -282,51 +281,51 @@ impl Receive<Arrived> for Presence {
 impl Receive<Departed> for Presence {
     fn receive(&mut self, Departed(identity): Departed, ctx: &mut Self::Context) {
         let now = self.clock.now_ms();
-        if self.roll.depart(&identity, now) == Some(Edge::Offline) {
+        if self.online.depart(&identity, now) == Some(Transition::Offline) {
             self.stats.users.sub(1);
-            self.bulletin.went(&identity, now, self.clock.elapsed_ms());
-            self.tell(ctx);
+            self.pending.depart(&identity, now, self.clock.elapsed_ms());
+            self.announce_due(ctx);
         }
     }
 }
 
 impl Receive<StatusChanged> for Presence {
     fn receive(&mut self, StatusChanged(identity): StatusChanged, ctx: &mut Self::Context) {
-        // Who is gone by now is heard of by that.
+        // A user without a session by now is announced as offline.
         if let Some(status) = self.status_of(&identity.user) {
-            self.bulletin.is_there(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
-            self.tell(ctx);
+            self.pending.set_status(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
+            self.announce_due(ctx);
         }
     }
 }
 
-impl Receive<Entered> for Presence {
-    fn receive(&mut self, Entered(identity, room): Entered, ctx: &mut Self::Context) {
-        self.bulletin.entered(&identity, room, self.clock.now_ms(), self.clock.elapsed_ms());
-        self.tell(ctx);
+impl Receive<EnteredRoom> for Presence {
+    fn receive(&mut self, EnteredRoom(identity, room): EnteredRoom, ctx: &mut Self::Context) {
+        self.pending.enter_room(&identity, room, self.clock.now_ms(), self.clock.elapsed_ms());
+        self.announce_due(ctx);
     }
 }
 
-impl Receive<LeftRoom> for Presence {
-    fn receive(&mut self, LeftRoom(user, room): LeftRoom, _: &mut Self::Context) {
-        self.bulletin.left(&user, &room);
+impl Receive<ExitedRoom> for Presence {
+    fn receive(&mut self, ExitedRoom(user, room): ExitedRoom, _: &mut Self::Context) {
+        self.pending.leave_room(&user, &room);
     }
 }
 
 impl Receive<LastSeen> for Presence {
     fn receive(&mut self, query: LastSeen, _: &mut Self::Context) {
-        let _ = query.reply.send(self.roll.last_seen(&query.user, self.clock.now_ms()));
+        let _ = query.reply.send(self.online.last_seen(&query.user, self.clock.now_ms()));
     }
 }
 
-impl Receive<Recall> for Presence {
-    fn receive(&mut self, Recall { user, reply }: Recall, _: &mut Self::Context) {
-        let _ = reply.send(self.roll.recall(&user).cloned());
+impl Receive<FindOffline> for Presence {
+    fn receive(&mut self, FindOffline { user, reply }: FindOffline, _: &mut Self::Context) {
+        let _ = reply.send(self.online.offline_user(&user).cloned());
     }
 }
 
-impl Receive<CountGone> for Presence {
-    fn receive(&mut self, CountGone(reply): CountGone, _: &mut Self::Context) {
-        let _ = reply.send(self.roll.gone());
+impl Receive<CountOffline> for Presence {
+    fn receive(&mut self, CountOffline(reply): CountOffline, _: &mut Self::Context) {
+        let _ = reply.send(self.online.gone());
     }
 }

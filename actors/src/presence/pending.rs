@@ -1,115 +1,115 @@
-//! What is to be told of who comes, goes and is there in another way, pure: the newest state of each user that others do
-//! not know yet.
+//! Presence changes that are not announced yet: the newest state of each user. Pure.
 //!
-//! That a user came is due at once, that one went after a while in which the user may come back; both wait for longer
-//! when there is much to tell. A change that is taken back before it was told is not told at all, nor is the change back.
+//! `online` is due at once, `offline` after a delay in which the user may return. Both wait longer when the rate of
+//! announcements is exceeded. A change that is reversed before its announcement is not announced, and neither is the
+//! reversal.
 //!
-//! How a user is there is due at once too, but of one user not again for [`REST_MS`]: the newest is told then. As long as
-//! others do not know that the user came, it is told by that, and apart only to the user's own sessions, which hear
-//! nothing of the coming.
+//! A change of the status is due at once, too, but for one user at most every [`STATUS_INTERVAL_MS`], with the newest
+//! status. While `online` is not announced, the status is part of it. The user's own sessions do not receive `online`,
+//! so they receive the status by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
 
-use super::{Audience, Settings};
+use super::{PresenceAudience, PresenceSettings};
 use crate::events::chat::presence::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
 
-/// Users of whom there is something to tell, at most; of whose coming and going, and likewise of how they are there.
+/// The most users with a pending `online` or `offline`, and likewise with a pending status.
 pub const WAITING_MAX: usize = 20_000;
 
-/// How long over its time something may wait to be told, ms; then it is not told.
+/// How long a due notice may wait, ms; after that it is dropped.
 pub const PATIENCE_MS: i64 = 30_000;
 
-/// Rooms of one user whose members are told.
+/// The most rooms in which one user is announced.
 pub const ROOMS_MAX: usize = 1_000;
 
-/// Least time between two notices of how one user is there, ms.
-pub const REST_MS: i64 = 1_000;
+/// The shortest time between two announcements of a user's status, ms.
+pub const STATUS_INTERVAL_MS: i64 = 1_000;
 
-/// What happened.
+/// A change of a user's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// The user came, and is there like this.
+pub enum PresenceChange {
+    /// The user is online, with this status.
     Online(Availability),
-    /// The user went.
+    /// The user is offline.
     Offline,
-    /// The user is there like this now.
+    /// The status changed.
     Status(Availability),
 }
 
-/// Something to tell.
+/// A change to announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Whom it is about, by the identity of the session that changed it.
+pub struct PresenceNotice {
+    /// The user, with the identity of the session that caused the change.
     pub identity: Arc<Identity>,
-    /// What happened.
-    pub change: Change,
+    /// The change.
+    pub change: PresenceChange,
     /// When, ms since the epoch.
     pub at: i64,
-    /// The rooms whose members are told; none where all are.
+    /// The members of these rooms receive it; empty: all sessions.
     pub rooms: Vec<RoomName>,
-    /// The rooms whose members know.
+    /// The members of these rooms know it already.
     pub known_in: Vec<RoomName>,
 }
 
-impl Notice {
-    fn new(identity: &Arc<Identity>, change: Change, at: i64) -> Self {
+impl PresenceNotice {
+    fn new(identity: &Arc<Identity>, change: PresenceChange, at: i64) -> Self {
         Self { identity: identity.clone(), change, at, rooms: Vec::new(), known_in: Vec::new() }
     }
 }
 
-/// When a notice is due, ms, and which one it is of those.
-type Due = (i64, u64);
+/// When a notice is due, ms, with a number that makes the key unique.
+type DueKey = (i64, u64);
 
-/// Of which of the two a notice is that may wait for one user.
+/// The two kinds of notices; a user may have one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Matter {
-    /// Coming and going.
+enum NoticeKind {
+    /// `online` and `offline`.
     Presence,
-    /// How the user is there.
+    /// The status.
     Status,
 }
 
-type Waiting = AHashMap<UserId, (Due, Notice)>;
+type WaitingNotices = AHashMap<UserId, (DueKey, PresenceNotice)>;
 
-/// What others know of how a user is there.
+/// The announced status of a user.
 #[derive(Debug, Clone, Copy)]
-struct Told {
+struct AnnouncedStatus {
     status: Availability,
-    /// When a notice of it was given, ms.
+    /// The time of the announcement, ms.
     at: i64,
 }
 
-/// What others do not know yet.
+/// The changes that are not announced yet.
 #[derive(Debug)]
 pub struct PendingChanges {
-    audience: Audience,
+    audience: PresenceAudience,
     linger_ms: i64,
-    /// Comings and goings.
-    waiting: Waiting,
-    /// How users are there whose coming is known.
-    statuses: Waiting,
-    order: BTreeMap<Due, (UserId, Matter)>,
+    /// `online` and `offline` notices.
+    waiting: WaitingNotices,
+    /// Status notices.
+    statuses: WaitingNotices,
+    order: BTreeMap<DueKey, (UserId, NoticeKind)>,
     number: u64,
-    /// With [`Audience::SharedRooms`]: the rooms whose members are or will be told that a user came, and how many
-    /// sessions of the user entered each. They are kept when a session ends, for their members are told that the user
-    /// went.
+    /// With [`PresenceAudience::SharedRooms`]: the rooms in which a user is announced, with the number of the user's
+    /// sessions in each. The end of a session keeps them, because their members receive `offline`.
     shared: AHashMap<UserId, AHashMap<RoomName, u32>>,
-    /// Of users who are not known to have gone; of others nothing but that they are online was told.
-    told: AHashMap<UserId, Told>,
-    /// Changes that were taken back or overtaken.
+    /// The announced statuses of users without an announced `offline`. A user without an entry was announced as
+    /// `online`.
+    announced: AHashMap<UserId, AnnouncedStatus>,
+    /// Changes that were reversed or replaced before their announcement.
     pub coalesced: u64,
-    /// Notices that were given up.
+    /// Notices that were dropped.
     pub suppressed: u64,
 }
 
 impl PendingChanges {
-    /// Nothing to tell.
-    pub fn new(settings: &Settings) -> Self {
+    /// No changes.
+    pub fn new(settings: &PresenceSettings) -> Self {
         Self {
             audience: settings.audience,
             linger_ms: settings.linger_ms,
@@ -118,42 +118,42 @@ impl PendingChanges {
             order: BTreeMap::new(),
             number: 0,
             shared: AHashMap::new(),
-            told: AHashMap::new(),
+            announced: AHashMap::new(),
             coalesced: 0,
             suppressed: 0,
         }
     }
 
-    /// Sets the time to come back unnoticed for users that go from now on, ms.
+    /// Sets the delay of `offline` for users that leave from now on, ms.
     pub fn set_linger(&mut self, linger_ms: i64) {
         self.linger_ms = linger_ms;
     }
 
-    /// Who is told.
-    pub fn audience(&self) -> Audience {
+    /// The receivers.
+    pub fn audience(&self) -> PresenceAudience {
         self.audience
     }
 
-    /// A user's first session began at `now`, ms since the epoch; the user is there like `status`.
-    pub fn came(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
-        if self.take_back(&identity.user).is_none() && self.audience == Audience::All {
-            self.put(Matter::Presence, elapsed, Notice::new(identity, Change::Online(status), now));
+    /// A user's first session started at `now`, ms since the epoch, with this status.
+    pub fn arrive(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
+        if self.cancel_presence(&identity.user).is_none() && self.audience == PresenceAudience::All {
+            self.add(NoticeKind::Presence, elapsed, PresenceNotice::new(identity, PresenceChange::Online(status), now));
         }
-        self.is_there(identity, status, now, elapsed);
+        self.set_status(identity, status, now, elapsed);
     }
 
     /// A user's last session ended at `now`, ms since the epoch.
-    pub fn went(&mut self, identity: &Arc<Identity>, now: i64, elapsed: i64) {
+    pub fn depart(&mut self, identity: &Arc<Identity>, now: i64, elapsed: i64) {
         let user = &identity.user;
-        self.overtake_status(user);
-        let taken_back = self.take_back(user);
+        self.cancel_status(user);
+        let cancelled = self.cancel_presence(user);
         let rooms: Vec<_> = match self.audience {
-            Audience::Off => return,
-            Audience::All if taken_back.is_some() => return self.forget(user),
-            Audience::All => Vec::new(),
-            Audience::SharedRooms => {
+            PresenceAudience::Off => return,
+            PresenceAudience::All if cancelled.is_some() => return self.forget(user),
+            PresenceAudience::All => Vec::new(),
+            PresenceAudience::SharedRooms => {
                 let mut shared = self.shared.get_mut(user);
-                for room in taken_back.into_iter().flat_map(|notice| notice.rooms) {
+                for room in cancelled.into_iter().flat_map(|notice| notice.rooms) {
                     shared.as_mut().and_then(|shared| shared.remove(&room));
                 }
                 let rooms: Vec<_> = shared.into_iter().flat_map(|shared| shared.keys().cloned()).collect();
@@ -163,37 +163,37 @@ impl PendingChanges {
                 rooms
             }
         };
-        let went = Notice { rooms, ..Notice::new(identity, Change::Offline, now) };
-        self.put(Matter::Presence, elapsed + self.linger_ms, went);
+        let offline = PresenceNotice { rooms, ..PresenceNotice::new(identity, PresenceChange::Offline, now) };
+        self.add(NoticeKind::Presence, elapsed + self.linger_ms, offline);
     }
 
-    /// A user is there like `status` since `now`, ms since the epoch.
-    pub fn is_there(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
-        if self.audience == Audience::Off {
+    /// Sets the status of a user at `now`, ms since the epoch.
+    pub fn set_status(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
+        if self.audience == PresenceAudience::Off {
             return;
         }
         let user = &identity.user;
-        let told = self.told.get(user);
-        if told.map_or(Availability::Online, |told| told.status) == status {
-            // It is as others know it again.
-            if self.overtake_status(user) {
+        let announced = self.announced.get(user);
+        if announced.map_or(Availability::Online, |announced| announced.status) == status {
+            // The announced status is correct again.
+            if self.cancel_status(user) {
                 self.coalesced += 1;
             }
             return;
         }
-        let notice = Notice::new(identity, Change::Status(status), now);
+        let notice = PresenceNotice::new(identity, PresenceChange::Status(status), now);
         if let Some((_, waiting)) = self.statuses.get_mut(user) {
             self.coalesced += 1;
             *waiting = notice;
             return;
         }
-        let due = told.map_or(elapsed, |told| elapsed.max(told.at + REST_MS));
-        self.put(Matter::Status, due, notice);
+        let due = announced.map_or(elapsed, |announced| elapsed.max(announced.at + STATUS_INTERVAL_MS));
+        self.add(NoticeKind::Status, due, notice);
     }
 
-    /// A session of a user entered a room at `now`, ms since the epoch.
-    pub fn entered(&mut self, identity: &Arc<Identity>, room: RoomName, now: i64, elapsed: i64) {
-        if self.audience != Audience::SharedRooms {
+    /// A session of a user joined a room at `now`, ms since the epoch.
+    pub fn enter_room(&mut self, identity: &Arc<Identity>, room: RoomName, now: i64, elapsed: i64) {
+        if self.audience != PresenceAudience::SharedRooms {
             return;
         }
         let shared = self.shared.entry(identity.user.clone()).or_default();
@@ -210,14 +210,14 @@ impl PendingChanges {
         match self.waiting.get_mut(&identity.user) {
             Some((_, notice)) => notice.rooms.push(room),
             None => {
-                let came = Notice::new(identity, Change::Online(Availability::Online), now);
-                self.put(Matter::Presence, elapsed, Notice { rooms: vec![room], known_in, ..came });
+                let online = PresenceNotice::new(identity, PresenceChange::Online(Availability::Online), now);
+                self.add(NoticeKind::Presence, elapsed, PresenceNotice { rooms: vec![room], known_in, ..online });
             }
         }
     }
 
-    /// A session of a user left a room, and goes on.
-    pub fn left(&mut self, user: &UserId, room: &RoomName) {
+    /// A session of a user left a room and stays connected.
+    pub fn leave_room(&mut self, user: &UserId, room: &RoomName) {
         let Some(shared) = self.shared.get_mut(user) else { return };
         let Some(sessions) = shared.get_mut(room) else { return };
         *sessions -= 1;
@@ -231,28 +231,28 @@ impl PendingChanges {
         if let Some((_, notice)) = self.waiting.get_mut(user) {
             notice.rooms.retain(|waiting| waiting != room);
             if notice.rooms.is_empty() {
-                self.take_back(user);
+                self.cancel_presence(user);
             }
         }
     }
 
-    /// Takes what is due by `elapsed`, the longest due first, `most` at most; with the first coming of a user comes how the
-    /// user is there, beyond that number. What waited for too long goes before.
-    pub fn take(&mut self, elapsed: i64, most: usize) -> Vec<Notice> {
+    /// Removes and returns at most `most` notices that are due by `elapsed`, the longest due first. A user's first
+    /// `online` brings its status notice in addition. Drops notices that have waited too long.
+    pub fn take(&mut self, elapsed: i64, most: usize) -> Vec<PresenceNotice> {
         let mut due = Vec::new();
-        while let Some((&(at, number), &(_, matter))) = self.order.first_key_value() {
+        while let Some((&(at, number), &(_, kind))) = self.order.first_key_value() {
             let late = elapsed - at > PATIENCE_MS;
             if at > elapsed || (due.len() >= most && !late) {
                 break;
             }
             let Some(notice) = self.remove((at, number)) else { break };
-            if notice.change == Change::Offline {
+            if notice.change == PresenceChange::Offline {
                 self.forget(&notice.identity.user);
             }
-            match matter {
+            match kind {
                 _ if late => self.suppressed += 1,
-                Matter::Status => due.push(self.tell_status(notice, elapsed)),
-                Matter::Presence => self.tell_presence(notice, elapsed, &mut due),
+                NoticeKind::Status => due.push(self.address_status(notice, elapsed)),
+                NoticeKind::Presence => self.push_presence(notice, elapsed, &mut due),
             }
         }
         due
@@ -263,92 +263,92 @@ impl PendingChanges {
         self.order.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    /// Adds a coming or going to what is told.
-    fn tell_presence(&mut self, mut notice: Notice, elapsed: i64, due: &mut Vec<Notice>) {
+    /// Adds an `online` or `offline` notice to `due`.
+    fn push_presence(&mut self, mut notice: PresenceNotice, elapsed: i64, due: &mut Vec<PresenceNotice>) {
         let user = notice.identity.user.clone();
         let mut own = None;
-        if let Change::Online(status) = &mut notice.change {
-            // Those who are the first to hear of the user hear how the user is there, and the user's sessions with them.
+        if let PresenceChange::Online(status) = &mut notice.change {
+            // The first `online` includes the status; the user's own sessions receive the status by itself.
             if notice.known_in.is_empty()
                 && let Some((waiting, _)) = self.statuses.get(&user)
                 && let Some(changed) = self.remove(*waiting)
             {
-                let changed = self.tell_status(changed, elapsed);
-                own = Some(Notice { rooms: vec![RoomName::of_user(&user)], ..changed });
+                let changed = self.address_status(changed, elapsed);
+                own = Some(PresenceNotice { rooms: vec![RoomName::of_user(&user)], ..changed });
             }
-            *status = self.told.get(&user).map_or(Availability::Online, |told| told.status);
+            *status = self.announced.get(&user).map_or(Availability::Online, |announced| announced.status);
         }
         due.push(notice);
         due.extend(own);
     }
 
-    /// Notes that it is told how a user is there, and to whom.
-    fn tell_status(&mut self, mut notice: Notice, elapsed: i64) -> Notice {
+    /// Records the status as announced, and sets the rooms of its notice.
+    fn address_status(&mut self, mut notice: PresenceNotice, elapsed: i64) -> PresenceNotice {
         let user = &notice.identity.user;
-        if let Change::Status(status) = notice.change {
-            self.told.insert(user.clone(), Told { status, at: elapsed });
+        if let PresenceChange::Status(status) = notice.change {
+            self.announced.insert(user.clone(), AnnouncedStatus { status, at: elapsed });
         }
-        if self.audience == Audience::SharedRooms {
-            let unheard: AHashSet<_> =
-                self.waiting.get(user).into_iter().flat_map(|(_, coming)| &coming.rooms).collect();
+        if self.audience == PresenceAudience::SharedRooms {
+            let pending_rooms: AHashSet<_> =
+                self.waiting.get(user).into_iter().flat_map(|(_, online)| &online.rooms).collect();
             let shared = self.shared.get(user).into_iter().flat_map(|shared| shared.keys());
-            let known_in = shared.filter(|room| !unheard.contains(room)).cloned();
+            let known_in = shared.filter(|room| !pending_rooms.contains(room)).cloned();
             notice.rooms = std::iter::once(RoomName::of_user(user)).chain(known_in).collect();
         }
         notice
     }
 
-    fn put(&mut self, matter: Matter, due: i64, notice: Notice) {
+    fn add(&mut self, kind: NoticeKind, due: i64, notice: PresenceNotice) {
         let user = notice.identity.user.clone();
-        if self.waiting_of(matter).len() >= WAITING_MAX {
+        if self.notices_of(kind).len() >= WAITING_MAX {
             self.suppressed += 1;
-            if notice.change == Change::Offline {
+            if notice.change == PresenceChange::Offline {
                 self.forget(&user);
             }
             return;
         }
         self.number += 1;
         let due = (due, self.number);
-        self.order.insert(due, (user.clone(), matter));
-        self.waiting_of(matter).insert(user, (due, notice));
+        self.order.insert(due, (user.clone(), kind));
+        self.notices_of(kind).insert(user, (due, notice));
     }
 
-    fn remove(&mut self, due: Due) -> Option<Notice> {
-        let (user, matter) = self.order.remove(&due)?;
-        let waiting = self.waiting_of(matter);
+    fn remove(&mut self, due: DueKey) -> Option<PresenceNotice> {
+        let (user, kind) = self.order.remove(&due)?;
+        let waiting = self.notices_of(kind);
         let (_, notice) = waiting.remove(&user)?;
         if waiting.is_empty() {
-            // A storm is over.
+            // Returns the memory after a storm.
             *waiting = AHashMap::new();
         }
         Some(notice)
     }
 
-    fn waiting_of(&mut self, matter: Matter) -> &mut Waiting {
-        match matter {
-            Matter::Presence => &mut self.waiting,
-            Matter::Status => &mut self.statuses,
+    fn notices_of(&mut self, kind: NoticeKind) -> &mut WaitingNotices {
+        match kind {
+            NoticeKind::Presence => &mut self.waiting,
+            NoticeKind::Status => &mut self.statuses,
         }
     }
 
-    /// Takes back what waits to be told of a user's coming or going: the opposite happened.
-    fn take_back(&mut self, user: &UserId) -> Option<Notice> {
+    /// Removes the pending `online` or `offline` of a user, after the opposite change.
+    fn cancel_presence(&mut self, user: &UserId) -> Option<PresenceNotice> {
         let &(due, _) = self.waiting.get(user)?;
         self.coalesced += 2;
         self.remove(due)
     }
 
-    /// Drops what waits to be told of how a user is there; whether there was something.
-    fn overtake_status(&mut self, user: &UserId) -> bool {
+    /// Removes the pending status of a user; whether there was one.
+    fn cancel_status(&mut self, user: &UserId) -> bool {
         let Some(&(due, _)) = self.statuses.get(user) else { return false };
         self.coalesced += 1;
         self.remove(due).is_some()
     }
 
-    /// Others know nothing of a user any more.
+    /// Removes all records of a user.
     fn forget(&mut self, user: &UserId) {
         self.shared.remove(user);
-        self.told.remove(user);
+        self.announced.remove(user);
     }
 }
 

@@ -1,4 +1,4 @@
-//! How sessions that were cut off go to the disk when the hub goes away, and come back. Pure.
+//! Suspended sessions on the disk over a planned restart. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,65 +13,66 @@ use crate::model::ids::{NotificationId, RoomName, SessionId, UserId};
 use crate::runtime::clock::Clock;
 use crate::store::{StoredDelivery, StoredSession, StoredSessions};
 
-/// A session on its way from or to the disk.
+/// A suspended session with its buffer.
 #[derive(Debug)]
-pub(crate) struct Saved {
+pub(crate) struct SavedSession {
     pub(crate) token: TokenHash,
     pub(crate) suspended: SuspendedSession,
-    /// Until when it may be recovered, ms since the epoch.
+    /// When it expires, ms since the epoch.
     pub(crate) until: i64,
-    /// What its seat kept.
+    /// The contents of its buffer.
     pub(crate) remains: Remains,
 }
 
-/// What is stored of a session beside its deliveries.
+/// The stored part of a session without its deliveries.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+struct StoredHeader {
     session: SessionId,
     user: UserId,
-    /// Who it is, where its client need not show that again.
+    /// The identity of a guest: its client has no token to prove it again.
     identity: Option<Identity>,
     by: By,
     connected_at: i64,
     last_activity: i64,
     attempt: u32,
     rooms: Vec<String>,
-    kept: Kept,
+    kept: BufferKind,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Kept {
+enum BufferKind {
     Messages { dropped: u64 },
     Tail { left: Option<u64>, is_confirmed: bool },
 }
 
-/// Sessions as the store will have them: what several keep is in it once.
+/// Sessions for the store. A delivery in several buffers is stored once.
 #[derive(Debug, Default)]
-pub(crate) struct Storing {
+pub(crate) struct SessionsToStore {
     stored: StoredSessions,
     known: HashSet<(u64, bool)>,
 }
 
-impl Storing {
-    /// What is to be stored.
-    pub(crate) fn done(self) -> StoredSessions {
+impl SessionsToStore {
+    /// The sessions for the store.
+    pub(crate) fn into_stored(self) -> StoredSessions {
         self.stored
     }
 
-    /// Adds a session. One whose head cannot be written is left out, and told.
-    pub(crate) fn add(&mut self, Saved { token, suspended, until, remains }: Saved) {
+    /// Adds a session. A session that cannot be encoded is left out and logged.
+    pub(crate) fn add(&mut self, SavedSession { token, suspended, until, remains }: SavedSession) {
         let Self { stored, known } = self;
         let SuspendedSession { holder, rooms, last_activity, attempt } = suspended;
         let Holder { session, identity, by, connected_at, .. } = holder;
-        let (kept, deliveries) = match remains {
-            Remains::Messages(deliveries, dropped) => (Kept::Messages { dropped }, deliveries),
-            Remains::Tail { deliveries, left, is_confirmed } => (Kept::Tail { left, is_confirmed }, deliveries),
+        let (buffer, deliveries) = match remains {
+            Remains::Messages(deliveries, dropped) => (BufferKind::Messages { dropped }, deliveries),
+            Remains::Tail { deliveries, left, is_confirmed } => (BufferKind::Tail { left, is_confirmed }, deliveries),
         };
-        let is_frame = matches!(kept, Kept::Tail { .. });
+        let is_frame = matches!(buffer, BufferKind::Tail { .. });
         let user = identity.user.clone();
         let identity = matches!(by, By::Pid { came_as_guest: true }).then(|| (*identity).clone());
         let rooms = rooms.iter().map(|room| room.as_str().to_owned()).collect();
-        let head = Head { session, user, identity, by, connected_at, last_activity, attempt, rooms, kept };
+        let head =
+            StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, kept: buffer };
         match serde_json::to_string(&head) {
             Ok(head) => {
                 let numbers = deliveries.iter().map(|delivery| delivery.number).collect();
@@ -83,18 +84,18 @@ impl Storing {
                 });
                 stored.deliveries.extend(new);
             }
-            Err(error) => log::error!("a session that was cut off cannot be stored: {error}"),
+            Err(error) => log::error!("a suspended session cannot be encoded for the store: {error}"),
         }
     }
 }
 
-/// The sessions that may still be recovered when `clock` says so, each on the place that `places` gives it. One
-/// that cannot be read, or lacks a delivery, is left out: its client is told that it does not go on.
+/// Reads the stored sessions that are not expired, and gives each the next address of `addrs`. A session that cannot be
+/// read or lacks a delivery is left out: it is not recovered.
 pub(crate) fn restored(
     stored: StoredSessions,
     clock: &Clock,
-    mut places: impl Iterator<Item = SessionAddr>,
-) -> Vec<Saved> {
+    mut addrs: impl Iterator<Item = SessionAddr>,
+) -> Vec<SavedSession> {
     let brought = |StoredDelivery { number, is_frame, room, bytes, about }| {
         let about = about.and_then(|id| NotificationId::parse(&id, "about").ok());
         ((number, is_frame), Brought { number, room: RoomName::of_store(&room), bytes, about })
@@ -105,29 +106,30 @@ pub(crate) fn restored(
         if until <= clock.now_ms() {
             continue;
         }
-        let head: Head = match serde_json::from_str(&head) {
+        let head: StoredHeader = match serde_json::from_str(&head) {
             Ok(head) => head,
             Err(error) => {
-                log::error!("what was stored of a session that was cut off cannot be read: {error}");
+                log::error!("a stored session cannot be read: {error}");
                 continue;
             }
         };
-        let is_frame = matches!(head.kept, Kept::Tail { .. });
-        let kept: Option<Vec<_>> = numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
-        // A place is taken by who comes back, and by nobody else: the seats are taken in their order.
-        let Some(kept) = kept else { continue };
-        let Some(place) = places.next() else { break };
+        let is_frame = matches!(head.kept, BufferKind::Tail { .. });
+        let deliveries_of: Option<Vec<_>> =
+            numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
+        // Workers take their slots in this order, so a session that is left out takes no address.
+        let Some(buffered) = deliveries_of else { continue };
+        let Some(addr) = addrs.next() else { break };
         let remains = match head.kept {
-            Kept::Messages { dropped } => Remains::Messages(kept, dropped),
-            Kept::Tail { left, is_confirmed } => Remains::Tail { deliveries: kept, left, is_confirmed },
+            BufferKind::Messages { dropped } => Remains::Messages(buffered, dropped),
+            BufferKind::Tail { left, is_confirmed } => Remains::Tail { deliveries: buffered, left, is_confirmed },
         };
-        let Head { session, user, identity, by, connected_at, last_activity, attempt, rooms, .. } = head;
+        let StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, .. } = head;
         let identity = Arc::new(identity.unwrap_or_else(|| Identity::of(user)));
         let expiry = clock.expiry(identity.expires_at);
-        let holder = Holder { session, identity, by, place, expiry, connected_at };
+        let holder = Holder { session, identity, by, addr, expiry, connected_at };
         let rooms = rooms.iter().map(|room| RoomName::of_store(room)).collect();
         let suspended = SuspendedSession { holder, rooms, last_activity, attempt };
-        saved.push(Saved { token: TokenHash(token), suspended, until, remains });
+        saved.push(SavedSession { token: TokenHash(token), suspended, until, remains });
     }
     saved
 }
@@ -138,14 +140,14 @@ mod tests {
     use crate::connection::SessionTable;
     use crate::runtime::clock::Expiry;
 
-    fn saved(by: By, until: i64, remains: Remains) -> Saved {
+    fn saved(by: By, until: i64, remains: Remains) -> SavedSession {
         let user = UserId::parse("alice", "user").unwrap();
         let identity = Identity { name: Some("Alice".into()), expires_at: Some(9), ..Identity::of(user) };
         let (session, identity) = (SessionId::random(), Arc::new(identity));
         let expiry = Expiry::new(identity.expires_at, 0, 0);
-        let holder = Holder { session, identity, by, place: SessionTable::any_addr(), expiry, connected_at: 3 };
+        let holder = Holder { session, identity, by, addr: SessionTable::any_addr(), expiry, connected_at: 3 };
         let suspended = SuspendedSession { holder, rooms: vec![RoomName::everybody()], last_activity: 5, attempt: 2 };
-        Saved { token: TokenHash([7; 32]), suspended, until, remains }
+        SavedSession { token: TokenHash([7; 32]), suspended, until, remains }
     }
 
     fn brought(number: u64) -> Brought {
@@ -153,10 +155,10 @@ mod tests {
         Brought { number, room: RoomName::everybody(), bytes: number.to_string().into(), about }
     }
 
-    fn stored(all: Vec<Saved>) -> StoredSessions {
-        let mut storing = Storing::default();
-        all.into_iter().for_each(|saved| storing.add(saved));
-        storing.done()
+    fn stored(all: Vec<SavedSession>) -> StoredSessions {
+        let mut sessions = SessionsToStore::default();
+        all.into_iter().for_each(|saved| sessions.add(saved));
+        sessions.into_stored()
     }
 
     fn tail(numbers: &[u64]) -> Remains {
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_comes_back_as_it_was_unless_its_time_is_over() {
+    fn a_session_is_restored_unless_it_is_expired() {
         let guest = By::Pid { came_as_guest: true };
         let all = vec![
             saved(guest, 10, tail(&[4, 2])),
@@ -173,27 +175,27 @@ mod tests {
             saved(By::Token, 10, Remains::Messages(vec![brought(4)], 6)),
         ];
         let sessions: Vec<_> = all.iter().map(|saved| saved.suspended.holder.session).collect();
-        let places = (0..).map(SessionTable::addr_of);
-        let back = restored(stored(all), &Clock::manual(5), places);
+        let addrs = (0..).map(SessionTable::addr_of);
+        let back = restored(stored(all), &Clock::manual(5), addrs);
         let [first, second] = &back[..] else { panic!("{back:?}") };
         assert_eq!((first.suspended.holder.session, second.suspended.holder.session), (sessions[0], sessions[2]));
         assert_eq!((first.token.0, first.until, &first.remains), ([7; 32], 10, &tail(&[4, 2])));
         assert_eq!(first.suspended.holder.identity.display_name(), "Alice");
         assert_eq!(first.suspended.holder.expiry, Expiry::new(Some(9), 5, 5));
-        assert_eq!(second.suspended.holder.identity.display_name(), "alice", "a token shows who that is");
+        assert_eq!(second.suspended.holder.identity.display_name(), "alice", "the client shows a token again");
         assert_eq!(second.remains, Remains::Messages(vec![brought(4)], 6));
         let SuspendedSession { holder, rooms, last_activity, attempt } = &second.suspended;
-        assert_eq!((holder.place, holder.connected_at, *last_activity, *attempt), (SessionTable::addr_of(1), 3, 5, 2));
+        assert_eq!((holder.addr, holder.connected_at, *last_activity, *attempt), (SessionTable::addr_of(1), 3, 5, 2));
         assert_eq!(*rooms, [RoomName::everybody()]);
     }
 
     #[test]
-    fn a_session_that_lacks_a_delivery_does_not_come_back_and_takes_no_place() {
+    fn a_session_without_one_of_its_deliveries_is_left_out_and_takes_no_address() {
         let mut stored = stored(vec![saved(By::Token, 10, tail(&[4, 5])), saved(By::Token, 10, tail(&[4]))]);
-        assert_eq!(stored.deliveries.len(), 2, "what both keep is there once");
+        assert_eq!(stored.deliveries.len(), 2, "a shared delivery is stored once");
         stored.deliveries.pop();
         let back = restored(stored, &Clock::manual(5), (0..).map(SessionTable::addr_of));
-        let places: Vec<_> = back.iter().map(|saved| saved.suspended.holder.place).collect();
-        assert_eq!(places, [SessionTable::addr_of(0)]);
+        let addrs: Vec<_> = back.iter().map(|saved| saved.suspended.holder.addr).collect();
+        assert_eq!(addrs, [SessionTable::addr_of(0)]);
     }
 }

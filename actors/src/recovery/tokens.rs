@@ -1,5 +1,5 @@
-//! Which token recovers which session, pure. A session that has a token is live, or was cut off and is parked for a while;
-//! then its token holds for that long.
+//! Recovery tokens and their sessions. Pure. A session with a token is live or suspended. The token of a suspended
+//! session is valid until the session expires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId, UserId};
 use crate::runtime::clock::Expiry;
 
-/// A token as it is known: by its SHA-256.
+/// The SHA-256 of a token; the token itself is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -23,47 +23,47 @@ impl TokenHash {
     }
 }
 
-/// Whose a token is.
+/// The session of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The session.
+    /// Its id.
     pub session: SessionId,
-    /// Whose session it is.
+    /// Its identity.
     pub identity: Arc<Identity>,
-    /// By what it may be recovered.
+    /// How it may be recovered.
     pub by: By,
-    /// Where it sits.
-    pub place: SessionAddr,
-    /// When its token ends it.
+    /// Its address.
+    pub addr: SessionAddr,
+    /// When its access token expires.
     pub expiry: Expiry,
-    /// When it connected, ms since the epoch; of one that goes on with another, when that one did.
+    /// When it connected, ms since the epoch. A session that recovered another has the time of that one.
     pub connected_at: i64,
 }
 
-/// By what a session may be recovered.
+/// How a session may be recovered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum By {
-    /// By a token that its client asked for: another session of its user goes on with it.
+    /// By a token that its client requested: another session of the user takes it over.
     Token,
-    /// By its private id (Socket.IO's connection state recovery): it goes on itself, on another connection.
+    /// By its private id (Socket.IO connection state recovery): it resumes on another connection.
     Pid {
-        /// It had no user when it started: its client is who it was, without showing so.
+        /// It had no user when it started: its client keeps its identity without a token.
         came_as_guest: bool,
     },
 }
 
-/// Who wants to recover a session.
+/// What a client shows to recover a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// This user, by a token.
+pub enum RecoveryClaim {
+    /// A token, as this user.
     Token(UserId),
-    /// This user, or one who did not say yet, by a private id.
+    /// A private id, as this user or not yet authenticated.
     Pid(Option<UserId>),
 }
 
-impl Claim {
-    /// Whether it is good for the session of `holder`.
-    pub(super) fn suits(&self, holder: &Holder) -> bool {
+impl RecoveryClaim {
+    /// Whether it may recover the session of `holder`.
+    pub(super) fn matches(&self, holder: &Holder) -> bool {
         match (self, holder.by) {
             (Self::Token(user), By::Token) | (Self::Pid(Some(user)), By::Pid { .. }) => *user == holder.identity.user,
             (Self::Pid(None), By::Pid { came_as_guest }) => came_as_guest,
@@ -72,152 +72,162 @@ impl Claim {
     }
 }
 
-/// A session that was cut off.
+/// A suspended session: its connection was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuspendedSession {
-    /// What it was.
+    /// The session.
     pub holder: Holder,
-    /// The rooms that its seat still gets messages of.
+    /// Its slot still receives the publications of these rooms.
     pub rooms: Vec<RoomName>,
-    /// When its client last asked something, ms since the epoch.
+    /// The client's last request, ms since the epoch.
     pub last_activity: i64,
-    /// How often somebody tried to come back to it, this time included.
+    /// Attempts to recover it, with the current one.
     pub attempt: u32,
 }
 
-/// What became of a session that was to be parked.
+/// The result of a suspension.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Parking {
-    /// It has no token that holds.
+pub enum SuspendResult {
+    /// The session has no valid token.
     Unknown,
-    /// It is parked; for want of room, this one has to go: the one parked first, or itself where none may be.
-    Parked(Option<SuspendedSession>),
+    /// The session is suspended. The evicted session, if the bound was reached: the one suspended first, or the session
+    /// itself when the bound is 0.
+    Suspended(Option<SuspendedSession>),
 }
 
-/// What a token is good for.
+/// The result of a redemption.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Redeemed {
-    /// Nothing: it is no token, another user's, used or too old.
+    /// The token is unknown, used, expired, or of another user.
     Nothing,
-    /// Its session lives: the connection may be dead and nobody noticed yet. The token still holds.
+    /// The session is live: its connection may be dead without notice. The token stays valid.
     Live(SessionAddr, SessionId),
-    /// The session that was cut off. The token is used.
-    Parked(SuspendedSession),
+    /// The suspended session. The token is used up.
+    Suspended(SuspendedSession),
 }
 
 #[derive(Debug)]
-enum State {
+enum TokenState {
     Live(Holder),
-    /// Not counted in its attempts is the one that succeeds.
-    Parked(SuspendedSession, Due),
+    /// Its attempts do not count the successful one.
+    Suspended(SuspendedSession, ExpiryKey),
 }
 
-/// When a parked session goes, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and which one of those.
-type Due = (i64, u64);
+/// When a suspended session expires, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and a number that makes the
+/// key unique.
+type ExpiryKey = (i64, u64);
 
-/// Parked sessions of one user, at most: who connects and is cut off again and again does not push out others.
-pub const PARKED_OF_USER_MAX: usize = 100;
+/// The most suspended sessions of one user: a user with many cut connections does not evict sessions of others.
+pub const SUSPENDED_OF_USER_MAX: usize = 100;
 
-/// The tokens that hold.
+/// The valid tokens.
 #[derive(Debug)]
 pub struct TokenTable {
     window_ms: i64,
-    /// Parked sessions, at most.
+    /// The most suspended sessions.
     most: usize,
-    /// How many are each user's.
+    /// Suspended sessions of each user.
     of_user: AHashMap<UserId, usize>,
-    tickets: HashMap<TokenHash, State, RandomState>,
+    tokens: HashMap<TokenHash, TokenState, RandomState>,
     of_session: AHashMap<SessionId, TokenHash>,
-    suspended: BTreeMap<Due, TokenHash>,
+    suspended: BTreeMap<ExpiryKey, TokenHash>,
     number: u64,
 }
 
 impl TokenTable {
-    /// No tokens; a session stays parked for `window_ms`, and at most `most` are.
+    /// No tokens. A session stays suspended for `window_ms`; at most `most` sessions are suspended.
     pub fn new(window_ms: i64, most: usize) -> Self {
         Self {
             window_ms,
             most,
             of_user: AHashMap::new(),
-            tickets: HashMap::default(),
+            tokens: HashMap::default(),
             of_session: AHashMap::new(),
             suspended: BTreeMap::new(),
             number: 0,
         }
     }
 
-    /// Notes the token of a live session. One that it had before holds no more.
+    /// Adds the token of a live session. Its previous token becomes invalid.
     pub fn issue(&mut self, holder: Holder, token: &RecoveryToken) {
         let token = TokenHash::of(token);
         self.discard(holder.session);
         self.of_session.insert(holder.session, token);
-        self.tickets.insert(token, State::Live(holder));
+        self.tokens.insert(token, TokenState::Live(holder));
     }
 
-    /// A session with a token was cut off at `elapsed`; it gave up all but its seat.
-    pub fn park(&mut self, session: SessionId, rooms: Vec<RoomName>, last_activity: i64, elapsed: i64) -> Parking {
-        let Some(&token) = self.of_session.get(&session) else { return Parking::Unknown };
-        let holder = match self.tickets.remove(&token) {
-            Some(State::Live(holder)) => holder,
+    /// Suspends a session with a token at `elapsed`.
+    pub fn suspend(
+        &mut self,
+        session: SessionId,
+        rooms: Vec<RoomName>,
+        last_activity: i64,
+        elapsed: i64,
+    ) -> SuspendResult {
+        let Some(&token) = self.of_session.get(&session) else { return SuspendResult::Unknown };
+        let holder = match self.tokens.remove(&token) {
+            Some(TokenState::Live(holder)) => holder,
             other => {
-                self.tickets.extend(other.map(|state| (token, state)));
-                return Parking::Unknown;
+                self.tokens.extend(other.map(|state| (token, state)));
+                return SuspendResult::Unknown;
             }
         };
         let user = holder.identity.user.clone();
-        self.keep(token, SuspendedSession { holder, rooms, last_activity, attempt: 0 }, elapsed + self.window_ms);
+        self.insert(token, SuspendedSession { holder, rooms, last_activity, attempt: 0 }, elapsed + self.window_ms);
         let first = match self.of_user.get(&user) {
-            Some(&many) if many > PARKED_OF_USER_MAX => self.first_of(Some(&user)),
+            Some(&many) if many > SUSPENDED_OF_USER_MAX => self.first_of(Some(&user)),
             _ if self.suspended.len() > self.most => self.first_of(None),
             _ => None,
         };
-        Parking::Parked(first.and_then(|first| self.take(first)))
+        SuspendResult::Suspended(first.and_then(|first| self.take(first)))
     }
 
-    /// The session that was parked first, of all or of one user.
-    fn first_of(&self, user: Option<&UserId>) -> Option<Due> {
-        let is_whose = |token: &TokenHash| match self.tickets.get(token) {
-            Some(State::Parked(suspended, _)) => user.is_none_or(|user| suspended.holder.identity.user == *user),
-            Some(State::Live(_)) | None => false,
+    /// The session suspended first, of all or of one user.
+    fn first_of(&self, user: Option<&UserId>) -> Option<ExpiryKey> {
+        let is_candidate = |token: &TokenHash| match self.tokens.get(token) {
+            Some(TokenState::Suspended(suspended, _)) => {
+                user.is_none_or(|user| suspended.holder.identity.user == *user)
+            }
+            Some(TokenState::Live(_)) | None => false,
         };
-        self.suspended.iter().find(|(_, token)| is_whose(token)).map(|(&due, _)| due)
+        self.suspended.iter().find(|(_, token)| is_candidate(token)).map(|(&due, _)| due)
     }
 
-    /// A session is parked until `at`, ms as of [`TokenTable::expire`].
-    pub fn keep(&mut self, token: TokenHash, suspended: SuspendedSession, at: i64) {
+    /// Adds a suspended session that expires at `at`, ms as of [`TokenTable::expire`].
+    pub fn insert(&mut self, token: TokenHash, suspended: SuspendedSession, at: i64) {
         self.number += 1;
         let due = (at, self.number);
         *self.of_user.entry(suspended.holder.identity.user.clone()).or_default() += 1;
         self.of_session.insert(suspended.holder.session, token);
-        self.tickets.insert(token, State::Parked(suspended, due));
+        self.tokens.insert(token, TokenState::Suspended(suspended, due));
         self.suspended.insert(due, token);
     }
 
-    /// All parked sessions with their tokens and until when they are, those first that go first; none is parked any more.
+    /// Removes and returns all suspended sessions with their tokens and expiries, in the order of expiry.
     pub fn take_all(&mut self) -> Vec<(TokenHash, SuspendedSession, i64)> {
         let all: Vec<_> = self.suspended.iter().map(|(&due, &token)| (due, token)).collect();
         all.into_iter().filter_map(|(due, token)| Some((token, self.take(due)?, due.0))).collect()
     }
 
-    /// A session ended for good; its token holds no more.
+    /// Removes the token of a live session that ended.
     pub fn discard(&mut self, session: SessionId) {
         if let Some(token) = self.of_session.get(&session)
-            && let Some(State::Live(_)) = self.tickets.get(token)
+            && let Some(TokenState::Live(_)) = self.tokens.get(token)
         {
-            self.tickets.remove(token);
+            self.tokens.remove(token);
             self.of_session.remove(&session);
         }
     }
 
-    /// No token holds any more of those whom `picks` picks; the parked sessions that go with them.
-    pub fn forget(&mut self, picks: impl Fn(&Identity) -> bool) -> Vec<SuspendedSession> {
-        let is_picked = |holder: &Holder| picks(&holder.identity);
+    /// Removes the tokens of all identities that `matches` accepts; returns their suspended sessions.
+    pub fn drop_records(&mut self, matches: impl Fn(&Identity) -> bool) -> Vec<SuspendedSession> {
+        let is_dropped = |holder: &Holder| matches(&holder.identity);
         let (mut live, mut suspended) = (Vec::new(), Vec::new());
-        for state in self.tickets.values() {
+        for state in self.tokens.values() {
             match state {
-                State::Live(holder) if is_picked(holder) => live.push(holder.session),
-                State::Parked(session, due) if is_picked(&session.holder) => suspended.push(*due),
-                State::Live(_) | State::Parked(..) => {}
+                TokenState::Live(holder) if is_dropped(holder) => live.push(holder.session),
+                TokenState::Suspended(session, due) if is_dropped(&session.holder) => suspended.push(*due),
+                TokenState::Live(_) | TokenState::Suspended(..) => {}
             }
         }
         live.into_iter().for_each(|session| self.discard(session));
@@ -225,50 +235,50 @@ impl TokenTable {
         suspended.into_iter().filter_map(|due| self.take(due)).collect()
     }
 
-    /// What `token` is good for in the hands of `claim`.
-    pub fn redeem(&mut self, token: &RecoveryToken, claim: &Claim) -> Redeemed {
+    /// Redeems `token` for `claim`.
+    pub fn redeem(&mut self, token: &RecoveryToken, claim: &RecoveryClaim) -> Redeemed {
         self.note_attempt(token);
-        match self.tickets.get(&TokenHash::of(token)) {
-            Some(State::Live(holder)) if claim.suits(holder) => Redeemed::Live(holder.place, holder.session),
-            Some(State::Parked(suspended, due)) if claim.suits(&suspended.holder) => {
+        match self.tokens.get(&TokenHash::of(token)) {
+            Some(TokenState::Live(holder)) if claim.matches(holder) => Redeemed::Live(holder.addr, holder.session),
+            Some(TokenState::Suspended(suspended, due)) if claim.matches(&suspended.holder) => {
                 let due = *due;
-                self.take(due).map_or(Redeemed::Nothing, Redeemed::Parked)
+                self.take(due).map_or(Redeemed::Nothing, Redeemed::Suspended)
             }
             _ => Redeemed::Nothing,
         }
     }
 
-    /// Somebody tried to come back to the session of `token`.
+    /// Counts an attempt to recover the session of `token`.
     pub fn note_attempt(&mut self, token: &RecoveryToken) {
-        if let Some(State::Parked(suspended, _)) = self.tickets.get_mut(&TokenHash::of(token)) {
+        if let Some(TokenState::Suspended(suspended, _)) = self.tokens.get_mut(&TokenHash::of(token)) {
             suspended.attempt = suspended.attempt.saturating_add(1);
         }
     }
 
-    /// A parked session whose time has passed at `elapsed`.
+    /// Removes and returns a session that is expired at `elapsed`.
     pub fn expire(&mut self, elapsed: i64) -> Option<SuspendedSession> {
         let due = *self.suspended.first_key_value()?.0;
         (due.0 <= elapsed).then(|| self.take(due)).flatten()
     }
 
-    /// When the next parked session's time has passed.
+    /// The time of the next expiry.
     pub fn next_due(&self) -> Option<i64> {
         self.suspended.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    /// Tokens that hold.
+    /// Valid tokens.
     pub fn count(&self) -> usize {
-        self.tickets.len()
+        self.tokens.len()
     }
 
-    /// Parked sessions.
+    /// Suspended sessions.
     pub fn suspended(&self) -> usize {
         self.suspended.len()
     }
 
-    fn take(&mut self, due: Due) -> Option<SuspendedSession> {
+    fn take(&mut self, due: ExpiryKey) -> Option<SuspendedSession> {
         let token = self.suspended.remove(&due)?;
-        let Some(State::Parked(suspended, _)) = self.tickets.remove(&token) else { return None };
+        let Some(TokenState::Suspended(suspended, _)) = self.tokens.remove(&token) else { return None };
         self.of_session.remove(&suspended.holder.session);
         if let Some(many) = self.of_user.get_mut(&suspended.holder.identity.user) {
             *many -= 1;
@@ -281,143 +291,4 @@ impl TokenTable {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connection::SessionTable;
-
-    fn user(id: &str) -> UserId {
-        UserId::parse(id, "user").unwrap()
-    }
-
-    fn token(text: &str) -> RecoveryToken {
-        RecoveryToken::read(text)
-    }
-
-    fn holder(id: &str) -> Holder {
-        let (session, identity) = (SessionId::random(), Arc::new(Identity::of(user(id))));
-        let (expiry, place) = (Expiry::NEVER, SessionTable::any_addr());
-        Holder { session, identity, by: By::Token, place, expiry, connected_at: 3 }
-    }
-
-    fn claim(id: &str) -> Claim {
-        Claim::Token(user(id))
-    }
-
-    fn suspended(tickets: &mut TokenTable, id: &str, name: &str, elapsed: i64) -> Option<SuspendedSession> {
-        let holder = holder(id);
-        tickets.issue(holder.clone(), &token(name));
-        match tickets.park(holder.session, vec![RoomName::everybody()], 5, elapsed) {
-            Parking::Parked(evicted) => evicted,
-            Parking::Unknown => panic!("it has a token"),
-        }
-    }
-
-    #[test]
-    fn a_token_recovers_a_session_that_was_cut_off_once_and_for_its_user_alone() {
-        let mut tickets = TokenTable::new(100, 9);
-        let holder = holder("a");
-        tickets.issue(holder.clone(), &token("t"));
-        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Live(holder.place, holder.session));
-        assert_eq!(tickets.park(holder.session, vec![RoomName::everybody()], 5, 0), Parking::Parked(None));
-        assert_eq!(tickets.park(holder.session, Vec::new(), 5, 0), Parking::Unknown);
-        assert_eq!(tickets.redeem(&token("t"), &claim("b")), Redeemed::Nothing);
-        assert_eq!(tickets.redeem(&token("u"), &claim("a")), Redeemed::Nothing);
-        let expected = SuspendedSession { holder, rooms: vec![RoomName::everybody()], last_activity: 5, attempt: 2 };
-        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Parked(expected));
-        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Nothing);
-        assert_eq!((tickets.count(), tickets.suspended(), tickets.of_session.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_new_token_takes_the_place_of_the_old_one_and_the_end_of_a_session_that_of_its_token() {
-        let mut tickets = TokenTable::new(100, 9);
-        let holder = holder("a");
-        tickets.issue(holder.clone(), &token("old"));
-        tickets.issue(holder.clone(), &token("new"));
-        assert_eq!(tickets.redeem(&token("old"), &claim("a")), Redeemed::Nothing);
-        tickets.discard(holder.session);
-        assert_eq!(tickets.redeem(&token("new"), &claim("a")), Redeemed::Nothing);
-        assert_eq!((tickets.count(), tickets.of_session.len()), (0, 0));
-        assert_eq!(tickets.park(holder.session, Vec::new(), 0, 0), Parking::Unknown);
-    }
-
-    #[test]
-    fn a_parked_session_goes_when_its_time_has_passed() {
-        let mut tickets = TokenTable::new(100, 9);
-        assert_eq!(suspended(&mut tickets, "a", "t", 0), None);
-        assert_eq!(suspended(&mut tickets, "b", "u", 10), None);
-        assert_eq!((tickets.next_due(), tickets.expire(99)), (Some(100), None));
-        assert_eq!(tickets.expire(100).map(|suspended| suspended.holder.identity.user.clone()), Some(user("a")));
-        assert_eq!((tickets.expire(100), tickets.next_due()), (None, Some(110)));
-        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Nothing);
-    }
-
-    #[test]
-    fn a_user_whose_sessions_are_ended_has_no_token_left_and_others_keep_theirs() {
-        let mut tickets = TokenTable::new(100, 9);
-        let live = holder("a");
-        tickets.issue(live.clone(), &token("live"));
-        suspended(&mut tickets, "a", "second", 7);
-        suspended(&mut tickets, "a", "first", 5);
-        suspended(&mut tickets, "b", "other", 6);
-        let forgotten = tickets.forget(|identity| identity.user == user("a"));
-        assert_eq!(
-            forgotten.iter().map(|suspended| suspended.holder.identity.user.as_str()).collect::<Vec<_>>(),
-            ["a", "a"]
-        );
-        for name in ["live", "first", "second"] {
-            assert_eq!(tickets.redeem(&token(name), &claim("a")), Redeemed::Nothing, "{name}");
-        }
-        assert_eq!(tickets.park(live.session, Vec::new(), 5, 0), Parking::Unknown);
-        assert_eq!((tickets.count(), tickets.suspended(), tickets.of_session.len()), (1, 1, 1));
-        assert_eq!(tickets.forget(|_| false), []);
-    }
-
-    #[test]
-    fn the_one_parked_first_goes_where_there_are_too_many() {
-        let mut tickets = TokenTable::new(100, 1);
-        assert_eq!(suspended(&mut tickets, "a", "t", 0), None);
-        assert_eq!(
-            suspended(&mut tickets, "b", "u", 0).map(|suspended| suspended.holder.identity.user.clone()),
-            Some(user("a"))
-        );
-        assert_eq!((tickets.suspended(), tickets.count()), (1, 1));
-        let mut many = TokenTable::new(100, 1_000);
-        suspended(&mut many, "b", "other", 0);
-        for number in 0..PARKED_OF_USER_MAX {
-            assert_eq!(suspended(&mut many, "a", &format!("a{number}"), 1), None);
-        }
-        assert_eq!(
-            suspended(&mut many, "a", "one more", 2).map(|suspended| suspended.holder.identity.user.clone()),
-            Some(user("a"))
-        );
-        assert_eq!(many.redeem(&token("a0"), &claim("a")), Redeemed::Nothing);
-        assert_eq!((many.suspended(), many.of_user.len()), (PARKED_OF_USER_MAX + 1, 2));
-        let mut none = TokenTable::new(100, 0);
-        assert!(suspended(&mut none, "a", "t", 0).is_some());
-    }
-
-    #[test]
-    fn a_private_id_is_good_for_its_own_user_and_for_nobody_where_it_was_nobodys() {
-        let mut tickets = TokenTable::new(100, 9);
-        let mut park = |came_as_guest, name| {
-            let holder = Holder { by: By::Pid { came_as_guest }, ..holder("a") };
-            tickets.issue(holder.clone(), &token(name));
-            tickets.park(holder.session, Vec::new(), 0, 0);
-        };
-        park(false, "user's");
-        park(true, "guest's");
-        let none = [Claim::Pid(Some(user("b"))), Claim::Token(user("a")), Claim::Pid(None)];
-        for claim in &none {
-            assert_eq!(tickets.redeem(&token("user's"), claim), Redeemed::Nothing, "{claim:?}");
-        }
-        for claim in &none[..2] {
-            assert_eq!(tickets.redeem(&token("guest's"), claim), Redeemed::Nothing, "{claim:?}");
-        }
-        tickets.note_attempt(&token("guest's"));
-        for (name, claim, attempts) in [("user's", Claim::Pid(Some(user("a"))), 4), ("guest's", Claim::Pid(None), 4)] {
-            let Redeemed::Parked(suspended) = tickets.redeem(&token(name), &claim) else { panic!("{name}") };
-            assert_eq!(suspended.attempt, attempts, "{name}");
-        }
-    }
-}
+mod tests;

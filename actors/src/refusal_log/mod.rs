@@ -113,6 +113,7 @@ impl<'a> Refusal<'a> {
             text("code", Some(self.code)),
             Some(("reason", Value::from(reason))),
             self.fault.rule().map(|rule| ("rule", Value::from(rule))),
+            text("cause", self.fault.cause()),
         ];
         all.into_iter().flatten().collect()
     }
@@ -305,8 +306,9 @@ mod tests {
         log.finish();
         let omitted = "INFO refusals left out omitted=10 address=198.51.100.60";
         assert_eq!(lines().get(60..), Some(&[omitted.to_owned()][..]));
-        log.log(&Refusal { fault: &Fault::internal(), ..refusal });
+        log.log(&Refusal { fault: &Fault::internal().caused_by("the actor presence ended"), ..refusal });
         assert!(lines().last().unwrap().starts_with("WARN refused surface=raw"));
+        assert!(lines().last().unwrap().ends_with("reason=Internal error cause=the actor presence ended"));
         const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl";
         let fault = Fault::field(
             "a",

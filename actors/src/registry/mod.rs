@@ -1,9 +1,9 @@
-//! The connections and sessions that live now: how many connections there may be, where each user's sessions are, and what
-//! the user says of being there.
+//! The live connections and sessions: the bound of connections, the address of each user's sessions, and the user's
+//! status.
 //!
-//! A lookup table off the delivery path. A transport holds its connection's [`Admission`] for as long as that lasts. A
-//! session, of which one connection may carry several, enters itself and leaves when its [`Entry`] is dropped, however
-//! it ended. What is kept of a user goes with the last session.
+//! A lookup table off the delivery path. A transport holds the [`Admission`] of its connection until the connection
+//! ends. A session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry several
+//! sessions. The record of a user is removed with the last session.
 
 mod online_list;
 mod pending;
@@ -15,10 +15,10 @@ use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 use tokio::sync::OwnedSemaphorePermit;
 
-use self::online_list::Overview;
-pub use self::online_list::Tally;
-use self::pending::Pending;
-pub use self::pending::PendingPlace;
+use self::online_list::OnlineList;
+pub use self::online_list::StatusCounts;
+use self::pending::PendingConnections;
+pub use self::pending::PendingSlot;
 use crate::connection::SessionAddr;
 use crate::events::Surface;
 use crate::events::chat::presence::{Availability, OnlineUser, Written};
@@ -34,44 +34,44 @@ use crate::runtime::counters::Stats;
 pub struct LiveSession {
     /// Its id.
     pub id: SessionId,
-    /// What it speaks.
+    /// Its surface.
     pub surface: Surface,
     /// When it connected, ms since the epoch.
     pub connected_at: i64,
-    /// Where it sits.
-    pub place: SessionAddr,
-    /// Who it is, by the last token it showed.
+    /// Its address.
+    pub addr: SessionAddr,
+    /// The identity of its last token.
     pub identity: Arc<Identity>,
     /// Its client.
     pub peer: Peer,
 }
 
-/// Tells a session that it may not be allowed any more to be in rooms it is in.
+/// Tells a session that it may have lost access to its rooms.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(crate) enum AccessChanged {
-    /// In this one. Answered when it has looked, and left where it had to.
+    /// To this room. The reply comes after the session has checked, and has left the room if required.
     One(RoomName),
-    /// In any. The permit is given back when it has looked at all of them.
+    /// To any room. The permit is returned after the session has checked all its rooms.
     Any(OwnedSemaphorePermit),
 }
 
 #[derive(Debug)]
-struct Row {
+struct SessionRow {
     session: LiveSession,
-    /// Set once the session runs.
+    /// Set when the session actor runs.
     recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
 /// A user with a session.
 #[derive(Debug, Default)]
-struct Present {
-    /// Never empty, but while the first session is entered.
-    rows: Vec<Row>,
+struct OnlineUserSessions {
+    /// Empty only while the first session is added.
+    rows: Vec<SessionRow>,
     availability: Availability,
 }
 
-impl Present {
+impl OnlineUserSessions {
     /// When the oldest session connected.
     fn since(&self) -> Option<i64> {
         self.rows.first().map(|row| row.session.connected_at)
@@ -83,33 +83,33 @@ impl Present {
 pub struct Registry {
     capacity: usize,
     admitted: AtomicUsize,
-    /// Those of them that have not joined anything yet.
-    pending: Arc<Pending>,
-    users: DashMap<UserId, Present, ahash::RandomState>,
-    /// Changed while the user's row is held, so that it agrees with the rows; no row is sought while it is held.
-    overview: Mutex<Overview>,
+    /// Admitted connections that have not joined anything yet.
+    pending: Arc<PendingConnections>,
+    users: DashMap<UserId, OnlineUserSessions, ahash::RandomState>,
+    /// Changed while the user's rows are locked, so that both agree. No row is locked while this is.
+    online_list: Mutex<OnlineList>,
     stats: Arc<Stats>,
 }
 
 impl Registry {
     /// A table for the sessions of at most `capacity` connections.
     pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
-        let (users, overview) = (DashMap::default(), Mutex::default());
-        let pending = Arc::new(Pending::new(capacity, stats.clone()));
-        Self { capacity, admitted: AtomicUsize::new(0), pending, users, overview, stats }
+        let (users, online_list) = (DashMap::default(), Mutex::default());
+        let pending = Arc::new(PendingConnections::new(capacity, stats.clone()));
+        Self { capacity, admitted: AtomicUsize::new(0), pending, users, online_list, stats }
     }
 
-    /// Connections there may be at once.
+    /// The most connections at once.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Connections there are now.
+    /// Connections now.
     pub fn connections(&self) -> usize {
         self.admitted.load(Ordering::Relaxed)
     }
 
-    /// Takes one of the places for connections.
+    /// Admits a connection.
     ///
     /// # Errors
     /// [`Code::ServerFull`].
@@ -121,23 +121,23 @@ impl Registry {
         }
     }
 
-    /// Takes one of the places for connections that have still to join something; `elapsed` is ms by
+    /// Admits a connection that has not joined anything yet; `elapsed` is ms by
     /// [`crate::runtime::clock::Clock::elapsed_ms`].
     ///
     /// # Errors
     /// [`Code::ServerFull`].
-    pub fn admit_pending(self: &Arc<Self>, elapsed: i64) -> Result<(Admission, PendingPlace), Fault> {
+    pub fn admit_pending(self: &Arc<Self>, elapsed: i64) -> Result<(Admission, PendingSlot), Fault> {
         let admission = self.admit()?;
         Ok((admission, self.pending.enter(elapsed)?))
     }
 
-    /// The newest live session of a user, and what the user says of being there.
+    /// The newest live session of a user, and the status of the user.
     pub fn newest_of(&self, user: &UserId) -> Option<(LiveSession, Availability)> {
         let present = self.users.get(user)?;
         present.rows.last().map(|row| (row.session.clone(), present.availability))
     }
 
-    /// How long ago the sessions that there are connected, on average, ms; `now` is ms since the epoch.
+    /// The average age of the live sessions, ms; `now` is ms since the epoch.
     pub fn average_age_ms(&self, now: i64) -> u64 {
         let since = self.stats.sessions_since.get().checked_div(self.stats.sessions.get());
         since.map_or(0, |since| now.unsigned_abs().saturating_sub(since))
@@ -149,46 +149,47 @@ impl Registry {
         present.map(|present| present.rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
     }
 
-    /// What a user says of being there; offline without a session.
+    /// The status of a user; offline without a session.
     pub fn availability_of(&self, user: &UserId) -> Availability {
         self.users.get(user).map_or(Availability::Offline, |present| present.availability)
     }
 
-    /// Notes what a user says of being there, until the last session ends. `false` when that is known, or nobody is there
-    /// to say it.
+    /// Sets the status of a user until the last session ends. `false` when it is the current status, or the user has no
+    /// session.
     pub fn set_availability(&self, user: &UserId, availability: Availability) -> bool {
         let Some(mut present) = self.users.get_mut(user) else { return false };
         if present.availability == availability || availability == Availability::Offline {
             return false;
         }
-        let mut overview = self.overview();
-        overview.says(present.availability, availability);
-        overview.touch(&(present.since().unwrap_or_default(), user.clone()));
+        let mut list = self.online_list();
+        list.change_status(present.availability, availability);
+        list.invalidate(&(present.since().unwrap_or_default(), user.clone()));
         present.availability = availability;
         true
     }
 
-    /// Those of the users online who have been so for longest, `most` at most, by that time and then by their ids; `now`
-    /// is ms since the epoch.
+    /// The users that are online longest, at most `most`, ordered by that time and then by id; `now` is ms since the
+    /// epoch.
     pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
-        let first = self.overview().first(most);
+        let first = self.online_list().first(most);
         self.online_users(&first, now)
     }
 
-    /// As [`Registry::online`], written down for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
-    pub fn eldest(&self, now: i64, bytes: usize) -> Arc<[Written]> {
-        let wanted = self.overview().eldest(now);
-        let wanted = match wanted {
-            Ok(written) => return written,
-            Err(wanted) => wanted,
+    /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`],
+    /// and `bytes`.
+    pub fn longest_online(&self, now: i64, bytes: usize) -> Arc<[Written]> {
+        let request = self.online_list().cached_or_request(now);
+        let request = match request {
+            Ok(encoded) => return encoded,
+            Err(request) => request,
         };
-        let users = self.online_users(&wanted.users, now);
-        let written: Arc<[_]> = Written::all(users, bytes).into();
-        self.overview().keep(&wanted, &written, now);
-        written
+        let users = self.online_users(&request.users, now);
+        let encoded: Arc<[_]> = Written::all(users, bytes).into();
+        self.online_list().cache(&request, &encoded, now);
+        encoded
     }
 
-    /// A user as lists of who is online name one; `None` without a session. `now` is ms since the epoch.
+    /// A user in the form of the lists; `None` without a session. `now` is ms since the epoch.
     pub fn online_user(&self, user: &UserId, now: i64) -> Option<OnlineUser> {
         let present = self.users.get(user)?;
         let oldest = &present.rows.first()?.session;
@@ -205,47 +206,48 @@ impl Registry {
         users.iter().filter_map(|user| self.online_user(user, now)).collect()
     }
 
-    /// How many users say what of themselves.
-    pub fn tally(&self) -> Tally {
-        self.overview().tally()
+    /// The number of users by status.
+    pub fn status_counts(&self) -> StatusCounts {
+        self.online_list().status_counts()
     }
 
-    fn overview(&self) -> MutexGuard<'_, Overview> {
-        self.overview.lock().unwrap_or_else(PoisonError::into_inner)
+    fn online_list(&self) -> MutexGuard<'_, OnlineList> {
+        self.online_list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ways to the live sessions of a user.
+    /// The recipients of a user's live sessions.
     pub(crate) fn recipients_of(&self, user: &UserId) -> Vec<Recipient<AccessChanged>> {
         let present = self.users.get(user);
-        let recipients = |row: &Row| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
+        let recipients = |row: &SessionRow| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
         present.map(|present| present.rows.iter().filter_map(recipients).collect()).unwrap_or_default()
     }
 
-    /// The ways to all live sessions that run. Looks at all of them: not for a thread that serves them.
+    /// The recipients of all live sessions. Visits all of them: not for a thread that serves sessions.
     pub(crate) fn recipients(&self) -> Vec<Recipient<AccessChanged>> {
-        let recipients = |present: &Present| {
+        let recipients = |present: &OnlineUserSessions| {
             let upgraded = present.rows.iter().filter_map(|row| row.recipient.as_ref()?.upgrade());
             upgraded.collect::<Vec<_>>()
         };
         self.users.iter().flat_map(|present| recipients(&present)).collect()
     }
 
-    /// Where the live sessions of a user are that `picks` picks.
-    pub fn find_of(&self, user: &UserId, picks: impl Fn(&Identity) -> bool) -> Vec<SessionAddr> {
-        self.users.get(user).map(|present| picked(&present.rows, picks).collect()).unwrap_or_default()
+    /// The addresses of a user's live sessions that `matches` accepts.
+    pub fn find_of(&self, user: &UserId, matches: impl Fn(&Identity) -> bool) -> Vec<SessionAddr> {
+        self.users.get(user).map(|present| picked(&present.rows, matches).collect()).unwrap_or_default()
     }
 
-    /// Where the live sessions are that `picks` picks. Looks at all of them: not for a thread that serves them.
-    pub fn find(&self, picks: impl Fn(&Identity) -> bool) -> Vec<SessionAddr> {
-        self.users.iter().flat_map(|present| picked(&present.rows, &picks).collect::<Vec<_>>()).collect()
+    /// The addresses of all live sessions that `matches` accepts. Visits all of them: not for a thread that serves
+    /// sessions.
+    pub fn find(&self, matches: impl Fn(&Identity) -> bool) -> Vec<SessionAddr> {
+        self.users.iter().flat_map(|present| picked(&present.rows, &matches).collect::<Vec<_>>()).collect()
     }
 }
 
-fn picked(rows: &[Row], picks: impl Fn(&Identity) -> bool) -> impl Iterator<Item = SessionAddr> {
-    rows.iter().map(|row| &row.session).filter(move |session| picks(&session.identity)).map(|session| session.place)
+fn picked(rows: &[SessionRow], matches: impl Fn(&Identity) -> bool) -> impl Iterator<Item = SessionAddr> {
+    rows.iter().map(|row| &row.session).filter(move |session| matches(&session.identity)).map(|session| session.addr)
 }
 
-/// A connection's place, given back when dropped.
+/// An admitted connection. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Admission(Arc<Registry>);
 
@@ -255,17 +257,17 @@ impl Drop for Admission {
     }
 }
 
-/// A session that lives, until dropped; in the table once its user is known.
+/// A live session, until dropped. It is in the table from the time its user is known.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct SessionEntry {
     registry: Arc<Registry>,
     connected_at: i64,
     listed: Option<(UserId, SessionId)>,
     recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
-impl Entry {
-    /// Counts a session whose user nobody knows yet.
+impl SessionEntry {
+    /// Counts a session without a user.
     pub(crate) fn new(registry: Arc<Registry>, connected_at: i64) -> Self {
         registry.stats.sessions.add(1);
         registry.stats.sessions_opened.add(1);
@@ -273,55 +275,55 @@ impl Entry {
         Self { registry, connected_at, listed: None, recipient: None }
     }
 
-    /// Puts the session into the table, as one of the user whom its identity names. It is not there yet.
+    /// Adds the session to the table under the user of its identity. It must not be in the table.
     pub(crate) fn list(&mut self, session: LiveSession) {
         let (user, id) = (session.identity.user.clone(), session.id);
-        let row = Row { session, recipient: self.recipient.clone() };
+        let row = SessionRow { session, recipient: self.recipient.clone() };
         let mut present = self.registry.users.entry(user.clone()).or_default();
         let before = present.since();
-        // Most users have one or two, and a vector that grows by itself begins with room for four.
+        // Most users have one or two sessions; a vector grows to four by itself.
         if present.rows.len() < 2 {
             present.rows.reserve_exact(1);
         }
         present.rows.push(row);
-        self.registry.overview().moves(&user, before, present.since());
+        self.registry.online_list().move_user(&user, before, present.since());
         drop(present);
         self.listed = Some((user, id));
     }
 
-    /// Takes the session out of the table again.
+    /// Removes the session from the table.
     pub(crate) fn unlist(&mut self) {
         let Some((user, id)) = self.listed.take() else { return };
         self.registry.users.remove_if_mut(&user, |user, present| {
             let before = present.since();
             present.rows.retain(|row| row.session.id != id);
-            let mut overview = self.registry.overview();
-            overview.moves(user, before, present.since());
+            let mut list = self.registry.online_list();
+            list.move_user(user, before, present.since());
             if present.rows.is_empty() {
-                overview.says(present.availability, Availability::Offline);
+                list.change_status(present.availability, Availability::Offline);
             }
             present.rows.is_empty()
         });
     }
 
-    /// Notes that the session goes by another token of the same user now.
+    /// Replaces the identity after a new token of the same user.
     pub(crate) fn renew(&self, identity: Arc<Identity>) {
         self.change(|row| row.session.identity = identity);
-        // It may name the user in another way.
+        // The display name may have changed.
         if let Some((user, _)) = &self.listed
             && let Some(present) = self.registry.users.get(user)
         {
-            self.registry.overview().touch(&(present.since().unwrap_or_default(), user.clone()));
+            self.registry.online_list().invalidate(&(present.since().unwrap_or_default(), user.clone()));
         }
     }
 
-    /// Lets the session be reached.
-    pub(crate) fn reached_by(&mut self, recipient: WeakRecipient<AccessChanged>) {
+    /// Sets the recipient of the session.
+    pub(crate) fn set_recipient(&mut self, recipient: WeakRecipient<AccessChanged>) {
         self.recipient = Some(recipient.clone());
         self.change(|row| row.recipient = Some(recipient));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Row)) {
+    fn change(&self, change: impl FnOnce(&mut SessionRow)) {
         if let Some((user, id)) = &self.listed
             && let Some(mut present) = self.registry.users.get_mut(user)
             && let Some(row) = present.rows.iter_mut().find(|row| row.session.id == *id)
@@ -331,7 +333,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for SessionEntry {
     fn drop(&mut self) {
         self.unlist();
         self.registry.stats.sessions.sub(1);
@@ -340,127 +342,4 @@ impl Drop for Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connection::SessionTable;
-
-    fn session(identity: Identity) -> LiveSession {
-        let (place, identity) = (SessionTable::any_addr(), Arc::new(identity));
-        let (id, peer) = (SessionId::random(), Peer::default());
-        LiveSession { id, surface: Surface::Raw, connected_at: 7, place, identity, peer }
-    }
-
-    fn listed(registry: &Arc<Registry>, session: LiveSession) -> Entry {
-        let mut entry = Entry::new(registry.clone(), 7);
-        entry.list(session);
-        entry
-    }
-
-    #[test]
-    fn a_session_is_found_by_the_token_it_showed_last() {
-        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
-        let user = UserId::parse("alice", "user").unwrap();
-        let with = |id: &str| Identity { token_id: Some(id.into()), ..Identity::of(user.clone()) };
-        let found = |id: &'static str| {
-            let picks = move |identity: &Identity| identity.token_id.as_deref() == Some(id);
-            let found = registry.find(picks);
-            assert_eq!(registry.find_of(&user, picks), found);
-            found.len()
-        };
-        let entry = listed(&registry, session(with("first")));
-        let _other = listed(&registry, session(with("other")));
-        assert_eq!((found("first"), found("second")), (1, 0));
-        entry.renew(Arc::new(with("second")));
-        assert_eq!((found("first"), found("second"), found("other")), (0, 1, 1));
-    }
-
-    #[test]
-    fn a_connections_place_comes_back_when_it_ends() {
-        let registry = Arc::new(Registry::new(1, Arc::new(Stats::default())));
-        let admission = registry.admit().unwrap();
-        assert_eq!((registry.admit().unwrap_err().code, registry.connections()), (Code::ServerFull, 1));
-        drop(admission);
-        assert_eq!(registry.connections(), 0);
-        assert!(registry.admit().is_ok());
-    }
-
-    #[test]
-    fn a_place_that_is_refused_among_those_who_join_comes_back() {
-        let registry = Arc::new(Registry::new(4, Arc::new(Stats::default())));
-        let held = registry.admit_pending(0).unwrap();
-        assert_eq!(registry.admit_pending(0).unwrap_err().code, Code::ServerFull);
-        assert_eq!(registry.connections(), 1);
-        let others: Vec<_> = (0..3).map(|_| registry.admit().unwrap()).collect();
-        assert_eq!(registry.admit_pending(10_000).unwrap_err().code, Code::ServerFull, "nobody gives way for nothing");
-        assert_eq!(registry.stats.pending_connections.get(), 1);
-        drop((held, others));
-        assert_eq!((registry.connections(), registry.stats.pending_connections.get()), (0, 0));
-    }
-
-    #[test]
-    fn a_session_is_counted_from_its_start_and_found_once_its_user_is_known() {
-        let stats = Arc::new(Stats::default());
-        let registry = Arc::new(Registry::new(1, stats.clone()));
-        let user = UserId::parse("alice", "user").unwrap();
-        let session = session(Identity::of(user.clone()));
-
-        let mut entry = Entry::new(registry.clone(), 7);
-        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
-        entry.list(session.clone());
-        assert_eq!(registry.sessions_of(&user), vec![session.clone()]);
-        entry.unlist();
-        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
-        entry.list(session);
-        drop(entry);
-        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 0));
-    }
-
-    fn named(name: &str, connected_at: i64) -> LiveSession {
-        let identity = Identity::of(UserId::parse(name, "user").unwrap());
-        LiveSession { connected_at, ..session(identity) }
-    }
-
-    fn online(registry: &Registry, most: usize) -> Vec<String> {
-        let line = |user: OnlineUser| format!("{} {:?} {}", user.user_id, user.status, user.connected_at.0);
-        registry.online(most, 99).into_iter().map(line).collect()
-    }
-
-    #[test]
-    fn those_online_for_longest_come_first_and_each_since_the_oldest_session() {
-        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
-        let first = listed(&registry, named("carol", 1));
-        let _second = listed(&registry, named("carol", 3));
-        let _bob = listed(&registry, named("bob", 2));
-        let _alice = listed(&registry, named("alice", 2));
-        assert_eq!(online(&registry, 9), ["carol Online 1", "alice Online 2", "bob Online 2"]);
-        assert_eq!(online(&registry, 1), ["carol Online 1"]);
-        drop(first);
-        assert_eq!(online(&registry, 9), ["alice Online 2", "bob Online 2", "carol Online 3"]);
-    }
-
-    #[test]
-    fn what_a_user_says_holds_for_all_sessions_and_until_the_last_one_ends() {
-        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
-        let alice = UserId::parse("alice", "user").unwrap();
-        assert_eq!(registry.availability_of(&alice), Availability::Offline);
-        assert!(!registry.set_availability(&alice, Availability::Away), "she is not there");
-        let one = listed(&registry, named("alice", 1));
-        let _bob = listed(&registry, named("bob", 2));
-        assert_eq!(registry.availability_of(&alice), Availability::Online);
-        assert!(!registry.set_availability(&alice, Availability::Online), "that is known");
-        assert!(registry.set_availability(&alice, Availability::Away));
-        assert_eq!(registry.tally(), Tally { online: 1, away: 1, busy: 0 });
-        assert!(registry.set_availability(&alice, Availability::Busy));
-        let two = listed(&registry, named("alice", 3));
-        drop(one);
-        assert_eq!(registry.tally(), Tally { online: 1, away: 0, busy: 1 });
-        assert_eq!(online(&registry, 9), ["bob Online 2", "alice Busy 3"]);
-        drop(two);
-        assert_eq!(
-            (registry.tally(), online(&registry, 9)),
-            (Tally { online: 1, away: 0, busy: 0 }, vec!["bob Online 2".into()])
-        );
-        let _again = listed(&registry, named("alice", 4));
-        assert_eq!(registry.availability_of(&alice), Availability::Online);
-    }
-}
+mod tests;

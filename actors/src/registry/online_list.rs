@@ -1,5 +1,5 @@
-//! What is known of all users who are online together, pure: their order, how many say what of themselves, and a list of
-//! those who have been there for longest, written once for many readers. So nobody has to look at all users.
+//! All online users in the order of their connection, their number by status, and a list of the users that are online
+//! longest. Pure. The list is encoded once for many readers, so no reader visits all users.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use crate::events::chat::presence::{Availability, ELDEST_MAX, Written};
 use crate::model::ids::UserId;
 
-/// How long a list serves, ms: it says of everybody on it that they were seen just now.
+/// How long a cached list is valid, ms: it contains the time of its creation as `lastSeen`.
 const FRESH_MS: i64 = 1_000;
 
-/// A user's place: when the oldest session connected, and who it is.
-pub(super) type Since = (i64, UserId);
+/// The sort key of a user: the time when the oldest session connected, and the id.
+pub(super) type SortKey = (i64, UserId);
 
-/// How many users say what of themselves.
+/// The number of users by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct StatusCounts {
     /// Online.
     pub online: usize,
     /// Away.
@@ -24,59 +24,59 @@ pub struct Tally {
     pub busy: usize,
 }
 
-impl Tally {
-    /// All of them.
+impl StatusCounts {
+    /// All users.
     pub fn users(&self) -> usize {
         self.online + self.away + self.busy
     }
 }
 
-/// The list of those who have been there for longest.
+/// The cached list of the users that are online longest.
 #[derive(Debug)]
-struct Eldest {
+struct CachedList {
     number: u64,
-    /// The last user's place; `None` where everybody is on the list.
-    last: Option<Since>,
-    /// Ms since the epoch, and the users; `None` while they are being written.
-    written: Option<(i64, Arc<[Written]>)>,
+    /// The key of the last user on the list; `None` when all users are on it.
+    last: Option<SortKey>,
+    /// The time in ms since the epoch, and the users; `None` while the list is encoded.
+    encoded: Option<(i64, Arc<[Written]>)>,
 }
 
-/// A list that is to be written.
-pub(super) struct Wanted {
+/// A list that the caller encodes.
+pub(super) struct ListRequest {
     number: u64,
-    /// Who is to be on it.
+    /// The users of the list.
     pub(super) users: Vec<UserId>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Overview {
-    order: BTreeSet<Since>,
+pub(super) struct OnlineList {
+    order: BTreeSet<SortKey>,
     away: usize,
     busy: usize,
-    eldest: Option<Eldest>,
+    cached: Option<CachedList>,
     lists: u64,
 }
 
-impl Overview {
-    /// A user's place changed.
-    pub(super) fn moves(&mut self, user: &UserId, from: Option<i64>, to: Option<i64>) {
+impl OnlineList {
+    /// Moves a user after a change of its oldest session.
+    pub(super) fn move_user(&mut self, user: &UserId, from: Option<i64>, to: Option<i64>) {
         if from == to {
             return;
         }
         if let Some(from) = from {
-            let place = (from, user.clone());
-            self.touch(&place);
-            self.order.remove(&place);
+            let key = (from, user.clone());
+            self.invalidate(&key);
+            self.order.remove(&key);
         }
         if let Some(to) = to {
-            let place = (to, user.clone());
-            self.touch(&place);
-            self.order.insert(place);
+            let key = (to, user.clone());
+            self.invalidate(&key);
+            self.order.insert(key);
         }
     }
 
-    /// A user says something else than before; offline is what nobody says.
-    pub(super) fn says(&mut self, before: Availability, now: Availability) {
+    /// Counts a change of the status. Offline users are not counted.
+    pub(super) fn change_status(&mut self, before: Availability, now: Availability) {
         if let Some(count) = self.count_of(before) {
             *count = count.saturating_sub(1);
         }
@@ -93,40 +93,40 @@ impl Overview {
         }
     }
 
-    pub(super) fn tally(&self) -> Tally {
+    pub(super) fn status_counts(&self) -> StatusCounts {
         let Self { order, away, busy, .. } = self;
-        Tally { online: order.len().saturating_sub(away + busy), away: *away, busy: *busy }
+        StatusCounts { online: order.len().saturating_sub(away + busy), away: *away, busy: *busy }
     }
 
-    /// The first `most` users by their places.
+    /// The first `most` users.
     pub(super) fn first(&self, most: usize) -> Vec<UserId> {
         self.order.iter().take(most).map(|(_, user)| user.clone()).collect()
     }
 
-    /// What a list says of the user at `place` does not hold any more.
-    pub(super) fn touch(&mut self, place: &Since) {
-        if self.eldest.as_ref().is_some_and(|eldest| eldest.last.as_ref().is_none_or(|last| place <= last)) {
-            self.eldest = None;
+    /// Drops the cached list when it contains the user with this key.
+    pub(super) fn invalidate(&mut self, key: &SortKey) {
+        if self.cached.as_ref().is_some_and(|list| list.last.as_ref().is_none_or(|last| key <= last)) {
+            self.cached = None;
         }
     }
 
-    /// The list, where there is one that serves at `now`; else what it is to be made of.
-    pub(super) fn eldest(&mut self, now: i64) -> Result<Arc<[Written]>, Wanted> {
-        if let Some(Eldest { written: Some((at, users)), .. }) = &self.eldest
+    /// The cached list, if it is valid at `now`; otherwise the users of a new one.
+    pub(super) fn cached_or_request(&mut self, now: i64) -> Result<Arc<[Written]>, ListRequest> {
+        if let Some(CachedList { encoded: Some((at, users)), .. }) = &self.cached
             && (0..FRESH_MS).contains(&(now - at))
         {
             return Ok(users.clone());
         }
         self.lists += 1;
         let last = self.order.iter().nth(ELDEST_MAX - 1).cloned();
-        self.eldest = Some(Eldest { number: self.lists, last, written: None });
-        Err(Wanted { number: self.lists, users: self.first(ELDEST_MAX) })
+        self.cached = Some(CachedList { number: self.lists, last, encoded: None });
+        Err(ListRequest { number: self.lists, users: self.first(ELDEST_MAX) })
     }
 
-    /// Keeps the list that was `wanted` for others, unless something that it says changed meanwhile.
-    pub(super) fn keep(&mut self, wanted: &Wanted, users: &Arc<[Written]>, now: i64) {
-        if let Some(eldest) = self.eldest.as_mut().filter(|eldest| eldest.number == wanted.number) {
-            eldest.written = Some((now, users.clone()));
+    /// Caches an encoded list, unless its contents changed meanwhile.
+    pub(super) fn cache(&mut self, request: &ListRequest, users: &Arc<[Written]>, now: i64) {
+        if let Some(list) = self.cached.as_mut().filter(|list| list.number == request.number) {
+            list.encoded = Some((now, users.clone()));
         }
     }
 }
@@ -139,63 +139,63 @@ mod tests {
         UserId::parse(name, "user").unwrap()
     }
 
-    /// So many users, the first of whom came at 0.
-    fn crowd(users: i64) -> Overview {
-        let mut overview = Overview::default();
+    /// A list of so many users; the first one connected at 0.
+    fn online_list(users: i64) -> OnlineList {
+        let mut list = OnlineList::default();
         for number in 0..users {
-            overview.moves(&user(&number.to_string()), None, Some(number));
+            list.move_user(&user(&number.to_string()), None, Some(number));
         }
-        overview
+        list
     }
 
-    /// Has a list written, and says whether it was.
-    fn write(overview: &mut Overview, now: i64) -> bool {
-        match overview.eldest(now) {
+    /// Encodes the list unless it is cached; whether it was encoded.
+    fn write(list: &mut OnlineList, now: i64) -> bool {
+        match list.cached_or_request(now) {
             Ok(_) => false,
-            Err(wanted) => {
-                overview.keep(&wanted, &Arc::default(), now);
+            Err(request) => {
+                list.cache(&request, &Arc::default(), now);
                 true
             }
         }
     }
 
     #[test]
-    fn a_list_serves_until_it_is_stale_or_something_that_it_says_changes() {
-        let mut overview = crowd(200);
-        assert!(write(&mut overview, 5));
-        assert!(!write(&mut overview, 5 + FRESH_MS - 1));
-        assert!(write(&mut overview, 5 + FRESH_MS));
-        overview.moves(&user("new"), None, Some(300));
-        overview.moves(&user("150"), Some(150), None);
-        overview.touch(&(100, user("100")));
-        assert!(!write(&mut overview, 1_005), "none of them is among the first");
-        overview.touch(&(99, user("99")));
-        assert!(write(&mut overview, 1_005));
-        overview.moves(&user("0"), Some(0), Some(301));
-        assert!(write(&mut overview, 1_005));
-        assert!(write(&mut overview, 0), "the clock was set back");
+    fn a_list_is_cached_until_it_expires_or_a_user_on_it_changes() {
+        let mut list = online_list(200);
+        assert!(write(&mut list, 5));
+        assert!(!write(&mut list, 5 + FRESH_MS - 1));
+        assert!(write(&mut list, 5 + FRESH_MS));
+        list.move_user(&user("new"), None, Some(300));
+        list.move_user(&user("150"), Some(150), None);
+        list.invalidate(&(100, user("100")));
+        assert!(!write(&mut list, 1_005), "these users are not on the list");
+        list.invalidate(&(99, user("99")));
+        assert!(write(&mut list, 1_005));
+        list.move_user(&user("0"), Some(0), Some(301));
+        assert!(write(&mut list, 1_005));
+        assert!(write(&mut list, 0), "the clock was set back");
     }
 
     #[test]
-    fn a_list_of_all_changes_with_everyone() {
-        let mut overview = crowd(99);
-        assert!(write(&mut overview, 0));
-        overview.moves(&user("new"), None, Some(300));
-        assert!(write(&mut overview, 0));
-        overview.moves(&user("last"), None, Some(301));
-        assert!(!write(&mut overview, 0), "the list was full");
+    fn a_list_of_all_users_changes_with_each_user() {
+        let mut list = online_list(99);
+        assert!(write(&mut list, 0));
+        list.move_user(&user("new"), None, Some(300));
+        assert!(write(&mut list, 0));
+        list.move_user(&user("last"), None, Some(301));
+        assert!(!write(&mut list, 0), "the list was full");
     }
 
     #[test]
-    fn a_list_is_not_kept_when_something_changed_while_it_was_written() {
-        let mut overview = crowd(3);
-        let Err(wanted) = overview.eldest(0) else { panic!("nobody wrote it") };
-        assert_eq!(wanted.users, [user("0"), user("1"), user("2")]);
-        overview.moves(&user("1"), Some(1), None);
-        overview.keep(&wanted, &Arc::default(), 0);
-        let Err(newer) = overview.eldest(0) else { panic!("it does not hold") };
-        overview.keep(&wanted, &Arc::default(), 0);
-        assert!(overview.eldest(0).is_err(), "it was the older one");
+    fn a_list_that_changed_during_encoding_is_not_cached() {
+        let mut list = online_list(3);
+        let Err(request) = list.cached_or_request(0) else { panic!("no list is cached") };
+        assert_eq!(request.users, [user("0"), user("1"), user("2")]);
+        list.move_user(&user("1"), Some(1), None);
+        list.cache(&request, &Arc::default(), 0);
+        let Err(newer) = list.cached_or_request(0) else { panic!("the list is outdated") };
+        list.cache(&request, &Arc::default(), 0);
+        assert!(list.cached_or_request(0).is_err(), "the older list is not cached");
         assert_eq!(newer.users, [user("0"), user("2")]);
     }
 }

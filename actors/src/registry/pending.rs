@@ -1,5 +1,6 @@
-//! The places of connections that have not joined anything yet. They hold a share of all places: when it is full, the oldest
-//! gives way once it had time to join, and before that a newcomer is refused. So strangers keep nobody else out.
+//! Connections that have not joined anything yet. They may take a share of all connections. When the share is full, a
+//! new connection evicts the oldest connection after its time to join, and is refused otherwise. So unauthenticated
+//! clients do not keep others out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,62 +10,62 @@ use tokio::sync::oneshot;
 use crate::model::fault::{Code, Fault};
 use crate::runtime::counters::Stats;
 
-/// The part of all places that they may hold: one of so many.
+/// They may take one in so many of all connections.
 const SHARE: usize = 4;
 
-/// For how long a connection keeps its place whoever comes, ms.
+/// How long a connection is safe from eviction, ms.
 const GRACE_MS: i64 = 2_000;
 
 /// The connections that have not joined anything yet, oldest first.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingConnections {
     most: usize,
-    queue: Mutex<Queue>,
+    queue: Mutex<PendingQueue>,
     stats: Arc<Stats>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct PendingQueue {
     /// The number of the next one.
     next: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, WaitingConnection>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    /// Since when, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+struct WaitingConnection {
+    /// Its start, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     since: i64,
-    /// Tells it that it gives way.
-    give_way: oneshot::Sender<()>,
+    /// Tells the connection that it is evicted.
+    evict: oneshot::Sender<()>,
 }
 
-impl Pending {
-    /// The share of `capacity` places: one at least.
+impl PendingConnections {
+    /// The share of `capacity` connections, at least one.
     pub(super) fn new(capacity: usize, stats: Arc<Stats>) -> Self {
         Self { most: (capacity / SHARE).max(1), queue: Mutex::default(), stats }
     }
 
-    /// Takes a place at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; the oldest may lose its own.
+    /// Adds a connection at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; may evict the oldest one.
     ///
     /// # Errors
     /// [`Code::ServerFull`].
-    pub(super) fn enter(self: &Arc<Self>, elapsed: i64) -> Result<PendingPlace, Fault> {
+    pub(super) fn enter(self: &Arc<Self>, elapsed: i64) -> Result<PendingSlot, Fault> {
         let mut queue = self.queue();
         if queue.waiting.len() >= self.most {
             let oldest = queue.waiting.first_entry().filter(|oldest| oldest.get().since + GRACE_MS < elapsed);
             let full = || Fault::new(Code::ServerFull, "Too many connections are joining").by("server.max_connections");
             let oldest = oldest.ok_or_else(full)?;
-            // One that ends by itself just now does not listen.
-            let _ = oldest.remove().give_way.send(());
+            // A connection that is just ending does not receive this.
+            let _ = oldest.remove().evict.send(());
             self.stats.closed_for_newcomers.add(1);
             self.stats.pending_connections.sub(1);
         }
-        let (give_way, gives_way) = oneshot::channel();
+        let (evict, evicted) = oneshot::channel();
         let number = queue.next;
         queue.next += 1;
-        queue.waiting.insert(number, Waiting { since: elapsed, give_way });
+        queue.waiting.insert(number, WaitingConnection { since: elapsed, evict });
         self.stats.pending_connections.add(1);
-        Ok(PendingPlace { pending: self.clone(), number, gives_way })
+        Ok(PendingSlot { pending: self.clone(), number, evicted })
     }
 
     fn leave(&self, number: u64) {
@@ -73,29 +74,29 @@ impl Pending {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, PendingQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of a connection that has not joined anything yet: dropped once it has, or when it ends.
+/// A connection that has not joined anything yet. Dropped when it joins or ends.
 #[derive(Debug)]
-pub struct PendingPlace {
-    pending: Arc<Pending>,
+pub struct PendingSlot {
+    pending: Arc<PendingConnections>,
     number: u64,
-    gives_way: oneshot::Receiver<()>,
+    evicted: oneshot::Receiver<()>,
 }
 
-impl PendingPlace {
-    /// Resolves when the connection is to end, because its place is somebody else's now.
+impl PendingSlot {
+    /// Resolves when the connection is evicted.
     pub async fn taken(&mut self) {
-        if (&mut self.gives_way).await.is_err() {
+        if (&mut self.evicted).await.is_err() {
             std::future::pending().await
         }
     }
 }
 
-impl Drop for PendingPlace {
+impl Drop for PendingSlot {
     fn drop(&mut self) {
         self.pending.leave(self.number);
     }
@@ -105,21 +106,21 @@ impl Drop for PendingPlace {
 mod tests {
     use super::*;
 
-    fn pending(capacity: usize) -> Arc<Pending> {
-        Arc::new(Pending::new(capacity, Arc::default()))
+    fn pending(capacity: usize) -> Arc<PendingConnections> {
+        Arc::new(PendingConnections::new(capacity, Arc::default()))
     }
 
-    fn counts(pending: &Pending) -> (u64, u64, usize) {
+    fn counts(pending: &PendingConnections) -> (u64, u64, usize) {
         let Stats { pending_connections, closed_for_newcomers, .. } = &*pending.stats;
         (pending_connections.get(), closed_for_newcomers.get(), pending.queue().waiting.len())
     }
 
-    fn is_taken(place: &mut PendingPlace) -> bool {
-        place.gives_way.try_recv().is_ok()
+    fn is_evicted(slot: &mut PendingSlot) -> bool {
+        slot.evicted.try_recv().is_ok()
     }
 
     #[test]
-    fn a_quarter_of_all_places_is_theirs_and_one_more_is_refused_while_all_are_new() {
+    fn pending_connections_take_a_quarter_and_one_more_is_refused_while_all_are_new() {
         for (capacity, most) in [(1, 1), (4, 1), (7, 1), (8, 2), (40, 10)] {
             let pending = pending(capacity);
             let held: Vec<_> = (0..most).map(|_| pending.enter(0).unwrap()).collect();
@@ -130,16 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_over_two_seconds_gives_way_and_no_other() {
+    fn the_oldest_connection_over_two_seconds_is_evicted() {
         let pending = pending(8);
         let (mut first, mut second) = (pending.enter(0).unwrap(), pending.enter(1_000).unwrap());
         let mut third = pending.enter(2_001).unwrap();
-        assert_eq!((is_taken(&mut first), is_taken(&mut second), is_taken(&mut third)), (true, false, false));
+        assert_eq!((is_evicted(&mut first), is_evicted(&mut second), is_evicted(&mut third)), (true, false, false));
         assert_eq!(pending.enter(3_000).unwrap_err().code, Code::ServerFull, "the second had only two seconds");
         let _fourth = pending.enter(3_001).unwrap();
-        assert_eq!((is_taken(&mut second), is_taken(&mut third)), (true, false));
+        assert_eq!((is_evicted(&mut second), is_evicted(&mut third)), (true, false));
         assert_eq!(counts(&pending), (2, 2, 2));
-        // Who gave way frees nothing a second time.
+        // An evicted connection frees nothing when it is dropped.
         drop((first, second));
         assert_eq!(counts(&pending), (2, 2, 2));
         drop(third);
@@ -147,17 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn who_joined_is_not_asked_to_give_way() {
+    fn a_connection_that_joined_is_not_evicted() {
         let pending = pending(8);
         let (first, mut second) = (pending.enter(0).unwrap(), pending.enter(0).unwrap());
         drop(first);
         let _third = pending.enter(10_000).unwrap();
-        assert!(!is_taken(&mut second));
+        assert!(!is_evicted(&mut second));
         assert_eq!(counts(&pending), (2, 0, 2));
     }
 
     #[test]
-    fn what_is_held_never_exceeds_the_share() {
+    fn pending_connections_never_exceed_the_share() {
         let pending = pending(400);
         let mut held = Vec::new();
         for elapsed in 0..10_000 {

@@ -1,5 +1,5 @@
-//! How many rooms there are that clients made, in all and for each user. Shared by the shards of all workers, so that
-//! both limits hold exactly whatever worker a room is on.
+//! Counts the rooms that clients created, in all and by user. The shards of all workers share it, so both limits are
+//! exact.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,34 +10,34 @@ use dashmap::DashMap;
 use crate::model::fault::Fault;
 use crate::model::ids::UserId;
 
-/// The rooms that exist because a client joined them. Rooms that the hub keeps for itself are not among them.
+/// The rooms that exist because a client joined them, without internal rooms.
 #[derive(Debug)]
 pub(crate) struct RoomCounts {
     rooms_max: AtomicUsize,
     rooms_per_user: AtomicUsize,
     rooms: AtomicUsize,
-    /// Users who made rooms that still exist: never more than there are rooms.
-    of_users: DashMap<UserId, usize, RandomState>,
+    /// Users that created existing rooms: never more than rooms.
+    by_user: DashMap<UserId, usize, RandomState>,
 }
 
 impl RoomCounts {
     pub(crate) fn new(rooms_max: usize, rooms_per_user: usize) -> Self {
         let [rooms_max, rooms_per_user, rooms] = [rooms_max, rooms_per_user, 0].map(AtomicUsize::new);
-        Self { rooms_max, rooms_per_user, rooms, of_users: DashMap::default() }
+        Self { rooms_max, rooms_per_user, rooms, by_user: DashMap::default() }
     }
 
-    /// Sets the limits that hold from now on. Rooms beyond them stay.
+    /// Changes the limits. Rooms beyond them stay.
     pub(crate) fn set_limits(&self, rooms_max: usize, rooms_per_user: usize) {
         self.rooms_max.store(rooms_max, Ordering::Relaxed);
         self.rooms_per_user.store(rooms_per_user, Ordering::Relaxed);
     }
 
-    /// Counts one more room, which `user` makes.
+    /// Counts a room that `user` creates.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::LimitReached`]: nothing was counted.
     pub(crate) fn take(self: &Arc<Self>, user: &UserId) -> Result<CountedRoom, Fault> {
-        let mut of_user = self.of_users.entry(user.clone()).or_insert(0);
+        let mut of_user = self.by_user.entry(user.clone()).or_insert(0);
         let rooms_per_user = self.rooms_per_user.load(Ordering::Relaxed);
         let refused = if *of_user >= rooms_per_user {
             let message = format!("A user may make {rooms_per_user} rooms; leave one first");
@@ -56,34 +56,34 @@ impl RoomCounts {
                 let is_unused = *of_user == 0;
                 drop(of_user);
                 if is_unused {
-                    self.of_users.remove_if(user, |_, rooms| *rooms == 0);
+                    self.by_user.remove_if(user, |_, rooms| *rooms == 0);
                 }
                 Err(fault)
             }
         }
     }
 
-    /// Counts a room that `user` made before the start, whatever the limits are now.
+    /// Counts a restored room of `user`, also beyond the limits.
     pub(crate) fn take_restored(self: &Arc<Self>, user: UserId) -> CountedRoom {
         self.rooms.fetch_add(1, Ordering::Relaxed);
-        *self.of_users.entry(user.clone()).or_insert(0) += 1;
+        *self.by_user.entry(user.clone()).or_insert(0) += 1;
         CountedRoom { counts: self.clone(), user }
     }
 
-    /// How many rooms there are, and of how many users.
+    /// The number of rooms, and of users with rooms.
     #[cfg(test)]
     pub(crate) fn get(&self) -> (usize, usize) {
-        (self.rooms.load(Ordering::Relaxed), self.of_users.len())
+        (self.rooms.load(Ordering::Relaxed), self.by_user.len())
     }
 
-    /// The most rooms that one user made.
+    /// The most rooms of one user.
     #[cfg(test)]
     pub(crate) fn most_of_a_user(&self) -> usize {
-        self.of_users.iter().map(|rooms| *rooms).max().unwrap_or(0)
+        self.by_user.iter().map(|rooms| *rooms).max().unwrap_or(0)
     }
 }
 
-/// A room that is counted, until this is dropped.
+/// A counted room. Dropping it ends the count.
 #[derive(Debug)]
 pub(crate) struct CountedRoom {
     counts: Arc<RoomCounts>,
@@ -93,7 +93,7 @@ pub(crate) struct CountedRoom {
 impl Drop for CountedRoom {
     fn drop(&mut self) {
         self.counts.rooms.fetch_sub(1, Ordering::Relaxed);
-        self.counts.of_users.remove_if_mut(&self.user, |_, rooms| {
+        self.counts.by_user.remove_if_mut(&self.user, |_, rooms| {
             *rooms = rooms.saturating_sub(1);
             *rooms == 0
         });
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn other_limits_hold_at_once_and_rooms_beyond_them_stay() {
+    fn new_limits_apply_at_once_and_rooms_beyond_them_stay() {
         let counts = Arc::new(RoomCounts::new(2, 2));
         let rooms = [counts.take(&user("alice")).unwrap(), counts.take(&user("alice")).unwrap()];
         counts.set_limits(3, 1);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn both_limits_are_exact_and_each_names_its_key() {
+    fn both_limits_are_exact_and_name_their_keys() {
         let counts = Arc::new(RoomCounts::new(3, 2));
         let (alice, bob) = (user("alice"), user("bob"));
         let limit = |user| counts.take(user).unwrap_err().limit;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_of_before_the_start_count_though_they_are_too_many() {
+    fn restored_rooms_count_beyond_the_limits() {
         let counts = Arc::new(RoomCounts::new(1, 1));
         let alice = user("alice");
         let restored = [counts.take_restored(alice.clone()), counts.take_restored(alice.clone())];
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_race_take_no_more_than_there_are_and_give_all_back() {
+    fn racing_threads_stay_within_the_limits_and_return_all_rooms() {
         let counts = Arc::new(RoomCounts::new(50, 20));
         let users: Vec<_> = (0..4).map(|n| user(&n.to_string())).collect();
         let taken: usize = std::thread::scope(|scope| {

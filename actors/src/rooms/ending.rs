@@ -1,78 +1,66 @@
-//! How sessions are ended through their rooms and their workers: one, the members of a room, or all.
+//! Ends sessions through their rooms and workers: one session, the members of a room, or all.
 
-use tokio::sync::oneshot;
-
-use super::fanout::{Barrier, CloseSeat, Drain, EndAll};
-use super::shard::messages::{CloseMembers, Flush};
-use super::{Published, Rooms};
+use super::Rooms;
+use super::fanout::messages::{Barrier, CloseAll, CloseSession, Drain};
+use super::replies::Published;
+use super::shard::messages::{CloseMembers, FlushShard};
 use crate::connection::SessionAddr;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::runtime::clock::Clock;
-use crate::runtime::mailbox::Full;
+use crate::runtime::mailbox::ReplyReceiver;
 use crate::shutdown::schedule::DrainSchedule;
 
 impl Rooms {
-    /// Ends the session at `place`, past what waits for it elsewhere.
-    pub fn close(&self, place: SessionAddr, close: Close) {
-        if let Some(fanout) = self.workers.fanout(place.worker) {
-            fanout.post_departure(CloseSeat { handle: place.slot, close });
+    /// Ends the session at `addr`, without regard to what other queues hold for it.
+    pub fn close(&self, addr: SessionAddr, close: Close) {
+        if let Some(fanout) = self.workers.fanouts().get(addr.worker) {
+            fanout.post_departure(CloseSession { slot: addr.slot, close });
         }
     }
 
-    /// Ends every member session of a room, after what was published there before, and says how many there were.
+    /// Ends every member session of a room, after what was published to the room before. Resolves with their number.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`]: nothing was done.
-    pub(crate) fn close_members(&self, room: RoomName, close: Close) -> Result<oneshot::Receiver<Published>, Fault> {
-        let (done, closed) = oneshot::channel();
-        self.shard(&room)?.post(CloseMembers { room, close, done }).map_err(|Full(_)| Fault::overloaded())?;
-        Ok(closed)
+    pub(crate) fn close_members(&self, room: RoomName, close: Close) -> Result<ReplyReceiver<Published>, Fault> {
+        let shard = self.shard(&room)?;
+        Ok(shard.ask(|reply| CloseMembers { room, close, reply })?.for_change())
     }
 
-    /// Ends every session now, whatever it owes.
-    pub(crate) fn end_all(&self, close: Close) {
-        for fanout in self.workers.fanouts() {
-            fanout.post_departure(EndAll(close));
+    /// Ends every session now, with or without pending replies.
+    pub(crate) fn close_all(&self, close: Close) {
+        for fanout in self.workers.fanouts().iter() {
+            fanout.post_departure(CloseAll(close));
         }
     }
 
-    /// Begins to end every session as planned, after what was delivered to it. Resolves when the last one was closed.
-    pub(crate) fn send_away(&self, plan: DrainSchedule, clock: &Clock) -> impl Future<Output = ()> + use<> {
+    /// Starts to end every session on schedule, after what was delivered to it. Resolves when the last one is closed.
+    pub(crate) fn drain(&self, schedule: DrainSchedule, clock: &Clock) -> impl Future<Output = ()> + use<> {
         let workers = self.workers.len();
-        let mut waits = Vec::with_capacity(workers);
-        for fanout in self.workers.fanouts() {
-            let (done, wait) = oneshot::channel();
-            fanout.post_departure(Drain { plan, workers, clock: clock.clone(), done });
-            waits.push(wait);
-        }
-        async move {
-            for wait in waits {
-                let _ = wait.await;
-            }
-        }
+        let drain = |reply| Drain { schedule, workers, clock: clock.clone(), reply };
+        let replies = self.workers.fanouts().iter().map(|fanout| fanout.ask_departure(drain)).collect();
+        wait_for_all(replies)
     }
 
-    /// Resolves when all that was accepted before is in the outboxes. What a worker's sessions did before is accepted
-    /// before the worker's own fan-out answers; what the shards accepted goes through the fan-outs after that.
+    /// Resolves when everything accepted before is in the outboxes. A worker's fan-out replies after its sessions'
+    /// requests are accepted; what the shards accepted passes through the fan-outs after that.
     pub(crate) async fn flush(&self) {
-        let mut waits = Vec::new();
-        for fanout in self.workers.fanouts() {
-            let (done, wait) = oneshot::channel();
-            fanout.post_departure(Barrier(done));
-            waits.push(wait);
-        }
-        for wait in waits.drain(..) {
-            let _ = wait.await;
-        }
+        wait_for_all(self.workers.fanouts().iter().map(|fanout| fanout.ask_departure(Barrier)).collect()).await;
+        let mut replies = Vec::new();
         for shard in self.workers.shards() {
-            let (done, mut through): (Vec<_>, Vec<_>) = (0..self.workers.len()).map(|_| oneshot::channel()).unzip();
-            shard.post_departure(Flush(done));
-            waits.append(&mut through);
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers.len()).map(|_| shard.reply()).unzip();
+            shard.post_departure(FlushShard(senders));
+            replies.extend(receivers);
         }
-        for wait in waits {
-            let _ = wait.await;
-        }
+        wait_for_all(replies).await;
+    }
+}
+
+/// Resolves when each reply has come or its actor has ended.
+async fn wait_for_all(replies: Vec<ReplyReceiver<()>>) {
+    for reply in replies {
+        let _ = reply.await;
     }
 }

@@ -1,244 +1,248 @@
-//! The histories of one shard's rooms, pure: which there are, and which goes when all of them are larger than they may
-//! be. Knows no messages of actors, and of members only whether a room has any.
+//! The histories of one shard's rooms, and which of them is evicted when all exceed their bound in bytes. Pure. It
+//! knows nothing of members but whether a room has any.
 //!
-//! A history is there while its room has a member or a message. The one that was not touched for longest goes whole, for
-//! what is left of a history with its oldest messages gone helps nobody who was away for long; a room with members keeps
-//! its numbering.
+//! A history exists while its room has a member or a message. The least recently used history is evicted whole: a part
+//! of a history does not help a client that was away for long. A room with members keeps its epoch and offsets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use super::history::{History, Saved};
-use super::rules::HistoryRule;
+use super::history::{SavedHistory, TopicHistory};
+use super::rules::{HistoryRule, Rules};
 use crate::model::ids::{Epoch, RoomName};
 use crate::publication::Publication;
+use crate::runtime::shrink::shrink;
 
 #[derive(Debug)]
-struct Shelved {
-    history: History,
-    /// The room has members.
-    is_inhabited: bool,
-    /// When it was last of use.
-    touched: u64,
-    /// Where it is in `untouched`, while it has a message.
-    listed: Option<u64>,
-    /// Where it is in `aging`, while it has a message that ages.
-    watched: Option<i64>,
+struct HistoryEntry {
+    history: TopicHistory,
+    has_members: bool,
+    /// The number of the last use.
+    used: u64,
+    /// Its key in `by_use`, while it has a message.
+    use_key: Option<u64>,
+    /// Its key in `by_expiry`, while it has a message that expires.
+    expiry_key: Option<i64>,
 }
 
-impl Shelved {
-    fn new(history: History) -> Self {
-        Self { history, is_inhabited: false, touched: 0, listed: None, watched: None }
+impl HistoryEntry {
+    fn new(history: TopicHistory) -> Self {
+        Self { history, has_members: false, used: 0, use_key: None, expiry_key: None }
     }
 }
 
 /// The histories.
 #[derive(Debug)]
-pub(crate) struct Archive {
-    /// Bytes that all of them may have.
+pub(crate) struct Histories {
+    /// The bound of all histories in bytes.
     most: usize,
     bytes: usize,
     evicted: u64,
-    /// Counts what touches them.
-    touches: u64,
-    histories: AHashMap<RoomName, Shelved>,
-    /// Those with messages, by when they were touched or earlier: it is looked again before one goes.
-    untouched: BTreeMap<u64, RoomName>,
-    /// Those with messages that age, by when the oldest is too old or earlier.
-    aging: BTreeSet<(i64, RoomName)>,
+    /// Counts uses.
+    uses: u64,
+    entries: AHashMap<RoomName, HistoryEntry>,
+    /// Histories with messages, by their last use or an earlier one: an eviction checks the entry again.
+    by_use: BTreeMap<u64, RoomName>,
+    /// Histories with messages that expire, by the expiry of the oldest message or earlier.
+    by_expiry: BTreeSet<(i64, RoomName)>,
 }
 
-impl Archive {
-    /// No histories yet; all of them may have `most` bytes.
+impl Histories {
+    /// No histories, with a bound of `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             bytes: 0,
             evicted: 0,
-            touches: 0,
-            histories: AHashMap::new(),
-            untouched: BTreeMap::new(),
-            aging: BTreeSet::new(),
+            uses: 0,
+            entries: AHashMap::new(),
+            by_use: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
         }
     }
 
-    /// What all of them are counted as, in bytes.
+    /// The size of all histories in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Histories that gave way to others since this was last asked.
+    /// Evicted histories since the last call.
     pub(crate) fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
     }
 
-    /// Whether there is one of `room`.
-    pub(crate) fn holds(&self, room: &RoomName) -> bool {
-        self.histories.contains_key(room)
+    /// Whether `room` has a history.
+    pub(crate) fn contains(&self, room: &RoomName) -> bool {
+        self.entries.contains_key(room)
     }
 
-    /// Makes one of `room` where there is none.
+    /// Creates the history of `room` if there is none.
     pub(crate) fn open(&mut self, room: &RoomName, rule: HistoryRule) {
-        let histories = &mut self.histories;
-        histories.entry(room.clone()).or_insert_with(|| Shelved::new(History::new(rule, Epoch::random())));
+        let entry = self.entries.entry(room.clone());
+        entry.or_insert_with(|| HistoryEntry::new(TopicHistory::new(rule, Epoch::random())));
     }
 
-    /// Has the history of `room`, where there is one, keep by another rule.
+    /// Creates the history of a room that has members, if a rule requires one; whether it does.
+    pub(crate) fn open_for_members(&mut self, rules: &Rules, room: &RoomName) -> bool {
+        let rule = rules.history(room);
+        if let Some(rule) = rule {
+            self.open(room, rule);
+            self.set_members(room, true);
+        }
+        rule.is_some()
+    }
+
+    /// Changes the rule of the history of `room`, if there is one.
     pub(crate) fn set_rule(&mut self, room: &RoomName, rule: HistoryRule, elapsed: i64) {
-        let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return };
+        let Some(HistoryEntry { history, .. }) = self.entries.get_mut(room) else { return };
         if history.rule() == rule {
             return;
         }
         let before = history.bytes();
         history.set_rule(rule, elapsed);
         self.bytes = self.bytes - before + history.bytes();
-        // Its messages may age by now, or earlier than before.
-        self.unwatch(room);
-        self.settle(room);
+        // Its messages may expire now, or earlier than before.
+        self.clear_expiry(room);
+        self.reindex(room);
     }
 
-    /// Forgets the history of `room`, its numbering too.
+    /// Removes the history of `room` with its epoch and offsets.
     pub(crate) fn remove(&mut self, room: &RoomName) {
-        let Some(shelved) = self.histories.get_mut(room) else { return };
-        self.bytes -= shelved.history.bytes();
-        shelved.history.forget();
-        shelved.is_inhabited = false;
-        self.settle(room);
+        let Some(entry) = self.entries.get_mut(room) else { return };
+        self.bytes -= entry.history.bytes();
+        entry.history.clear();
+        entry.has_members = false;
+        self.reindex(room);
     }
 
-    /// Sets the bytes that all of them may have from now on.
+    /// Changes the bound in bytes.
     pub(crate) fn set_most(&mut self, most: usize) {
         self.most = most;
-        self.make_room();
+        self.evict();
     }
 
-    /// Puts back what was saved of `room`; `now` is in ms since the epoch, `elapsed` ms by
-    /// [`crate::runtime::clock::Clock::elapsed_ms`], here and below.
-    pub(crate) fn restore(&mut self, room: RoomName, rule: HistoryRule, saved: Saved, now: i64, elapsed: i64) {
-        let history = History::restored(rule, saved, self.most, now, elapsed);
+    /// Restores the history of `room`. `now` is in ms since the epoch; `elapsed`, here and below, in ms by
+    /// [`crate::runtime::clock::Clock::elapsed_ms`].
+    pub(crate) fn restore(&mut self, room: RoomName, rule: HistoryRule, saved: SavedHistory, now: i64, elapsed: i64) {
+        let history = TopicHistory::restored(rule, saved, self.most, now, elapsed);
         self.bytes += history.bytes();
-        self.histories.insert(room.clone(), Shelved::new(history));
-        self.touch(&room);
-        self.make_room();
+        self.entries.insert(room.clone(), HistoryEntry::new(history));
+        self.note_use(&room);
+        self.evict();
     }
 
-    /// What is to be saved, each with its room: those that have a message at `elapsed`.
-    pub(crate) fn saved(&mut self, elapsed: i64) -> Vec<(RoomName, Saved)> {
+    /// The histories with a message at `elapsed`, to be saved.
+    pub(crate) fn saved(&mut self, elapsed: i64) -> Vec<(RoomName, SavedHistory)> {
         self.sweep(elapsed);
-        let with_messages = self.histories.iter().filter(|(_, shelved)| !shelved.history.is_empty());
-        with_messages.map(|(room, shelved)| (room.clone(), shelved.history.saved())).collect()
+        let with_messages = self.entries.iter().filter(|(_, entry)| !entry.history.is_empty());
+        with_messages.map(|(room, entry)| (room.clone(), entry.history.saved())).collect()
     }
 
-    /// The first member of `room` came.
-    pub(crate) fn inhabit(&mut self, room: &RoomName) {
-        if let Some(shelved) = self.histories.get_mut(room) {
-            shelved.is_inhabited = true;
+    /// Sets whether `room` has members.
+    pub(crate) fn set_members(&mut self, room: &RoomName, has_members: bool) {
+        if let Some(entry) = self.entries.get_mut(room) {
+            entry.has_members = has_members;
+            if !has_members {
+                self.reindex(room);
+            }
         }
     }
 
-    /// The last member of `room` went.
-    pub(crate) fn desert(&mut self, room: &RoomName) {
-        if let Some(shelved) = self.histories.get_mut(room) {
-            shelved.is_inhabited = false;
-            self.settle(room);
-        }
-    }
-
-    /// Gives a message its number in the history of `room`, and keeps it; what is to be delivered.
-    pub(crate) fn keep(&mut self, room: &RoomName, delivery: Publication, elapsed: i64) -> Publication {
-        let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return delivery };
+    /// Gives a publication its offset in the history of `room`, and stores it; returns the publication to deliver.
+    pub(crate) fn store(&mut self, room: &RoomName, publication: Publication, elapsed: i64) -> Publication {
+        let Some(HistoryEntry { history, .. }) = self.entries.get_mut(room) else { return publication };
         let before = history.bytes();
-        let delivery = delivery.placed(history.next());
-        history.keep(Arc::new(delivery.detached()), elapsed, self.most);
+        let publication = publication.placed(history.next());
+        history.push(Arc::new(publication.detached()), elapsed, self.most);
         self.bytes = self.bytes - before + history.bytes();
-        self.touch(room);
-        self.make_room();
-        delivery
+        self.note_use(room);
+        self.evict();
+        publication
     }
 
-    /// The history of `room` as it is at `elapsed`, for somebody who wants it.
-    pub(crate) fn look(&mut self, room: &RoomName, elapsed: i64) -> Option<&History> {
+    /// The history of `room` at `elapsed`. Counts as a use.
+    pub(crate) fn read(&mut self, room: &RoomName, elapsed: i64) -> Option<&TopicHistory> {
         self.expire(room, elapsed);
-        self.touch(room);
-        self.histories.get(room).map(|shelved| &shelved.history)
+        self.note_use(room);
+        self.entries.get(room).map(|entry| &entry.history)
     }
 
-    /// When something will be too old, or earlier.
+    /// The time of the next expiry, or earlier.
     pub(crate) fn due(&self) -> Option<i64> {
-        self.aging.first().map(|&(due, _)| due)
+        self.by_expiry.first().map(|&(due, _)| due)
     }
 
-    /// Forgets what is too old at `elapsed`.
+    /// Removes messages that are expired at `elapsed`.
     pub(crate) fn sweep(&mut self, elapsed: i64) {
-        while let Some((_, room)) = self.aging.first().filter(|&&(due, _)| due <= elapsed).cloned() {
+        while let Some((_, room)) = self.by_expiry.first().filter(|&&(due, _)| due <= elapsed).cloned() {
             self.expire(&room, elapsed);
-            self.unwatch(&room);
-            self.settle(&room);
+            self.clear_expiry(&room);
+            self.reindex(&room);
         }
     }
 
     fn expire(&mut self, room: &RoomName, elapsed: i64) {
-        let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return };
+        let Some(HistoryEntry { history, .. }) = self.entries.get_mut(room) else { return };
         let before = history.bytes();
         history.expire(elapsed);
         self.bytes = self.bytes - before + history.bytes();
     }
 
-    fn touch(&mut self, room: &RoomName) {
-        self.touches += 1;
-        if let Some(shelved) = self.histories.get_mut(room) {
-            shelved.touched = self.touches;
-            self.settle(room);
+    fn note_use(&mut self, room: &RoomName) {
+        self.uses += 1;
+        if let Some(entry) = self.entries.get_mut(room) {
+            entry.used = self.uses;
+            self.reindex(room);
         }
     }
 
-    /// Puts a history that may be other than before where it belongs.
-    fn settle(&mut self, room: &RoomName) {
-        let Some(shelved) = self.histories.get_mut(room) else { return };
-        if shelved.history.is_empty() {
-            if let Some(listed) = shelved.listed.take() {
-                self.untouched.remove(&listed);
+    /// Updates the indexes after a change of a history, and removes one without messages and members.
+    fn reindex(&mut self, room: &RoomName) {
+        let Some(entry) = self.entries.get_mut(room) else { return };
+        if entry.history.is_empty() {
+            if let Some(key) = entry.use_key.take() {
+                self.by_use.remove(&key);
             }
-            let is_over = !shelved.is_inhabited;
-            self.unwatch(room);
-            if is_over {
-                self.histories.remove(room);
-                super::shrink(&mut self.histories);
+            let is_unused = !entry.has_members;
+            self.clear_expiry(room);
+            if is_unused {
+                self.entries.remove(room);
+                shrink(&mut self.entries);
             }
             return;
         }
-        if shelved.listed.is_none() {
-            shelved.listed = Some(shelved.touched);
-            self.untouched.insert(shelved.touched, room.clone());
+        if entry.use_key.is_none() {
+            entry.use_key = Some(entry.used);
+            self.by_use.insert(entry.used, room.clone());
         }
-        if shelved.watched.is_none()
-            && let Some(due) = shelved.history.due()
+        if entry.expiry_key.is_none()
+            && let Some(due) = entry.history.due()
         {
-            shelved.watched = Some(due);
-            self.aging.insert((due, room.clone()));
+            entry.expiry_key = Some(due);
+            self.by_expiry.insert((due, room.clone()));
         }
     }
 
-    fn unwatch(&mut self, room: &RoomName) {
-        let watched = self.histories.get_mut(room).and_then(|shelved| shelved.watched.take());
-        if let Some(due) = watched {
-            self.aging.remove(&(due, room.clone()));
+    fn clear_expiry(&mut self, room: &RoomName) {
+        let key = self.entries.get_mut(room).and_then(|entry| entry.expiry_key.take());
+        if let Some(due) = key {
+            self.by_expiry.remove(&(due, room.clone()));
         }
     }
 
-    /// Has histories go until the others have room.
-    fn make_room(&mut self) {
+    /// Evicts histories until the others fit into the bound.
+    fn evict(&mut self) {
         while self.bytes > self.most {
-            let Some((_, room)) = self.untouched.pop_first() else { return };
-            let Some(shelved) = self.histories.get_mut(&room) else { continue };
-            if shelved.listed.take() == Some(shelved.touched) {
-                self.bytes -= shelved.history.bytes();
+            let Some((_, room)) = self.by_use.pop_first() else { return };
+            let Some(entry) = self.entries.get_mut(&room) else { continue };
+            if entry.use_key.take() == Some(entry.used) {
+                self.bytes -= entry.history.bytes();
                 self.evicted += 1;
-                shelved.history.forget();
+                entry.history.clear();
             }
-            self.settle(&room);
+            self.reindex(&room);
         }
     }
 }

@@ -1,29 +1,49 @@
-//! How what rooms keep goes to the disk when the hub goes away, and comes back.
+//! What a room shard and a worker restore at their start, and how histories are written to the disk and read back.
 
 use std::sync::Arc;
 
-use super::history::Saved;
+use super::history::SavedHistory;
 use super::rules::{HistoryRule, Rules};
+use crate::connection::{Remains, SessionAddr};
 use crate::events::json;
 use crate::model::fault::Fault;
-use crate::model::ids::{Epoch, EventName, RoomName};
+use crate::model::ids::{Epoch, EventName, RoomName, SessionId, UserId};
 use crate::publication::{Event, Publication};
 use crate::store::{StoredEvent, StoredHistory};
 
-/// What a room kept before the start.
+/// The membership of a restored session in a room.
 #[derive(Debug)]
-pub(crate) struct Restored {
+pub(crate) struct RestoredMember {
     pub(crate) room: RoomName,
-    pub(crate) rule: HistoryRule,
-    pub(crate) saved: Saved,
+    /// The worker of the session.
+    pub(crate) worker: usize,
+    pub(crate) user: UserId,
 }
 
-impl Restored {
-    /// What was stored of a room that keeps history still.
+/// A session that was suspended when the previous run ended.
+#[derive(Debug)]
+pub(crate) struct RestoredSession {
+    pub(crate) session: SessionId,
+    pub(crate) user: UserId,
+    pub(crate) addr: SessionAddr,
+    pub(crate) rooms: Vec<RoomName>,
+    pub(crate) remains: Remains,
+}
+
+/// A room's history from the previous run.
+#[derive(Debug)]
+pub(crate) struct RestoredHistory {
+    pub(crate) room: RoomName,
+    pub(crate) rule: HistoryRule,
+    pub(crate) saved: SavedHistory,
+}
+
+impl RestoredHistory {
+    /// Reads a stored history; `None` when the rules keep no history of the room now.
     pub(super) fn of(rules: &Rules, history: StoredHistory) -> Result<Option<Self>, Fault> {
         let room = RoomName::parse(&history.room, "room")?;
         let Some(rule) = rules.history(&room) else { return Ok(None) };
-        // No topic ever had so many messages: the row is damaged, and its numbers would overflow.
+        // No topic has so many messages: the row is damaged, and its numbers would overflow.
         if i64::try_from(history.last).is_err() {
             return Err(Fault::field("last", "`last` is no offset"));
         }
@@ -37,18 +57,18 @@ impl Restored {
             Ok(Arc::new(Publication::new(Event { name, topic, data, timestamp, offset: Some(offset) })))
         };
         let messages = (first..).zip(history.messages).map(restored).collect::<Result<_, Fault>>()?;
-        let saved = Saved { epoch: Epoch::of(&history.epoch), last: history.last, messages };
+        let saved = SavedHistory { epoch: Epoch::of(&history.epoch), last: history.last, messages };
         Ok(Some(Self { room, rule, saved }))
     }
 }
 
-/// What a room keeps, as the store has it.
-pub(super) fn stored((room, Saved { epoch, last, messages }): (RoomName, Saved)) -> StoredHistory {
-    let stored = |delivery: Arc<Publication>| StoredEvent {
-        name: delivery.name().as_str().to_owned(),
-        tells_topic: delivery.topic().is_some(),
-        data: delivery.data().clone(),
-        timestamp: delivery.timestamp(),
+/// Converts a room's history for the store.
+pub(super) fn stored((room, SavedHistory { epoch, last, messages }): (RoomName, SavedHistory)) -> StoredHistory {
+    let stored = |publication: Arc<Publication>| StoredEvent {
+        name: publication.name().as_str().to_owned(),
+        tells_topic: publication.topic().is_some(),
+        data: publication.data().clone(),
+        timestamp: publication.timestamp(),
     };
     let messages = messages.into_iter().map(stored).collect();
     StoredHistory { room: room.as_str().to_owned(), epoch: epoch.to_string(), last, messages }
@@ -58,19 +78,19 @@ pub(super) fn stored((room, Saved { epoch, last, messages }): (RoomName, Saved))
 mod tests {
     use super::*;
     use crate::model::topic_pattern::Pattern;
-    use crate::rooms::rules::{TopicRule, Who};
+    use crate::rooms::rules::{AccessRule, TopicRule};
 
     #[test]
-    fn a_history_that_ends_beyond_all_offsets_or_is_no_json_is_left_out() {
+    fn a_history_with_an_impossible_offset_or_invalid_json_is_rejected() {
         let rule = HistoryRule { messages: 5, age_ms: None };
-        let who = || vec![Who::Anyone];
+        let anyone = || vec![AccessRule::Anyone];
         let pattern = Pattern::new("*");
-        let rules = Rules(vec![TopicRule { pattern, subscribe: who(), publish: who(), history: Some(rule) }]);
+        let rules = Rules(vec![TopicRule { pattern, subscribe: anyone(), publish: anyone(), history: Some(rule) }]);
         let restored_of = |last, messages: usize, data: &'static str| {
             let event = || StoredEvent { name: "x".into(), tells_topic: true, data: data.into(), timestamp: 1 };
             let messages = (0..messages).map(|_| event()).collect();
             let stored = StoredHistory { room: "room".into(), epoch: "e".into(), last, messages };
-            Restored::of(&rules, stored).map(|restored| restored.map(|restored| restored.saved.messages.len()))
+            RestoredHistory::of(&rules, stored).map(|restored| restored.map(|restored| restored.saved.messages.len()))
         };
         let restored = |last, messages| restored_of(last, messages, "1");
         assert_eq!(restored_of(2, 2, "{").unwrap_err().field.as_deref(), Some("data"));

@@ -1,5 +1,5 @@
-//! Who may subscribe and publish to a room, and what of it is kept: the configured rules, the reserved names, the token's
-//! own narrowing. Pure.
+//! The access rules of rooms: which sessions may subscribe and publish, and what history is stored. They combine the
+//! configured rules, the reserved names and the claims of the token. Pure.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,30 +12,30 @@ use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
 use crate::model::topic_pattern::Pattern;
 
-/// The claim that narrows what its holder may subscribe to, as the log names it.
+/// The claim that restricts subscriptions, as the log names it.
 const TOKEN_SUBSCRIBE: &str = "token topics.subscribe";
 
-/// The claim that narrows what its holder may publish to, as the log names it.
+/// The claim that restricts publications, as the log names it.
 pub(crate) const TOKEN_PUBLISH: &str = "token topics.publish";
 
-/// Someone a rule lets in.
+/// A condition that allows access.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
-    /// Everyone who is connected.
+pub enum AccessRule {
+    /// Every connected session.
     Anyone,
-    /// Everyone whose token was accepted.
+    /// Every session with an accepted token.
     Authenticated,
-    /// Sessions that are in the room.
+    /// Sessions in the room.
     Members,
-    /// Backends with an API key, and nobody else.
+    /// Only backends with an API key.
     Server,
-    /// Holders of a role.
+    /// Users with this role.
     Role(String),
-    /// Holders of a permission.
+    /// Users with this permission.
     Permission(String),
 }
 
-impl FromStr for Who {
+impl FromStr for AccessRule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -55,7 +55,7 @@ impl FromStr for Who {
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for AccessRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anyone => f.write_str("anyone"),
@@ -68,20 +68,20 @@ impl fmt::Display for Who {
     }
 }
 
-impl Serialize for Who {
+impl Serialize for AccessRule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Who {
+impl<'de> Deserialize<'de> for AccessRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
-impl Who {
-    fn lets_in(&self, identity: &Identity, is_member: bool) -> bool {
+impl AccessRule {
+    fn allows(&self, identity: &Identity, is_member: bool) -> bool {
         match self {
             Self::Anyone | Self::Authenticated => true,
             Self::Members => is_member,
@@ -92,34 +92,34 @@ impl Who {
     }
 }
 
-/// A rule for the topics that fit a pattern.
+/// A rule for the topics that match a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicRule {
-    /// Which topics.
+    /// The topics.
     pub pattern: Pattern,
-    /// Who may subscribe; any one of them suffices.
-    pub subscribe: Vec<Who>,
-    /// Who may publish; any one of them suffices.
-    pub publish: Vec<Who>,
-    /// What is kept of the messages; `None` keeps none.
+    /// The conditions for a subscription; one of them suffices.
+    pub subscribe: Vec<AccessRule>,
+    /// The conditions for a publication; one of them suffices.
+    pub publish: Vec<AccessRule>,
+    /// The history; `None`: no messages are stored.
     pub history: Option<HistoryRule>,
 }
 
-/// How much of a room's messages is kept, beside the bound in bytes that all rooms share.
+/// The bounds of one room's history, besides the bound in bytes of all rooms together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryRule {
-    /// Messages, the newest; at least 1.
+    /// The newest messages that are stored; at least 1.
     pub messages: usize,
-    /// How long one is kept, ms; `None` for as long as there is room.
+    /// How long a message is stored, ms; `None`: no limit.
     pub age_ms: Option<i64>,
 }
 
-/// The rules in their order; the first that fits a topic holds, and a topic that none fits is closed.
+/// The rules in their order. The first match applies; a topic without a match is closed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(pub Vec<TopicRule>);
 
 impl Rules {
-    /// Whether `identity` may subscribe to `room`; `may_join` says so of a chat's id.
+    /// Checks whether `identity` may subscribe to `room`; `may_join` checks the id of a chat.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
@@ -138,7 +138,7 @@ impl Rules {
             Some(Reserved::Hub) => room.as_str() == RoomName::PRESENCE,
             None => self.any(room, |rule| &rule.subscribe, identity, false),
         };
-        // The user's own room is open, whatever the token says.
+        // The token cannot close the user's own room.
         let allowed = by_rule && (narrowed || matches!(reserved, Some(Reserved::User(_))));
         let decided_by = || match &reserved {
             Some(Reserved::User(_)) => Cow::Borrowed("reserved user:"),
@@ -149,27 +149,27 @@ impl Rules {
         decision(allowed, room, "subscribe to", decided_by)
     }
 
-    /// Whether the rules let `identity` publish to `room`. What its token says of that is [`narrowed`].
+    /// Checks whether the rules let `identity` publish to `room`. [`check_token_publish`] checks the token.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
     pub fn publish(&self, identity: &Identity, room: &RoomName, is_member: bool) -> Result<(), Fault> {
         let reserved = Reserved::of(room);
-        // Users are written to by `DirectMessage`, threads and chats by their own events, the hub's rooms by nobody.
+        // `DirectMessage` writes to users, threads and chats have their own events, and no client writes to internal rooms.
         let allowed = reserved.is_none() && self.any(room, |rule| &rule.publish, identity, is_member);
         let decided_by = || reserved.map_or_else(|| self.name(room, "publish"), |reserved| reserved.rule().into());
         decision(allowed, room, "publish to", decided_by)
     }
 
-    /// The rule that decides who may `act` in `room`, as the log names it.
+    /// The rule that decides about `act` in `room`, as the log names it.
     fn name(&self, room: &RoomName, act: &str) -> Cow<'static, str> {
         match self.of(room) {
             Some(rule) => format!("topics \"{}\" {act}", rule.pattern.as_str()).into(),
-            None => "topics: no pattern fits".into(),
+            None => "topics: no pattern matches".into(),
         }
     }
 
-    /// What is kept of the messages of `room`; of those with reserved names nothing is.
+    /// The history rule of `room`; reserved rooms have none.
     pub fn history(&self, room: &RoomName) -> Option<HistoryRule> {
         if Reserved::of(room).is_some() {
             return None;
@@ -181,25 +181,31 @@ impl Rules {
         self.0.iter().find(|rule| rule.pattern.matches(room.as_str()))
     }
 
-    fn any(&self, room: &RoomName, who: fn(&TopicRule) -> &Vec<Who>, identity: &Identity, is_member: bool) -> bool {
-        self.of(room).is_some_and(|rule| who(rule).iter().any(|who| who.lets_in(identity, is_member)))
+    fn any(
+        &self,
+        room: &RoomName,
+        conditions: fn(&TopicRule) -> &Vec<AccessRule>,
+        identity: &Identity,
+        is_member: bool,
+    ) -> bool {
+        self.of(room).is_some_and(|rule| conditions(rule).iter().any(|condition| condition.allows(identity, is_member)))
     }
 }
 
-/// Room names with rules of their own, which no configuration changes.
+/// Reserved room names. Their rules cannot be configured.
 enum Reserved<'a> {
     /// `user:ID`: all sessions of one user.
     User(&'a str),
     /// `chat:ID`: the members of a chat.
     Chat(&'a str),
-    /// `thread:ID`: written by backends, open to every user.
+    /// `thread:ID`: backends write, every user may read.
     Thread,
-    /// `$…`: the hub's own.
+    /// `$…`: internal rooms.
     Hub,
 }
 
 impl<'a> Reserved<'a> {
-    /// What the log calls the rule for these rooms.
+    /// The name of the rule in the log.
     const fn rule(&self) -> &'static str {
         match self {
             Self::User(_) => "reserved user:",
@@ -220,11 +226,11 @@ impl<'a> Reserved<'a> {
     }
 }
 
-/// Whether a token whose claim `topics.publish` is `allowed` lets its holder write to `room`.
+/// Checks whether the claim `topics.publish` of a token, `allowed`, permits a publication to `room`.
 ///
 /// # Errors
 /// [`Code::Forbidden`].
-pub fn narrowed(allowed: &[Pattern], room: &RoomName) -> Result<(), Fault> {
+pub fn check_token_publish(allowed: &[Pattern], room: &RoomName) -> Result<(), Fault> {
     decision(fits(allowed, room), room, "publish to", || TOKEN_PUBLISH.into())
 }
 
@@ -250,7 +256,7 @@ mod tests {
     use crate::model::ids::UserId;
 
     fn rules(rows: &[(&str, &str, &str)]) -> Rules {
-        let parse = |text: &str| text.split(' ').map(|who| who.parse().unwrap()).collect();
+        let parse = |text: &str| text.split(' ').map(|condition| condition.parse().unwrap()).collect();
         Rules(
             rows.iter()
                 .map(|(pattern, subscribe, publish)| TopicRule {
@@ -276,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_holds_and_a_topic_without_one_is_closed() {
+    fn the_first_matching_rule_applies_and_a_topic_without_one_is_closed() {
         let rules = rules(&[("news.*", "authenticated", "server"), ("n*", "anyone", "anyone")]);
         assert!(rules.subscribe(&alice(), &room("news.sport"), no_chat).is_ok());
         assert!(rules.publish(&alice(), &room("news.sport"), true).is_err());
@@ -297,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_narrows_and_never_widens() {
+    fn a_token_restricts_and_never_extends_access() {
         let rules = rules(&[("*", "authenticated", "authenticated")]);
         let narrowed = Identity {
             subscribe: Some(vec![Pattern::new("news.*")]),
@@ -307,13 +313,13 @@ mod tests {
         assert!(rules.subscribe(&narrowed, &room("news.x"), no_chat).is_ok());
         assert!(rules.subscribe(&narrowed, &room("chat.x"), no_chat).is_err());
         let allowed = narrowed.publish.as_deref().unwrap();
-        assert_eq!(super::narrowed(allowed, &room("chat.x")), Ok(()));
-        let fault = super::narrowed(allowed, &room("news.x")).unwrap_err();
+        assert_eq!(check_token_publish(allowed, &room("chat.x")), Ok(()));
+        let fault = super::check_token_publish(allowed, &room("news.x")).unwrap_err();
         assert_eq!((fault.code, &*fault.message), (Code::Forbidden, "Not allowed to publish to `news.x`"));
     }
 
     #[test]
-    fn reserved_names_have_rules_of_their_own() {
+    fn reserved_names_have_their_own_rules() {
         let rules = rules(&[("*", "anyone", "anyone")]);
         for (name, subscribe, publish) in [
             ("user:alice", true, false),
@@ -330,25 +336,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_says_what_is_kept_and_of_reserved_names_nothing_is() {
-        let keeps = |messages| Some(HistoryRule { messages, age_ms: None });
+    fn the_first_matching_rule_sets_the_history_and_reserved_names_have_none() {
+        let history = |messages| Some(HistoryRule { messages, age_ms: None });
         let mut rules = rules(&[("live.*", "anyone", "anyone"), ("*", "anyone", "anyone")]);
-        rules.0[1].history = keeps(9);
-        for (name, kept) in [
-            ("news", keeps(9)),
+        rules.0[1].history = history(9);
+        for (name, expected) in [
+            ("news", history(9)),
             ("live.news", None),
             ("user:alice", None),
             ("chat:general", None),
             ("thread:7", None),
             ("$all", None),
         ] {
-            assert_eq!(rules.history(&room(name)), kept, "{name}");
+            assert_eq!(rules.history(&room(name)), expected, "{name}");
         }
         assert_eq!(Rules::default().history(&room("news")), None);
     }
 
     #[test]
-    fn a_chat_is_joined_by_whom_it_lets_in_and_no_token_widens_that() {
+    fn a_chat_decides_its_joins_and_no_token_extends_that() {
         let rules = rules(&[("*", "anyone", "anyone")]);
         let narrowed = |to: &str| Identity { subscribe: Some(vec![Pattern::new(to)]), ..alice() };
         let general = |chat: &str| chat == "general";

@@ -1,16 +1,17 @@
-//! The actor that owns the truth of its share of the rooms: who is in, in which order messages go. What it does with
-//! messages that are kept is in [`replay`], what there is more to a chat in [`chat`].
+//! The actor that owns a share of the rooms: their members, and the order of their publications. [`replay`] is its part
+//! for histories, [`chat`] its part for chats.
 //!
-//! A publish takes its place in the room's order here and is handed once to each worker that has members. When a
-//! worker's fan-out is full the shard waits for it; its own mailbox then fills and publishers are refused. Nothing that
-//! was accepted is dropped.
+//! A publication takes its place in the room's order here and is sent once to each worker with members. When a worker's
+//! fan-out is full, the shard waits for it. The shard's own mailbox then fills, and publishers are refused. Nothing
+//! accepted is dropped.
 
 mod backlog;
-pub(crate) mod chat;
+mod chat;
+pub(crate) mod chat_view;
 mod lists;
 mod member_counts;
 pub(crate) mod messages;
-pub(crate) mod replay;
+mod replay;
 mod room;
 
 use std::collections::hash_map::Entry;
@@ -21,21 +22,22 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::{AHashMap, AHashSet};
 
 use self::backlog::Backlog;
-use self::lists::Listed;
+use self::lists::ListedRooms;
 use self::member_counts::{UserCounts, WorkerCounts};
-use self::messages::{CloseMembers, DiscardSuspended, Flush, Join, Leave, Notify, Panic, Publish, SuspendSession};
-use self::room::Room;
+use self::messages::{
+    CloseMembers, DiscardSuspended, FlushShard, Join, Leave, Notify, Panic, Publish, ShardSettings, SuspendSession,
+};
+use self::room::RoomState;
 use super::counts::{CountedRoom, RoomCounts};
-use super::fanout::{AddMember, Barrier, CloseRoom, Deliver, Fanout, RemoveMember};
-use super::histories::Archive;
-use super::rules::Rules;
+use super::fanout::Fanout;
+use super::fanout::mailboxes::FanoutMailboxes;
+use super::fanout::messages::{AddMember, Barrier, CloseRoom, Deliver, RemoveMember};
+use super::histories::Histories;
+use super::persisted::{RestoredHistory, RestoredMember};
+use super::replies::{Membership, Published};
 use super::timers::Timers;
-use super::workers::InhabitedRoom;
-use super::{Membership, Published, Workers};
 use crate::chats::members::ChatMembers;
 use crate::connection::SessionAddr;
-use crate::connection::outbox::Bound;
-use crate::hub::Hub;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::notifications::Notifications;
@@ -43,120 +45,137 @@ use crate::publication::Publication;
 use crate::registry::Registry;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
-use crate::runtime::mailbox::{Full, Posted, Receive, receives_posts};
+use crate::runtime::mailbox::{Full, Posted, Receive, ReplySender, receives_posts};
+use crate::runtime::shrink::shrink;
 use crate::store::Store;
+
+/// What a shard uses.
+pub(crate) struct ShardContext {
+    /// The number of its worker.
+    pub(crate) worker: usize,
+    pub(crate) fanouts: Arc<FanoutMailboxes>,
+    pub(crate) counts: Arc<RoomCounts>,
+    pub(crate) notifications: Notifications,
+    pub(crate) store: Store,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Clock,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) settings: ShardSettings,
+    /// Histories and members from the previous run.
+    pub(crate) restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
+}
 
 /// The actor.
 #[derive(Debug)]
 pub struct RoomShard {
-    worker: usize,
-    workers: Arc<Workers>,
-    rooms: AHashMap<RoomName, Room>,
-    /// Those with members, without the hub's own.
-    listed: Listed,
-    /// How many rooms clients made, on all shards.
+    fanouts: Arc<FanoutMailboxes>,
+    rooms: AHashMap<RoomName, RoomState>,
+    /// Rooms with members, without internal rooms.
+    listed: ListedRooms,
+    /// Counts the rooms that clients created, on all shards.
     counts: Arc<RoomCounts>,
-    /// Joins that were refused and whose sessions may not know yet: the leave that follows each of them ends nothing.
+    /// Refused joins of sessions that have not received the refusal yet: the leave after each of them removes nothing.
     refused: AHashSet<(RoomName, SessionAddr)>,
-    /// The number of the last message that it published.
+    /// The number of the last publication.
     published: u64,
     notifications: Notifications,
     store: Store,
     registry: Arc<Registry>,
     clock: Clock,
     stats: Arc<Stats>,
-    /// What it comes back to, and the timer that is due first, with its time.
     timers: Timers,
+    /// The running timer, with its time in ms by [`Clock::elapsed_ms`].
     waking: Option<(i64, SpawnHandle)>,
-    rules: Rules,
-    /// How often the rules changed since the start.
+    settings: ShardSettings,
+    /// Changes of the rules since the start.
     revision: u32,
-    archive: Archive,
-    /// What `stats` was told of the archive's bytes.
-    archive_told: usize,
-    /// When the archive is looked through next, ms by [`Clock::elapsed_ms`].
+    histories: Histories,
+    /// The bytes of `histories` that are counted in `stats`.
+    counted_bytes: usize,
+    /// The running timer for the next expiry of history, with its time in ms by [`Clock::elapsed_ms`].
     sweep: Option<(i64, SpawnHandle)>,
-    /// The most of what was missed that is taken for one session.
-    missed_max: Bound,
-    /// What waits for a fan-out that is full; nothing overtakes it.
+    /// Messages that wait for a full fan-out; no other message overtakes them.
     backlog: Backlog,
+    /// Histories and members from the previous run, until the actor starts.
+    restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
 }
 
-/// What a shard counts its messages from, in steps of as many as there are shards: no two count alike, nor one after a start
-/// as one before it, for a hub publishes less than 2^20 messages in a millisecond.
+/// The first number of a shard's publications. Each shard counts in steps of the number of shards, so no two shards
+/// share a number. A hub publishes less than 2^20 messages in a millisecond, so a new run does not repeat numbers of
+/// the last.
 fn first_number(now: i64, worker: usize) -> u64 {
     (now.unsigned_abs() << 20) + worker as u64
 }
 
 impl RoomShard {
-    /// The shard of `hub` on that worker, without rooms.
-    pub(crate) fn new(hub: &Hub, worker: usize) -> Self {
-        let settings = hub.settings();
+    /// A shard without rooms. It restores the previous run when it starts.
+    pub(crate) fn new(context: ShardContext) -> Self {
+        let ShardContext { worker, fanouts, counts, notifications, store, registry, clock, stats, settings, restored } =
+            context;
         Self {
-            worker,
-            workers: hub.rooms().workers().clone(),
+            fanouts,
             rooms: AHashMap::new(),
-            listed: Listed::default(),
-            counts: hub.rooms().counts().clone(),
+            listed: ListedRooms::default(),
+            counts,
             refused: AHashSet::new(),
-            published: first_number(hub.clock().now_ms(), worker),
-            notifications: hub.notifications().clone(),
-            store: hub.store().clone(),
-            registry: hub.registry().clone(),
-            clock: hub.clock().clone(),
-            stats: hub.stats_shared(),
+            published: first_number(clock.now_ms(), worker),
+            notifications,
+            store,
+            registry,
+            clock,
+            stats,
             timers: Timers::default(),
             waking: None,
-            rules: settings.rules.clone(),
+            histories: Histories::new(settings.history_bytes),
+            settings,
             revision: 0,
-            archive: Archive::new(settings.history_bytes_max()),
-            archive_told: 0,
+            counted_bytes: 0,
             sweep: None,
-            missed_max: settings.outbox.half(),
             backlog: Backlog::default(),
+            restored,
         }
     }
 
-    /// Gives a message its place in the room's order, on its way to the members; what became of it.
+    /// Gives a publication its place in the room's order and sends it to the workers with members.
     fn publish(
         &mut self,
         name: &RoomName,
-        delivery: Publication,
+        publication: Publication,
         except: Option<SessionAddr>,
         ctx: &mut Context<Self>,
     ) -> Published {
         self.stats.published.add(1);
-        self.published += self.workers.len() as u64;
-        let delivery = self.keep(name, delivery, ctx);
+        self.published += self.fanouts.len() as u64;
+        let publication = self.store_in_history(name, publication, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let delivery = Arc::new(delivery.numbered(self.published).accepted(self.clock.elapsed_us()));
-        for worker in room.session_table.inhabited() {
-            let except = except.filter(|place| place.worker == worker).map(|place| place.slot);
-            self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);
+        let publication = Arc::new(publication.numbered(self.published).accepted(self.clock.elapsed_us()));
+        for worker in room.slots.workers() {
+            let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
+            self.send(worker, Deliver { room: name.clone(), publication: publication.clone(), except }, ctx);
         }
         Published { recipients }
     }
 
-    /// The room `name`, made and counted by `count` where there is none.
+    /// The room `name`; a new room is counted by `count`.
     fn open(
         &mut self,
         name: &RoomName,
         count: impl FnOnce(&Arc<RoomCounts>) -> Result<CountedRoom, Fault>,
-    ) -> Result<&mut Room, Fault> {
-        self.follow_rules(name);
+    ) -> Result<&mut RoomState, Fault> {
+        self.apply_rules(name);
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         match self.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.into_mut()),
             Entry::Vacant(vacant) => {
                 let counted = if name.is_internal() { None } else { Some(Box::new(count(&self.counts)?)) };
                 self.stats.rooms.add(u64::from(counted.is_some()));
-                Ok(vacant.insert(Room {
+                Ok(vacant.insert(RoomState {
                     users: UserCounts::default(),
                     sessions: 0,
-                    session_table: WorkerCounts::default(),
+                    slots: WorkerCounts::default(),
                     chat_members: name.chat().map(|chat| Box::new(ChatMembers::new(chat, now, elapsed))),
-                    has_history: replay::open(&self.rules, &mut self.archive, name),
+                    has_history: self.histories.open_for_members(&self.settings.rules, name),
                     revision: self.revision,
                     counted,
                 }))
@@ -164,40 +183,41 @@ impl RoomShard {
         }
     }
 
-    /// Whether the session at `place` was refused in this room and not heard of since.
-    fn was_refused(&self, name: &RoomName, place: SessionAddr) -> bool {
-        !self.refused.is_empty() && self.refused.contains(&(name.clone(), place))
+    /// Whether this join was refused and the session has not received the refusal yet.
+    fn was_refused(&self, name: &RoomName, addr: SessionAddr) -> bool {
+        !self.refused.is_empty() && self.refused.contains(&(name.clone(), addr))
     }
 
-    /// As [`Self::was_refused`], and forgets it.
-    fn take_refused(&mut self, name: &RoomName, place: SessionAddr) -> bool {
-        let refused = !self.refused.is_empty() && self.refused.remove(&(name.clone(), place));
+    /// As [`Self::was_refused`], and forgets the refusal.
+    fn take_refused(&mut self, name: &RoomName, addr: SessionAddr) -> bool {
+        let refused = !self.refused.is_empty() && self.refused.remove(&(name.clone(), addr));
         if self.refused.is_empty() {
             self.refused = AHashSet::new();
         }
         refused
     }
 
-    /// Forgets a room without seats.
+    /// Removes a room without slots.
     fn close_if_empty(&mut self, name: &RoomName) {
-        if self.rooms.get(name).is_some_and(|room| room.session_table.inhabited().next().is_none()) {
+        if self.rooms.get(name).is_some_and(|room| room.slots.workers().next().is_none()) {
             if let Some(room) = self.rooms.remove(name) {
                 if room.has_history {
-                    self.archive.desert(name);
+                    self.histories.set_members(name, false);
                 }
                 self.stats.rooms.sub(u64::from(room.counted.is_some()));
             }
-            super::shrink(&mut self.rooms);
+            shrink(&mut self.rooms);
         }
     }
 
-    /// Hands a message to a worker's fan-out; waits, and lets nothing overtake, when that is full.
-    fn hand<M>(&self, worker: usize, message: M, ctx: &mut Context<Self>)
+    /// Sends a message to a worker's fan-out. When the fan-out is full, the message waits and no later one overtakes
+    /// it.
+    fn send<M>(&self, worker: usize, message: M, ctx: &mut Context<Self>)
     where
         Fanout: Receive<M> + actix::Handler<Posted<M>>,
         M: Send + 'static,
     {
-        let Some(fanout) = self.workers.fanout(worker) else { return };
+        let Some(fanout) = self.fanouts.get(worker) else { return };
         let waits = !self.backlog.is_empty();
         let message = if waits {
             message
@@ -213,19 +233,31 @@ impl RoomShard {
             ctx.wait(self.backlog.clone().empty().into_actor(self));
         }
     }
+
+    /// Has the fan-out remove a member; it replies with `users`.
+    fn remove_member(
+        &self,
+        room: &RoomName,
+        addr: SessionAddr,
+        users: usize,
+        reply: Option<ReplySender<usize>>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.send(addr.worker, RemoveMember { room: room.clone(), slot: addr.slot, users, reply }, ctx);
+    }
 }
 
 impl Actor for RoomShard {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Its `Mailbox` keeps the bound.
+        // The `Mailbox` enforces the bound.
         ctx.set_mailbox_capacity(0);
-        let restored = self.workers.take_restored(self.worker);
-        self.restore(restored, ctx);
-        for InhabitedRoom { room, worker, user } in self.workers.take_inhabited(self.worker) {
+        let (histories, members) = std::mem::take(&mut self.restored);
+        self.restore(histories, ctx);
+        for RestoredMember { room, worker, user } in members {
             if let Ok(room) = self.open(&room, |counts| Ok(counts.take_restored(user))) {
-                room.session_table.add(worker);
+                room.slots.add(worker);
             }
         }
     }
@@ -235,26 +267,25 @@ receives_posts!(RoomShard);
 
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
-        let Join { room: name, identity, connected_at, place, instead_of, returns, done } = join;
+        let Join { room: name, identity, connected_at, addr, instead_of, since, reply } = join;
         let now = self.clock.now_ms();
-        let parked_is_in = instead_of.is_some_and(|suspended| !self.was_refused(&name, suspended));
+        let replaced = instead_of.filter(|&suspended| !self.was_refused(&name, suspended));
         let room = match self.open(&name, |counts| counts.take(&identity.user)) {
             Ok(room) => room,
             Err(fault) => {
-                self.refused.insert((name, place));
-                let _ = done.send(Err(fault));
+                self.refused.insert((name, addr));
+                let _ = reply.send(Err(fault));
                 return;
             }
         };
         let is_first = room.enter(&identity.user);
-        room.session_table.add(place.worker);
-        if let Some(suspended) = instead_of.filter(|_| parked_is_in) {
-            room.session_table.remove(suspended.worker);
+        room.slots.add(addr.worker);
+        if let Some(suspended) = replaced {
+            room.slots.remove(suspended.worker);
         }
-        let chat_members = room.chat_members.as_deref_mut();
-        let (chat, joined) = match chat_members {
+        let (chat, joined) = match room.chat_members.as_deref_mut() {
             Some(chat_members) => {
-                let joined = is_first.then(|| chat_members.came(&identity, connected_at, now));
+                let joined = is_first.then(|| chat_members.join(&identity, connected_at, now));
                 (Some(Box::new(chat_members.info())), joined)
             }
             None => (None, None),
@@ -263,81 +294,80 @@ impl Receive<Join> for RoomShard {
         if room.sessions == 1 {
             self.listed.add(&name);
         }
-        let behind = returns.as_ref().map(|returns| returns.behind);
-        let (past, missed) = if has_history { self.look_back(&name, returns, ctx) } else { Default::default() };
-        let membership = Membership { moment: self.notifications.moment(), number: self.published, chat, past };
-        let enrol = AddMember { room: name.clone(), handle: place.slot, membership, missed, behind, done };
-        self.hand(place.worker, enrol, ctx);
+        let reply_slot = since.as_ref().map(|since| since.reply_slot);
+        let (history, missed) = if has_history { self.look_back(&name, since, ctx) } else { Default::default() };
+        let membership =
+            Membership { last_notification: self.notifications.last(), number: self.published, chat, history };
+        let add = AddMember { room: name.clone(), slot: addr.slot, membership, missed, reply_slot, reply };
+        self.send(addr.worker, add, ctx);
         if let Some(suspended) = instead_of {
-            self.hand(
-                suspended.worker,
-                RemoveMember { room: name.clone(), handle: suspended.slot, users, done: None },
-                ctx,
-            );
+            self.remove_member(&name, suspended, users, None, ctx);
             self.take_refused(&name, suspended);
         }
         if let Some(joined) = joined {
-            self.tell_coming(&name, &joined, place, ctx);
+            self.announce_member(&name, &joined, addr, ctx);
         }
     }
 }
 
 impl Receive<Leave> for RoomShard {
     fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
-        let Leave { room: name, user, place, done } = leave;
+        let Leave { room: name, user, addr, reply } = leave;
         let mut users = 0;
-        if self.take_refused(&name, place) {
-            return self.hand(place.worker, RemoveMember { room: name, handle: place.slot, users, done }, ctx);
+        if self.take_refused(&name, addr) {
+            return self.remove_member(&name, addr, users, reply, ctx);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
-            room.session_table.remove(place.worker);
+            room.slots.remove(addr.worker);
             users = room.users.len() - usize::from(room.users.sessions(&user) == 1);
         }
-        self.hand(place.worker, RemoveMember { room: name.clone(), handle: place.slot, users, done }, ctx);
-        self.exit(&name, &user, place, ctx);
+        self.remove_member(&name, addr, users, reply, ctx);
+        self.exit(&name, &user, addr, ctx);
         self.close_if_empty(&name);
     }
 }
 
 impl Receive<SuspendSession> for RoomShard {
-    fn receive(&mut self, SuspendSession { room, user, place }: SuspendSession, ctx: &mut Self::Context) {
-        if !self.was_refused(&room, place) {
-            self.exit(&room, &user, place, ctx);
+    fn receive(&mut self, SuspendSession { room, user, addr }: SuspendSession, ctx: &mut Self::Context) {
+        if !self.was_refused(&room, addr) {
+            self.exit(&room, &user, addr, ctx);
         }
     }
 }
 
 impl Receive<DiscardSuspended> for RoomShard {
-    fn receive(&mut self, DiscardSuspended { room: name, place, done }: DiscardSuspended, ctx: &mut Self::Context) {
+    fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, ctx: &mut Self::Context) {
         let mut users = 0;
-        if self.take_refused(&name, place) {
-            return self.hand(place.worker, RemoveMember { room: name, handle: place.slot, users, done }, ctx);
+        if self.take_refused(&name, addr) {
+            return self.remove_member(&name, addr, users, reply, ctx);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
-            room.session_table.remove(place.worker);
+            room.slots.remove(addr.worker);
             users = room.users.len();
         }
-        self.hand(place.worker, RemoveMember { room: name.clone(), handle: place.slot, users, done }, ctx);
+        self.remove_member(&name, addr, users, reply, ctx);
         self.close_if_empty(&name);
     }
 }
 
 impl Receive<Publish> for RoomShard {
     fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        let delivery = Publication::for_notification(publish.event, publish.about);
-        let published = self.publish(&publish.room, delivery, publish.except, ctx);
-        let _ = publish.done.send(published);
+        let publication = Publication::for_notification(publish.event, publish.about);
+        let published = self.publish(&publish.room, publication, publish.except, ctx);
+        if let Some(reply) = publish.reply {
+            let _ = reply.send(published);
+        }
     }
 }
 
 impl Receive<Notify> for RoomShard {
     fn receive(&mut self, notify: Notify, ctx: &mut Self::Context) {
-        let Notify { user, notification, event, done } = notify;
+        let Notify { user, notification, event, reply } = notify;
         let room = RoomName::of_user(&user);
-        let delivery = Publication::for_notification(event, Some(notification.id.clone()));
-        // Kept first: what cannot be is not delivered either.
-        let kept = self.notifications.keep(user, notification, delivery.timestamp());
-        let _ = done.send(kept.map(|keeping| (self.publish(&room, delivery, None, ctx), keeping)));
+        let publication = Publication::for_notification(event, Some(notification.id.clone()));
+        // Stored first: a notification that cannot be stored is not delivered.
+        let stored = self.notifications.store(user, notification, publication.timestamp());
+        let _ = reply.send(stored.map(|write| (self.publish(&room, publication, None, ctx), write)));
     }
 }
 
@@ -345,24 +375,24 @@ impl Receive<CloseMembers> for RoomShard {
     fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
         let recipients = room.map_or(0, |room| room.sessions);
-        for worker in room.into_iter().flat_map(|room| room.session_table.inhabited()) {
-            self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
+        for worker in room.into_iter().flat_map(|room| room.slots.workers()) {
+            self.send(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
-        let _ = message.done.send(Published { recipients });
+        let _ = message.reply.send(Published { recipients });
     }
 }
 
-impl Receive<Flush> for RoomShard {
-    fn receive(&mut self, Flush(done): Flush, ctx: &mut Self::Context) {
-        for (worker, done) in done.into_iter().enumerate() {
-            self.hand(worker, Barrier(done), ctx);
+impl Receive<FlushShard> for RoomShard {
+    fn receive(&mut self, FlushShard(replies): FlushShard, ctx: &mut Self::Context) {
+        for (worker, reply) in replies.into_iter().enumerate() {
+            self.send(worker, Barrier(reply), ctx);
         }
     }
 }
 
 impl Receive<Panic> for RoomShard {
-    #[expect(clippy::panic, reason = "that is what it is for")]
+    #[expect(clippy::panic, reason = "tests need a dead central actor")]
     fn receive(&mut self, _: Panic, _: &mut Self::Context) {
-        panic!("a room shard was told to panic");
+        panic!("a test makes this room shard panic");
     }
 }

@@ -1,5 +1,5 @@
-//! What a shard comes back to, pure: chats in the order of time. One timer serves all of them, for every timer of an actor
-//! costs each of its messages something.
+//! The timers of a shard's chats, in the order of time. Pure. One actor timer serves all of them, because each timer of
+//! an actor adds a cost to each of its messages.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,42 @@ use ahash::AHashSet;
 
 use crate::model::ids::RoomName;
 
-/// What is to be done in a chat.
+/// What a timer of a chat starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TimerKind {
-    /// All are told who is there.
+    /// The users of the chat are announced.
     Online,
-    /// Those who fell silent stop typing.
+    /// Typing without a new event for [`SILENCE_MS`](crate::chats::members::SILENCE_MS) ends.
     Silence,
 }
 
-/// The chats by when it is to be done, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and in the order it was noted. Of a chat
-/// there is each matter at most once: who empties a chat and fills it again leaves nothing behind that adds up.
+/// The timers by their time, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and then in the order of adding. A
+/// chat has at most one timer of each kind: a chat that is emptied and filled again does not add up timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BTreeMap<(i64, u64), (RoomName, TimerKind)>,
-    noted: AHashSet<(RoomName, TimerKind)>,
+    known: AHashSet<(RoomName, TimerKind)>,
     number: u64,
 }
 
 impl Timers {
-    /// Notes what is to be done at `at`, unless it is noted already.
-    pub(crate) fn note(&mut self, at: i64, room: RoomName, matter: TimerKind) {
-        if !self.noted.insert((room.clone(), matter)) {
+    /// Adds a timer at `at`, unless the chat has one of this kind.
+    pub(crate) fn add(&mut self, at: i64, room: RoomName, kind: TimerKind) {
+        if !self.known.insert((room.clone(), kind)) {
             return;
         }
         self.number += 1;
-        self.due.insert((at, self.number), (room, matter));
+        self.due.insert((at, self.number), (room, kind));
     }
 
-    /// Takes something whose time has come at `elapsed`.
+    /// Removes and returns a timer that is due at `elapsed`.
     pub(crate) fn take(&mut self, elapsed: i64) -> Option<(RoomName, TimerKind)> {
         let first = self.due.first_entry().filter(|first| first.key().0 <= elapsed)?.remove();
-        self.noted.remove(&first);
+        self.known.remove(&first);
         Some(first)
     }
 
-    /// When there is something to do.
+    /// The time of the next timer.
     pub(crate) fn next(&self) -> Option<i64> {
         self.due.first_key_value().map(|(&(at, _), _)| at)
     }
@@ -53,18 +53,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_first_is_done_first_and_nothing_before_its_time() {
+    fn timers_are_taken_in_the_order_of_their_time_and_not_before() {
         let room = |name| RoomName::parse(name, "room").unwrap();
         let mut timers = Timers::default();
-        timers.note(20, room("late"), TimerKind::Silence);
-        timers.note(10, room("a"), TimerKind::Online);
-        timers.note(10, room("b"), TimerKind::Silence);
-        timers.note(15, room("b"), TimerKind::Silence);
+        timers.add(20, room("late"), TimerKind::Silence);
+        timers.add(10, room("a"), TimerKind::Online);
+        timers.add(10, room("b"), TimerKind::Silence);
+        timers.add(15, room("b"), TimerKind::Silence);
         assert_eq!((timers.next(), timers.take(9)), (Some(10), None));
         assert_eq!(timers.take(10), Some((room("a"), TimerKind::Online)));
         assert_eq!(timers.take(10), Some((room("b"), TimerKind::Silence)));
         assert_eq!((timers.take(10), timers.next()), (None, Some(20)));
-        timers.note(19, room("b"), TimerKind::Silence);
-        assert_eq!(timers.next(), Some(19), "what was done can be noted again");
+        timers.add(19, room("b"), TimerKind::Silence);
+        assert_eq!(timers.next(), Some(19), "a taken timer can be added again");
     }
 }

@@ -1,27 +1,23 @@
-//! The way to the central actors of each worker, and what waits for them to start. Knows nothing of rooms but that a shard
-//! owns some.
+//! The mailboxes of the central actors of each worker, and what waits for these actors to start.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::fanout::Fanout;
-use super::persisted::Restored;
+use super::fanout::mailboxes::FanoutMailboxes;
+use super::persisted::{RestoredHistory, RestoredMember, RestoredSession};
 use super::shard::RoomShard;
-use crate::connection::{Remains, SessionAddr};
-use crate::model::ids::{RoomName, SessionId, UserId};
 use crate::runtime::mailbox::Mailbox;
 
-/// The central actors that live on a worker's thread: a share of the rooms, and the fan-out to its members. They live
-/// there, not on threads of their own, because a wake-up across threads costs as much as a write.
+/// One worker's room shard, and what it restores at its start. Shard and fan-out run on the worker's thread, because a
+/// wake-up across threads costs as much as a write.
 #[derive(Debug)]
 pub(super) struct WorkerMailboxes {
     shard: OnceLock<Mailbox<RoomShard>>,
-    fanout: OnceLock<Mailbox<Fanout>>,
-    /// What the shard's rooms kept before the start, until the shard takes it.
-    restored: Mutex<Vec<Restored>>,
-    /// Which of the shard's rooms are those of seats that were parked before the start.
-    inhabited: Mutex<Vec<InhabitedRoom>>,
-    /// The worker's seats that were.
-    suspended: Mutex<Vec<ParkedSeat>>,
+    /// The histories of the shard's rooms from the previous run.
+    histories: Mutex<Vec<RestoredHistory>>,
+    /// The rooms of this shard that restored sessions are members of.
+    members: Mutex<Vec<RestoredMember>>,
+    /// The suspended sessions of this worker from the previous run.
+    sessions: Mutex<Vec<RestoredSession>>,
 }
 
 impl WorkerMailboxes {
@@ -29,104 +25,76 @@ impl WorkerMailboxes {
         self.shard.get()
     }
 
-    /// Leaves for its shard what a room kept before the start.
-    pub(super) fn restore(&self, room: Restored) {
-        add(&self.restored, room);
+    pub(super) fn restore(&self, history: RestoredHistory) {
+        add(&self.histories, history);
     }
 
-    /// Leaves for its shard that a room has a parked seat.
-    pub(super) fn inhabit(&self, room: InhabitedRoom) {
-        add(&self.inhabited, room);
+    pub(super) fn restore_member(&self, member: RestoredMember) {
+        add(&self.members, member);
     }
 
-    /// Leaves a parked seat for its worker.
-    pub(super) fn park(&self, handle: ParkedSeat) {
-        add(&self.suspended, handle);
+    pub(super) fn restore_session(&self, session: RestoredSession) {
+        add(&self.sessions, session);
     }
 }
 
-/// A room of a seat that was parked before the start.
+/// The mailboxes of all workers. Each worker adds its own at its start; the server accepts connections after all have.
 #[derive(Debug)]
-pub(super) struct InhabitedRoom {
-    pub(super) room: RoomName,
-    /// The worker of the seat.
-    pub(super) worker: usize,
-    /// The user of its session.
-    pub(super) user: UserId,
+pub(crate) struct Workers {
+    workers: Box<[WorkerMailboxes]>,
+    fanouts: Arc<FanoutMailboxes>,
 }
-
-/// A seat that was parked before the start.
-#[derive(Debug)]
-pub(crate) struct ParkedSeat {
-    pub(crate) session: SessionId,
-    /// The user of its session.
-    pub(crate) user: UserId,
-    pub(crate) place: SessionAddr,
-    pub(crate) rooms: Vec<RoomName>,
-    pub(crate) remains: Remains,
-}
-
-/// The lanes of all workers. A worker fills its own as it starts; the server accepts connections when all have.
-#[derive(Debug)]
-pub(crate) struct Workers(Box<[WorkerMailboxes]>);
 
 impl Workers {
     pub(crate) fn new(workers: usize) -> Self {
         let mailboxes = |_| WorkerMailboxes {
             shard: OnceLock::new(),
-            fanout: OnceLock::new(),
-            restored: Mutex::default(),
-            inhabited: Mutex::default(),
-            suspended: Mutex::default(),
+            histories: Mutex::default(),
+            members: Mutex::default(),
+            sessions: Mutex::default(),
         };
-        Self((0..workers).map(mailboxes).collect())
+        Self { workers: (0..workers).map(mailboxes).collect(), fanouts: Arc::new(FanoutMailboxes::new(workers)) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.workers.len()
     }
 
-    pub(crate) fn fanout(&self, worker: usize) -> Option<&Mailbox<Fanout>> {
-        self.0.get(worker)?.fanout.get()
+    /// The fan-outs of all workers.
+    pub(crate) fn fanouts(&self) -> &Arc<FanoutMailboxes> {
+        &self.fanouts
     }
 
-    /// What the rooms of that worker's shard kept before the start; the first who asks gets it.
-    pub(crate) fn take_restored(&self, worker: usize) -> Vec<Restored> {
-        self.0.get(worker).map(|mailboxes| taken(&mailboxes.restored)).unwrap_or_default()
+    /// Removes and returns the histories for that worker's shard.
+    pub(crate) fn take_histories(&self, worker: usize) -> Vec<RestoredHistory> {
+        self.workers.get(worker).map(|mailboxes| take(&mailboxes.histories)).unwrap_or_default()
     }
 
-    /// The rooms of that worker's shard that seats which were parked before the start are in; likewise.
-    pub(super) fn take_inhabited(&self, worker: usize) -> Vec<InhabitedRoom> {
-        self.0.get(worker).map(|mailboxes| taken(&mailboxes.inhabited)).unwrap_or_default()
+    /// Removes and returns the memberships of restored sessions in that shard's rooms.
+    pub(crate) fn take_members(&self, worker: usize) -> Vec<RestoredMember> {
+        self.workers.get(worker).map(|mailboxes| take(&mailboxes.members)).unwrap_or_default()
     }
 
-    /// That worker's seats which were; likewise.
-    pub(crate) fn take_parked(&self, worker: usize) -> Vec<ParkedSeat> {
-        self.0.get(worker).map(|mailboxes| taken(&mailboxes.suspended)).unwrap_or_default()
+    /// Removes and returns the suspended sessions of that worker.
+    pub(crate) fn take_sessions(&self, worker: usize) -> Vec<RestoredSession> {
+        self.workers.get(worker).map(|mailboxes| take(&mailboxes.sessions)).unwrap_or_default()
     }
 
-    /// Fills the lane of `worker`; `false` when it was filled before.
-    pub(crate) fn open(&self, worker: usize, shard: Mailbox<RoomShard>, fanout: Mailbox<Fanout>) -> bool {
-        self.0
-            .get(worker)
-            .is_some_and(|mailboxes| mailboxes.shard.set(shard).is_ok() && mailboxes.fanout.set(fanout).is_ok())
+    /// Adds the mailbox of a worker's shard; `false` when it has one already.
+    pub(crate) fn add_shard(&self, worker: usize, shard: Mailbox<RoomShard>) -> bool {
+        self.workers.get(worker).is_some_and(|mailboxes| mailboxes.shard.set(shard).is_ok())
     }
 
-    /// The lane of that number.
     pub(super) fn get(&self, worker: usize) -> Option<&WorkerMailboxes> {
-        self.0.get(worker)
+        self.workers.get(worker)
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = &Mailbox<RoomShard>> {
-        self.0.iter().filter_map(|mailboxes| mailboxes.shard.get())
-    }
-
-    pub(super) fn fanouts(&self) -> impl Iterator<Item = &Mailbox<Fanout>> {
-        self.0.iter().filter_map(|mailboxes| mailboxes.fanout.get())
+        self.workers.iter().filter_map(|mailboxes| mailboxes.shard.get())
     }
 }
 
-fn taken<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
+fn take<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

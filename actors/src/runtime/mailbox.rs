@@ -1,14 +1,18 @@
-//! The way to a central actor: a mailbox with a bound, a name and a depth that shows.
+//! The mailbox of a central actor: messages, requests with a reply, a bound, a name and a visible depth.
 //!
-//! actix bounds a mailbox only for those who ask (`do_send` and its own slot for every sender do not), so a counted
-//! semaphore stands in front of it: a permit travels with each message and comes back when the message was handled.
+//! actix does not bound `do_send`, and it gives every sender a slot of its own. A counted semaphore therefore stands in
+//! front of the actor: a permit travels with each message and is returned after the message is handled.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use actix::{Actor, Addr, Context, Handler, Message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// A message that holds its place in the mailbox until it was handled.
+use crate::model::fault::Fault;
+
+/// A message that occupies the mailbox until it is handled.
 #[derive(Debug)]
 pub struct Posted<M> {
     /// What was posted.
@@ -20,7 +24,7 @@ impl<M> Message for Posted<M> {
     type Result = ();
 }
 
-/// What an actor does with a message that came through its [`Mailbox`]. Answers, where wanted, go back by a oneshot.
+/// Handles a message from the actor's [`Mailbox`]. A request carries a [`ReplySender`].
 pub trait Receive<M>: Actor {
     /// Handles the message.
     fn receive(&mut self, message: M, ctx: &mut Self::Context);
@@ -44,11 +48,42 @@ macro_rules! receives_posts {
 }
 pub use receives_posts;
 
-/// The mailbox is full; here is the message back.
+/// Sends the reply to a request. Dropped unsent, it fails the [`ReplyReceiver`].
+pub type ReplySender<T> = oneshot::Sender<T>;
+
+/// The pending reply to a request. Fails with [`Fault::internal`] when the actor ends without a reply; the fault's
+/// cause names the actor.
+#[derive(Debug)]
+#[must_use = "a reply is awaited or dropped on purpose"]
+pub struct ReplyReceiver<T> {
+    actor: Arc<str>,
+    changes: bool,
+    receiver: oneshot::Receiver<T>,
+}
+
+impl<T> ReplyReceiver<T> {
+    /// Without a reply, the future fails with [`Fault::outcome_unknown`]: the request may have changed something.
+    pub fn for_change(self) -> Self {
+        Self { changes: true, ..self }
+    }
+}
+
+impl<T> Future for ReplyReceiver<T> {
+    type Output = Result<T, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.receiver).poll(cx).map_err(|_| {
+            let fault = if self.changes { Fault::outcome_unknown() } else { Fault::internal() };
+            fault.caused_by(format!("the actor {} ended without a reply", self.actor))
+        })
+    }
+}
+
+/// The mailbox is full; this returns the message.
 #[derive(Debug)]
 pub struct Full<M>(pub M);
 
-/// The address of a central actor behind its bound.
+/// The address of a central actor, with a bound.
 #[derive(Debug)]
 pub struct Mailbox<A: Actor> {
     name: Arc<str>,
@@ -92,7 +127,49 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         }
     }
 
-    /// Posts a message as soon as there is a place for it, after those who waited before.
+    /// Posts a request, which `request` builds around the sender of its reply.
+    ///
+    /// # Errors
+    /// [`Fault::overloaded`] when the mailbox is full: the request was not accepted.
+    pub fn ask<M, T>(&self, request: impl FnOnce(ReplySender<T>) -> M) -> Result<ReplyReceiver<T>, Fault>
+    where
+        A: Handler<Posted<M>>,
+        M: Send + 'static,
+    {
+        let (sender, reply) = self.reply();
+        self.post(request(sender)).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(reply)
+    }
+
+    /// As [`Mailbox::ask`], and waits for a free place instead of failing.
+    pub async fn ask_when_free<M, T>(&self, request: impl FnOnce(ReplySender<T>) -> M) -> ReplyReceiver<T>
+    where
+        A: Handler<Posted<M>>,
+        M: Send + 'static,
+    {
+        let (sender, reply) = self.reply();
+        self.post_when_free(request(sender)).await;
+        reply
+    }
+
+    /// As [`Mailbox::ask`], for the messages of [`Mailbox::post_departure`].
+    pub fn ask_departure<M, T>(&self, request: impl FnOnce(ReplySender<T>) -> M) -> ReplyReceiver<T>
+    where
+        A: Handler<Posted<M>>,
+        M: Send + 'static,
+    {
+        let (sender, reply) = self.reply();
+        self.post_departure(request(sender));
+        reply
+    }
+
+    /// Makes the channel for a reply of this actor.
+    pub fn reply<T>(&self) -> (ReplySender<T>, ReplyReceiver<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, ReplyReceiver { actor: self.name.clone(), changes: false, receiver })
+    }
+
+    /// Posts a message as soon as the mailbox has a free place. Waiting posts keep their order.
     pub async fn post_when_free<M>(&self, message: M)
     where
         A: Handler<Posted<M>>,
@@ -102,8 +179,8 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.push(Posted { message, _permit: permit });
     }
 
-    /// Posts the end of something whose beginning was let in: there is at most one of these for each of those, so they
-    /// are bounded by them and never refused.
+    /// Posts the end of something that was accepted, such as a leave, or a message that the hub sends once at a time. Each
+    /// start has at most one end, so it is never refused and not counted in the depth.
     pub fn post_departure<M>(&self, message: M)
     where
         A: Handler<Posted<M>>,
@@ -112,7 +189,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.push(Posted { message, _permit: None });
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place where the bound has been kept already")]
+    #[expect(clippy::disallowed_methods, reason = "the caller holds a permit")]
     fn push<M>(&self, posted: Posted<M>)
     where
         A: Handler<Posted<M>>,
@@ -122,18 +199,18 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
     }
 }
 
-/// A mailbox as those see it who watch over it.
+/// What health checks and metrics read of a mailbox.
 pub trait Watched: Send + Sync {
-    /// The name that metrics and faults show.
+    /// The name in metrics and faults.
     fn name(&self) -> &str;
 
-    /// Messages that wait or are being handled, departures left out.
+    /// Messages that wait or are being handled, without departures.
     fn depth(&self) -> usize;
 
-    /// How many may.
+    /// The largest depth.
     fn bound(&self) -> usize;
 
-    /// Whether the actor behind it lives.
+    /// Whether the actor is alive.
     fn is_alive(&self) -> bool;
 }
 
@@ -152,5 +229,55 @@ impl<A: Actor<Context = Context<A>>> Watched for Mailbox<A> {
 
     fn is_alive(&self) -> bool {
         self.address.connected()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fault::Code;
+
+    struct Counter(u32);
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    receives_posts!(Counter);
+
+    #[derive(Debug)]
+    struct Next(ReplySender<u32>);
+
+    impl Receive<Next> for Counter {
+        fn receive(&mut self, Next(reply): Next, _: &mut Self::Context) {
+            self.0 += 1;
+            let _ = reply.send(self.0);
+        }
+    }
+
+    #[derive(Debug)]
+    struct Lose(#[expect(dead_code, reason = "dropped without a reply")] ReplySender<()>);
+
+    impl Receive<Lose> for Counter {
+        fn receive(&mut self, _: Lose, _: &mut Self::Context) {}
+    }
+
+    #[actix::test]
+    async fn a_full_mailbox_refuses_a_request_or_makes_it_wait() {
+        let mailbox = Mailbox::new("counter", Counter(0).start(), 1);
+        let first = mailbox.ask(Next).unwrap();
+        assert_eq!(mailbox.ask(Next).unwrap_err(), Fault::overloaded());
+        let departure = mailbox.ask_departure(Next);
+        let waiting = mailbox.ask_when_free(Next).await;
+        assert_eq!((first.await, departure.await, waiting.await), (Ok(1), Ok(2), Ok(3)));
+    }
+
+    #[actix::test]
+    async fn a_lost_reply_fails_with_a_cause_that_names_the_actor() {
+        let mailbox = Mailbox::new("counter", Counter(0).start(), 2);
+        let query = mailbox.ask(Lose).unwrap().await.unwrap_err();
+        assert_eq!((query.code, query.cause()), (Code::Internal, Some("the actor counter ended without a reply")));
+        let change = mailbox.ask(Lose).unwrap().for_change().await.unwrap_err();
+        assert_eq!((change.code, change.cause()), (Code::OutcomeUnknown, query.cause()));
     }
 }

@@ -9,4 +9,5 @@ pub mod latency;
 pub mod log_line;
 pub mod mailbox;
 pub mod minute;
+pub(crate) mod shrink;
 pub mod work_queue;

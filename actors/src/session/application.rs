@@ -5,7 +5,7 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use serde_json::json;
 
 use super::{Handle, Outcome, Session};
-use crate::application::{Answered, Question, Sent, Unanswered};
+use crate::application::{ApplicationFailure, ApplicationReply, ApplicationRequest, RequestBody};
 use crate::events::application::{Action, ActionResult, Event, Failure, Message, MessageAck, Response, Time};
 use crate::events::json::{Entire, Json};
 use crate::events::moment::Iso;
@@ -17,9 +17,9 @@ impl Session {
     /// Asks the application, where there is one, and makes of what comes back the answer to the client.
     fn ask_application<E, R>(
         &self,
-        sent: Sent,
+        sent: RequestBody,
         request_id: RequestId,
-        done: fn(RequestId, Answered) -> R,
+        done: fn(RequestId, ApplicationReply) -> R,
         failed: fn(RequestId, Failure) -> R,
     ) -> Result<Option<Outcome<R>>, Fault>
     where
@@ -31,7 +31,7 @@ impl Session {
             return Err(Fault::too_many_under_way());
         }
         let kind = sent.kind();
-        let question = Question {
+        let question = ApplicationRequest {
             user_id: self.identity()?.user.clone(),
             socket_id: self.handle.session(),
             event: E::NAME,
@@ -42,7 +42,7 @@ impl Session {
         let answer = application.ask(question).into_actor(self).map(move |answered, session, _| {
             Ok(match answered {
                 Ok(answered) => done(request_id, answered),
-                Err(Unanswered(why)) => {
+                Err(ApplicationFailure(why)) => {
                     let fault = Fault::new(Code::OutcomeUnknown, why).by("backend.url");
                     session.note_failed(E::NAME, request_id, kind.failure(), &fault);
                     failed(request_id, Failure::of(kind, why))
@@ -79,9 +79,13 @@ impl Session {
 impl Handle<Entire<Event>> for Session {
     fn handle(&mut self, event: Entire<Event>) -> Result<Outcome<Response>, Fault> {
         let request_id = RequestId::random();
-        let done = |id, answered: Answered| Response::done(id, answered.data);
-        let asked =
-            self.ask_application::<Entire<Event>, _>(Sent::Event(event.text), request_id, done, Response::failed)?;
+        let done = |id, answered: ApplicationReply| Response::done(id, answered.data);
+        let asked = self.ask_application::<Entire<Event>, _>(
+            RequestBody::Event(event.text),
+            request_id,
+            done,
+            Response::failed,
+        )?;
         let own = event.read.data;
         Ok(asked.unwrap_or_else(|| Outcome::Reply(Response::done(request_id, own.unwrap_or_else(Json::null)))))
     }
@@ -90,10 +94,10 @@ impl Handle<Entire<Event>> for Session {
 impl Handle<Entire<Message>> for Session {
     fn handle(&mut self, message: Entire<Message>) -> Result<Outcome<MessageAck>, Fault> {
         let request_id = RequestId::random();
-        let done = |id: RequestId, answered: Answered| {
+        let done = |id: RequestId, answered: ApplicationReply| {
             MessageAck::done(id, answered.message_id.unwrap_or_else(|| id.to_string()))
         };
-        let sent = Sent::Message(message.text);
+        let sent = RequestBody::Message(message.text);
         let asked = self.ask_application::<Entire<Message>, _>(sent, request_id, done, MessageAck::failed)?;
         Ok(asked.unwrap_or_else(|| Outcome::Reply(MessageAck::done(request_id, MessageId::random().to_string()))))
     }
@@ -102,8 +106,8 @@ impl Handle<Entire<Message>> for Session {
 impl Handle<Entire<Action>> for Session {
     fn handle(&mut self, action: Entire<Action>) -> Result<Outcome<ActionResult>, Fault> {
         let request_id = RequestId::random();
-        let done = |id, answered: Answered| ActionResult::done(id, answered.data);
-        let sent = Sent::Action(action.text);
+        let done = |id, answered: ApplicationReply| ActionResult::done(id, answered.data);
+        let sent = RequestBody::Action(action.text);
         if let Some(asked) = self.ask_application::<Entire<Action>, _>(sent, request_id, done, ActionResult::failed)? {
             return Ok(asked);
         }

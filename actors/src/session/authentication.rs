@@ -16,10 +16,10 @@ use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
-use crate::notifications::Moment;
+use crate::notifications::LastNotification;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;
-use crate::rooms::Joined;
+use crate::rooms::JoinReply;
 use crate::runtime::clock::Expiry;
 use crate::runtime::mailbox::Full;
 
@@ -34,7 +34,7 @@ impl Session {
 
     /// Makes a session that is nobody's the user's whom `identity` names: listed, present, and on its way into
     /// everybody's and the user's own room, in this order. When this fails, [`Session::leave_own_rooms`] or `Drop` undoes what was done.
-    pub(super) fn join_own_rooms(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
+    pub(super) fn join_own_rooms(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         let joins = self.join_own(identity, own.map(|room| (room, None)))?;
         self.send_pid();
@@ -46,13 +46,13 @@ impl Session {
         &mut self,
         identity: Arc<Identity>,
         own: [(RoomName, Option<SessionAddr>); 2],
-    ) -> Result<Vec<Joined>, Fault> {
+    ) -> Result<Vec<JoinReply>, Fault> {
         self.identity = Some(identity.clone());
         self.entry.list(LiveSession {
             id: self.handle.session(),
             surface: self.surface,
             connected_at: self.connected_at,
-            place: self.handle.addr(),
+            addr: self.handle.addr(),
             identity: identity.clone(),
             peer: self.peer.clone(),
         });
@@ -126,7 +126,7 @@ impl Session {
 
     /// Goes by a token that was found good: its first, or another one. What is sent to everybody and to its user comes
     /// after the answer `owed`.
-    fn become_user(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<Joined>, Fault> {
+    fn become_user(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
         if self.identity.is_some() {
             return self.renew(identity).map(|_| Vec::new());
         }
@@ -156,10 +156,10 @@ impl Session {
 }
 
 /// Resolves when all of the joins took effect, with the moment of the last one, where there are any.
-pub(super) async fn all_of(joins: Vec<Joined>) -> Result<Option<Moment>, Fault> {
+pub(super) async fn all_of(joins: Vec<JoinReply>) -> Result<Option<LastNotification>, Fault> {
     let mut moment = None;
     for joined in joins {
-        moment = Some(joined.await.map_err(|_| Fault::internal())??.moment);
+        moment = Some(joined.await??.last_notification);
     }
     Ok(moment)
 }

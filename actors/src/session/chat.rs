@@ -55,7 +55,7 @@ impl Session {
                 Code::Forbidden => Fault { decided_by: fault.decided_by, ..no_such_chat() },
                 _ => fault,
             })?;
-            Ok(JoinedChat::new(*info.ok_or_else(Fault::internal)?))
+            Ok(JoinedChat::new(*info.ok_or_else(|| Fault::internal().caused_by("a join of a chat had no info of it"))?))
         })))
     }
 

@@ -90,7 +90,7 @@ where
                 serve::<E>(session, &data, asked, ctx)
             }
             Ok(_) => {}
-            Err(_) => session.refuse(&asked, &Fault::internal(), session.now()),
+            Err(fault) => session.refuse(&asked, &fault, session.now()),
         })),
         Err(fault) => session.refuse(&asked, &fault, session.now()),
     }
@@ -171,7 +171,7 @@ fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> 
     }
     let Some(allowed) = session.identity()?.publish.as_deref() else { return Ok(()) };
     match event.written_room()? {
-        Some(room) => rules::narrowed(allowed, &room),
+        Some(room) => rules::check_token_publish(allowed, &room),
         None if allowed.is_empty() => {
             Err(Fault::new(Code::Forbidden, "The token allows no publishing").by(rules::TOKEN_PUBLISH))
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
-use crate::rooms::{Joined, Membership};
+use crate::rooms::{JoinReply, Membership};
 use crate::runtime::hash::Seed;
 
 /// The joins that are not answered, by their rooms. A room that is left meanwhile is not among them.
@@ -52,16 +52,16 @@ pub(super) struct Joining {
     ticket: Ticket,
     /// The session was in the room before, and asks where that stands.
     was_in: bool,
-    joined: Joined,
+    joined: JoinReply,
 }
 
 impl Joining {
-    pub(super) fn new(ticket: Ticket, joined: Joined) -> Self {
+    pub(super) fn new(ticket: Ticket, joined: JoinReply) -> Self {
         Self { ticket, was_in: false, joined }
     }
 
     /// The session is in `room` and asked where that stands.
-    pub(super) fn of_member(room: RoomName, located: Joined) -> Self {
+    pub(super) fn of_member(room: RoomName, located: JoinReply) -> Self {
         Self { ticket: Ticket { room, serial: 0 }, was_in: true, joined: located }
     }
 
@@ -75,7 +75,7 @@ impl Joining {
     /// # Errors
     /// [`crate::model::fault::Code::OutcomeUnknown`] where it does not answer any more.
     pub(super) async fn answer(self) -> Result<(Verdict, Option<Membership>), Fault> {
-        let answer = self.joined.await.map_err(|_| Fault::outcome_unknown())?;
+        let answer = self.joined.await?;
         Ok(match answer {
             Ok(membership) => (Verdict::In((!self.was_in).then_some(self.ticket)), Some(membership)),
             Err(fault) if self.was_in => (Verdict::Refused(fault), None),

@@ -33,9 +33,9 @@ impl Handle<SendMessage> for Session {
             let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
             let name = EventName::of_hub(MessageNew::NAME);
             let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
-            let said = session.hub.rooms().say(room, message, event)?;
+            let posted = session.hub.rooms().post_message(room, message, event)?;
             Ok(async move {
-                let stored = said.await.map_err(|_| Fault::outcome_unknown())??;
+                let stored = posted.await??;
                 stored.0.await?;
                 Ok(Sent::new(&data, id, chat, now))
             })
@@ -47,8 +47,8 @@ impl Handle<Type> for Session {
     fn handle(&mut self, request: Type) -> Result<Outcome<Typed>, Fault> {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
-        let noted = self.hub.rooms().type_in(room, user, self.handle.addr(), request.is_typing)?;
-        let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::outcome_unknown()) };
+        let set = self.hub.rooms().set_typing(room, user, self.handle.addr(), request.is_typing)?;
+        let answer = async move { set.await.map(|()| Typed::DONE) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
@@ -92,7 +92,7 @@ impl Confirming {
         };
         let name = EventName::of_hub(name);
         let event = Event { name, topic: Some(room.clone()), data, timestamp: at, offset: None };
-        if let Some(event) = hub.rooms().tell_receipt(room, event).await?
+        if let Some(event) = hub.rooms().publish_receipt(room, event).await?
             && hub.chats().may_join(chat.as_str(), &confirmed.author)
         {
             hub.rooms().publish_when_free(RoomName::of_user(&confirmed.author), event).await;

@@ -50,9 +50,9 @@ use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId};
-use crate::notifications::Moment;
+use crate::notifications::LastNotification;
 use crate::publication::{Correlation, Encoder};
-use crate::registry::{AccessChanged, Entry};
+use crate::registry::{AccessChanged, SessionEntry};
 use crate::runtime::clock::Expiry;
 use crate::runtime::hash::Seed;
 use crate::worker::Worker;
@@ -180,7 +180,7 @@ pub struct Session {
     pending_joins: joins::PendingJoins,
     rate_usage: RateUsage,
     /// When it joined its user's room, until what the user missed is on its way.
-    joined: Option<Moment>,
+    joined: Option<LastNotification>,
     typing: typing::Typing,
     debugging: Option<Box<debug::Debugging>>,
     /// When its client last asked something, ms since the epoch.
@@ -196,7 +196,7 @@ pub struct Session {
     end: Option<monitoring::End>,
     /// Presence knows of it.
     is_present: bool,
-    entry: Entry,
+    entry: SessionEntry,
 }
 
 impl Session {
@@ -262,7 +262,7 @@ impl Session {
             told: monitoring::Told::nothing(opening.transport),
             end: None,
             is_present: false,
-            entry: Entry::new(hub.registry().clone(), now),
+            entry: SessionEntry::new(hub.registry().clone(), now),
             hub,
         };
         if let Some(pid) = pid {
@@ -424,7 +424,7 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.entry.reached_by(ctx.address().downgrade().recipient());
+        self.entry.set_recipient(ctx.address().downgrade().recipient());
         match self.identity.clone() {
             None => self.limit_grace(ctx),
             // One that goes on is in rooms already, and could not be told of what changed before this.

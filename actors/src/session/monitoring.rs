@@ -4,7 +4,6 @@ use std::cell::Cell;
 
 use actix::fut::WrapFuture;
 use log::kv::Value;
-use tokio::sync::oneshot;
 
 use super::{Answer, Handle, Outcome, Session};
 use crate::events::chat::monitoring::{
@@ -17,7 +16,7 @@ use crate::monitor::event_log::Viewer;
 use crate::monitor::{
     Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,
 };
-use crate::runtime::mailbox::{Full, Receive};
+use crate::runtime::mailbox::{Receive, ReplySender};
 
 /// Long before any refusal.
 const NEVER: i64 = i64::MIN;
@@ -103,7 +102,7 @@ impl Session {
     /// Asks the monitor something, and makes what it says the answer.
     fn ask_monitor<M, T, R>(
         &self,
-        ask: impl FnOnce(oneshot::Sender<T>) -> M,
+        ask: impl FnOnce(ReplySender<T>) -> M,
         answer: impl FnOnce(T) -> R + 'static,
     ) -> Result<Outcome<R>, Fault>
     where
@@ -112,9 +111,8 @@ impl Session {
         T: 'static,
         R: ServerEvent,
     {
-        let (reply, told) = oneshot::channel();
-        self.hub.monitor().post(ask(reply)).map_err(|Full(_)| Fault::overloaded())?;
-        let answered = async move { told.await.map(answer).map_err(|_| Fault::internal()) };
+        let reply = self.hub.monitor().ask(ask)?;
+        let answered = async move { reply.await.map(answer) };
         let answered: Answer<R> = Box::pin(answered.into_actor(self));
         Ok(Outcome::AsyncLarge(answered))
     }
@@ -143,6 +141,6 @@ impl Handle<AskStats> for Session {
 impl Handle<AskHealth> for Session {
     fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.health_figures(requests))))
+        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
     }
 }

@@ -12,7 +12,7 @@ use crate::events::community::{Marked, Notification, NotificationRead, Notificat
 use crate::events::{ServerEvent, Surface, json};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::EventName;
-use crate::notifications::{Moment, written_id};
+use crate::notifications::{LastNotification, written_id};
 use crate::publication::Event;
 use crate::runtime::backoff::Backoff;
 use crate::store::Notice;
@@ -31,7 +31,7 @@ impl Session {
 
     /// Delivers what its user had not read at `moment`, when it joined the user's room. Nothing waits for that: requests
     /// are answered, and what is sent to the user arrives. A store that cannot be read is asked until it can.
-    pub(super) fn bring_unread(&self, moment: Moment, ctx: &mut Context<Self>) {
+    pub(super) fn bring_unread(&self, moment: LastNotification, ctx: &mut Context<Self>) {
         let (Some(identity), true) = (&self.identity, self.brings_unread()) else { return };
         let (hub, user) = (self.hub.clone(), identity.user.clone());
         let reading = async move {
@@ -79,12 +79,13 @@ impl Handle<NotificationRead> for Session {
             let read = hub.notifications().read(user.clone(), id.clone(), now).await?;
             hub.stats().notifications_read.add(1);
             hub.stats().notifications_pruned.add(read.pruned as u64);
-            let written = written_id(&read.data).ok_or_else(Fault::internal)?;
+            let written =
+                written_id(&read.data).ok_or_else(|| Fault::internal().caused_by("a stored notification has no id"))?;
             let updated = NotificationUpdated::read(written, read.at);
             let (name, data) = (EventName::of_hub(NotificationUpdated::NAME), json::encode(&updated));
             let event = Event { name, topic: None, data, timestamp: now, offset: None };
             let published = hub.rooms().publish_update(&user, event, id)?;
-            published.await.map_err(|_| Fault::outcome_unknown())?;
+            published.await?;
             Ok(Marked(updated))
         });
         let answer = async move { answer.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) };

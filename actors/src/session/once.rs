@@ -49,7 +49,9 @@ impl Session {
                     match outcome {
                         Ok(Outcome::Async(answer)) => answer,
                         Ok(Outcome::Reply(reply)) => Box::pin(ready(Ok(reply))),
-                        Ok(_) => Box::pin(ready(Err(Fault::internal()))),
+                        Ok(_) => Box::pin(ready(Err(
+                            Fault::internal().caused_by("a named request has another form of reply")
+                        ))),
                         Err(fault) => Box::pin(ready(Err(fault))) as Answer<R>,
                     }
                 });

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix::fut::WrapFuture;
-use tokio::sync::oneshot;
 
 use super::{Handle, Outcome, Session};
 use crate::connection::ReplySlot;
@@ -17,9 +16,9 @@ use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
-use crate::presence::{Audience, CountGone, LIST_SHARE, Presence, Recall, StatusChanged};
+use crate::presence::{CountOffline, FindOffline, LIST_SHARE, PresenceAudience, StatusChanged};
 use crate::registry::LiveSession;
-use crate::runtime::mailbox::{Full, Receive};
+use crate::runtime::mailbox::Full;
 
 /// Users that `presence:online-users` names, at most.
 const NAMED_MAX: usize = 1_000;
@@ -28,7 +27,7 @@ impl Session {
     /// Promises a client of `/chat` that the first it hears is who is online; what is sent to everybody and to its user
     /// comes behind.
     pub(super) fn promise_users(&self, identity: &Identity) -> Option<ReplySlot> {
-        let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != Audience::Off;
+        let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != PresenceAudience::Off;
         let reply_slot = told.then(|| self.handle.reserve(0))?;
         self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
         Some(reply_slot)
@@ -39,8 +38,8 @@ impl Session {
     pub(super) fn tell_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
         let eldest = match self.hub.settings().presence.audience {
-            Audience::All => registry.eldest(now, self.list_bytes()),
-            Audience::SharedRooms | Audience::Off => Arc::default(),
+            PresenceAudience::All => registry.longest_online(now, self.list_bytes()),
+            PresenceAudience::SharedRooms | PresenceAudience::Off => Arc::default(),
         };
         let own = self.identity.as_ref().and_then(|identity| registry.online_user(&identity.user, now));
         let users = own.map_or_else(|| UsersOnline::all(&eldest), |own| UsersOnline::with(&eldest, &own));
@@ -69,7 +68,7 @@ impl Handle<AskOnlineUsers> for Session {
     fn handle(&mut self, _: AskOnlineUsers) -> Result<Outcome<OnlineUsers>, Fault> {
         let registry = self.hub.registry();
         let users = Written::all(registry.online(NAMED_MAX, self.now()), self.list_bytes());
-        Ok(Outcome::Reply(OnlineUsers::new(users, registry.tally().users())))
+        Ok(Outcome::Reply(OnlineUsers::new(users, registry.status_counts().users())))
     }
 }
 
@@ -92,8 +91,8 @@ impl Handle<AskPresenceStats> for Session {
     fn handle(&mut self, _: AskPresenceStats) -> Result<Outcome<PresenceStats>, Fault> {
         let hub = self.hub.clone();
         let counted = async move {
-            let gone = ask(&hub, CountGone).await?;
-            let tally = hub.registry().tally();
+            let gone = hub.presence_mailbox().ask(CountOffline)?.await?;
+            let tally = hub.registry().status_counts();
             Ok(PresenceStats::new(Counts {
                 total_users: tally.users() + gone,
                 online_users: tally.online,
@@ -127,7 +126,7 @@ fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
 /// # Errors
 /// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
 async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
-    let gone = ask(hub, |reply| Recall { user: user.clone(), reply }).await?;
+    let gone = hub.presence_mailbox().ask(|reply| FindOffline { user: user.clone(), reply })?.await?;
     let offline = |username: String, email: Option<String>, last_seen: Option<i64>| UserPresence {
         user_id: user.clone(),
         username,
@@ -149,14 +148,4 @@ async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault
     let account = hub.store().account_of(user.clone()).await?;
     let account = account.ok_or_else(|| Fault::new(Code::NotFound, "User not found"))?;
     Ok(offline(account.username, account.email, None))
-}
-
-async fn ask<T, M>(hub: &Hub, question: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, Fault>
-where
-    Presence: Receive<M>,
-    M: Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    hub.presence_mailbox().post(question(reply)).map_err(|Full(_)| Fault::overloaded())?;
-    answer.await.map_err(|_| Fault::internal())
 }

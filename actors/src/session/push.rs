@@ -40,7 +40,7 @@ impl Handle<JoinRoom> for Session {
     fn handle(&mut self, request: JoinRoom) -> Result<Outcome<JoinedRoom>, Fault> {
         let (rooms, joins) = self.ask_to_join(vec![request.room], "room");
         let answer = joins.map(|joins, _, _| {
-            let (room, joined) = joins?.pop().ok_or_else(Fault::internal)?;
+            let (room, joined) = joins?.pop().ok_or_else(|| Fault::internal().caused_by("a join without a result"))?;
             joined.map(|_| JoinedRoom::new(room))
         });
         Ok(Outcome::Join(rooms, Box::pin(answer)))

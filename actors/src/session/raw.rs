@@ -92,12 +92,11 @@ impl Session {
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
         Ok(async move {
-            match published.await {
-                Ok(Published { recipients: 0 }) if reach == Reach::Someone => {
+            match published.await? {
+                Published { recipients: 0 } if reach == Reach::Someone => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
-                Ok(Published { recipients }) => Ok(Ack { message_id, recipients }),
-                Err(_) => Err(Fault::outcome_unknown()),
+                Published { recipients } => Ok(Ack { message_id, recipients }),
             }
         })
     }

@@ -17,8 +17,8 @@ use crate::events::raw::Position;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
-use crate::presence::{Audience, Departed, Entered, LeftRoom};
-use crate::rooms::{Joined, Left, Past, Return};
+use crate::presence::{Departed, EnteredRoom, ExitedRoom, PresenceAudience};
+use crate::rooms::{HistoryPosition, JoinReply, JoinSince, LeaveReply};
 use crate::runtime::mailbox::Full;
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
@@ -29,7 +29,7 @@ const REVIEW_SLICE: usize = 500;
 
 /// What became of joins that were asked for: each room as it was named, once, in that order. A room that keeps history says
 /// where that stood, to those who may return.
-pub(super) type Joins = Vec<(String, Result<Option<Box<Past>>, Fault>)>;
+pub(super) type Joins = Vec<(String, Result<Option<Box<HistoryPosition>>, Fault>)>;
 
 /// Joins that were asked for; nothing for a room that the session is in and that has nothing to say.
 type Asked = Vec<(String, Result<Option<Joining>, Fault>)>;
@@ -54,7 +54,7 @@ impl Session {
     ) -> Answer<Joins> {
         let behind = self.handle.next_reply_slot();
         let asked = self.ask_each(names, |session, name| {
-            let returns = Return { since: since.remove(name), behind };
+            let returns = JoinSince { since: since.remove(name), reply_slot: behind };
             session.ask_to_return_one(name, field, returns)
         });
         self.settle_joins(asked)
@@ -85,7 +85,7 @@ impl Session {
                 let (decision, past) = match joining {
                     Ok(Some(joining)) => {
                         let (decision, membership) = joining.answer().await?;
-                        (decision, membership.and_then(|membership| membership.past))
+                        (decision, membership.and_then(|membership| membership.history))
                     }
                     Ok(None) => (Verdict::In(None), None),
                     Err(fault) => (Verdict::Refused(fault), None),
@@ -95,7 +95,7 @@ impl Session {
             Ok(joins)
         };
         let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
-            let review = |(name, decision, past): (String, Verdict, Option<Box<Past>>)| {
+            let review = |(name, decision, past): (String, Verdict, Option<Box<HistoryPosition>>)| {
                 let joined = session.review(&name, decision).map(|()| past);
                 (name, joined)
             };
@@ -104,7 +104,7 @@ impl Session {
         Box::pin(answer)
     }
 
-    fn ask_to_return_one(&mut self, name: &str, field: &str, returns: Return) -> Result<Option<Joining>, Fault> {
+    fn ask_to_return_one(&mut self, name: &str, field: &str, returns: JoinSince) -> Result<Option<Joining>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
@@ -132,7 +132,7 @@ impl Session {
     pub(super) fn ask_room(
         &mut self,
         room: RoomName,
-        returns: Option<Return>,
+        returns: Option<JoinSince>,
         instead_of: Option<SessionAddr>,
     ) -> Result<Joining, Fault> {
         let joined = self.enter(room.clone(), returns, instead_of)?;
@@ -280,12 +280,12 @@ impl Session {
     pub(super) fn enter(
         &mut self,
         room: RoomName,
-        returns: Option<Return>,
+        returns: Option<JoinSince>,
         instead_of: Option<SessionAddr>,
-    ) -> Result<Joined, Fault> {
+    ) -> Result<JoinReply, Fault> {
         let (identity, at, place) = (self.identity()?.clone(), self.connected_at, self.handle.addr());
         let joined = match returns {
-            Some(returns) => self.hub.rooms().return_to(room.clone(), identity, at, place, returns)?,
+            Some(returns) => self.hub.rooms().join_since(room.clone(), identity, at, place, returns)?,
             None => self.hub.rooms().join(room.clone(), identity, at, place, instead_of)?,
         };
         self.rooms.insert(room.clone());
@@ -294,13 +294,13 @@ impl Session {
     }
 
     /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
-    pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
+    pub(super) fn leave(&mut self, room: &str) -> Option<LeaveReply> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
         self.pending_joins.remove(&room);
         self.stop_typing_in(&room);
         self.note_left(room.clone());
-        Some(self.hub.rooms().leave(room, user, self.handle.addr()))
+        self.hub.rooms().leave(room, user, self.handle.addr()).ok()
     }
 
     /// Tells presence of a room that the session entered, where that matters.
@@ -309,7 +309,7 @@ impl Session {
         if room.as_str() == RoomName::PRESENCE {
             self.handle.set_presence_listener(Some((identity.user.clone(), self.surface)));
         } else if self.shares_presence(&room)
-            && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
+            && let Err(Full(_)) = self.hub.presence_mailbox().post(EnteredRoom(identity.clone(), room))
         {
             self.hub.stats().presence_suppressed.add(1);
         }
@@ -324,12 +324,12 @@ impl Session {
         } else if self.shares_presence(&room)
             && let Ok(identity) = self.identity()
         {
-            self.hub.presence_mailbox().post_departure(LeftRoom(identity.user.clone(), room));
+            self.hub.presence_mailbox().post_departure(ExitedRoom(identity.user.clone(), room));
         }
     }
 
     fn shares_presence(&self, room: &RoomName) -> bool {
-        self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
+        self.hub.settings().presence.audience == PresenceAudience::SharedRooms && !room.is_internal()
     }
 
     /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat. When the hub goes

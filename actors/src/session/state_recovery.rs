@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::sync::oneshot;
 
 use super::joins::Verdict;
 use super::{AuthState, Session, authentication};
@@ -20,8 +19,9 @@ use crate::hub::Hub;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId};
-use crate::recovery::tokens::{By, Claim, SuspendedSession, TokenHash};
-use crate::recovery::{GiveUp, Issue, Redeem, Restore};
+use crate::recovery::messages::Restore;
+use crate::recovery::tokens::{By, RecoveryClaim, SuspendedSession, TokenHash};
+use crate::recovery::{GiveUp, Issue, Redeem};
 use crate::runtime::mailbox::Full;
 
 /// What a client says that wants to go on with its session.
@@ -45,15 +45,13 @@ pub(super) struct RecoveryAttempt {
 impl RecoveryAttempt {
     /// Asks for the session that a client wants to go on with which is who `standing` says.
     pub(super) async fn ask(hub: &Arc<Hub>, returning: RecoveryRequest, auth_state: &AuthState) -> Self {
-        let (reply, redeemed) = oneshot::channel();
         let user = match auth_state {
             AuthState::Known(identity) => Some(identity.user.clone()),
             AuthState::Guest => None,
         };
-        let redeem = Redeem { token: returning.pid.clone(), claim: Claim::Pid(user), by: None, reply };
-        let posted = hub.recovery().post(redeem).map_err(|Full(_)| Fault::overloaded());
-        let redeemed = match posted {
-            Ok(()) => redeemed.await.unwrap_or_else(|_| Err(Fault::internal())),
+        let redeem = |reply| Redeem { token: returning.pid.clone(), claim: RecoveryClaim::Pid(user), by: None, reply };
+        let redeemed = match hub.recovery().ask(redeem) {
+            Ok(reply) => reply.await.and_then(|redeemed| redeemed),
             Err(fault) => Err(fault),
         };
         let attempt = redeemed.as_ref().map_or(1, |suspended| suspended.attempt);
@@ -69,7 +67,7 @@ impl RecoveryAttempt {
                 suspended = Some((redeemed, identity));
             } else {
                 hub.recovery().post_departure(GiveUp(returning.pid.clone()));
-                discard_suspended(hub, redeemed.holder.place, redeemed.holder.session, redeemed.rooms).await;
+                discard_suspended(hub, redeemed.holder.addr, redeemed.holder.session, redeemed.rooms).await;
             }
         }
         Self { returning, suspended, attempt }
@@ -84,9 +82,9 @@ impl RecoveryAttempt {
 /// Gives up a parked seat; what it kept.
 async fn discard_suspended(hub: &Hub, place: SessionAddr, session: SessionId, rooms: Vec<RoomName>) -> Option<Remains> {
     for room in rooms {
-        let _ = hub.rooms().abandon(room, place).await;
+        hub.rooms().discard_suspended(room, place).await;
     }
-    hub.rooms().vacate(place, session).await
+    hub.rooms().release_slot(place, session).await
 }
 
 impl Session {
@@ -103,7 +101,7 @@ impl Session {
     /// It can be recovered by `pid` as soon as it has a user: keeps what is sent to it from here on. Its client will name
     /// `last` as the last delivery that it got, until it gets another.
     pub(super) fn be_recoverable_by(&mut self, pid: RecoveryToken, last: Option<u64>) {
-        self.handle.remember(Tail::behind(last, self.hub.settings().kept_max()));
+        self.handle.remember(Tail::behind(last, self.hub.settings().buffer_bound()));
         self.recovery_token = Some(pid);
     }
 
@@ -125,7 +123,7 @@ impl Session {
         suspended: SuspendedSession,
         identity: Arc<Identity>,
     ) -> Result<(), Fault> {
-        let (hub, place, reply_slot) = (self.hub.clone(), suspended.holder.place, self.handle.reserve(0));
+        let (hub, place, reply_slot) = (self.hub.clone(), suspended.holder.addr, self.handle.reserve(0));
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         self.handle.defer(suspended.rooms.iter().chain(&own).cloned(), reply_slot);
         let own = own.map(|room| (room.clone(), suspended.rooms.contains(&room).then_some(place)));

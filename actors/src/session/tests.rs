@@ -29,14 +29,14 @@ use tokio::sync::{mpsc, oneshot};
 use super::*;
 use crate::application::Application;
 use crate::connection::outbox::Bound;
-use crate::hub::{Authenticator, ChatPerMinute, DebugMode, MessagesPerMinute, Settings, Target};
+use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, MessagesPerMinute, PublishTarget, Settings};
 use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
 use crate::publication::{Event, EventError};
 use crate::revocations::Revoked;
-use crate::rooms::rules::{Rules, TopicRule, Who};
+use crate::rooms::rules::{AccessRule, Rules, TopicRule};
 use crate::runtime::clock::Clock;
 use crate::shutdown::schedule::DrainRate;
 use crate::store::{Chat, Revocation, Role, Store};
@@ -129,8 +129,8 @@ impl Bench {
         let clock = Clock::manual(1_000_000);
         let anyone = TopicRule {
             pattern: Pattern::new("*"),
-            subscribe: vec![Who::Anyone],
-            publish: vec![Who::Anyone],
+            subscribe: vec![AccessRule::Anyone],
+            publish: vec![AccessRule::Anyone],
             history: None,
         };
         let mut settings = Settings {
@@ -150,16 +150,21 @@ impl Bench {
             connections_per_user: 2,
             typing_per_minute: 9,
             typing_ms: 5_000,
-            debug: DebugMode { open: false, interval_ms: 10, memory: || 3 << 20 },
+            debug: DebugSettings { open: false, interval_ms: 10, memory: || 3 << 20 },
             memory_max: || Some(4 << 20),
-            presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
+            presence: presence::PresenceSettings { audience: presence::PresenceAudience::Off, ..Default::default() },
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, ping_frame: b"?" },
             shortest_heartbeat_ms: 30_000,
             auto_create_chats: false,
             chats_per_user: 100,
             environment: "production".to_owned(),
-            recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000, wire: &Lines },
+            recovery: crate::hub::RecoverySettings {
+                window_ms: 120_000,
+                queue: 500,
+                bytes: 1_000_000,
+                encoder: &Lines,
+            },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };
@@ -231,7 +236,7 @@ impl Bench {
         judge
     }
 
-    async fn publish(&self, target: Target, name: &'static str) -> usize {
+    async fn publish(&self, target: PublishTarget, name: &'static str) -> usize {
         let published = self.hub.publish(target, EventName::of_hub(name), Bytes::from_static(b"1")).await;
         published.unwrap().recipients
     }

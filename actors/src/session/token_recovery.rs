@@ -1,7 +1,6 @@
 //! How a session gets a token for recovery, is parked when it is cut off, and goes on with one that was.
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
-use tokio::sync::oneshot;
 
 use super::joins::{Joining, Verdict};
 use super::{Answer, Handle, Outcome, Session};
@@ -20,7 +19,7 @@ use crate::events::moment::Iso;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{RecoveryToken, RoomName};
-use crate::recovery::tokens::{By, Claim, Holder, SuspendedSession};
+use crate::recovery::tokens::{By, Holder, RecoveryClaim, SuspendedSession};
 use crate::recovery::{CountTokens, Discard, Issue, Redeem, Suspend};
 use crate::runtime::mailbox::Full;
 
@@ -38,7 +37,7 @@ impl Session {
     pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
         let identity = self.identity()?.clone();
         let (session, place) = (self.handle.session(), self.handle.addr());
-        Ok(Holder { session, identity, by, place, expiry: self.handle.expiry(), connected_at: self.began_at })
+        Ok(Holder { session, identity, by, addr: place, expiry: self.handle.expiry(), connected_at: self.began_at })
     }
 
     fn state(&self) -> Result<SessionState, Fault> {
@@ -57,7 +56,7 @@ impl Session {
 
     /// It may have a token from here on.
     fn expect_token(&mut self) {
-        let bound = self.hub.settings().kept_max();
+        let bound = self.hub.settings().buffer_bound();
         self.handle.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
     }
@@ -84,7 +83,7 @@ impl Session {
         self.is_suspended = true;
         self.worker.session_table().note_parked(self.handle.addr().slot);
         for room in rooms.iter().filter(|_| !is_draining) {
-            self.hub.rooms().park(room.clone(), identity.user.clone(), self.handle.addr());
+            self.hub.rooms().suspend(room.clone(), identity.user.clone(), self.handle.addr());
         }
         if by_pid {
             // Who goes on with it has its id, and may be there before this is gone.
@@ -92,12 +91,12 @@ impl Session {
             (self.address_slot, self.user_slot) = (None, None);
         }
         let (place, last_activity) = (self.handle.addr(), self.last_request_at);
-        self.hub.recovery().post_departure(Suspend { session, place, rooms, last_activity });
+        self.hub.recovery().post_departure(Suspend { session, addr: place, rooms, last_activity });
     }
 
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
     fn resume(&mut self, suspended: SuspendedSession, reply_slot: ReplySlot) -> Answer<RecoveredSession> {
-        let (place, parked_session) = (suspended.holder.place, suspended.holder.session);
+        let (place, parked_session) = (suspended.holder.addr, suspended.holder.session);
         self.began_at = suspended.holder.connected_at;
         let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for room in suspended.rooms {
@@ -124,11 +123,11 @@ impl Session {
                 joined.push((room, decision));
             }
             for room in gone.iter().chain(&own) {
-                let _ = hub.rooms().abandon(room.clone(), place).await;
+                hub.rooms().discard_suspended(room.clone(), place).await;
             }
             // A join that was asked for right before has come through the same shard, and is known here after this.
             hub.rooms().caught_up(worker).await;
-            let came = match hub.rooms().vacate(place, parked_session).await {
+            let came = match hub.rooms().release_slot(place, parked_session).await {
                 Some(Remains::Messages(deliveries, dropped)) => (deliveries, dropped),
                 Some(Remains::Tail { .. }) | None => Default::default(),
             };
@@ -181,12 +180,11 @@ impl Handle<CreateSession> for Session {
 
 impl Handle<Recover> for Session {
     fn handle(&mut self, request: Recover) -> Result<Outcome<RecoveredSession>, Fault> {
-        let (reply, redeemed) = oneshot::channel();
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
-        let (claim, by) = (Claim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
-        self.hub.recovery().post(Redeem { token, claim, by, reply }).map_err(|Full(_)| Fault::overloaded())?;
+        let (claim, by) = (RecoveryClaim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
+        let redeemed = self.hub.recovery().ask(|reply| Redeem { token, claim, by, reply })?.for_change();
         self.expect_token();
-        let redeemed = async move { redeemed.await.map_err(|_| Fault::outcome_unknown())? };
+        let redeemed = async move { redeemed.await? };
         Ok(Outcome::Exclusive(Box::new(move |reply_slot| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(
                 move |suspended: Result<SuspendedSession, Fault>, session, _| {
@@ -218,11 +216,10 @@ impl Handle<AskSession> for Session {
 
 impl Handle<AskRecovery> for Session {
     fn handle(&mut self, _: AskRecovery) -> Result<Outcome<Stats>, Fault> {
-        let (reply, counted) = oneshot::channel();
-        self.hub.recovery().post(CountTokens(reply)).map_err(|Full(_)| Fault::overloaded())?;
+        let counted = self.hub.recovery().ask(CountTokens)?;
         let hub = self.hub.clone();
         let answer = async move {
-            let recovery_tokens = counted.await.map_err(|_| Fault::internal())?;
+            let recovery_tokens = counted.await?;
             let now = hub.clock().now_ms();
             Ok(Stats::new(Figures {
                 active_sessions: hub.stats().sessions.get(),

@@ -145,7 +145,7 @@ fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Store
         )?
         .execute(params![notice.sent_at - KEPT_MS, SWEPT_MAX])?;
     // Its data is JSON, and JSON is UTF-8.
-    let data = std::str::from_utf8(&notice.data).map_err(|_| Fault::internal())?;
+    let data = std::str::from_utf8(&notice.data).map_err(|error| Fault::internal().caused_by(error.to_string()))?;
     let kept = conn
         .prepare_cached(
             "INSERT INTO notifications (seq, user_id, id, data, created_at) VALUES (?1, ?2, ?3, ?4, ?5)

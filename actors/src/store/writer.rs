@@ -64,7 +64,7 @@ where
         let result = match (self.result, committed) {
             (Some(Err(fault)), _) | (_, Err(fault)) => Err(fault),
             (Some(result), Ok(())) => result,
-            (None, Ok(())) => Err(Fault::internal()),
+            (None, Ok(())) => Err(Fault::internal().caused_by("a write of the store has no result")),
         };
         // Who asked may be gone; what was written stays.
         let _ = self.reply.send(result);
@@ -75,7 +75,7 @@ where
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition: &Condition) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|setback| condition.judge(setback)),
-        Err(_) => Err(Fault::internal()),
+        Err(_) => Err(Fault::internal().caused_by("a panic in the store")),
     }
 }
 

@@ -1,6 +1,6 @@
-// The peer: Node's `socket.io` with the hub's events and nothing else. It is spared what the hub does besides (tokens,
-// rules, limits, presence) and set up as its own pages on performance say: WebSocket alone, no compression, the
-// handshake's request let go of.
+// The peer: Node's `socket.io` with the hub's events and nothing else: no tokens, rules, limits or presence. It is
+// configured as its own documentation on performance recommends: WebSocket only, no compression, and the handshake's
+// request released.
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -30,14 +30,14 @@ io.on("connection", (socket) => {
     const message_id = randomUUID();
     const members = rooms.get(topic);
     const recipients = (members?.size ?? 0) - (members?.has(socket.id) ? 1 : 0);
-    // Leaves the sender out, and encodes once for all.
+    // Excludes the sender and encodes once for all members.
     socket.to(topic).emit("Broadcast", { topic, payload, from_user: user, message_id });
     acknowledge({ message_id, recipients });
   });
   socket.on("ping", (_, acknowledge) => acknowledge());
 });
 
-// Ends with the bench, however that ends.
+// Exits when the bench exits, also after a crash.
 process.stdin.on("end", () => process.exit(0)).resume();
 http.listen({ host: "127.0.0.1", port: 0, backlog: 4_096 }, () =>
   console.error(`listening on http://127.0.0.1:${http.address().port}`),

@@ -1,5 +1,5 @@
-// The peer: Node's `ws` with the hub's raw envelope and nothing else. It is spared what the hub does besides (tokens,
-// rules, limits) and written as its users would for speed: no compression, one serialisation a broadcast.
+// The peer: Node's `ws` with the hub's raw envelope and nothing else: no tokens, rules or limits. It is written for speed:
+// no compression, and one serialisation for each broadcast.
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
@@ -23,7 +23,7 @@ const events = {
   },
   Broadcast(socket, { topic, payload }) {
     const message_id = randomUUID();
-    // As bytes: a string would be encoded again for every member.
+    // As bytes: `ws` would encode a string again for every member.
     const bytes = Buffer.from(envelope("Broadcast", { topic, payload, from_user: socket.user, message_id }));
     let recipients = 0;
     for (const member of rooms.get(topic) ?? []) {
@@ -66,7 +66,7 @@ setInterval(() => {
   }
 }, HEARTBEAT_MS);
 
-// Ends with the bench, however that ends.
+// Exits when the bench exits, also after a crash.
 process.stdin.on("end", () => process.exit(0)).resume();
 http.listen({ host: "127.0.0.1", port: 0, backlog: 4_096 }, () =>
   console.error(`listening on http://127.0.0.1:${http.address().port}`),

@@ -1,6 +1,6 @@
-//! One of the clients: what it asked, and what it may hear; what it hears is judged in [`hearing`].
+//! The expected state of one client: its pending requests, its rooms, and its permissions. [`received`] checks its events.
 
-mod hearing;
+mod received;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,103 +14,103 @@ use hubbub_actors::model::ids::RecoveryToken;
 use hubbub_actors::session::{AuthState, Inbound, RecoveryRequest, Request};
 use hubbub_actors::worker::Worker;
 
-use super::super::inside::Client;
+use super::super::in_process::FuzzClient;
 use super::Input;
-use super::asks::{Known, Means};
-use super::ledger::{Audience, Ledger};
-use super::rights::{self, Chats};
+use super::permissions::{self, ChatAccess};
+use super::publications::{Publications, PublishTarget};
+use super::requests::{ReceivedValues, RequestEffect};
 
-/// A session on `/` that may be gone on with.
+/// A session on `/` that can be recovered.
 #[derive(Debug, Clone)]
-struct Parked {
+struct RecoverableSession {
     pid: String,
     last: Option<u64>,
     rooms: BTreeSet<String>,
     tokens: Vec<&'static str>,
-    /// The number of its connection, which goes on with it.
+    /// The number of its connection, which stays after a recovery.
     connection: u64,
-    /// It was kicked or revoked: it never comes back.
-    is_over: bool,
+    /// It was kicked or revoked and cannot be recovered.
+    is_ended: bool,
 }
 
 /// A client, connected or not.
-pub(super) struct Slot {
+pub(super) struct ClientModel {
     pub(super) user: &'static str,
-    pub(super) client: Option<Client>,
+    pub(super) client: Option<FuzzClient>,
     pub(super) is_reading: bool,
-    /// Tokens that were issued before this moment are refused.
+    /// The hub refuses tokens issued before this time.
     pub(super) revoked_before: i64,
-    pub(super) known: Known,
+    pub(super) values: ReceivedValues,
     connection: u64,
-    /// The tokens that it may be going by; the last one was shown last.
+    /// Its possible current tokens, the newest last.
     tokens: Vec<&'static str>,
-    /// Rooms that it may be in.
+    /// The rooms that it may be in.
     rooms: BTreeSet<String>,
-    /// Rooms whose joins were answered, unless something happened since.
+    /// The rooms with a confirmed join and no change since.
     joined: BTreeSet<String>,
-    /// Rooms that it was not in and asked to join: the answer comes before what is said there.
-    awaited: BTreeSet<String>,
-    /// Rooms that it asked to leave.
+    /// The rooms with a pending first join: the reply arrives before their publications.
+    joining: BTreeSet<String>,
+    /// The rooms with a sent leave request.
     left: BTreeSet<String>,
-    /// Rooms that it is in without a doubt.
-    sure: BTreeSet<String>,
-    /// Rooms that a session on `/chat` was in that could be recovered.
-    parked_chats: BTreeSet<String>,
-    suspended: Option<Parked>,
-    /// What it wants to go on with, until it is told whether it does.
-    returning: Option<Parked>,
+    /// The rooms that it is certainly in.
+    certain: BTreeSet<String>,
+    /// The chat rooms of earlier sessions, which `connection:recover` can restore.
+    recoverable_chats: BTreeSet<String>,
+    recoverable: Option<RecoverableSession>,
+    /// The session that it requests to recover, until the hub reports the result.
+    recovering: Option<RecoverableSession>,
     last: Option<u64>,
-    /// How often it asked to be told again what it was told.
-    telling: u32,
-    /// How many answers each request is still owed, and what it means.
-    asked: BTreeMap<String, Vec<(Means, String)>>,
+    /// The number of its requests for a replay.
+    replays: u32,
+    /// The effects of the requests without a reply, by id.
+    pending: BTreeMap<String, Vec<(RequestEffect, String)>>,
     requests: u64,
-    sign: String,
-    /// It had a user when all was last quiet.
+    barrier: String,
+    /// Whether it had a user when the simulation last settled.
     has_user: bool,
-    /// It was kicked or revoked, and has to go; or may have been.
-    is_put_out: bool,
-    may_be_put_out: bool,
+    /// Whether the hub has kicked or revoked it, for certain or possibly.
+    is_ended_by_hub: bool,
+    may_be_ended_by_hub: bool,
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for ClientModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let surface = self.client.as_ref().map(|client| client.surface);
-        f.debug_struct("Slot")
+        f.debug_struct("ClientModel")
             .field("user", &self.user)
             .field("surface", &surface)
-            .field("asked", &self.asked)
-            .field("sign", &self.sign)
+            .field("pending", &self.pending)
+            .field("barrier", &self.barrier)
             .finish_non_exhaustive()
     }
 }
 
-impl Slot {
+impl ClientModel {
     pub(super) fn of(user: &'static str) -> Self {
         Self {
             user,
             client: None,
             is_reading: true,
             revoked_before: 0,
-            known: Known::default(),
+            values: ReceivedValues::default(),
             connection: 0,
             tokens: Vec::new(),
             rooms: BTreeSet::new(),
             joined: BTreeSet::new(),
-            awaited: BTreeSet::new(),
+            joining: BTreeSet::new(),
             left: BTreeSet::new(),
-            sure: BTreeSet::new(),
-            parked_chats: BTreeSet::new(),
-            suspended: None,
-            returning: None,
+            certain: BTreeSet::new(),
+            recoverable_chats: BTreeSet::new(),
+            recoverable: None,
+            recovering: None,
             last: None,
-            telling: 0,
-            asked: BTreeMap::new(),
+            replays: 0,
+            pending: BTreeMap::new(),
             requests: 0,
-            sign: String::new(),
+            barrier: String::new(),
             has_user: false,
-            is_put_out: false,
-            may_be_put_out: false,
+            is_ended_by_hub: false,
+            may_be_ended_by_hub: false,
         }
     }
 
@@ -119,48 +119,55 @@ impl Slot {
         self.connection
     }
 
-    /// The user that it may become, while it may have none.
+    /// The user that it can authenticate as, while it may be a guest.
     pub(super) fn guest(&self) -> Option<&'static str> {
         (!self.has_user).then_some(self.user)
     }
 
-    /// Whether everything said in a room reaches it, at once or when it comes back.
-    pub(super) fn is_surely_in(&self, room: &str) -> bool {
-        self.sure.contains(room)
+    /// Whether every publication to the room reaches it, at once or after a recovery.
+    pub(super) fn is_certainly_in(&self, room: &str) -> bool {
+        self.certain.contains(room)
     }
 
-    /// Its rooms may change by what happens now.
-    pub(super) fn is_unsure(&mut self, ledger: &mut Ledger) {
+    /// Its rooms may change now: nothing is certain.
+    pub(super) fn clear_certainty(&mut self, publications: &mut Publications) {
         self.joined.clear();
-        self.sure.clear();
-        ledger.forgive_all(self.connection);
+        self.certain.clear();
+        publications.expect_none(self.connection);
     }
 
-    /// Its user is kicked or revoked now.
-    pub(super) fn put_out(&mut self, ledger: &mut Ledger) {
-        self.is_unsure(ledger);
+    /// The hub kicks or revokes its user now.
+    pub(super) fn end_by_hub(&mut self, publications: &mut Publications) {
+        self.clear_certainty(publications);
         if self.client.is_some() {
-            self.is_put_out |= self.has_user;
-            self.may_be_put_out = true;
+            self.is_ended_by_hub |= self.has_user;
+            self.may_be_ended_by_hub = true;
         }
-        if let Some(suspended) = &mut self.suspended {
-            suspended.is_over = true;
+        if let Some(recoverable) = &mut self.recoverable {
+            recoverable.is_ended = true;
         }
-        self.known.recovery_token = None;
-        self.parked_chats.clear();
+        self.values.recovery_token = None;
+        self.recoverable_chats.clear();
     }
 
-    /// Sends a request; what it means holds from now on.
-    pub(super) fn ask(&mut self, event: &'static str, data: &str, means: Means, is_named: bool, ledger: &mut Ledger) {
+    /// Sends a request and applies its effect.
+    pub(super) fn ask(
+        &mut self,
+        event: &'static str,
+        data: &str,
+        effect: RequestEffect,
+        has_id: bool,
+        publications: &mut Publications,
+    ) {
         let Some(client) = &self.client else { return };
         let surface = client.surface;
         self.requests += 1;
-        let correlation = is_named.then(|| Bytes::from((1_000 + self.requests).to_string()));
-        let mark = data.split('~').nth(1).map(|number| format!("~{number}~")).unwrap_or_default();
-        let means = self.will(means, &mark, super::asks::is_on(event, surface), ledger);
+        let correlation = has_id.then(|| Bytes::from((1_000 + self.requests).to_string()));
+        let tag = data.split('~').nth(1).map(|number| format!("~{number}~")).unwrap_or_default();
+        let effect = self.apply(effect, &tag, super::requests::is_on(event, surface), publications);
         if let Some(id) = &correlation {
             let id = String::from_utf8_lossy(id).into_owned();
-            self.asked.entry(id).or_default().push((means, mark));
+            self.pending.entry(id).or_default().push((effect, tag));
         }
         let data = Bytes::copy_from_slice(data.as_bytes());
         if let Some(client) = &self.client {
@@ -168,49 +175,62 @@ impl Slot {
         }
     }
 
-    /// Notes what a request means that is understood or not; what its answer will mean.
-    fn will(&mut self, means: Means, mark: &str, is_understood: bool, ledger: &mut Ledger) -> Means {
-        let is_understood = is_understood && !self.tokens.is_empty();
-        match &means {
-            Means::Join(rooms, is_again) if is_understood => {
+    /// Applies the effect of a request. Returns the effect to apply at its reply.
+    fn apply(
+        &mut self,
+        effect: RequestEffect,
+        tag: &str,
+        is_known_event: bool,
+        publications: &mut Publications,
+    ) -> RequestEffect {
+        let is_known_event = is_known_event && !self.tokens.is_empty();
+        match &effect {
+            RequestEffect::Join(rooms, is_again) if is_known_event => {
                 let new = rooms.iter().filter(|&room| self.rooms.insert(room.clone()));
-                self.awaited.extend(new.cloned());
+                self.joining.extend(new.cloned());
                 self.left.retain(|room| !rooms.contains(room));
-                self.telling += u32::from(*is_again);
+                self.replays += u32::from(*is_again);
             }
-            Means::Leave(rooms) if is_understood => {
+            RequestEffect::Leave(rooms) if is_known_event => {
                 for room in rooms {
                     self.joined.remove(room);
-                    self.sure.remove(room);
+                    self.certain.remove(room);
                     self.left.insert(room.clone());
-                    ledger.forgive_room(self.connection, room);
+                    publications.expect_none_in_room(self.connection, room);
                 }
             }
-            Means::Say(room) => {
-                let may = |token: &&str| rights::may_say(token, room, self.rooms.contains(room));
-                let is_let = is_understood && self.tokens.iter().any(may);
-                let audience = if is_let { Audience::Room(room.clone()) } else { Audience::Nobody };
-                ledger.publish(mark, audience, Some((self.user, self.connection)));
+            RequestEffect::Publish(room) => {
+                let may = |token: &&str| permissions::may_publish(token, room, self.rooms.contains(room));
+                let is_allowed = is_known_event && self.tokens.iter().any(may);
+                let target = if is_allowed { PublishTarget::Room(room.clone()) } else { PublishTarget::PublisherOnly };
+                publications.publish(tag, target, Some((self.user, self.connection)));
             }
-            Means::Tell(user) => ledger.publish(mark, Audience::User(user.clone()), Some((self.user, self.connection))),
-            Means::Echo => ledger.publish(mark, Audience::Nobody, Some((self.user, self.connection))),
-            // Who is somebody stays that; of a guest this makes somebody.
-            Means::Be(token) if rights::user_of(token) == Some(self.user) => {
-                self.is_unsure(ledger);
+            RequestEffect::DirectMessage(user) => {
+                publications.publish(tag, PublishTarget::User(user.clone()), Some((self.user, self.connection)))
+            }
+            RequestEffect::Echo => {
+                publications.publish(tag, PublishTarget::PublisherOnly, Some((self.user, self.connection)))
+            }
+            // A user stays the same user; a guest becomes one.
+            RequestEffect::Authenticate(token) if permissions::user_of(token) == Some(self.user) => {
+                self.clear_certainty(publications);
                 self.tokens.push(token);
             }
-            Means::Recover if is_understood => {
-                self.is_unsure(ledger);
-                self.telling += 1;
-                self.rooms.extend(self.parked_chats.iter().cloned());
+            RequestEffect::Recover if is_known_event => {
+                self.clear_certainty(publications);
+                self.replays += 1;
+                self.rooms.extend(self.recoverable_chats.iter().cloned());
             }
-            Means::Nothing | Means::Token => {}
-            Means::Join(..) | Means::Leave(_) | Means::Be(_) | Means::Recover => return Means::Nothing,
+            RequestEffect::None | RequestEffect::CreateToken => {}
+            RequestEffect::Join(..)
+            | RequestEffect::Leave(_)
+            | RequestEffect::Authenticate(_)
+            | RequestEffect::Recover => return RequestEffect::None,
         }
-        means
+        effect
     }
 
-    /// Sends what may be no request.
+    /// Sends a message that may not be a request.
     pub(super) fn send(&mut self, inbound: Inbound) {
         let correlation = match &inbound {
             Inbound::Request(request) => request.correlation.as_ref(),
@@ -219,15 +239,15 @@ impl Slot {
         };
         if let Some(id) = correlation {
             let id = String::from_utf8_lossy(id).into_owned();
-            self.asked.entry(id).or_default().push((Means::Nothing, String::new()));
+            self.pending.entry(id).or_default().push((RequestEffect::None, String::new()));
         }
         if let Some(client) = &self.client {
             client.send(inbound);
         }
     }
 
-    /// The connection ends: its client says so, or it is gone. A session on `/` may be gone on with.
-    pub(super) fn cut(&mut self, how: u8, ledger: &mut Ledger) {
+    /// The connection ends, with a disconnect or without. A session on `/` can be recovered later.
+    pub(super) fn disconnect(&mut self, how: u8, publications: &mut Publications) {
         let Some(client) = self.client.take() else { return };
         if how & 1 == 1 {
             client.send(Inbound::Closing);
@@ -236,134 +256,139 @@ impl Slot {
         }
         client.handle.detach();
         let (rooms, tokens) = (std::mem::take(&mut self.rooms), std::mem::take(&mut self.tokens));
-        if !self.may_be_put_out {
-            self.parked_chats.extend(rooms.iter().filter(|room| room.starts_with("chat:")).cloned());
+        if !self.may_be_ended_by_hub {
+            self.recoverable_chats.extend(rooms.iter().filter(|room| room.starts_with("chat:")).cloned());
         }
-        // Of one that was perhaps put out nothing is known.
-        let is_known = self.is_put_out || !self.may_be_put_out;
-        self.suspended = client.pid.clone().filter(|_| is_known && !tokens.is_empty()).map(|pid| {
-            let (last, connection, is_over) = (self.last, self.connection, self.is_put_out);
-            Parked { pid, last, rooms, tokens, connection, is_over }
+        // After a possible kick or revocation, nothing about the session is certain.
+        let is_certain = self.is_ended_by_hub || !self.may_be_ended_by_hub;
+        self.recoverable = client.pid.clone().filter(|_| is_certain && !tokens.is_empty()).map(|pid| {
+            let (last, connection, is_ended) = (self.last, self.connection, self.is_ended_by_hub);
+            RecoverableSession { pid, last, rooms, tokens, connection, is_ended }
         });
-        match &self.suspended {
-            Some(suspended) if !suspended.is_over && self.is_answered() => ledger.is_away(self.connection),
-            _ => self.is_unsure(ledger),
+        match &self.recoverable {
+            Some(recoverable) if !recoverable.is_ended && self.has_no_pending() => {
+                publications.suspend(self.connection)
+            }
+            _ => self.clear_certainty(publications),
         }
-        self.asked.clear();
+        self.pending.clear();
         self.left.clear();
-        self.awaited.clear();
+        self.joining.clear();
         (self.is_reading, self.has_user) = (true, false);
-        (self.is_put_out, self.may_be_put_out) = (false, false);
+        (self.is_ended_by_hub, self.may_be_ended_by_hub) = (false, false);
     }
 
-    /// A new connection, which may go on with a session of before.
-    pub(super) async fn connect(&mut self, worker: &Worker, input: &mut Input<'_>, ledger: &mut Ledger) {
-        let how = input.next();
-        let surface = [Surface::Raw, Surface::Root, Surface::Chat][usize::from(how) % 3];
-        let token = if how & 0x10 == 0 { self.user } else { few(self.user) };
-        let is_guest = how & 0x20 != 0 && surface == Surface::Root;
-        let returning = self.suspended.take().filter(|_| surface == Surface::Root && how & 0x40 != 0);
+    /// Opens a connection, which may recover an earlier session.
+    pub(super) async fn connect(&mut self, worker: &Worker, input: &mut Input<'_>, publications: &mut Publications) {
+        let choice = input.next();
+        let surface = [Surface::Raw, Surface::Root, Surface::Chat][usize::from(choice) % 3];
+        let token = if choice & 0x10 == 0 { self.user } else { narrow_token(self.user) };
+        let is_guest = choice & 0x20 != 0 && surface == Surface::Root;
+        let recovering = self.recoverable.take().filter(|_| surface == Surface::Root && choice & 0x40 != 0);
         let issued_at = worker.hub().clock().now_ms();
         let auth_state = if is_guest {
             AuthState::Guest
         } else {
-            let holder = rights::holder(token).expect("a token that holds");
-            AuthState::Known(Arc::new(Identity { issued_at: Some(issued_at), ..holder }))
+            let identity = permissions::identity_of(token).expect("a valid token");
+            AuthState::Known(Arc::new(Identity { issued_at: Some(issued_at), ..identity }))
         };
-        let asked = returning
+        let pending = recovering
             .as_ref()
-            .map(|suspended| RecoveryRequest { pid: RecoveryToken::read(&suspended.pid), last: suspended.last });
-        if returning.is_none() {
-            self.is_unsure(ledger);
-            self.connection = ledger.next_connection();
-        } else if !is_guest && returning.as_ref().is_some_and(|suspended| suspended.tokens.last() != Some(&token)) {
-            // By another token it may hear of other rooms.
-            self.is_unsure(ledger);
+            .map(|recoverable| RecoveryRequest { pid: RecoveryToken::read(&recoverable.pid), last: recoverable.last });
+        if recovering.is_none() {
+            self.clear_certainty(publications);
+            self.connection = publications.next_connection();
+        } else if !is_guest && recovering.as_ref().is_some_and(|recoverable| recoverable.tokens.last() != Some(&token))
+        {
+            // Another token may have other rooms.
+            self.clear_certainty(publications);
         }
-        let opened = Client::open(worker, surface, auth_state, asked).await;
+        let opened = FuzzClient::open(worker, surface, auth_state, pending).await;
         let is_refused = !is_guest && issued_at < self.revoked_before;
         assert_eq!(opened.is_err(), is_refused, "{:?}", opened.err());
         let Ok(client) = opened else {
-            self.is_unsure(ledger);
+            self.clear_certainty(publications);
             return;
         };
         self.client = Some(client);
         self.tokens = if is_guest { Vec::new() } else { vec![token] };
         self.has_user = !is_guest;
-        self.last = returning.as_ref().and_then(|suspended| suspended.last);
-        self.returning = returning;
+        self.last = recovering.as_ref().and_then(|recoverable| recoverable.last);
+        self.recovering = recovering;
     }
 
-    /// It is told whether it goes on with the session of before.
-    fn is_told(&mut self, goes_on: bool, ledger: &mut Ledger) {
-        let suspended = self.returning.take().expect("it came back");
-        if goes_on {
-            assert!(!suspended.is_over, "{} goes on with a session that was put out", self.user);
-            self.rooms = suspended.rooms;
-            self.connection = suspended.connection;
-            ledger.is_back(self.connection);
+    /// The hub reports whether it recovered the session.
+    fn recovery_reported(&mut self, is_recovered: bool, publications: &mut Publications) {
+        let recoverable = self.recovering.take().expect("a requested recovery");
+        if is_recovered {
+            assert!(!recoverable.is_ended, "{} recovered a session that was kicked or revoked", self.user);
+            self.rooms = recoverable.rooms;
+            self.connection = recoverable.connection;
+            publications.resume(self.connection);
             if self.tokens.is_empty() {
-                self.tokens = suspended.tokens;
+                self.tokens = recoverable.tokens;
             }
         } else {
-            self.is_unsure(ledger);
-            self.connection = ledger.next_connection();
+            self.clear_certainty(publications);
+            self.connection = publications.next_connection();
             self.last = None;
         }
     }
 
-    /// Reads what came. What the chats were and are says who may hear of them.
-    pub(super) fn listen(&mut self, chats: &[&Chats], ledger: &mut Ledger) {
+    /// Checks the received events. `chats` has the current and the earlier states of the chats.
+    pub(super) fn receive_all(&mut self, chats: &[&ChatAccess], publications: &mut Publications) {
         let Some(client) = &mut self.client else { return };
-        let came = client.take();
-        let (is_gone, closed) = (client.is_gone(), client.handle.closed());
-        for heard in came {
-            self.hear(&heard, chats, ledger);
+        let events = client.take();
+        let (has_ended, closed) = (client.has_ended(), client.handle.closed());
+        for event in events {
+            self.receive(&event, chats, publications);
         }
         if closed.is_some() {
-            let is_force = matches!(closed, Some(Close::Kicked | Close::TokenRevoked));
-            assert!(!is_force || self.may_be_put_out, "nobody put {} out", self.user);
-            self.is_put_out |= is_force;
-            self.cut(0, ledger);
+            let is_by_hub = matches!(closed, Some(Close::Kicked | Close::TokenRevoked));
+            assert!(!is_by_hub || self.may_be_ended_by_hub, "{} was closed without a kick or a revocation", self.user);
+            self.is_ended_by_hub |= is_by_hub;
+            self.disconnect(0, publications);
         } else {
-            assert!(!is_gone, "the session of {} ended without a reason", self.user);
+            assert!(!has_ended, "the session of {} ended without a reason", self.user);
         }
     }
 
-    /// Whether nothing is owed to it.
-    pub(super) fn is_answered(&self) -> bool {
-        self.asked.values().all(Vec::is_empty)
+    /// Whether all its requests have replies.
+    pub(super) fn has_no_pending(&self) -> bool {
+        self.pending.values().all(Vec::is_empty)
     }
 
-    /// Whether it heard the sign. Who has no user hears nothing that goes to everybody.
-    pub(super) fn has_heard(&self, sign: &str) -> bool {
-        self.sign == sign || self.tokens.is_empty()
+    /// Whether it received the barrier. A guest receives no broadcast.
+    pub(super) fn has_received_barrier(&self, barrier: &str) -> bool {
+        self.barrier == barrier || self.tokens.is_empty()
     }
 
-    /// Nothing is under way: it is in the rooms that it joined and may hear.
-    pub(super) fn is_quiet(&mut self, chats: &Chats) {
+    /// Nothing is in progress: it is in its joined and permitted rooms.
+    pub(super) fn settle_model(&mut self, chats: &ChatAccess) {
         if self.client.is_none() {
             return;
         }
-        assert!(!self.is_put_out, "{} was put out and is there", self.user);
-        self.asked.clear();
+        assert!(!self.is_ended_by_hub, "{} was kicked or revoked and is still connected", self.user);
+        self.pending.clear();
         if let Some(last) = self.tokens.pop() {
             self.tokens = vec![last];
         }
-        (self.has_user, self.may_be_put_out) = (!self.tokens.is_empty(), false);
+        (self.has_user, self.may_be_ended_by_hub) = (!self.tokens.is_empty(), false);
         let Self { tokens, left, rooms, .. } = self;
-        rooms.retain(|room| !left.contains(room) && tokens.iter().any(|token| rights::may_hear(token, room, chats)));
+        rooms.retain(|room| {
+            !left.contains(room) && tokens.iter().any(|token| permissions::may_subscribe(token, room, chats))
+        });
         left.clear();
         self.joined.retain(|room| rooms.contains(room));
-        self.sure = self.joined.clone();
+        self.certain = self.joined.clone();
     }
 }
 
-/// A narrower token of a user, where there is one.
-fn few(user: &'static str) -> &'static str {
+/// The narrower token of a user, if there is one.
+fn narrow_token(user: &'static str) -> &'static str {
     match user {
-        "bob" => "bob-few",
-        "carol" => "carol-few",
+        "bob" => "bob-narrow_token",
+        "carol" => "carol-narrow_token",
         other => other,
     }
 }

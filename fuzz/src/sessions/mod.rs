@@ -1,20 +1,20 @@
-//! Sequences of what three clients with different rights do, against the real sessions, rooms and central actors of a hub:
-//! requests of every event by name, bytes that are no request, cuts and returns; with what backends and operators do
-//! meanwhile. What must hold:
+//! Sequences of actions of three clients with different permissions, against the real sessions, rooms and central actors of
+//! a hub: requests of every event, invalid bytes, disconnects and recoveries. Backends and operators act in between. The
+//! invariants:
 //!
-//! * no actor dies, and no session but by a reason;
-//! * every request that names itself is answered once, or its session is closed;
-//! * nobody hears what the rules deny, is said by who may not, or was published where the session is not;
-//! * what was accepted reaches every session that is surely in the room, once;
-//! * a room has one order, the same for all who hear it;
-//! * a kick and a revocation end what they say, and nothing of it comes back.
+//! * no actor dies, and no session ends without a reason;
+//! * every request with an id has one reply, or its session is closed;
+//! * no client receives a publication that the rules deny, or of a room that it has not joined;
+//! * every accepted publication reaches each session that is certainly in the room, once;
+//! * a room has one order for all its members;
+//! * a kick or a revocation ends its sessions, and none of them can be recovered.
 //!
-//! The clock stands still but where the sequence moves it. Only the threads of the store may differ between two runs.
+//! The clock is manual, and the sequence advances it. Only the store's threads can differ between two runs.
 
-mod asks;
 mod client;
-mod ledger;
-mod rights;
+mod permissions;
+mod publications;
+mod requests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::events::{NAMES, Surface};
-use hubbub_actors::hub::{Hub, Settings, Target};
+use hubbub_actors::hub::{Hub, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
 use hubbub_actors::presence;
@@ -32,15 +32,15 @@ use hubbub_actors::session::Inbound;
 use hubbub_actors::store::{Chat, Revocation, Role, Store};
 use hubbub_actors::worker::Worker;
 
-use super::inside::{self, DEADLINE, Names};
-use client::Slot;
-use ledger::{Audience, Ledger};
-use rights::{CHATS, Chats, ROOMS, USERS};
+use super::in_process::{self, DEADLINE, NamedTokens};
+use client::ClientModel;
+use permissions::{CHATS, ChatAccess, ROOMS, USERS};
+use publications::{Publications, PublishTarget};
 
-/// Steps of one sequence.
+/// The maximum number of steps in a sequence.
 const STEPS_MAX: usize = 60;
 
-/// The bytes that a sequence is made of; where they end there are zeros.
+/// The bytes that generate a sequence. After their end, all bytes are zero.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -62,101 +62,101 @@ impl Input<'_> {
     }
 }
 
-/// What the bytes say that happens.
+/// Runs the sequence of these bytes.
 pub(crate) fn sessions(bytes: &[u8]) {
-    inside::run(async {
-        let directory = inside::directory();
-        let mut world = World::start(directory.path()).await;
+    in_process::run(async {
+        let directory = in_process::directory();
+        let mut simulation = Simulation::start(directory.path()).await;
         let mut input = Input(bytes);
         for _ in 0..STEPS_MAX {
             if input.0.is_empty() {
                 break;
             }
-            world.step(&mut input).await;
+            simulation.step(&mut input).await;
         }
-        world.settle().await;
-        world.ledger.check_orders();
-        let store = world.hub.store().clone();
-        drop(world);
+        simulation.settle().await;
+        simulation.publications.check_orders();
+        let store = simulation.hub.store().clone();
+        drop(simulation);
         store.close().await;
     });
 }
 
-struct World {
+struct Simulation {
     hub: Arc<Hub>,
     worker: Worker,
     clock: Clock,
-    slots: [Slot; 3],
-    chats: Chats,
-    /// What the chats were since all was last quiet.
-    chats_before: Vec<Chats>,
-    ledger: Ledger,
+    models: [ClientModel; 3],
+    chats: ChatAccess,
+    /// The earlier states of the chats, since the simulation last settled.
+    earlier_chats: Vec<ChatAccess>,
+    publications: Publications,
 }
 
-impl World {
+impl Simulation {
     async fn start(directory: &std::path::Path) -> Self {
         let clock = Clock::manual(2_000_000);
         let settings = Settings {
-            rules: rights::rules(),
+            rules: permissions::rules(),
             outbox: Bound { bytes: 32_768, frames: 128 },
             rooms: 12,
             rooms_per_session: 6,
             payload_max: 1_000,
             topics_per_request: 4,
-            presence: presence::Settings { linger_ms: 0, ..Default::default() },
+            presence: presence::PresenceSettings { linger_ms: 0, ..Default::default() },
             clock: clock.clone(),
             ..super::settings::settings()
         };
-        // Its own clock: a write during which hours pass would seem to hang.
+        // The store has its own clock: a write would seem to hang when the clock advances by hours.
         let store = Store::open(directory, Role::Hub, Clock::manual(0)).expect("a store");
-        let hub = Hub::start(settings, Arc::new(Names(rights::holder)), None, store, Revoked::new(0));
-        let chats = Chats::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
-        let made = chats.iter().map(|(id, access)| chat(id, access)).collect();
-        hub.open_chats(made).await.expect("chats");
+        let hub = Hub::start(settings, Arc::new(NamedTokens(permissions::identity_of)), None, store, Revoked::new(0));
+        let chats = ChatAccess::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
+        let chats_to_open = chats.iter().map(|(id, access)| chat(id, access)).collect();
+        hub.open_chats(chats_to_open).await.expect("chats");
         let worker = Worker::start(&hub).expect("a worker");
-        let slots = USERS.map(Slot::of);
-        Self { hub, worker, clock, slots, chats, chats_before: Vec::new(), ledger: Ledger::default() }
+        let models = USERS.map(ClientModel::of);
+        Self { hub, worker, clock, models, chats, earlier_chats: Vec::new(), publications: Publications::default() }
     }
 
-    /// One step of the sequence, after which the actors may be still at work.
+    /// Runs one step. The actors may still be working after it.
     async fn step(&mut self, input: &mut Input<'_>) {
-        let number = input.below(self.slots.len());
+        let number = input.below(self.models.len());
         match input.below(16) {
-            0..=6 => self.ask(number, input),
+            0..=6 => self.send_request(number, input),
             7 => self.send_bytes(number, input),
-            8 => self.slots[number].cut(input.next(), &mut self.ledger),
+            8 => self.models[number].disconnect(input.next(), &mut self.publications),
             9 => self.connect(number, input).await,
             10 => self.publish(input).await,
             11 => self.change_chat(input).await,
-            12 => self.end_by_force(number, input).await,
+            12 => self.end_sessions(number, input).await,
             13 => self.clock.advance(i64::from(input.next()) * 50),
             14 => self.settle().await,
-            _ => self.slots[number].is_reading ^= true,
+            _ => self.models[number].is_reading ^= true,
         }
         for _ in 0..input.below(4) {
             tokio::task::yield_now().await;
         }
-        self.listen(false);
+        self.receive(false);
     }
 
-    fn ask(&mut self, number: usize, input: &mut Input<'_>) {
-        let mark = self.ledger.next_mark();
-        let slot = &mut self.slots[number];
-        slot.known.guest = slot.guest();
-        let asks::Ask { event, data, means } = asks::ask(input, &slot.known, &mark);
-        let is_named = input.next() & 7 != 0 || !matches!(means, asks::Means::Nothing);
-        let room = if let asks::Means::Say(room) = &means { room.clone() } else { String::new() };
-        slot.ask(event, &data, means, is_named, &mut self.ledger);
+    fn send_request(&mut self, number: usize, input: &mut Input<'_>) {
+        let tag = self.publications.next_tag();
+        let model = &mut self.models[number];
+        model.values.guest = model.guest();
+        let requests::GeneratedRequest { event, data, effect } = requests::generate(input, &model.values, &tag);
+        let has_id = input.next() & 7 != 0 || !matches!(effect, requests::RequestEffect::None);
+        let room = if let requests::RequestEffect::Publish(room) = &effect { room.clone() } else { String::new() };
+        model.ask(event, &data, effect, has_id, &mut self.publications);
         let members =
-            self.slots.iter().enumerate().filter(|(other, slot)| *other != number && slot.is_surely_in(&room));
-        let reply_slot = members.map(|(_, slot)| slot.connection()).collect();
-        self.ledger.owe(&mark, reply_slot);
+            self.models.iter().enumerate().filter(|(other, model)| *other != number && model.is_certainly_in(&room));
+        let expected = members.map(|(_, model)| model.connection()).collect();
+        self.publications.expect_deliveries(&tag, expected);
     }
 
-    /// Bytes that are no request by the name of an event that changes anything.
+    /// Sends arbitrary bytes, except requests that change a membership.
     fn send_bytes(&mut self, number: usize, input: &mut Input<'_>) {
-        let slot = &mut self.slots[number];
-        let Some(client) = &slot.client else { return };
+        let model = &mut self.models[number];
+        let Some(client) = &model.client else { return };
         let named = NAMES[input.below(NAMES.len())];
         let piece: Vec<u8> =
             input.piece().iter().map(|&byte| if b"~^".contains(&byte) { b'-' } else { byte }).collect();
@@ -167,70 +167,71 @@ impl World {
             }
             _ => [b"27[\"", named.as_bytes(), b"\",", &piece, b"]"].concat(),
         };
-        let Some(inbound) = inside::read(client.surface, &message) else { return };
+        let Some(inbound) = in_process::decode(client.surface, &message) else { return };
         if let Inbound::Request(request) = &inbound
-            && asks::MEMBERSHIP.contains(&&*request.event)
+            && requests::MEMBERSHIP.contains(&&*request.event)
         {
             return;
         }
-        slot.send(inbound);
+        model.send(inbound);
     }
 
     async fn connect(&mut self, number: usize, input: &mut Input<'_>) {
-        let Self { slots, worker, ledger, .. } = self;
-        slots[number].cut(input.next(), ledger);
-        slots[number].connect(worker, input, ledger).await;
-        // Whether it goes on with a session of before is what it hears first.
-        self.listen(true);
+        let Self { models, worker, publications, .. } = self;
+        models[number].disconnect(input.next(), publications);
+        models[number].connect(worker, input, publications).await;
+        // The first event reports whether the hub recovered an earlier session.
+        self.receive(true);
     }
 
-    /// What a backend publishes, to whom the rules mean nothing.
+    /// Publishes as a backend, which the topic rules do not restrict.
     async fn publish(&mut self, input: &mut Input<'_>) {
-        let mark = self.ledger.next_mark();
+        let tag = self.publications.next_tag();
         let room = ROOMS[input.below(ROOMS.len())];
         let user = USERS[input.below(USERS.len())];
         let user_id = UserId::parse(user, "user").expect("a user");
-        let data = Bytes::from(format!("\"{mark}\""));
+        let data = Bytes::from(format!("\"{tag}\""));
         match input.below(4) {
             0 => {
-                self.ledger.publish(&mark, Audience::User(user.into()), None);
+                self.publications.publish(&tag, PublishTarget::User(user.into()), None);
                 let id = input.below(3).to_string();
-                let data = format!(r#"{{"id":"{id}","mark":"{mark}"}}"#);
+                let data = format!(r#"{{"id":"{id}","tag":"{tag}"}}"#);
                 let id = NotificationId::parse(&id, "id").expect("an id");
                 let notified = self.hub.notify(user_id, Notification { id, data: data.into() }).await;
-                let (_, kept) = notified.expect("nothing is full");
-                kept.await.expect("it is on the disk");
+                let (_, stored) = notified.expect("nothing is full");
+                stored.await.expect("it is on the disk");
             }
             1 => {
-                self.ledger.publish(&mark, Audience::User(user.into()), None);
-                self.send(Target::User(user_id), data).await;
+                self.publications.publish(&tag, PublishTarget::User(user.into()), None);
+                self.send(HubTarget::User(user_id), data).await;
             }
             2 => {
-                self.ledger.publish(&mark, Audience::Everybody, None);
-                self.send(Target::Everybody, data).await;
+                self.publications.publish(&tag, PublishTarget::Everyone, None);
+                self.send(HubTarget::Everybody, data).await;
             }
             _ => {
-                let audience = match room.strip_prefix("user:") {
-                    Some(user) => Audience::User(user.into()),
-                    None if room == "$all" => Audience::Everybody,
-                    None => Audience::Room(room.into()),
+                let target = match room.strip_prefix("user:") {
+                    Some(user) => PublishTarget::User(user.into()),
+                    None if room == "$all" => PublishTarget::Everyone,
+                    None => PublishTarget::Room(room.into()),
                 };
-                self.ledger.publish(&mark, audience, None);
-                let reply_slot = self.slots.iter().filter(|slot| slot.is_surely_in(room)).map(Slot::connection);
-                self.ledger.owe(&mark, reply_slot.collect());
-                self.ledger.accepted(&mark);
-                self.send(Target::Room(RoomName::parse(room, "room").expect("a room")), data).await;
+                self.publications.publish(&tag, target, None);
+                let expected =
+                    self.models.iter().filter(|model| model.is_certainly_in(room)).map(ClientModel::connection);
+                self.publications.expect_deliveries(&tag, expected.collect());
+                self.publications.accepted(&tag);
+                self.send(HubTarget::Room(RoomName::parse(room, "room").expect("a room")), data).await;
             }
         }
     }
 
-    async fn send(&self, target: Target, data: Bytes) {
+    async fn send(&self, target: HubTarget, data: Bytes) {
         self.hub.publish(target, EventName::of_hub("pushed"), data).await.expect("nothing is full");
     }
 
     async fn change_chat(&mut self, input: &mut Input<'_>) {
         let id = CHATS[input.below(CHATS.len())];
-        self.chats_before.push(self.chats.clone());
+        self.earlier_chats.push(self.chats.clone());
         let mut asked = input.next();
         if asked & 1 == 1 {
             self.hub.delete_chat(ChatId::parse(id, "id").expect("a chat")).await.expect("a store");
@@ -245,64 +246,64 @@ impl World {
             self.hub.put_chat(chat(id, &access)).await.expect("a store");
             self.chats.insert(id, access);
         }
-        for slot in &mut self.slots {
-            slot.is_unsure(&mut self.ledger);
+        for model in &mut self.models {
+            model.clear_certainty(&mut self.publications);
         }
     }
 
-    /// Kicks a user, or revokes what the user showed.
-    async fn end_by_force(&mut self, number: usize, input: &mut Input<'_>) {
-        let slot = &mut self.slots[number];
-        let user = UserId::parse(slot.user, "user").expect("a user");
-        slot.put_out(&mut self.ledger);
+    /// Kicks a user, or revokes its tokens.
+    async fn end_sessions(&mut self, number: usize, input: &mut Input<'_>) {
+        let model = &mut self.models[number];
+        let user = UserId::parse(model.user, "user").expect("a user");
+        model.end_by_hub(&mut self.publications);
         if input.next() & 1 == 1 {
             self.hub.disconnect(&user).await.expect("nothing is full");
         } else {
             let now = self.clock.now_ms();
-            slot.revoked_before = now + 1;
+            model.revoked_before = now + 1;
             self.hub.revoke(&Revocation::of_user(&user, now + 1, now)).await;
         }
     }
 
-    /// Reads what came; of those that do not read only where `all` are read.
-    fn listen(&mut self, all: bool) {
-        let chats: Vec<&Chats> = self.chats_before.iter().chain([&self.chats]).collect();
-        for slot in &mut self.slots {
-            if all || slot.is_reading {
-                slot.listen(&chats, &mut self.ledger);
+    /// Reads the events of all clients; of clients that do not read only with `all`.
+    fn receive(&mut self, all: bool) {
+        let chats: Vec<&ChatAccess> = self.earlier_chats.iter().chain([&self.chats]).collect();
+        for model in &mut self.models {
+            if all || model.is_reading {
+                model.receive_all(&chats, &mut self.publications);
             }
         }
         assert_eq!(self.hub.find_dead(), None, "an actor died");
     }
 
-    /// Waits until every request is answered and everything published is delivered; then nothing is uncertain any more.
+    /// Waits until every request has its reply and every publication is delivered. Then nothing is uncertain.
     async fn settle(&mut self) {
-        self.wait_until("every request is answered", |slot| slot.is_answered()).await;
-        // What was published before this comes before it, and everybody hears it.
+        self.wait_until("every request has its reply", |model| model.has_no_pending()).await;
+        // Every client receives the barrier, after all earlier publications.
         for round in 0..2 {
-            let sign = self.ledger.next_sign();
-            self.send(Target::Everybody, Bytes::from(format!("\"{sign}\""))).await;
-            self.wait_until("everybody hears", |slot| slot.has_heard(&sign)).await;
+            let barrier = self.publications.next_barrier();
+            self.send(HubTarget::Everybody, Bytes::from(format!("\"{barrier}\""))).await;
+            self.wait_until("every client has the barrier", |model| model.has_received_barrier(&barrier)).await;
             if round == 0 {
-                // What this made sessions do, such as leaving rooms, is done by the second round.
-                self.wait_until("every request is answered", |slot| slot.is_answered()).await;
+                // The second round waits for reactions of sessions, such as leaves.
+                self.wait_until("every request has its reply", |model| model.has_no_pending()).await;
             }
         }
-        self.chats_before.clear();
-        for slot in &mut self.slots {
-            slot.is_quiet(&self.chats);
+        self.earlier_chats.clear();
+        for model in &mut self.models {
+            model.settle_model(&self.chats);
         }
-        self.ledger.check_owed();
+        self.publications.check_deliveries();
     }
 
-    async fn wait_until(&mut self, what: &str, is_so: impl Fn(&Slot) -> bool) {
-        let begun = Instant::now();
+    async fn wait_until(&mut self, condition: &str, is_met: impl Fn(&ClientModel) -> bool) {
+        let started = Instant::now();
         for turn in 0.. {
-            self.listen(true);
-            if self.slots.iter().all(|slot| slot.client.is_none() || is_so(slot)) {
+            self.receive(true);
+            if self.models.iter().all(|model| model.client.is_none() || is_met(model)) {
                 return;
             }
-            assert!(begun.elapsed() < DEADLINE, "{what}: waited in vain for {:?}", self.slots);
+            assert!(started.elapsed() < DEADLINE, "timeout: {condition}: {:?}", self.models);
             if turn < 100 {
                 tokio::task::yield_now().await;
             } else {
@@ -316,5 +317,5 @@ fn chat(id: &str, (public, participants): &(bool, Vec<&'static str>)) -> Chat {
     let id = ChatId::parse(id, "id").expect("a chat");
     let participants = participants.iter().map(|user| UserId::parse(user, "user").expect("a user")).collect();
     let chat = Chat::new(id, String::new(), String::new(), 1_000_000).expect("a chat");
-    Chat { public: *public, ..chat }.with_participants(participants).expect("few participants")
+    Chat { public: *public, ..chat }.with_participants(participants).expect("narrow_token participants")
 }

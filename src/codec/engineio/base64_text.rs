@@ -1,5 +1,5 @@
-//! Base64 as clients write it in polling bodies. Node reads all of these forms: lines of 76 characters (Android), no
-//! padding, the URL alphabet, bits behind the last byte.
+//! The base64 of clients in polling bodies. Node accepts all of these forms: lines of 76 characters (Android), no
+//! padding, the URL alphabet, trailing bits.
 
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -9,8 +9,8 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
 
-/// Decodes base64 of one of the two alphabets, with ASCII white space anywhere, with its whole padding or none, whatever its
-/// trailing bits are. `None` for anything else. Reads the text twice at most, and holds one copy of it at most.
+/// Decodes base64 of either alphabet, with ASCII white space anywhere, full padding or none, and any trailing bits.
+/// `None` for anything else. Reads the text at most twice and allocates at most one copy of it.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let (mut has_space, mut is_url_safe) = (false, false);
     for byte in text {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_that_node_reads_is_decoded() {
+    fn every_form_that_node_accepts_is_decoded() {
         let bytes: Vec<u8> = (0..=255).chain([0xfb, 0xff, 0xfe]).collect();
         let plain = base64::engine::general_purpose::STANDARD.encode(&bytes);
         let wrapped = |end: &str| {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused() {
+    fn other_text_is_rejected() {
         for text in [
             "A",
             "AQIDB",

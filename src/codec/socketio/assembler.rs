@@ -1,48 +1,48 @@
-//! Packets whole: a packet and the binary attachments that come behind it, in messages of their own.
+//! Assembles whole packets: a packet and the binary attachments that follow it in separate messages.
 
 use bytes::Bytes;
 
 use super::{Malformed, Packet, decode};
 
-/// A packet with all that belongs to it.
+/// A packet with its attachments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whole {
     /// The packet.
     pub packet: Packet,
-    /// Its attachments, as many as it says.
+    /// Its attachments, as many as it declares.
     pub attachments: Vec<Bytes>,
 }
 
-/// Puts a connection's packets together. Idle, it holds nothing; otherwise one packet that is not finished.
+/// Assembles a connection's packets. Holds at most one incomplete packet.
 #[derive(Debug)]
-pub struct Assembler {
+pub struct PacketAssembler {
     max_size: usize,
-    partial: Option<Box<Partial>>,
+    partial: Option<Box<PartialPacket>>,
 }
 
-/// A packet of which attachments are awaited.
+/// A packet with missing attachments.
 #[derive(Debug)]
-struct Partial {
+struct PartialPacket {
     whole: Whole,
-    /// Bytes of the packet's text and of the attachments that came.
+    /// Bytes of the packet's text and the received attachments.
     size: usize,
 }
 
-impl Assembler {
-    /// An assembler of packets of at most `max_size` bytes, text and attachments together.
+impl PacketAssembler {
+    /// An assembler for packets of at most `max_size` bytes, text and attachments together.
     pub fn new(max_size: usize) -> Self {
         Self { max_size, partial: None }
     }
 
-    /// Whether a packet waits for attachments.
+    /// Whether a packet misses attachments.
     pub fn is_waiting(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// Takes a message of text: a packet. `None` when attachments are to follow.
+    /// Processes a text message: a packet. `None`: attachments follow.
     ///
     /// # Errors
-    /// When it is no packet, or attachments of the last one are awaited.
+    /// The packet is malformed, or attachments of the previous one are missing.
     pub fn text(&mut self, text: Bytes) -> Result<Option<Whole>, Malformed> {
         if self.partial.take().is_some() {
             return Err(Malformed("text where an attachment is awaited"));
@@ -57,14 +57,14 @@ impl Assembler {
         }
         let attachments = Vec::with_capacity(packet.attachments());
         let whole = Whole { packet: packet.detached(), attachments };
-        self.partial = Some(Box::new(Partial { whole, size }));
+        self.partial = Some(Box::new(PartialPacket { whole, size }));
         Ok(None)
     }
 
-    /// Takes a message of bytes: an attachment. Gives the packet when it was the last one.
+    /// Processes a binary message: an attachment. Returns the packet after its last attachment.
     ///
     /// # Errors
-    /// When no attachment is awaited, or the whole becomes too big.
+    /// No attachment is expected, or the packet becomes too large.
     pub fn binary(&mut self, bytes: Bytes) -> Result<Option<Whole>, Malformed> {
         let Some(mut partial) = self.partial.take() else {
             return Err(Malformed("an attachment where none is awaited"));
@@ -73,12 +73,12 @@ impl Assembler {
         if partial.size > self.max_size {
             return Err(Malformed("a packet too big"));
         }
-        let Partial { whole, .. } = &mut *partial;
+        let PartialPacket { whole, .. } = &mut *partial;
         if whole.attachments.len() + 1 == whole.packet.attachments() {
             whole.attachments.push(bytes);
             return Ok(Some(partial.whole));
         }
-        // A copy: a slice would keep the buffer that it was read into for as long as the next one does not come.
+        // A copy, because a slice would keep its read buffer until the next attachment arrives.
         whole.attachments.push(Bytes::copy_from_slice(&bytes));
         self.partial = Some(partial);
         Ok(None)
@@ -96,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_whole_with_its_last_attachment() {
-        let mut assembler = Assembler::new(1000);
+    fn a_packet_is_complete_with_its_last_attachment() {
+        let mut assembler = PacketAssembler::new(1000);
         let alone = Whole { packet: decode(text("2[\"a\"]")).unwrap(), attachments: Vec::new() };
         assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone.clone())));
         assert_eq!(assembler.text(text(TWO)), Ok(None));
@@ -113,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_in_their_order_or_not_at_all() {
-        let mut assembler = Assembler::new(1000);
+    fn messages_out_of_order_are_rejected() {
+        let mut assembler = PacketAssembler::new(1000);
         assert_eq!(assembler.binary(Bytes::new()), Err(Malformed("an attachment where none is awaited")));
         assert_eq!(assembler.text(text(TWO)), Ok(None));
         assert_eq!(assembler.text(text(TWO)), Err(Malformed("text where an attachment is awaited")));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn text_and_attachments_together_are_bounded() {
-        let mut assembler = Assembler::new(TWO.len() + 3);
+        let mut assembler = PacketAssembler::new(TWO.len() + 3);
         assert_eq!(assembler.text(text(TWO)), Ok(None));
         assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
         assert_eq!(assembler.binary(Bytes::from_static(b"34")), Err(Malformed("a packet too big")));
@@ -132,13 +132,13 @@ mod tests {
         assert_eq!(assembler.text(text(TWO)), Ok(None));
         assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
         assert!(matches!(assembler.binary(Bytes::from_static(b"3")), Ok(Some(_))));
-        let mut small = Assembler::new(TWO.len() - 1);
+        let mut small = PacketAssembler::new(TWO.len() - 1);
         assert_eq!(small.text(text(TWO)), Err(Malformed("a packet too big")));
     }
 
     #[test]
-    fn what_waits_keeps_no_slice_of_what_was_read() {
-        let mut assembler = Assembler::new(1000);
+    fn an_incomplete_packet_keeps_no_slice_of_the_read_buffer() {
+        let mut assembler = PacketAssembler::new(1000);
         let (message, attachment) = (Bytes::from(TWO.to_owned()), Bytes::from(vec![1, 2, 3]));
         assert_eq!(assembler.text(message.clone()), Ok(None));
         assert_eq!(assembler.binary(attachment.clone()), Ok(None));

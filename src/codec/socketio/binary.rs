@@ -1,6 +1,6 @@
-//! Binary arguments in JSON text. Inside the hub, bytes are the object `{"$binary":"<base64>"}`; Socket.IO has
-//! `{"_placeholder":true,"num":0}` instead and sends the bytes behind the packet. Each is turned into the other by a scan
-//! over text that is known to be JSON; of what is not, anything may become, but nothing panics.
+//! Binary arguments in JSON text. Inside the hub, binary data is the object `{"$binary":"<base64>"}`; Socket.IO has
+//! `{"_placeholder":true,"num":0}` instead and sends the data after the packet. A scan over valid JSON converts between
+//! them. On invalid JSON the result is arbitrary, but nothing panics.
 
 use std::borrow::Cow;
 
@@ -11,11 +11,11 @@ use memchr::{memchr2, memmem};
 
 use super::{ATTACHMENTS_MAX, ILLEGAL_ATTACHMENTS, Malformed};
 
-/// Writes the attachments into JSON text, each where its placeholder is. An attachment that has none is dropped, as
-/// Socket.IO does; without attachments, the text stays as it is.
+/// Replaces each placeholder in JSON text by its attachment. Attachments without a placeholder are dropped, as in
+/// Socket.IO. Without attachments, the text is unchanged.
 ///
 /// # Errors
-/// When a placeholder names no attachment or one that another names too, or has other members.
+/// A placeholder has no attachment, shares one with another placeholder, or has other members.
 pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
     if attachments.is_empty() {
         return Ok(json);
@@ -27,7 +27,7 @@ pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
     let mut scan = Scan { json: &json, at: 0 };
     while let Some(found) = scan.next() {
         match found {
-            Found::Object(start) => {
+            ScanHit::Object(start) => {
                 let Some((number, end)) = placeholder(&json, start) else { continue };
                 let bytes = left.get_mut(number).and_then(Option::take).ok_or(ILLEGAL_ATTACHMENTS)?;
                 embedded.extend_from_slice(&json[copied..start]);
@@ -37,19 +37,20 @@ pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
                 copied = end;
                 scan.at = end;
             }
-            Found::PlaceholderKey { is_true: true } => return Err(ILLEGAL_ATTACHMENTS),
-            Found::PlaceholderKey { .. } => {}
+            ScanHit::PlaceholderKey { is_true: true } => return Err(ILLEGAL_ATTACHMENTS),
+            ScanHit::PlaceholderKey { .. } => {}
         }
     }
     embedded.extend_from_slice(&json[copied..]);
     Ok(embedded.into())
 }
 
-/// Takes the bytes out of JSON text and leaves placeholders. At most [`ATTACHMENTS_MAX`] are taken; what exceeds stays as
-/// it is. An object is taken for bytes only when `$binary`, so spelled, is its only key and its value is padded base64.
+/// Moves binary data out of JSON text and leaves placeholders. At most [`ATTACHMENTS_MAX`] objects are moved; the rest
+/// stays. An object counts as binary data only if `$binary`, without escapes, is its only key, and its value is padded
+/// base64.
 ///
-/// Nothing is taken out of text that has placeholders of its own, or what a client may take for some: it would look for
-/// the attachments of those, and close its connection when it finds none.
+/// Text that already contains a possible placeholder is unchanged: a client would look for its attachment, and close
+/// its connection when there is none.
 pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
     let mut attachments = Vec::new();
     if memmem::find(json, b"\"$binary\"").is_none() {
@@ -60,7 +61,7 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
     let mut scan = Scan { json, at: 0 };
     while let Some(found) = scan.next() {
         match found {
-            Found::Object(start) if attachments.len() < ATTACHMENTS_MAX => {
+            ScanHit::Object(start) if attachments.len() < ATTACHMENTS_MAX => {
                 let Some((bytes, end)) = binary(json, start) else { continue };
                 extracted.extend_from_slice(&json[copied..start]);
                 extracted
@@ -69,8 +70,8 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
                 copied = end;
                 scan.at = end;
             }
-            Found::Object(_) => {}
-            Found::PlaceholderKey { .. } => return (json.into(), Vec::new()),
+            ScanHit::Object(_) => {}
+            ScanHit::PlaceholderKey { .. } => return (json.into(), Vec::new()),
         }
     }
     if attachments.is_empty() {
@@ -80,52 +81,52 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
     (extracted.into(), attachments)
 }
 
-/// What a scan stops at.
-enum Found {
-    /// An object begins here.
+/// A position where a scan stops.
+enum ScanHit {
+    /// Start of an object.
     Object(usize),
-    /// The key of a member that makes an object a placeholder when it is true; some clients are content with less.
+    /// The key of a placeholder; some clients accept it even if its value is not `true`.
     PlaceholderKey { is_true: bool },
 }
 
-/// Goes over JSON text and stops at what may have to do with bytes.
+/// Scans JSON text for possible binary data and placeholders.
 struct Scan<'a> {
     json: &'a [u8],
     at: usize,
 }
 
 impl Scan<'_> {
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<ScanHit> {
         loop {
             let start = self.at + memchr2(b'{', b'"', self.json.get(self.at..)?)?;
             if self.json[start] == b'{' {
                 self.at = start + 1;
-                return Some(Found::Object(start));
+                return Some(ScanHit::Object(start));
             }
             let mut cursor = Cursor { json: self.json, at: start };
             let text = cursor.string()?;
             self.at = cursor.at;
-            // Only a key has a colon behind it.
+            // A colon follows only a key.
             if cursor.byte(b':').is_some() && is_placeholder_key(text) {
-                return Some(Found::PlaceholderKey { is_true: cursor.word(b"true").is_some() });
+                return Some(ScanHit::PlaceholderKey { is_true: cursor.word(b"true").is_some() });
             }
         }
     }
 }
 
-/// Whether a string, as it is spelled between its quotes, says `_placeholder`.
+/// Whether the text between a string's quotes is `_placeholder`, possibly with escapes.
 fn is_placeholder_key(spelled: &[u8]) -> bool {
-    // Nothing is longer than six bytes a character.
+    // A character takes at most six bytes.
     let spelled_otherwise = spelled.len() <= 12 * 6 && spelled.contains(&b'\\');
     spelled == b"_placeholder" || (spelled_otherwise && unescaped(spelled).as_deref() == Some("_placeholder"))
 }
 
-/// What a string with escapes says, when it says something.
+/// The value of a string with escapes, if they are valid.
 fn unescaped(spelled: &[u8]) -> Option<String> {
     serde_json::from_slice(&[b"\"", spelled, b"\""].concat()).ok()
 }
 
-/// The placeholder that is the object at `start`: which attachment it names, and where it ends.
+/// The placeholder at `start`: its attachment's number, and its end.
 fn placeholder(json: &[u8], start: usize) -> Option<(usize, usize)> {
     let mut cursor = Cursor { json, at: start };
     cursor.byte(b'{')?;
@@ -145,7 +146,7 @@ fn placeholder(json: &[u8], start: usize) -> Option<(usize, usize)> {
     Some((number?, cursor.at))
 }
 
-/// The bytes that the object at `start` is, and where it ends.
+/// The binary data of the object at `start`, and its end.
 fn binary(json: &[u8], start: usize) -> Option<(Bytes, usize)> {
     let mut cursor = Cursor { json, at: start };
     cursor.byte(b'{')?;
@@ -154,19 +155,19 @@ fn binary(json: &[u8], start: usize) -> Option<(Bytes, usize)> {
     }
     let text = cursor.string()?;
     cursor.byte(b'}')?;
-    // Some writers of JSON escape every slash, which is a letter of base64.
+    // Some JSON writers escape every slash, which is a base64 character.
     let bytes = if text.contains(&b'\\') { STANDARD.decode(unescaped(text)?) } else { STANDARD.decode(text) };
     Some((bytes.ok()?.into(), cursor.at))
 }
 
-/// Reads JSON text token by token; `None` when something else is there.
+/// Reads JSON text token by token. `None`: another token follows.
 struct Cursor<'a> {
     json: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// What was not read, behind the space at its front.
+    /// The unread text, after leading white space.
     fn rest(&mut self) -> &'a [u8] {
         let rest = self.json.get(self.at..).unwrap_or_default();
         let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
@@ -182,7 +183,7 @@ impl<'a> Cursor<'a> {
         self.word(&[byte])
     }
 
-    /// A string, as it is spelled between its quotes.
+    /// The text between a string's quotes, with its escapes.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.byte(b'"')?;
         let start = self.at;
@@ -197,14 +198,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A string and the colon behind it.
+    /// A string and the colon after it.
     fn key(&mut self) -> Option<&'a [u8]> {
         let key = self.string()?;
         self.byte(b':')?;
         Some(key)
     }
 
-    /// A number below a hundred, as JavaScript writes it.
+    /// A number below 100, in JavaScript's form.
     fn index(&mut self) -> Option<usize> {
         let rest = self.rest();
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,4 +1,4 @@
-//! Packets as the server sends them: WebSocket frames, ready for an outbox.
+//! Packets from the server as WebSocket frames, ready for an outbox.
 
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::events::json;
@@ -7,46 +7,46 @@ use serde::Serialize;
 use super::super::engineio::append_message;
 use super::super::frame::{self, Opcode};
 
-/// The answer to a client that is let in.
+/// The payload of the answer to a CONNECT.
 #[derive(Serialize)]
-struct Connected<'a> {
+struct ConnectReply<'a> {
     sid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<&'a str>,
 }
 
-/// Lets a client into a namespace, where it is called `sid`, and may come back by `pid`.
+/// Accepts a CONNECT. `sid` is the session's id, and `pid` the private id for recovery.
 pub fn connect(namespace: &str, sid: &str, pid: Option<&str>) -> Bytes {
-    packet(b"0", namespace, &[&json::encode(&Connected { sid, pid })])
+    packet(b"0", namespace, &[&json::encode(&ConnectReply { sid, pid })])
 }
 
-/// Refuses a client. `data` is the JSON text of an object, whose `message` becomes the client's error.
+/// Refuses a CONNECT. `data` is the JSON text of an object; its `message` becomes the client's error.
 pub fn connect_error(namespace: &str, data: &[u8]) -> Bytes {
     packet(b"4", namespace, &[data])
 }
 
-/// Puts a client out of a namespace.
+/// Disconnects a client from a namespace.
 pub fn disconnect(namespace: &str) -> Bytes {
     packet(b"1", namespace, &[])
 }
 
-/// An event. `args` is the JSON text of an array that begins with its name, with a placeholder for each attachment: see
-/// [`super::extract`]. The client is to answer by the name `ack`, if there is one.
+/// An event. `args` is the JSON text of an array that starts with the event's name and has a placeholder for each
+/// attachment: see [`super::extract`]. With an `ack` id, the client is asked for an acknowledgement.
 pub fn emit(namespace: &str, args: &[u8], ack: Option<u64>, attachments: &[Bytes]) -> Bytes {
     emit_parts(namespace, &[args], ack, attachments)
 }
 
-/// As [`emit`], of an array that comes in parts.
+/// Like [`emit`], with the array in parts.
 pub fn emit_parts(namespace: &str, args: &[&[u8]], ack: Option<u64>, attachments: &[Bytes]) -> Bytes {
     whole(["2", "5"], namespace, ack, args, attachments)
 }
 
-/// The answer to the event that the client called `id`. `args` is the JSON text of an array.
+/// The acknowledgement of a client's event with this id. `args` is the JSON text of an array.
 pub fn ack(namespace: &str, id: u64, args: &[u8], attachments: &[Bytes]) -> Bytes {
     ack_parts(namespace, id, &[args], attachments)
 }
 
-/// As [`ack`], of an array that comes in parts.
+/// Like [`ack`], with the array in parts.
 pub fn ack_parts(namespace: &str, id: u64, args: &[&[u8]], attachments: &[Bytes]) -> Bytes {
     whole(["3", "6"], namespace, Some(id), args, attachments)
 }
@@ -58,8 +58,8 @@ fn packet(kind: &[u8], namespace: &str, payload: &[&[u8]]) -> Bytes {
     frames.freeze()
 }
 
-/// A packet and its attachments in one piece, so that nothing comes between them. `kinds` are the types of a packet
-/// without attachments and with some.
+/// A packet and its attachments in one buffer, so that nothing comes between them. `kinds`: the packet types without
+/// and with attachments.
 fn whole(kinds: [&str; 2], namespace: &str, id: Option<u64>, args: &[&[u8]], attachments: &[Bytes]) -> Bytes {
     let id = id.map(|id| id.to_string()).unwrap_or_default();
     let mut frames = BytesMut::new();

@@ -2,7 +2,7 @@ use super::super::frame::{Opcode, split};
 use super::*;
 
 fn read(text: &str) -> Result<Packet, &'static str> {
-    decode(Bytes::copy_from_slice(text.as_bytes())).map_err(Malformed::words)
+    decode(Bytes::copy_from_slice(text.as_bytes())).map_err(Malformed::reason)
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn the_examples_of_the_protocol_are_read() {
 }
 
 #[test]
-fn what_no_client_may_send_is_refused() {
+fn an_illegal_packet_is_rejected() {
     let long = format!("0/{}", "a".repeat(NAMESPACE_MAX));
-    for (text, words) in [
+    for (text, reason) in [
         ("", "an empty packet"),
         ("7", "an unknown packet type"),
         ("x", "an unknown packet type"),
@@ -127,12 +127,12 @@ fn what_no_client_may_send_is_refused() {
         ("0/a\u{1e}b,", "an illegal namespace"),
         ("0/a\u{85}b,", "an illegal namespace"),
     ] {
-        assert_eq!(read(text), Err(words), "{text}");
+        assert_eq!(read(text), Err(reason), "{text}");
     }
     assert_eq!(decode(Bytes::from_static(b"2[\"\xff\"]")), Err(Malformed("not UTF-8")));
 }
 
-/// What is wrong with a payload that cannot be read: the field, how many attachments follow, and the id of its answer.
+/// The field of an unreadable packet's fault, its number of attachments, and its acknowledgement id.
 fn unreadable(text: &str) -> (String, usize, Option<u64>) {
     match read(text) {
         Ok(Packet::Unreadable { fault, attachments, ack, .. }) => (fault.field.unwrap(), attachments, ack),
@@ -141,7 +141,7 @@ fn unreadable(text: &str) -> (String, usize, Option<u64>) {
 }
 
 #[test]
-fn an_array_that_cannot_be_read_is_told_by_its_field() {
+fn an_unreadable_array_is_reported_with_its_field() {
     let many = format!("2[\"a\"{}]", ",1".repeat(ARGUMENTS_MAX));
     for (text, field) in [
         ("2[]", "event"),
@@ -178,7 +178,7 @@ fn a_number_is_a_name_by_its_text() {
 }
 
 #[test]
-fn an_auth_is_known_by_its_first_and_last_character() {
+fn an_auth_is_recognized_by_its_first_and_last_character() {
     for (text, auth) in [("0[]", "[]"), ("0[ ]", "[ ]"), ("0{\"a\"}", "{\"a\"}"), ("0/chat,{}{}", "{}{}")] {
         let Ok(Packet::Connect { data: Some(data), .. }) = read(text) else { panic!("{text}") };
         assert_eq!(data, auth, "{text}");
@@ -186,7 +186,7 @@ fn an_auth_is_known_by_its_first_and_last_character() {
 }
 
 #[test]
-fn what_is_just_within_the_bounds_is_read() {
+fn packets_at_the_bounds_are_accepted() {
     for text in [
         format!("2[\"a\",{}{}]", "[".repeat(127), "]".repeat(127)),
         format!("2[\"a\"{}]", ",1".repeat(ARGUMENTS_MAX - 1)),
@@ -197,10 +197,10 @@ fn what_is_just_within_the_bounds_is_read() {
         "20[\"a\"]".to_owned(),
         "218446744073709551615[\"a\"]".to_owned(),
         "2[\"Connect\",\"connect\"]".to_owned(),
-        // What a receiver cannot hold is refused by who reads the data.
+        // Limits of receivers are checked where the data is read.
         format!("2[\"a\",{}{}]", "[".repeat(1_000), "]".repeat(1_000)),
         "2[\"a\",1e400]".to_owned(),
-        // Half a surrogate pair, as JSON.stringify writes it.
+        // Half a surrogate pair, in JSON.stringify's form.
         "2[\"a\",\"\\ud800\"]".to_owned(),
         "2[\"\\ud800\"]".to_owned(),
         "2[\"a\"] ".to_owned(),
@@ -211,7 +211,7 @@ fn what_is_just_within_the_bounds_is_read() {
 }
 
 #[test]
-fn the_main_namespace_has_one_name_and_a_query_is_no_part_of_any() {
+fn the_main_namespace_has_one_name_and_a_query_is_not_part_of_a_name() {
     for (text, name) in [
         ("2[\"a\"]", "/"),
         ("2/,[\"a\"]", "/"),
@@ -226,7 +226,7 @@ fn the_main_namespace_has_one_name_and_a_query_is_no_part_of_any() {
 }
 
 #[test]
-fn an_event_is_its_name_and_its_arguments_as_they_came() {
+fn an_event_keeps_its_name_and_arguments_unchanged() {
     let text = Bytes::from_static(br#"27["a\"b" , {"x": 1.50} ,[ ],"\n"]"#);
     let Ok(Packet::Event { args, .. }) = decode(text.clone()) else { panic!("an event") };
     let (name, items) = event(&args).unwrap();
@@ -240,7 +240,7 @@ fn an_event_is_its_name_and_its_arguments_as_they_came() {
 }
 
 #[test]
-fn the_arguments_of_an_event_have_no_more_escapes_than_json_needs() {
+fn unnecessary_escapes_in_arguments_are_resolved() {
     let Ok(Packet::Event { args, .. }) = read(r#"2["\u0061",{"\u00e9":"\ud800"}]"#) else { panic!("an event") };
     assert_eq!(args, "[\"a\",{\"é\":\"\u{fffd}\"}]");
     assert_eq!(read("2[\"\\u0063onnect\"]"), Err("an illegal payload"));
@@ -265,7 +265,7 @@ fn packets_are_sent_as_messages_in_frames() {
 }
 
 #[test]
-fn attachments_are_sent_right_behind_their_packet() {
+fn attachments_are_sent_directly_after_their_packet() {
     let attachments = [Bytes::from_static(&[1, 2]), Bytes::new()];
     let frames = emit("/chat", b"[\"a\"]", Some(7), &attachments);
     assert_eq!(&frames[..], b"\x81\x10452-/chat,7[\"a\"]\x82\x02\x01\x02\x82\x00");

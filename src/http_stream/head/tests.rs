@@ -1,6 +1,6 @@
 use super::*;
 
-fn head(text: &str) -> Head {
+fn head(text: &str) -> HttpHead {
     parse(text.as_bytes()).unwrap().unwrap()
 }
 
@@ -8,18 +8,18 @@ fn code(text: &[u8]) -> Code {
     parse(text).unwrap_err().code
 }
 
-/// What actix-http is given of a head.
+/// The head that actix-http receives.
 fn passed_on(text: &str) -> String {
     head(text).rewritten.map_or_else(|| text.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
 }
 
 #[test]
-fn a_plain_head_is_passed_on_as_it_came() {
+fn a_plain_head_is_passed_on_unchanged() {
     let text = "POST /api/room HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\nX-Name: \u{fc}\r\n\r\n";
     let found = parse(&[text.as_bytes(), b"hello"].concat()).unwrap().unwrap();
     assert_eq!(
         found,
-        Head {
+        HttpHead {
             length: text.len(),
             rewritten: None,
             framing: Framing::Counted(5),
@@ -73,7 +73,7 @@ fn every_other_offer_is_removed_and_the_connection_kept() {
 }
 
 #[test]
-fn what_waits_for_continue_is_known_and_actix_is_not_told() {
+fn an_expectation_of_continue_is_recognized_and_removed() {
     let text = "POST / HTTP/1.1\r\nHost: h\r\nExpect: x, 100-Continue\r\nContent-Length: 3\r\n\r\n";
     assert!(head(text).expects_continue);
     assert_eq!(passed_on(text), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
@@ -81,7 +81,7 @@ fn what_waits_for_continue_is_known_and_actix_is_not_told() {
 }
 
 #[test]
-fn the_last_request_of_a_connection_is_known() {
+fn the_last_request_of_a_connection_is_recognized() {
     for (text, is_last) in [
         ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", false),
         ("GET / HTTP/1.1\r\nHost: h\r\nConnection: Close\r\n\r\n", true),
@@ -145,7 +145,7 @@ fn every_part_of_a_head_has_a_bound() {
 }
 
 #[test]
-fn a_stand_in_is_a_good_head_and_keeps_what_shapes_the_answer() {
+fn a_stand_in_is_a_valid_head_and_keeps_the_properties_of_the_answer() {
     for (refused, line, kept) in [
         (
             "POST /api/push HTTP/1.1\r\nX-Request-Id: r-1\r\nOrigin: https://a.example\r\nA : b\r\n\r\n",
@@ -163,7 +163,7 @@ fn a_stand_in_is_a_good_head_and_keeps_what_shapes_the_answer() {
 }
 
 #[test]
-fn the_end_of_a_head_is_found_however_it_comes_and_a_bare_lf_at_once() {
+fn the_end_of_a_head_is_found_for_any_split_and_a_bare_lf_at_once() {
     let text = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /";
     for piece in 1..text.len() {
         let mut scanned = 0;
@@ -178,7 +178,7 @@ fn the_end_of_a_head_is_found_however_it_comes_and_a_bare_lf_at_once() {
 }
 
 #[test]
-fn the_options_of_a_connection_are_read_as_actix_reads_them_and_passed_on_in_one_line() {
+fn connection_options_are_read_like_in_actix_and_passed_on_in_one_line() {
     for (lines, passed, is_last) in [
         ("Connection: close, \u{e9}\r\n", None, false),
         ("Connection: close\u{a0}\r\n", None, false),
@@ -197,7 +197,7 @@ fn the_options_of_a_connection_are_read_as_actix_reads_them_and_passed_on_in_one
 }
 
 #[test]
-fn what_names_no_version_of_http_in_its_first_line_is_no_http() {
+fn input_without_an_http_version_in_its_first_line_is_not_http() {
     for (text, is) in [
         (&b"GET / HTTP/1.1\r\nA b\r\n\r\n"[..], true),
         (b"\r\nGET / HTTP/1.1\nHost: h\n\n", true),
@@ -215,7 +215,7 @@ fn what_names_no_version_of_http_in_its_first_line_is_no_http() {
 }
 
 #[test]
-fn the_last_header_line_may_be_that_of_the_host() {
+fn a_host_in_the_last_header_line_is_recognized() {
     for (head, is_last) in [
         ("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nHost: hub:80\r\n\r\n", true),
         ("GET /ws HTTP/1.1\r\nhost:hub\r\n\r\n", true),
@@ -229,7 +229,7 @@ fn the_last_header_line_may_be_that_of_the_host() {
 }
 
 #[test]
-fn a_websocket_is_opened_under_the_base_path_alone() {
+fn a_websocket_is_opened_only_under_the_base_path() {
     let base = BasePath::parse("/hub").unwrap();
     for (path, upgrades) in [
         ("/hub/ws", true),

@@ -1,5 +1,5 @@
-//! What the polls of an Engine.IO session are answered with, and what it means for the session when an answer does not
-//! reach its client.
+//! The answers to the polls of an Engine.IO session, and the effect on the session when an answer does not reach its
+//! client.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,58 +8,58 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use hubbub_actors::model::close::Close;
 
-use super::{CLOSED, Engine, NOTHING, Stage};
+use super::{CLOSE, Engine, NOOP, TransportState};
 use crate::codec::engineio;
 use crate::socketio::polls::{PollChange, PollState, WaitingPoll};
 use crate::socketio::timer::Timer;
 
-/// How long what a session was told last waits for the next poll to fetch it.
-const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
+/// How long the last packets of a closed session wait for the next poll.
+const FINAL_POLL_TIME: Duration = Duration::from_secs(2);
 
-/// How often an upgrade looks whether the requests before it are done.
+/// How often an upgrade checks whether earlier requests are done.
 const REQUESTS_WATCH: Duration = Duration::from_millis(10);
 
 impl Engine {
-    /// Answers the request that waits with what is to be said; and, where the session was closed, ends it.
-    pub(super) fn settle(self: &Rc<Self>) {
-        let mut stage = self.stage.borrow_mut();
-        let Stage::Polling(polling) = &mut *stage else { return };
-        if polling.waiting.as_ref().is_some_and(WaitingPoll::is_abandoned) && self.handle.closed().is_none() {
-            drop(stage);
+    /// Answers the waiting poll with the outbox. If the session is closed, ends it.
+    pub(super) fn answer_waiting(self: &Rc<Self>) {
+        let mut transport = self.state.borrow_mut();
+        let TransportState::Polling(polling) = &mut *transport else { return };
+        if polling.waiting.as_ref().is_some_and(WaitingPoll::is_disconnected) && self.handle.closed().is_none() {
+            drop(transport);
             return self.end();
         }
         let is_due = self.handle.closed().is_some() || !self.handle.with_outbox(|outbox| outbox.is_empty());
         let waiting = if is_due { polling.take_waiting() } else { None };
         let Some(close) = self.handle.closed() else {
-            drop(stage);
+            drop(transport);
             if let Some(waiting) = waiting {
-                waiting.answer(self.take());
+                waiting.answer(self.take_body());
                 self.handle.note_polled();
                 self.note_written();
             }
             return;
         };
-        *stage = Stage::Leaving(self.end_later());
-        drop(stage);
-        self.fall_silent();
-        let said_all = waiting.is_some_and(|waiting| self.say_last(waiting));
-        if said_all || matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) {
+        *transport = TransportState::Closing(self.end_after_delay());
+        drop(transport);
+        self.end_handler();
+        let is_complete = waiting.is_some_and(|waiting| self.answer_final(waiting));
+        if is_complete || matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) {
             self.end();
         }
     }
 
-    /// Ends the session after a time, unless the timer is dropped.
-    fn end_later(self: &Rc<Self>) -> Timer {
+    /// Ends the session after a delay, unless the timer is dropped.
+    fn end_after_delay(self: &Rc<Self>) -> Timer {
         let engine = self.clone();
         Timer::start(async move {
-            sleep(LAST_WORDS_TIME).await;
+            sleep(FINAL_POLL_TIME).await;
             engine.end();
         })
     }
 
-    /// The body of an answer: what waits, up to [`engineio::ANSWER_PACKETS_MAX`] packets; the rest waits for the next poll. It
-    /// counts as written: the caller sends it now.
-    fn take(&self) -> Vec<u8> {
+    /// The body of an answer: at most [`engineio::ANSWER_PACKETS_MAX`] packets of the outbox. The rest waits for the
+    /// next poll. These packets count as written, because the caller sends them now.
+    fn take_body(&self) -> Vec<u8> {
         let (body, accepted_us) = self.handle.with_outbox(|outbox| {
             let (mut parts, mut length, mut packets) = (Vec::new(), 0, 0);
             for waiting in outbox.slices() {
@@ -79,78 +79,79 @@ impl Engine {
         body
     }
 
-    /// Answers a poll at the end: with what waits, or that nothing follows. `true` when that was all. These are two answers,
-    /// for socket.io-client forgets what comes in one body with the close packet.
-    fn say_last(&self, waiting: WaitingPoll) -> bool {
-        let rest = self.take();
-        let said_all = rest.is_empty();
-        // Who took leave itself is told nothing: a poll that was under way comes back empty.
-        let end = if self.handle.closed() == Some(Close::Left) { NOTHING } else { CLOSED };
-        waiting.answer(if said_all { end.to_vec() } else { rest });
-        said_all
+    /// Answers a poll of a closed session: with the rest of the outbox, or with the close packet. `true`: the close
+    /// packet was sent. They are two answers, because socket.io-client drops packets that share a body with the close
+    /// packet.
+    fn answer_final(&self, waiting: WaitingPoll) -> bool {
+        let rest = self.take_body();
+        let is_complete = rest.is_empty();
+        // A client that sent a close itself gets no close packet: its waiting poll gets a noop.
+        let end = if self.handle.closed() == Some(Close::Left) { NOOP } else { CLOSE };
+        waiting.answer(if is_complete { end.to_vec() } else { rest });
+        is_complete
     }
 
-    /// Answers a poll of a session that leaves. What is left has its time anew.
-    pub(super) fn say_more(self: &Rc<Self>, poll: WaitingPoll) {
-        if self.say_last(poll) {
+    /// Answers a poll while the session is closing. Restarts the delay for the remaining packets.
+    pub(super) fn answer_closing(self: &Rc<Self>, poll: WaitingPoll) {
+        if self.answer_final(poll) {
             self.end();
         } else {
-            let renewed = self.end_later();
-            *self.stage.borrow_mut() = Stage::Leaving(renewed);
+            let renewed = self.end_after_delay();
+            *self.state.borrow_mut() = TransportState::Closing(renewed);
         }
     }
 
-    /// Answers the request that waits with nothing, so that the client can go over to its socket.
+    /// Answers the waiting poll with a noop, so that the client can switch to its WebSocket.
     pub(in crate::socketio) fn release_poll(&self) {
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut()
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut()
             && let Some(waiting) = polling.take_waiting()
         {
-            waiting.answer(NOTHING.to_vec());
+            waiting.answer(NOOP.to_vec());
         }
     }
 
-    /// Resolves when no request is under way: a POST was heard, a poll was released and its answer is written. Polls that come
-    /// meanwhile are released too.
+    /// Resolves when no request is in progress: POSTs are processed, and waiting polls were released and their answers
+    /// written. Polls that arrive meanwhile are released too.
     pub(in crate::socketio) async fn finish_requests(&self) {
         loop {
-            let heard = self.rested.notified();
+            let progress = self.progress.notified();
             self.release_poll();
-            let has_request = match &*self.stage.borrow() {
-                Stage::Polling(polling) => self.handle.closed().is_none() && polling.has_request(),
-                Stage::Socket | Stage::Leaving(_) | Stage::Ended => false,
+            let has_request = match &*self.state.borrow() {
+                TransportState::Polling(polling) => self.handle.closed().is_none() && polling.has_request(),
+                TransportState::Socket | TransportState::Closing(_) | TransportState::Ended => false,
             };
             if !has_request {
                 return;
             }
-            // The end of a POST is told; that an answer is written is seen on the next look.
+            // The end of a POST notifies; a written answer is found at the next check.
             tokio::select! {
-                () = heard => {}
+                () = progress => {}
                 () = sleep(REQUESTS_WATCH) => {}
             }
         }
     }
 
-    /// Draws the consequence of what happened on the connection of a poll.
+    /// Reacts to a change on the connection of a poll.
     pub(in crate::socketio) fn change_poll(self: &Rc<Self>, state: &Arc<PollState>, change: PollChange) {
         if change != PollChange::Lost {
-            // What is there is said first.
-            self.settle();
+            // Sends the outbox first.
+            self.answer_waiting();
         }
-        let mut stage = self.stage.borrow_mut();
-        let Stage::Polling(polling) = &mut *stage else { return };
+        let mut transport = self.state.borrow_mut();
+        let TransportState::Polling(polling) = &mut *transport else { return };
         let is_waiting = polling.waiting.as_ref().is_some_and(|poll| Arc::ptr_eq(&poll.state, state));
         let waiting = if is_waiting { polling.take_waiting() } else { None };
         match (change, waiting) {
-            (PollChange::Followed, Some(waiting)) => waiting.answer(NOTHING.to_vec()),
+            (PollChange::Followed, Some(waiting)) => waiting.answer(NOOP.to_vec()),
             (PollChange::Ended, Some(waiting)) => {
-                drop(stage);
-                waiting.answer(CLOSED.to_vec());
+                drop(transport);
+                waiting.answer(CLOSE.to_vec());
                 self.end();
             }
             (PollChange::Lost, waiting) => {
                 let is_answer = || polling.answered.as_ref().is_some_and(|answered| Arc::ptr_eq(answered, state));
                 if waiting.is_some() || is_answer() {
-                    drop(stage);
+                    drop(transport);
                     self.end();
                 }
             }

@@ -1,11 +1,9 @@
-//! An Engine.IO session that is reached by polling: the requests of its client, what they may bring, and how long it is
-//! waited for them.
+//! The requests of an Engine.IO session on polling: their limits and their timeouts.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::connection::OutboxSink;
 use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit, WINDOW_SECS};
@@ -13,94 +11,94 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use tokio::sync::oneshot;
 
-use super::{CLOSED, Engine, Stage};
+use super::{CLOSE, Engine, TransportState};
 use crate::codec::engineio;
+use crate::socketio::error::EngineError;
 use crate::socketio::polls::{PollState, WaitingPoll};
-use crate::socketio::refusal::EngineError;
 use crate::socketio::timer::Timer;
 
-/// How long a client may take from its polling handshake to its next request.
+/// Longest time from a polling handshake to the client's next request.
 const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 
-/// What the log calls that limit.
+/// The name of that limit in the log.
 const FIRST_REQUEST_RULE: &str = "10 seconds from a polling handshake to the next request";
 
-/// The requests of a session's client.
-pub(super) struct Polling {
-    /// The request that waits for something to be said.
+/// The state of a session on polling.
+pub(super) struct PollingState {
+    /// The poll that waits for packets.
     pub(super) waiting: Option<WaitingPoll>,
-    /// The last request that was answered.
+    /// The last poll that was answered.
     pub(super) answered: Option<Arc<PollState>>,
-    /// A request's packets are being heard.
+    /// The packets of a POST are being processed.
     pub(super) posting: bool,
-    /// A socket is being tried out.
+    /// A WebSocket is being probed.
     pub(super) probing: bool,
-    /// Ends the session unless a request comes, after the handshake.
+    /// Ends the session unless a request follows the handshake.
     pub(super) unused: Option<Timer>,
-    /// What the client sent by requests.
+    /// The traffic of the client's requests.
     pub(super) budget: TrafficBudget,
 }
 
-impl Polling {
+impl PollingState {
     pub(super) fn new(traffic: TrafficLimit) -> Self {
         let budget = TrafficBudget::new(traffic);
         Self { waiting: None, answered: None, posting: false, probing: false, unused: None, budget }
     }
 
-    /// Takes the poll that waits; it counts as the last one that was answered.
+    /// Takes the waiting poll. It becomes the last answered poll.
     pub(super) fn take_waiting(&mut self) -> Option<WaitingPoll> {
         let poll = self.waiting.take()?;
         self.answered = Some(poll.state.clone());
         Some(poll)
     }
 
-    /// Whether a POST is being heard, a poll waits, or the answer to the last poll is not written yet.
+    /// Whether a POST is in progress, a poll waits, or the last answer is not written yet.
     pub(super) fn has_request(&self) -> bool {
         self.posting || self.waiting.is_some() || self.answered.as_ref().is_some_and(|poll| !poll.is_written())
     }
 }
 
 impl Engine {
-    /// Ends the session unless a request of its client comes in time.
+    /// Ends the session unless the client sends a request in time.
     pub(in crate::socketio) fn await_request(self: &Rc<Self>) {
-        let engine = Rc::downgrade(self);
+        let (engine, in_time) = (Rc::downgrade(self), self.context.clock.sleep(FIRST_REQUEST_TIME));
         let unused = Timer::start(async move {
-            sleep(FIRST_REQUEST_TIME).await;
+            in_time.await;
             if let Some(engine) = engine.upgrade() {
-                engine.ground.session_table.stats().closed_unused.add(1);
-                engine.give_way(FIRST_REQUEST_RULE);
+                engine.context.session_table.stats().closed_unused.add(1);
+                engine.end_unjoined(FIRST_REQUEST_RULE);
             }
         });
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut() {
             polling.unused = Some(unused);
         }
     }
 
-    /// Ends the session of a client that joined nothing, at once, by this rule: it has nothing to be told but that, by a
-    /// poll that waits.
-    pub(in crate::socketio) fn give_way(&self, rule: &'static str) {
+    /// Ends at once the session of a client that joined no namespace, because of `rule`. A waiting poll is answered
+    /// with a close packet.
+    pub(in crate::socketio) fn end_unjoined(&self, rule: &'static str) {
         self.handle.close_by(Close::Unused, rule);
-        let waiting = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => polling.waiting.take(),
-            // The pipe says it.
-            Stage::Socket => return,
-            Stage::Leaving(_) | Stage::Ended => None,
+        let waiting = match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => polling.waiting.take(),
+            // The socket writer sends the close frame.
+            TransportState::Socket => return,
+            TransportState::Closing(_) | TransportState::Ended => None,
         };
         if let Some(waiting) = waiting {
-            waiting.answer(CLOSED.to_vec());
+            waiting.answer(CLOSE.to_vec());
         }
         self.end();
     }
 
-    /// Counts what a request brings, and that one came; over the limits, the session ends. A POST is answered with that.
+    /// Counts a request and its size. Over the limits the session ends, and a POST is answered with that error.
     fn spend(&self, frames: u32, bytes: usize, is_post: bool) {
-        let now = self.ground.clock.begin_ms();
-        let is_within = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => {
+        let now = self.context.clock.begin_ms();
+        let is_within = match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => {
                 polling.unused = None;
                 polling.budget.spend(now, frames, bytes)
             }
-            Stage::Socket | Stage::Leaving(_) | Stage::Ended => true,
+            TransportState::Socket | TransportState::Closing(_) | TransportState::Ended => true,
         };
         if !is_within {
             if is_post {
@@ -110,17 +108,17 @@ impl Engine {
         }
     }
 
-    /// Begins to hear a request whose body comes later, by [`Engine::post`].
+    /// Begins a POST. Its body arrives later, in [`Engine::post`].
     ///
     /// # Errors
-    /// When the session is not reached by polling, or hears another request still.
+    /// The session does not use polling, or another POST is in progress.
     pub(in crate::socketio) fn begin_post(self: &Rc<Self>) -> Result<(), EngineError> {
         self.spend(1, 0, true);
-        self.judge();
-        let overlaps = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
-            Stage::Socket => return Err(EngineError::bad_request("the session is on a socket now")),
-            Stage::Leaving(_) | Stage::Ended => return Err(self.gone()),
+        self.check_heartbeat();
+        let overlaps = match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => std::mem::replace(&mut polling.posting, true),
+            TransportState::Socket => return Err(EngineError::bad_request("the session is on a socket now")),
+            TransportState::Closing(_) | TransportState::Ended => return Err(self.ended_error()),
         };
         if overlaps {
             self.handle.mark_close_logged();
@@ -130,43 +128,43 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for the body of the request that was begun, and reads its packets one after the other.
+    /// Waits for the body of a POST and processes its packets in order.
     ///
     /// # Errors
-    /// When the session ends meanwhile, or by a broken packet.
+    /// The session ended meanwhile, or a packet is malformed.
     pub(in crate::socketio) async fn post(
         self: &Rc<Self>,
-        coming: oneshot::Receiver<Bytes>,
+        body_receiver: oneshot::Receiver<Bytes>,
     ) -> Result<(), EngineError> {
         let body = tokio::select! {
-            body = coming => body.ok(),
+            body = body_receiver => body.ok(),
             () = self.closing() => None,
         };
-        // Nobody waits for the answer to one that did not come.
-        let heard = match body {
-            Some(body) => self.hear_all(body).await,
-            None => Err(self.gone()),
+        // No request waits for the result of a POST without a body.
+        let result = match body {
+            Some(body) => self.receive_all(body).await,
+            None => Err(self.ended_error()),
         };
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut() {
             polling.posting = false;
         }
-        self.rested.notify_waiters();
-        heard
+        self.progress.notify_waiters();
+        result
     }
 
     /// Resolves when the session is over.
     async fn closing(&self) {
         loop {
-            let rested = self.rested.notified();
+            let progress = self.progress.notified();
             if self.is_over() {
                 return;
             }
-            rested.await;
+            progress.await;
         }
     }
 
-    /// What a request is told that comes after the end.
-    fn gone(&self) -> EngineError {
+    /// The error for a request after the end of the session.
+    fn ended_error(&self) -> EngineError {
         match self.handle.closed() {
             Some(Close::Limit) => {
                 let fault = Fault::rate_limited(WINDOW_SECS);
@@ -179,65 +177,65 @@ impl Engine {
         }
     }
 
-    async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), EngineError> {
-        self.judge();
+    async fn receive_all(self: &Rc<Self>, body: Bytes) -> Result<(), EngineError> {
+        self.check_heartbeat();
         if self.is_over() {
-            return Err(self.gone());
+            return Err(self.ended_error());
         }
         self.spend(0, body.len(), true);
         for packet in engineio::payload(body) {
             self.spend(1, 0, true);
             if !self.is_over() {
-                self.hear(packet);
+                self.receive(packet);
             }
-            self.rest().await;
+            self.wait_until_idle().await;
             if self.is_over() {
                 break;
             }
         }
-        self.rest_while(|engine| engine.is_busy() || engine.is_connecting()).await;
+        self.wait_while(|engine| engine.is_busy() || engine.is_connecting()).await;
         match self.handle.closed() {
             Some(Close::Malformed) => {
                 self.handle.mark_close_logged();
-                Err(EngineError::bad_request("a packet that is none"))
+                Err(EngineError::bad_request("a malformed packet"))
             }
-            Some(Close::Limit) => Err(self.gone()),
-            // The connection of its poll ended, and the session with it.
-            None if self.is_over() => Err(self.gone()),
+            Some(Close::Limit) => Err(self.ended_error()),
+            // The connection of its poll ended, which ended the session.
+            None if self.is_over() => Err(self.ended_error()),
             _ => Ok(()),
         }
     }
 
-    /// Has a polling request wait for what is said next.
+    /// Lets a poll wait for the next packets.
     pub(in crate::socketio) fn poll(self: &Rc<Self>, poll: WaitingPoll) {
         self.spend(1, 0, false);
-        self.judge();
-        let mut stage = self.stage.borrow_mut();
-        match &mut *stage {
-            Stage::Polling(polling) => match &polling.waiting {
+        self.check_heartbeat();
+        let mut transport = self.state.borrow_mut();
+        match &mut *transport {
+            TransportState::Polling(polling) => match &polling.waiting {
                 None => {
                     polling.waiting = Some(poll);
-                    drop(stage);
+                    drop(transport);
                     self.clone().wake();
                 }
-                Some(waiting) if waiting.is_abandoned() => {
-                    drop(stage);
+                Some(waiting) if waiting.is_disconnected() => {
+                    drop(transport);
                     self.end();
                     poll.refuse(EngineError::unknown_sid());
                 }
                 Some(_) => {
-                    drop(stage);
+                    drop(transport);
                     self.handle.mark_close_logged();
                     self.handle.close(Close::Malformed);
                     poll.refuse(EngineError::bad_request("two polls overlap"));
                 }
             },
-            Stage::Socket => poll.refuse(EngineError::bad_request("the session is on a socket now")),
-            Stage::Leaving(_) => {
-                drop(stage);
-                self.say_more(poll);
+            TransportState::Socket => poll.refuse(EngineError::bad_request("the session is on a socket now")),
+            TransportState::Closing(_) => {
+                drop(transport);
+                self.answer_closing(poll);
             }
-            Stage::Ended => poll.refuse(EngineError::unknown_sid()),
+            TransportState::Ended => poll.refuse(EngineError::unknown_sid()),
         }
     }
 }

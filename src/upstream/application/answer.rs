@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hubbub_actors::application::Answered;
+use hubbub_actors::application::ApplicationReply;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::text;
 
@@ -105,7 +105,7 @@ impl UpstreamError {
 }
 
 /// Reads an answer.
-pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<Answered, UpstreamError> {
+pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<ApplicationReply, UpstreamError> {
     let unusable = |why: &str| UpstreamError::new(UpstreamOutcome::Unusable, why);
     let answer = answer.map_err(|failure| {
         let outcome = match failure {
@@ -118,7 +118,7 @@ pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<Answered, 
     let status = answer.status;
     let outcome = match status {
         // Done, with no data.
-        204 => return Ok(Answered { data: Json::null(), message_id: None }),
+        204 => return Ok(ApplicationReply { data: Json::null(), message_id: None }),
         200..=299 => UpstreamOutcome::Answered,
         400..=499 => UpstreamOutcome::Refused,
         502..=504 => UpstreamOutcome::Unavailable,
@@ -136,7 +136,7 @@ pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<Answered, 
     let data = members.remove("data");
     let message_id = data.as_ref().map(self::members).unwrap_or_default().remove(MESSAGE_ID);
     let message_id = members.remove(MESSAGE_ID).and_then(id).or_else(|| message_id.and_then(id));
-    Ok(Answered { data: data.unwrap_or(whole), message_id })
+    Ok(ApplicationReply { data: data.unwrap_or(whole), message_id })
 }
 
 const MESSAGE_ID: &str = "messageId";

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hubbub_actors::application::Kind;
+use hubbub_actors::application::RequestKind;
 use hubbub_actors::runtime::histogram::{Histogram, Snapshot};
 
 pub use super::answer::UpstreamOutcome;
@@ -14,7 +14,7 @@ const BOUNDS: &[u64] = &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_00
 /// Counts, since the start.
 #[derive(Debug)]
 pub struct RequestCounts {
-    ended: [[AtomicU64; UpstreamOutcome::ALL.len()]; Kind::ALL.len()],
+    ended: [[AtomicU64; UpstreamOutcome::ALL.len()]; RequestKind::ALL.len()],
     retries: AtomicU64,
     opened: AtomicU64,
     times: Histogram,
@@ -28,7 +28,7 @@ impl Default for RequestCounts {
 }
 
 impl RequestCounts {
-    pub(super) fn note(&self, kind: Kind, outcome: UpstreamOutcome, taken: Duration) {
+    pub(super) fn note(&self, kind: RequestKind, outcome: UpstreamOutcome, taken: Duration) {
         add(&self.ended[kind as usize][outcome as usize], 1);
         // A request that was not sent took no time, and would distort the histogram.
         if !matches!(outcome, UpstreamOutcome::BreakerOpen | UpstreamOutcome::Overloaded) {
@@ -45,11 +45,11 @@ impl RequestCounts {
     }
 
     /// Requests by kind and outcome.
-    pub fn ended(&self) -> impl Iterator<Item = (Kind, UpstreamOutcome, u64)> {
-        let of = |kind: Kind| {
+    pub fn ended(&self) -> impl Iterator<Item = (RequestKind, UpstreamOutcome, u64)> {
+        let of = |kind: RequestKind| {
             UpstreamOutcome::ALL.map(|outcome| (kind, outcome, get(&self.ended[kind as usize][outcome as usize])))
         };
-        Kind::ALL.map(of).into_iter().flatten()
+        RequestKind::ALL.map(of).into_iter().flatten()
     }
 
     /// Repeated attempts.
@@ -83,11 +83,14 @@ mod tests {
     #[test]
     fn requests_are_counted_by_kind_and_outcome() {
         let counts = RequestCounts::default();
-        counts.note(Kind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
-        counts.note(Kind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
-        counts.note(Kind::Event, UpstreamOutcome::Answered, Duration::ZERO);
+        counts.note(RequestKind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
+        counts.note(RequestKind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
+        counts.note(RequestKind::Event, UpstreamOutcome::Answered, Duration::ZERO);
         let counted: Vec<_> = counts.ended().filter(|(.., count)| *count > 0).collect();
-        assert_eq!(counted, [(Kind::Event, UpstreamOutcome::Answered, 1), (Kind::Action, UpstreamOutcome::Timeout, 2)]);
+        assert_eq!(
+            counted,
+            [(RequestKind::Event, UpstreamOutcome::Answered, 1), (RequestKind::Action, UpstreamOutcome::Timeout, 2)]
+        );
         assert_eq!(counts.ended().count(), 24);
     }
 
@@ -95,9 +98,9 @@ mod tests {
     fn only_requests_that_were_sent_are_in_the_histogram() {
         let counts = RequestCounts::default();
         for ms in [5, 6, 2_500, 9_000] {
-            counts.note(Kind::Event, UpstreamOutcome::Answered, Duration::from_millis(ms));
+            counts.note(RequestKind::Event, UpstreamOutcome::Answered, Duration::from_millis(ms));
         }
-        counts.note(Kind::Event, UpstreamOutcome::BreakerOpen, Duration::ZERO);
+        counts.note(RequestKind::Event, UpstreamOutcome::BreakerOpen, Duration::ZERO);
         let times = counts.times();
         assert_eq!(times.cumulative().collect::<Vec<_>>(), [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 4]);
         assert_eq!(times.sum, 11_511_000);

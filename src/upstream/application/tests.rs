@@ -3,19 +3,19 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use hubbub_actors::application::Sent;
+use hubbub_actors::application::RequestBody;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::moment::Iso;
 use hubbub_actors::model::ids::{RequestId, SessionId, UserId};
 
 use super::*;
 
-fn question() -> Question {
-    Question {
+fn question() -> ApplicationRequest {
+    ApplicationRequest {
         user_id: UserId::parse("42", "user").unwrap(),
         socket_id: SessionId::random(),
         event: "client:event",
-        sent: Sent::Event(Json::null()),
+        sent: RequestBody::Event(Json::null()),
         request_id: RequestId::random(),
         timestamp: Iso(0),
     }
@@ -46,7 +46,7 @@ fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
 #[tokio::test]
 async fn an_unreachable_application_is_retried_until_the_breaker_opens() {
     let backend = backend(nowhere(), Duration::from_secs(10));
-    let words = Unanswered(UpstreamOutcome::Unavailable.words());
+    let words = ApplicationFailure(UpstreamOutcome::Unavailable.words());
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
@@ -61,7 +61,7 @@ async fn a_request_that_times_out_is_not_repeated() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_millis(300));
     let started = Instant::now();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(UpstreamOutcome::Timeout.words()));
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Timeout.words()));
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert_eq!((outcomes(&backend), backend.counts().retries()), (vec![("timeout", 1)], 0));
 }
@@ -98,7 +98,7 @@ async fn requests_beyond_the_bound_are_not_sent() {
     let backend = backend(url, Duration::from_secs(10));
     let inner = backend.0.clone();
     let reserved: Vec<_> = (0..WAITING).map(|_| inner.reserve(1).unwrap()).collect();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(UpstreamOutcome::Overloaded.words()));
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Overloaded.words()));
     assert_eq!(backend.status().waiting, WAITING);
     drop(reserved);
     let large = inner.reserve(WAITING_BYTES + 1);

@@ -1,8 +1,8 @@
-//! Frames as clients send them, right and wrong, and the messages that become of them.
+//! Valid and invalid client frames, and the messages assembled from them.
 
 use super::*;
 
-/// A client's frame, masked with zeros, which leave the payload as it is.
+/// A client's frame, masked with zeros, which leave the payload unchanged.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
@@ -22,7 +22,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn read(max_size: usize, bytes: &[u8]) -> Result<Vec<Incoming>, Violation> {
-    let mut assembler = Assembler::new(max_size);
+    let mut assembler = MessageAssembler::new(max_size);
     let mut buffer = BytesMut::from(bytes);
     let mut all = Vec::new();
     while let Some(incoming) = assembler.next(&mut buffer)? {
@@ -53,7 +53,7 @@ fn fragments_make_one_message_and_control_frames_pass_between_them() {
 #[test]
 fn bytes_that_come_one_by_one_make_the_same_messages() {
     let bytes = [frame(0x81, b"hello"), frame(0x81, &[b'x'; 300]), frame(0x88, b"\x03\xe8bye")].concat();
-    let mut assembler = Assembler::new(1000);
+    let mut assembler = MessageAssembler::new(1000);
     let mut buffer = BytesMut::new();
     let mut all = Vec::new();
     for byte in bytes {
@@ -64,7 +64,7 @@ fn bytes_that_come_one_by_one_make_the_same_messages() {
 }
 
 #[test]
-fn the_size_of_the_whole_message_is_bounded_and_judged_by_the_header() {
+fn the_size_of_the_whole_message_is_bounded_and_checked_at_the_header() {
     assert!(read(10, &frame(0x81, b"0123456789")).is_ok());
     assert_eq!(read(10, &frame(0x81, b"0123456789a")[..2]), Err(Violation::TooBig));
     let parts = [frame(0x01, b"012345"), frame(0x80, b"6789a")].concat();
@@ -92,8 +92,8 @@ fn a_frame_length_has_one_encoding_and_63_bits() {
 }
 
 #[test]
-fn the_bound_may_grow_within_a_message_and_shrink_behind_it() {
-    let mut assembler = Assembler::new(10);
+fn the_bound_may_grow_within_a_message_and_shrink_after_it() {
+    let mut assembler = MessageAssembler::new(10);
     let mut buffer = BytesMut::from(&frame(0x01, b"0123456789")[..]);
     assert_eq!(assembler.next(&mut buffer), Ok(None));
     assembler.set_max_size(11);
@@ -122,7 +122,7 @@ fn the_number_of_fragments_is_bounded_and_an_empty_last_one_is_free() {
 }
 
 #[test]
-fn what_is_against_the_protocol_ends_with_1002() {
+fn a_protocol_violation_ends_with_1002() {
     let mut unmasked = frame(0x81, b"x");
     unmasked[1] &= 0x7f;
     for (what, bytes) in [
@@ -143,7 +143,7 @@ fn what_is_against_the_protocol_ends_with_1002() {
 }
 
 #[test]
-fn bad_utf8_ends_with_1007_as_soon_as_it_is_known() {
+fn invalid_utf8_ends_with_1007_as_soon_as_it_is_known() {
     assert_eq!(read(100, &frame(0x81, b"\xc3\x28")), Err(Violation::NotUtf8));
     assert_eq!(read(100, &frame(0x81, b"\xc3")), Err(Violation::NotUtf8));
     assert_eq!(read(100, &frame(0x01, b"ok\xff")), Err(Violation::NotUtf8));
@@ -153,9 +153,9 @@ fn bad_utf8_ends_with_1007_as_soon_as_it_is_known() {
 }
 
 #[test]
-fn where_binary_is_text_it_is_utf8_too() {
+fn binary_messages_of_a_text_surface_are_utf8_too() {
     let mut buffer = BytesMut::from(&[frame(0x82, b"text"), frame(0x82, b"\xff")].concat()[..]);
-    let mut assembler = Assembler::of_text(100);
+    let mut assembler = MessageAssembler::of_text(100);
     assert_eq!(assembler.next(&mut buffer), Ok(Some(text("text"))));
     assert_eq!(assembler.next(&mut buffer), Err(Violation::NotUtf8));
 }
@@ -171,7 +171,7 @@ fn the_reason_does_not_depend_on_how_the_bytes_arrive() {
         ("a continuation of nothing with such a length", &[0x80, 0xfe, 0, 5]),
     ] {
         let at_once = read(10, bytes);
-        let mut assembler = Assembler::new(10);
+        let mut assembler = MessageAssembler::new(10);
         let mut buffer = BytesMut::new();
         let by_bytes = bytes.iter().find_map(|&byte| {
             buffer.extend_from_slice(&[byte]);

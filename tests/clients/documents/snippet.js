@@ -1,4 +1,4 @@
-// The documents' code blocks, run as they are printed; the address and the token alone are ours.
+// Runs the documents' code blocks. Only the address and the token are replaced.
 
 const fs = require('fs');
 const os = require('os');
@@ -7,13 +7,13 @@ const { pathToFileURL } = require('url');
 
 const CLIENTS = path.join(__dirname, '..');
 
-// What the blocks print.
+// The output of the blocks.
 const printed = [];
-for (const how of ['log', 'error']) {
-  console[how] = (...args) => printed.push([how, ...args]);
+for (const level of ['log', 'error']) {
+  console[level] = (...args) => printed.push([level, ...args]);
 }
 
-// The text of a block, each of these strings, which it has once, replaced.
+// The text of a block with these strings replaced. Each must occur exactly once.
 function text(file, replaced) {
   let block = fs.readFileSync(path.join(CLIENTS, file), 'utf8');
   for (const [from, to] of Object.entries(replaced)) {
@@ -25,32 +25,31 @@ function text(file, replaced) {
   return block;
 }
 
-// Runs a block that stands among others, where these names are known; its `socket`.
+// Runs a block with these variables. Returns its `socket`, unless that is one of them.
 function snippet(file, names, replaced = {}) {
-  const known = 'socket' in names ? '' : 'return socket;';
-  return new Function(...Object.keys(names), `${text(file, replaced)}\n${known}`)(...Object.values(names));
+  const result = 'socket' in names ? '' : 'return socket;';
+  return new Function(...Object.keys(names), `${text(file, replaced)}\n${result}`)(...Object.values(names));
 }
 
-// Runs a block that is a module by itself; what it calls by these names. With `transports`, its `socket.io-client` is held
-// to them.
+// Runs a block that is a module. Returns its variables of these names. `transports` restricts its `socket.io-client`.
 async function imported(file, replaced, names, transports) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'snippet-'));
   try {
     const modules = path.join(dir, 'node_modules');
     if (transports) {
       const client = pathToFileURL(path.join(process.env.NODE_PATH, 'socket.io-client/build/esm-debug/index.js'));
-      const held = path.join(modules, 'socket.io-client');
-      fs.mkdirSync(held, { recursive: true });
-      fs.writeFileSync(path.join(held, 'package.json'), '{"type":"module","exports":"./index.js"}');
+      const wrapper = path.join(modules, 'socket.io-client');
+      fs.mkdirSync(wrapper, { recursive: true });
+      fs.writeFileSync(path.join(wrapper, 'package.json'), '{"type":"module","exports":"./index.js"}');
       const options = `{ ...options, transports: ${JSON.stringify(transports)} }`;
       const io = `export const io = (url, options) => client.io(url, ${options});\n`;
-      fs.writeFileSync(path.join(held, 'index.js'), `import * as client from ${JSON.stringify(client)};\n${io}`);
+      fs.writeFileSync(path.join(wrapper, 'index.js'), `import * as client from ${JSON.stringify(client)};\n${io}`);
     } else {
       fs.symlinkSync(process.env.NODE_PATH, modules);
     }
-    const place = path.join(dir, path.basename(file));
-    fs.writeFileSync(place, `${text(file, replaced)}\nexport { ${names.join(', ')} };\n`);
-    return await import(pathToFileURL(place));
+    const copy = path.join(dir, path.basename(file));
+    fs.writeFileSync(copy, `${text(file, replaced)}\nexport { ${names.join(', ')} };\n`);
+    return await import(pathToFileURL(copy));
   } finally {
     fs.rmSync(dir, { recursive: true });
   }

@@ -1,10 +1,10 @@
 <?php
 
-// php drive.php: has the guide's controllers, its service and its command do what they are there for; the last line of
-// the output is what came of it, as JSON.
+// php drive.php: runs the document's controllers, service and command. The last line of the output is the results, as
+// JSON.
 
 error_reporting(E_ALL);
-set_error_handler(fn (int $level, string $what, string $file, int $line) => throw new ErrorException($what, 0, $level, $file, $line));
+set_error_handler(fn (int $level, string $message, string $file, int $line) => throw new ErrorException($message, 0, $level, $file, $line));
 
 require 'GuzzleHttp/autoload.php';
 require __DIR__ . '/laravel.php';
@@ -24,7 +24,7 @@ $provider->boot();
 $service = $app->make(RealtimeNotificationService::class);
 
 $request = new Request(['user_id' => 1, 'thread_id' => 456, 'reply_id' => 789, 'content' => 'Great tips! Thänks ☃']);
-$came = [
+$results = [
     'guzzle' => GuzzleHttp\ClientInterface::MAJOR_VERSION,
     'notification' => (new NotificationController())->sendNotification($request, $service),
     'reply' => (new ThreadReplyController())->store($request, $service)['success'],
@@ -37,7 +37,7 @@ $came = [
     'health' => (new HealthController())->testRealtimeConnection($service),
 ];
 $command = new TestRealtimeConnection();
-$came['status'] = $command->handle($service);
-$came['said'] = $command->said;
-$came['logged'] = Log::$lines;
-echo json_encode($came, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE), "\n";
+$results['status'] = $command->handle($service);
+$results['printed'] = $command->printed;
+$results['logged'] = Log::$lines;
+echo json_encode($results, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE), "\n";

@@ -1,6 +1,6 @@
 <?php
 
-// What the guide's code needs of Laravel, on Guzzle, which Laravel's own Http stands on.
+// The parts of Laravel that the document's code uses, on Guzzle, as Laravel's own HTTP client.
 
 namespace Illuminate\Support\Facades {
     class Config
@@ -103,11 +103,11 @@ namespace Illuminate\Support {
 namespace Illuminate\Console {
     class Command
     {
-        public array $said = [];
+        public array $printed = [];
 
-        public function __call(string $how, array $line): void
+        public function __call(string $method, array $line): void
         {
-            $this->said[] = [$how, ...$line];
+            $this->printed[] = [$method, ...$line];
         }
     }
 }

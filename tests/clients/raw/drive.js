@@ -1,49 +1,48 @@
-// What the document's JavaScript clients do with a hub, in Node and in a browser alike: connect and
-// be welcomed, subscribe, publish and be acknowledged, write to a peer, and hear the peer do the
-// same. Gives what it heard, or fails with all that it saw.
+// Drives the document's JavaScript clients in Node and in a browser: connects, receives the welcome, subscribes, publishes,
+// sends a direct message to a peer, and receives the same from it. Returns the messages, or fails with all received ones.
 
 function listen(client) {
-  const seen = [];
-  const looks = new Set();
+  const messages = [];
+  const waiting = new Set();
   for (const type of ['Status', 'Ack', 'Broadcast', 'DirectMessage', 'Pong', 'Error']) {
     client.on(type, (data) => {
-      seen.push({ type, data });
-      looks.forEach((look) => look());
+      messages.push({ type, data });
+      waiting.forEach((check) => check());
     });
   }
   return function next(type, matches = () => true) {
     return new Promise((resolve, reject) => {
-      const look = () => {
-        const found = seen.find((one) => !one.taken && one.type === type && matches(one.data));
+      const check = () => {
+        const found = messages.find((message) => !message.taken && message.type === type && matches(message.data));
         if (found) {
           found.taken = true;
-          looks.delete(look);
+          waiting.delete(check);
           clearTimeout(timer);
           resolve(found.data);
         }
       };
-      const late = () => reject(new Error(`no ${type} came; seen: ${JSON.stringify(seen)}`));
-      const timer = setTimeout(late, 20000);
-      looks.add(look);
-      look();
+      const fail = () => reject(new Error(`no ${type} arrived; received: ${JSON.stringify(messages)}`));
+      const timer = setTimeout(fail, 20000);
+      waiting.add(check);
+      check();
     });
   };
 }
 
 async function drive(client, peer, next = listen(client)) {
-  const heard = {};
+  const result = {};
   await client.connect();
-  heard.welcome = await next('Status', (data) => data.status === 'connected');
+  result.welcome = await next('Status', (data) => data.status === 'connected');
   client.send({ type: 'Subscribe', data: { topics: ['chat.general', 'updates'] } });
-  heard.subscribed = await next('Status', (data) => data.status === 'subscribed');
+  result.subscribed = await next('Status', (data) => data.status === 'subscribed');
   const payload = { message: 'Hello from the document', list: [1, 2.5, null, 'ünï ☃'] };
   client.send({ type: 'Broadcast', data: { topic: 'chat.general', payload } });
-  heard.broadcastAck = await next('Ack');
+  result.broadcastAck = await next('Ack');
   client.send({ type: 'DirectMessage', data: { target_user: peer, payload: 'just for you' } });
-  heard.directAck = await next('Ack');
-  heard.broadcast = await next('Broadcast');
-  heard.direct = await next('DirectMessage');
-  return heard;
+  result.directAck = await next('Ack');
+  result.broadcast = await next('Broadcast');
+  result.direct = await next('DirectMessage');
+  return result;
 }
 
 if (typeof module !== 'undefined') {

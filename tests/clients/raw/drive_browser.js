@@ -1,4 +1,4 @@
-// Drives the document's browser client and posts what it heard to the server that sent the page.
+// Drives the document's browser client and posts the result to the server of the page.
 
 async function report(body) {
   await fetch('/report', { method: 'POST', body: JSON.stringify(body) });
@@ -7,14 +7,14 @@ async function report(body) {
 async function run({ url, token, peer }) {
   const client = new RealtimeClient(url, token);
   client.maxReconnectAttempts = 0;
-  // A refused connection rejects with an event, which has nothing to say for itself.
+  // A refused connection rejects with an event, which has no message.
   const text = (error) => (error instanceof Error ? error.stack : `event ${error.type}`);
   try {
-    const heard = await drive(client, peer);
+    const result = await drive(client, peer);
     client.disconnect();
-    await report({ heard });
+    await report({ result });
   } catch (error) {
-    await report({ failed: text(error), reached: client.ws.readyState });
+    await report({ failed: text(error), readyState: client.ws.readyState });
   }
 }
 

@@ -1,5 +1,4 @@
-// node drive_node.js URL TOKEN PEER: drives the document's Node client; the last line on stdout is
-// what it heard, as JSON.
+// node drive_node.js URL TOKEN PEER: drives the document's Node client. The last line on stdout is the result, as JSON.
 
 const NodeRealtimeClient = require('./node.js');
 const { drive, listen } = require('./drive.js');
@@ -9,17 +8,17 @@ async function run([url, token, peer]) {
   client.on('error', () => {});
   const frame = new Promise((resolve) => client.once('pong', resolve));
   const next = listen(client);
-  const heard = await drive(client, peer, next);
-  heard.pong = await next('Pong');
+  const result = await drive(client, peer, next);
+  result.pong = await next('Pong');
   await frame;
   const closed = new Promise((resolve) => client.once('disconnected', resolve));
   client.disconnect();
-  heard.closed = (await closed).code;
-  return heard;
+  result.closed = (await closed).code;
+  return result;
 }
 
 run(process.argv.slice(2)).then(
-  // The document's client comes back by itself after every disconnect, so the process has to end.
-  (heard) => process.stdout.write(`${JSON.stringify(heard)}\n`, () => process.exit(0)),
+  // The document's client reconnects after every disconnect, so the process must exit.
+  (result) => process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0)),
   (error) => process.stderr.write(`${error.stack}\n`, () => process.exit(1)),
 );

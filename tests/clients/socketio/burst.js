@@ -1,22 +1,22 @@
-// node burst.js URL TOKEN COUNT TRANSPORTS: hears so many notifications and then so many events called `burst` with bytes.
+// node burst.js URL TOKEN COUNT TRANSPORTS: receives COUNT notifications and then COUNT `burst` events with bytes.
 
 const { io } = require('./client.js');
 
 require('./report.js')(async (url, token, count, transports) => {
   const socket = io(url, { transports: transports.split(','), auth: { token }, reconnection: false, timeout: 20000 });
-  const heard = { notification: [], burst: [] };
+  const received = { notification: [], burst: [] };
   let lost = null;
   const all = new Promise((resolve) => {
-    const note = (event, what) => {
-      heard[event].push(what);
-      // After a while, in which it has polled again.
-      if (event === 'notification' && heard.notification.length === Number(count)) {
+    const add = (event, value) => {
+      received[event].push(value);
+      // 300 ms later, when the client has polled again.
+      if (event === 'notification' && received.notification.length === Number(count)) {
         setTimeout(() => process.stdout.write('notified\n'), 300);
       }
-      if (heard.burst.length === Number(count)) resolve();
+      if (received.burst.length === Number(count)) resolve();
     };
-    socket.on('notification', (data) => note('notification', data.id));
-    socket.on('burst', (data) => note('burst', [data.n, ...data.bytes.map((bytes) => bytes.length)].join(' ')));
+    socket.on('notification', (data) => add('notification', data.id));
+    socket.on('burst', (data) => add('burst', [data.n, ...data.bytes.map((bytes) => bytes.length)].join(' ')));
     socket.on('connect_error', (error) => {
       lost = error.message;
       resolve();
@@ -27,7 +27,7 @@ require('./report.js')(async (url, token, count, transports) => {
     });
   });
   await all;
-  const stays = lost ?? (await new Promise((resolve) => socket.emit('ping', {}, () => resolve('connected'))));
+  const state = lost ?? (await new Promise((resolve) => socket.emit('ping', {}, () => resolve('connected'))));
   socket.disconnect();
-  return { ...heard, stays };
+  return { ...received, state };
 });

@@ -1,5 +1,5 @@
-"""python burst.py URL TOKEN COUNT TRANSPORTS: hears so many notifications and then so many events called `burst` with
-bytes; the last line on stdout is what it heard, as JSON."""
+"""python burst.py URL TOKEN COUNT TRANSPORTS: receives COUNT notifications and then COUNT `burst` events with bytes. The
+last line on stdout is the received data, as JSON."""
 
 import json
 import sys
@@ -7,34 +7,34 @@ import threading
 
 import socketio
 
-PATIENCE = 20
+TIMEOUT = 20
 
 
 def run(url, token, count, transports):
-    client, heard, lost, done = socketio.Client(reconnection=False), {"notification": [], "burst": []}, [], threading.Event()
+    client, received, lost, done = socketio.Client(reconnection=False), {"notification": [], "burst": []}, [], threading.Event()
 
-    def note(event, what):
-        heard[event].append(what)
-        if len(heard["notification"]) == int(count) and event == "notification":
-            # After a while, in which it has polled again.
+    def add(event, value):
+        received[event].append(value)
+        if len(received["notification"]) == int(count) and event == "notification":
+            # 300 ms later, when the client has polled again.
             threading.Timer(0.3, print, ["notified"], {"flush": True}).start()
-        if len(heard["burst"]) == int(count):
+        if len(received["burst"]) == int(count):
             done.set()
 
     def on_disconnect(*reason):
         lost.append(str(reason))
         done.set()
 
-    client.on("notification", lambda data, *number: note("notification", data["id"]))
-    client.on("burst", lambda data, *number: note("burst", " ".join(str(n) for n in [data["n"], *map(len, data["bytes"])])))
+    client.on("notification", lambda data, *number: add("notification", data["id"]))
+    client.on("burst", lambda data, *number: add("burst", " ".join(str(n) for n in [data["n"], *map(len, data["bytes"])])))
     client.on("disconnect", on_disconnect)
-    client.connect(url, auth={"token": token}, transports=transports.split(","), wait_timeout=PATIENCE)
-    done.wait(PATIENCE)
+    client.connect(url, auth={"token": token}, transports=transports.split(","), wait_timeout=TIMEOUT)
+    done.wait(TIMEOUT)
     if not lost:
-        client.call("ping", {}, timeout=PATIENCE)
-    stays = lost[0] if lost else "connected"
+        client.call("ping", {}, timeout=TIMEOUT)
+    state = lost[0] if lost else "connected"
     client.disconnect()
-    print(json.dumps({**heard, "stays": stays}))
+    print(json.dumps({**received, "state": state}))
 
 
 run(*sys.argv[1:])

@@ -1,26 +1,26 @@
-// node chaos.js READERS: readers, each [{name, url, mode, token, topics}], whose connections are cut off again and again.
-// Each joins its topics, and again where it is not recovered, and reads to their ends. Says "there" when all are in their
-// topics; the last line on stdout is what each met, as tests/chaos/ledger.rs has it.
+// node chaos.js READERS: runs readers over a faulty network. READERS is JSON: [{name, url, mode, token, topics}].
+// Each reader joins its topics, joins them again if it is not recovered, and reads until their last messages. Prints
+// "joined" when all readers have joined. The last line on stdout is the record of each, as in tests/chaos/audit.rs.
 
 const { io } = require('socket.io-client');
-const { MODES, PATIENCE } = require('./drive.js');
+const { MODES, TIMEOUT } = require('./drive.js');
 
-// Who publishes the ends.
-const THE_END = 999;
-// How long a reader may take to come to its ends once one of them has come to one.
-const LATE = 45000;
+// The number of the publisher of the last messages.
+const LAST_PUBLISHER = 999;
+// The time in ms for the other readers to end, once the first has ended.
+const END_TIMEOUT = 45000;
 
 function read({ name, url, mode, token, topics }) {
-  const met = Object.fromEntries(topics.map((topic) => [topic, []]));
-  const record = { name, met, connections: 0, counts: {}, faults: [] };
+  const events = Object.fromEntries(topics.map((topic) => [topic, []]));
+  const record = { name, events, connections: 0, counts: {}, faults: [] };
   const joined = new Set();
   const ended = new Set();
-  // Whether it was said that there was no recovery, where one was asked for.
-  let isTold = true;
-  const meet = (topic, one) => met[topic].push(one);
-  const count = (what) => (record.counts[what] = (record.counts[what] ?? 0) + 1);
-  let [there, done] = [() => {}, () => {}];
-  const isThere = new Promise((resolve) => (there = resolve));
+  // False between a failed recovery and the hub's report of it.
+  let isReported = true;
+  const add = (topic, event) => events[topic].push(event);
+  const count = (name) => (record.counts[name] = (record.counts[name] ?? 0) + 1);
+  let [joinedAll, done] = [() => {}, () => {}];
+  const hasJoined = new Promise((resolve) => (joinedAll = resolve));
   const isDone = new Promise((resolve) => (done = resolve));
 
   const socket = io(url, {
@@ -29,28 +29,28 @@ function read({ name, url, mode, token, topics }) {
     forceNew: true,
     reconnectionDelay: 20,
     reconnectionDelayMax: 500,
-    timeout: PATIENCE,
+    timeout: TIMEOUT,
   });
 
   function join(topic) {
     const connection = record.connections;
-    socket.timeout(PATIENCE).emit('room:join', { room: `topic-${topic}` }, (error, answer) => {
+    socket.timeout(TIMEOUT).emit('room:join', { room: `topic-${topic}` }, (error, answer) => {
       if (connection !== record.connections || joined.has(topic)) return;
       if (error || !answer.success) {
-        count(`socket.io: joins refused: ${error ? 'no answer' : answer.code}`);
+        count(`socket.io: joins refused: ${error ? 'no reply' : answer.code}`);
         if (socket.connected) setTimeout(() => connection === record.connections && join(topic), 50);
         return;
       }
       joined.add(topic);
-      if (joined.size === topics.length) there();
+      if (joined.size === topics.length) joinedAll();
     });
   }
 
-  function hear(message) {
-    const { by, n, topic } = message;
-    if (!isTold) record.faults.push(`${JSON.stringify(message)} came before a loss was told`);
-    meet(topic, { by, n });
-    if (by !== THE_END) return;
+  function receive(message) {
+    const { publisher, n, topic } = message;
+    if (!isReported) record.faults.push(`${JSON.stringify(message)} arrived before the loss was reported`);
+    add(topic, { publisher, n });
+    if (publisher !== LAST_PUBLISHER) return;
     ended.add(topic);
     if (ended.size < topics.length) return;
     socket.disconnect();
@@ -58,38 +58,41 @@ function read({ name, url, mode, token, topics }) {
   }
 
   socket.on('connect', () => {
-    const asked = record.connections > 0;
+    const isReconnect = record.connections > 0;
     record.connections += 1;
-    isTold = !asked || socket.recovered;
-    if (asked) count(socket.recovered ? 'socket.io: recovered' : 'socket.io: not recovered');
-    // Topics whose messages come before the answer to the join count as well.
-    if (asked) topics.forEach((topic) => meet(topic, socket.recovered ? 'recovered' : 'lost'));
+    isReported = !isReconnect || socket.recovered;
+    if (isReconnect) count(socket.recovered ? 'socket.io: recovered' : 'socket.io: not recovered');
+    // All topics count, because messages can arrive before the reply to the join.
+    if (isReconnect) topics.forEach((topic) => add(topic, socket.recovered ? 'recovered' : 'lost'));
     if (!socket.recovered) joined.clear();
     topics.filter((topic) => !joined.has(topic)).forEach(join);
   });
   socket.on('disconnect', () => count('socket.io: disconnected'));
-  socket.on('connect_error', () => count('socket.io: connections that came to nothing'));
+  // After a refusal by the hub, which has data, the client does not reconnect by itself.
+  socket.on('connect_error', ({ data }) =>
+    count(data ? `socket.io: connects refused: ${data.code}` : 'socket.io: failed connections'),
+  );
   socket.on('system:state_recovery_failed', () => {
-    if (socket.recovered) record.faults.push('was recovered, and told that it was not');
-    isTold = true;
+    if (socket.recovered) record.faults.push('recovered, but a failed recovery was reported');
+    isReported = true;
   });
   socket.on('system:state_recovered', () => {
-    if (!socket.recovered) record.faults.push('was not recovered, and told that it was');
+    if (!socket.recovered) record.faults.push('not recovered, but a recovery was reported');
   });
-  socket.on('news', hear);
-  socket.on('Broadcast', ({ payload }) => hear(payload));
-  return { record, isThere, isDone, socket };
+  socket.on('news', receive);
+  socket.on('Broadcast', ({ payload }) => receive(payload));
+  return { record, hasJoined, isDone, socket };
 }
 
-async function run(asked) {
-  const readers = JSON.parse(asked).map(read);
-  await Promise.all(readers.map(({ isThere }) => isThere));
-  process.stdout.write('there\n');
+async function run(options) {
+  const readers = JSON.parse(options).map(read);
+  await Promise.all(readers.map(({ hasJoined }) => hasJoined));
+  process.stdout.write('joined\n');
   const all = Promise.all(readers.map(({ isDone }) => isDone));
   await Promise.race(readers.map(({ isDone }) => isDone));
   let timer;
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, LATE)));
-  await Promise.race([all, late]);
+  const timeout = new Promise((resolve) => (timer = setTimeout(resolve, END_TIMEOUT)));
+  await Promise.race([all, timeout]);
   clearTimeout(timer);
   readers.forEach(({ socket }) => socket.disconnect());
   return readers.map(({ record }) => record);

@@ -1,3 +1,3 @@
-// The socket.io-client that the test names in SOCKETIO_CLIENT (a name of package.json), by default the newest.
+// The socket.io-client version of SOCKETIO_CLIENT, a name of package.json. The default is the newest.
 
 module.exports = require(process.env.SOCKETIO_CLIENT ?? 'socket.io-client');

@@ -1,8 +1,7 @@
-// What socket.io-client does with a hub, in Node and in a browser alike: connects, says events with and without an
-// acknowledgement, hears events, sends and gets bytes, enters and leaves rooms, goes and comes back. Gives what it heard,
-// or fails with all that it saw.
+// Drives socket.io-client in Node and in a browser: it connects, sends events with and without an ack, receives events and
+// bytes, joins and leaves rooms, disconnects and reconnects. Returns the results, or fails with all received events.
 
-const PATIENCE = 20000;
+const TIMEOUT = 20000;
 
 const MODES = {
   polling: { transports: ['polling'] },
@@ -10,37 +9,37 @@ const MODES = {
   upgrade: { transports: ['polling', 'websocket'] },
 };
 
-// Everything that a socket hears, in order, from before it is connected.
-function ears(socket) {
-  const seen = [];
-  const looks = new Set();
-  const note = (name, args) => {
-    seen.push({ name, args });
-    looks.forEach((look) => look());
+// Records all events of a socket, in order, from before its connect. `next` takes the next event of a name.
+function recordEvents(socket) {
+  const events = [];
+  const waiting = new Set();
+  const add = (name, args) => {
+    events.push({ name, args });
+    waiting.forEach((check) => check());
   };
-  socket.onAny((name, ...args) => note(name, args));
+  socket.onAny((name, ...args) => add(name, args));
   for (const name of ['connect', 'disconnect', 'connect_error']) {
-    socket.on(name, (...args) => note(name, args));
+    socket.on(name, (...args) => add(name, args));
   }
   const next = (name) =>
     new Promise((resolve, reject) => {
-      const look = () => {
-        const at = seen.findIndex((one) => one.name === name);
-        if (at >= 0) {
-          looks.delete(look);
+      const check = () => {
+        const index = events.findIndex((event) => event.name === name);
+        if (index >= 0) {
+          waiting.delete(check);
           clearTimeout(timer);
-          resolve(seen.splice(at, 1)[0].args);
+          resolve(events.splice(index, 1)[0].args);
         }
       };
-      const late = () => reject(new Error(`no ${name} came; seen: ${JSON.stringify(seen)}`));
-      const timer = setTimeout(late, PATIENCE);
-      looks.add(look);
-      look();
+      const fail = () => reject(new Error(`no ${name} arrived; received: ${JSON.stringify(events)}`));
+      const timer = setTimeout(fail, TIMEOUT);
+      waiting.add(check);
+      check();
     });
-  return { next, seen };
+  return { next, events };
 }
 
-// Bytes, however a platform gives them, as numbers.
+// Bytes of any platform type, as numbers.
 function numbers(bytes) {
   if (bytes instanceof ArrayBuffer) return [...new Uint8Array(bytes)];
   if (ArrayBuffer.isView(bytes)) return [...bytes];
@@ -51,7 +50,7 @@ function upgraded(socket) {
   const { engine } = socket.io;
   if (engine.transport.name === 'websocket') return Promise.resolve();
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('was not upgraded')), PATIENCE);
+    const timer = setTimeout(() => reject(new Error('was not upgraded')), TIMEOUT);
     engine.once('upgrade', () => {
       clearTimeout(timer);
       resolve();
@@ -60,10 +59,10 @@ function upgraded(socket) {
   });
 }
 
-// A client on `/` that is greeted, on the transport it should be on.
-async function enter(io, url, mode, token, options = {}) {
+// Connects a client to `/` and waits for its welcome and for its final transport.
+async function connect(io, url, mode, token, options = {}) {
   const socket = io(url, { ...MODES[mode], auth: { token }, forceNew: true, reconnectionDelay: 10, ...options });
-  const { next, seen } = ears(socket);
+  const { next, events } = recordEvents(socket);
   let first;
   socket.io.once('open', () => {
     first = socket.io.engine.transport.name;
@@ -71,65 +70,65 @@ async function enter(io, url, mode, token, options = {}) {
   await next('connect');
   const [connected] = await next('connected');
   const [welcome] = await next('system:welcome');
-  if (connected.socketId !== socket.id || welcome.socketId !== socket.id) throw new Error('greeted as somebody else');
+  if (connected.socketId !== socket.id || welcome.socketId !== socket.id) throw new Error('the welcome has another socketId');
   if (mode === 'upgrade') await upgraded(socket);
-  return { socket, next, seen, transports: [first, socket.io.engine.transport.name] };
+  return { socket, next, events, transports: [first, socket.io.engine.transport.name] };
 }
 
-const ask = (socket, event, ...args) => socket.timeout(PATIENCE).emitWithAck(event, ...args);
+const ask = (socket, event, ...args) => socket.timeout(TIMEOUT).emitWithAck(event, ...args);
 
 async function drive(io, url, mode, token) {
-  const heard = {};
-  const { socket, next, seen, transports } = await enter(io, url, mode, token);
-  heard.transports = transports;
+  const results = {};
+  const { socket, next, events, transports } = await connect(io, url, mode, token);
+  results.transports = transports;
 
-  // With an acknowledgement, and without.
-  heard.ping = (await ask(socket, 'ping')) ?? 'nothing';
-  heard.joined = await ask(socket, 'room:join', { room: 'first' });
-  heard.joinedEvent = (await next('room:join:ack'))[0];
+  // With an ack, and without.
+  results.ping = (await ask(socket, 'ping')) ?? 'nothing';
+  results.joined = await ask(socket, 'room:join', { room: 'first' });
+  results.joinedEvent = (await next('room:join:ack'))[0];
   socket.emit('room:join', { room: 'second' });
-  heard.joinedSecond = (await next('room:join:ack'))[0];
-  heard.refused = await ask(socket, 'nonsense', { x: 1 });
-  heard.error = (await next('error'))[0].code;
+  results.joinedSecond = (await next('room:join:ack'))[0];
+  results.refused = await ask(socket, 'nonsense', { x: 1 });
+  results.error = (await next('error'))[0].code;
 
-  // The other side answers this from here on.
-  heard.ack = await ask(socket, 'Broadcast', { topic: 'first', payload: { text: 'ünï ☃', list: [1, 2.5, null] } });
-  heard.pushed = await next('pushed');
-  heard.toRoom = await next('to-room');
-  heard.broadcast = (await next('Broadcast'))[0];
+  // The test's peer replies from here on.
+  results.ack = await ask(socket, 'Broadcast', { topic: 'first', payload: { text: 'ünï ☃', list: [1, 2.5, null] } });
+  results.pushed = await next('pushed');
+  results.toRoom = await next('to-room');
+  results.broadcast = (await next('Broadcast'))[0];
   const [bytes] = await next('Broadcast');
-  heard.bytes = [numbers(bytes.payload.one), numbers(bytes.payload.two[0])];
+  results.bytes = [numbers(bytes.payload.one), numbers(bytes.payload.two[0])];
 
-  // Bytes to others, of this kind and not.
-  const other = await enter(io, url, mode, token);
+  // Bytes, to a client on the same surface and to the raw peer.
+  const other = await connect(io, url, mode, token);
   await ask(other.socket, 'room:join', { room: 'first' });
   const payload = new Uint8Array([0, 1, 2, 254, 255]);
-  heard.bytesAck = await ask(socket, 'Broadcast', { topic: 'first', payload });
-  heard.otherBytes = numbers((await other.next('Broadcast'))[0].payload);
+  results.bytesAck = await ask(socket, 'Broadcast', { topic: 'first', payload });
+  results.otherBytes = numbers((await other.next('Broadcast'))[0].payload);
   other.socket.disconnect();
 
-  heard.left = await ask(socket, 'room:leave', { room: 'second' });
+  results.left = await ask(socket, 'room:leave', { room: 'second' });
 
-  // Goes, and comes back by itself only when it did not mean to go: as who it was.
+  // After a lost connection the client reconnects by itself and recovers its session. After disconnect() it does neither.
   const id = socket.id;
   socket.io.engine.close();
-  heard.lost = (await next('disconnect'))[0];
+  results.lostReason = (await next('disconnect'))[0];
   await next('connect');
   await next('connected');
-  heard.cameBack = socket.id === id && (await ask(socket, 'room:join', { room: 'first' })).success;
-  heard.recovered = [socket.recovered];
+  results.reconnected = socket.id === id && (await ask(socket, 'room:join', { room: 'first' })).success;
+  results.recovered = [socket.recovered];
   socket.disconnect();
-  heard.went = (await next('disconnect'))[0];
+  results.disconnectReason = (await next('disconnect'))[0];
   socket.connect();
   await next('connect');
-  heard.cameAgain = socket.id !== id && (await ask(socket, 'ping')) === undefined;
-  heard.recovered.push(socket.recovered);
+  results.newSession = socket.id !== id && (await ask(socket, 'ping')) === undefined;
+  results.recovered.push(socket.recovered);
   socket.disconnect();
   await next('disconnect');
-  heard.unexpected = seen.map((one) => one.name).filter((name) => !/^(connected|system:welcome|room:.*)$/.test(name));
-  return heard;
+  results.unexpected = events.map((event) => event.name).filter((name) => !/^(connected|system:welcome|room:.*)$/.test(name));
+  return results;
 }
 
 if (typeof module !== 'undefined') {
-  module.exports = { MODES, PATIENCE, ask, drive, ears, enter, numbers, upgraded };
+  module.exports = { MODES, TIMEOUT, ask, connect, drive, numbers, recordEvents, upgraded };
 }

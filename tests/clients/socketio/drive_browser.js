@@ -1,23 +1,22 @@
-// Drives socket.io-client in a browser and posts what it heard to the server that sent the page.
+// Drives socket.io-client in a browser and posts the results to the server of the page.
 
 async function report(body) {
   await fetch('/report', { method: 'POST', body: JSON.stringify(body) });
 }
 
 async function run({ url, token, modes, refused }) {
+  const results = {};
   if (refused) {
-    const heard = {};
     for (const mode of modes) {
       const socket = io(url, { ...MODES[mode], auth: { token }, forceNew: true, reconnection: false });
-      const { next } = ears(socket);
-      heard[mode] = (await next('connect_error'))[0].message;
+      const { next } = recordEvents(socket);
+      results[mode] = (await next('connect_error'))[0].message;
       socket.close();
     }
-    return { heard };
+    return { results };
   }
-  const heard = {};
-  for (const mode of modes) heard[mode] = await drive(io, url, mode, token);
-  return { heard };
+  for (const mode of modes) results[mode] = await drive(io, url, mode, token);
+  return { results };
 }
 
 window.addEventListener('error', (event) => report({ failed: event.message }));

@@ -1,37 +1,37 @@
-"""python one_argument.py URL MODE TOKEN: handlers that take one argument, as python-socketio's do; the last line on stdout
-is what they got, as JSON."""
+"""python one_argument.py URL MODE TOKEN: event handlers with one parameter. The last line on stdout is their arguments, as
+JSON."""
 
 import json
 import sys
 import threading
 
-from let_in import Client
+from connect_data import Client
 
-PATIENCE = 20
+TIMEOUT = 20
 MODES = {"polling": ["polling"], "websocket": ["websocket"]}
 
 
 def run(url, mode, token):
-    client, heard, came = Client(reconnection=False), {}, threading.Event()
+    client, events, complete = Client(reconnection=False), {}, threading.Event()
 
-    def hears(event):
-        def note(data):
-            heard[event] = data
-            if len(heard) == 5:
-                came.set()
+    def subscribe(event):
+        def receive(data):
+            events[event] = data
+            if len(events) == 5:
+                complete.set()
 
-        client.on(event, note)
+        client.on(event, receive)
 
     for event in ["connected", "system:welcome", "to-room", "to-user", "to-all"]:
-        hears(event)
-    client.connect(url, auth={"token": token}, transports=MODES[mode], wait_timeout=PATIENCE)
-    client.call("room:join", {"room": "first"}, timeout=PATIENCE)
+        subscribe(event)
+    client.connect(url, auth={"token": token}, transports=MODES[mode], wait_timeout=TIMEOUT)
+    client.call("room:join", {"room": "first"}, timeout=TIMEOUT)
     print("in the room", flush=True)
-    if not came.wait(PATIENCE):
-        raise SystemExit(f"not all came: {heard}")
+    if not complete.wait(TIMEOUT):
+        raise SystemExit(f"not all events arrived: {events}")
     client.disconnect()
-    greeted = [heard.pop(event)["socketId"] == client.let_in["sid"] for event in ["connected", "system:welcome"]]
-    print(json.dumps({"heard": heard, "letInWith": list(client.let_in), "greeted": greeted}))
+    greetings = [events.pop(event)["socketId"] == client.connect_data["sid"] for event in ["connected", "system:welcome"]]
+    print(json.dumps({"events": events, "connectData": list(client.connect_data), "greetings": greetings}))
 
 
 run(*sys.argv[1:])

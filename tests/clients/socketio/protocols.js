@@ -1,13 +1,13 @@
-// node protocols.js URL TOKEN: connects with subprotocols to a hub under /hub, by WebSocket alone and by the default
-// transports; and where there is no hub. Tells the transport that it ends with.
+// node protocols.js URL TOKEN: connects with subprotocols to a hub below /hub: by WebSocket only, by the default
+// transports, and at a path without a hub. Returns the final transports.
 
 const { io } = require('./client.js');
 
 const connect = (url, options) =>
   new Promise((resolve) => {
     const socket = io(url, { protocols: ['my-protocol', 'other'], reconnection: false, forceNew: true, ...options });
-    const done = (what) => {
-      resolve(what);
+    const done = (result) => {
+      resolve(result);
       socket.disconnect();
     };
     socket.on('connect_error', () => done('not connected'));

@@ -1,8 +1,8 @@
-// Runs a driver to its end; the last line on stdout is what it heard, as JSON.
+// Runs a driver to its end. The last line on stdout is its results, as JSON.
 
 module.exports = (run) =>
   run(...process.argv.slice(2)).then(
-    // The process ends when all is sent that is to be sent, close packets too.
-    (heard) => process.stdout.write(`${JSON.stringify(heard)}\n`),
+    // No process.exit here: the process ends when all packets are sent, close packets too.
+    (results) => process.stdout.write(`${JSON.stringify(results)}\n`),
     (error) => process.stderr.write(`${error.stack}\n`, () => process.exit(1)),
   );

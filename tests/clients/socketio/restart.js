@@ -1,29 +1,29 @@
-// node restart.js URL TOKEN: clients on all transports while the hub goes away and another one comes to its address.
+// node restart.js URL TOKEN: clients on all transports while the hub shuts down and another starts at its address.
 
 const { io } = require('socket.io-client');
-const { MODES, ask, enter } = require('./drive.js');
+const { MODES, ask, connect } = require('./drive.js');
 
 async function run(url, token) {
-  const there = [];
+  const clients = [];
   for (const mode of Object.keys(MODES)) {
-    there.push([mode, await enter(io, url, mode, token, { reconnectionDelayMax: 50 })]);
+    clients.push([mode, await connect(io, url, mode, token, { reconnectionDelayMax: 50 })]);
   }
-  process.stdout.write('there\n');
-  const heard = {};
-  for (const [mode, { socket, next }] of there) {
-    const said = {};
+  process.stdout.write('connected\n');
+  const results = {};
+  for (const [mode, { socket, next }] of clients) {
+    const result = {};
     const after = (await next('system:draining'))[0].reconnect_after_ms;
-    said.when = Number.isInteger(after) && after >= 0 && after <= 1000;
-    said.told = (await next('disconnected'))[0].reason;
-    said.serverDisconnect = (await next('disconnect'))[0] === 'io server disconnect';
+    result.hasDelay = Number.isInteger(after) && after >= 0 && after <= 1000;
+    result.reason = (await next('disconnected'))[0].reason;
+    result.serverDisconnect = (await next('disconnect'))[0] === 'io server disconnect';
     await next('connect');
     await next('connected');
-    said.recovered = socket.recovered;
-    said.back = (await ask(socket, 'ping')) === undefined;
-    heard[mode] = said;
+    result.recovered = socket.recovered;
+    result.reconnected = (await ask(socket, 'ping')) === undefined;
+    results[mode] = result;
   }
-  there.forEach(([, { socket }]) => socket.close());
-  return heard;
+  clients.forEach(([, { socket }]) => socket.close());
+  return results;
 }
 
 require('./report.js')(run);

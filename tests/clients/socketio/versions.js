@@ -1,4 +1,4 @@
-// node versions.js URL TRANSPORTS TOKEN: connects, joins a room with an acknowledgement, and leaves.
+// node versions.js URL TRANSPORTS TOKEN: connects, joins a room with an ack, and disconnects.
 
 const { io } = require('./client.js');
 

@@ -1,5 +1,4 @@
-//! The members of one room on one worker. A user's own room has one as a rule, and there is such a room for every user: it
-//! costs no table.
+//! The members of one room on one worker. Every user has a room, usually with one member: such a room needs no table.
 
 use std::hash::BuildHasherDefault;
 use std::rc::Rc;
@@ -9,23 +8,23 @@ use indexmap::IndexMap;
 
 use crate::connection::{SessionHandle, SlotId};
 
-/// The keys are ours: nobody outside can choose those that collide.
-type Table = IndexMap<SlotId, Rc<SessionHandle>, BuildHasherDefault<AHasher>>;
+/// The hub chooses the keys, so no client can make them collide.
+type ManyMembers = IndexMap<SlotId, Rc<SessionHandle>, BuildHasherDefault<AHasher>>;
 
 /// The members.
 #[derive(Debug, Default)]
-pub(super) enum Members {
+pub(super) enum MemberTable {
     #[default]
     None,
     One(SlotId, Rc<SessionHandle>),
-    Many(Box<Table>),
+    Many(Box<ManyMembers>),
 }
 
-impl Members {
+impl MemberTable {
     pub(super) fn insert(&mut self, key: SlotId, handle: Rc<SessionHandle>) {
         match std::mem::take(self) {
             Self::One(other, first) if other != key => {
-                let table = Table::from_iter([(other, first), (key, handle)]);
+                let table = ManyMembers::from_iter([(other, first), (key, handle)]);
                 *self = Self::Many(Box::new(table));
             }
             Self::None | Self::One(..) => *self = Self::One(key, handle),
@@ -68,7 +67,7 @@ impl Members {
         self.len() == 0
     }
 
-    /// Calls `visit` with every member.
+    /// Calls `visit` for every member.
     pub(super) fn for_each(&self, mut visit: impl FnMut(SlotId, &Rc<SessionHandle>)) {
         match self {
             Self::None => {}
@@ -82,7 +81,7 @@ impl Members {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::tests::Name;
+    use super::super::tests::NameEncoder;
     use super::*;
     use crate::connection::outbox::Bound;
     use crate::connection::{SessionSpec, SessionTable};
@@ -91,12 +90,12 @@ mod tests {
     use crate::runtime::counters::Stats;
 
     #[test]
-    fn members_come_and_go_one_by_one() {
+    fn members_are_added_and_removed_one_by_one() {
         let session_table = SessionTable::new(0, 0, Arc::new(Stats::default()), Clock::manual(0));
         let handle = || {
             session_table.insert(SessionSpec {
                 session: SessionId::random(),
-                encoder: &Name,
+                encoder: &NameEncoder,
                 bound: Bound { bytes: 1, frames: 1 },
                 heartbeat: None,
                 multiplexed: false,
@@ -106,18 +105,18 @@ mod tests {
         };
         let all: Vec<_> = (0..3).map(|_| handle()).collect();
         let keys: Vec<_> = all.iter().map(|handle| handle.addr().slot).collect();
-        let mut members = Members::default();
-        let who = |members: &Members| {
-            let mut who = Vec::new();
+        let mut members = MemberTable::default();
+        let slots = |members: &MemberTable| {
+            let mut slots = Vec::new();
             members.for_each(|key, handle| {
                 assert_eq!((handle.addr().slot, members.get(key).map(|handle| handle.addr().slot)), (key, Some(key)));
-                who.push(key);
+                slots.push(key);
             });
-            assert_eq!((members.len(), members.is_empty()), (who.len(), who.is_empty()));
-            who
+            assert_eq!((members.len(), members.is_empty()), (slots.len(), slots.is_empty()));
+            slots
         };
         for count in 0..3 {
-            assert_eq!(who(&members), keys[..count]);
+            assert_eq!(slots(&members), keys[..count]);
             assert!(members.remove(keys[count]).is_none());
             for _ in 0..2 {
                 members.insert(keys[count], all[count].clone());
@@ -126,7 +125,7 @@ mod tests {
         for count in (0..3).rev() {
             assert!(members.remove(keys[count]).is_some());
             assert!(members.remove(keys[count]).is_none());
-            assert_eq!(who(&members), keys[..count]);
+            assert_eq!(slots(&members), keys[..count]);
         }
     }
 }

@@ -3,8 +3,8 @@
 /// One delivery in so many is measured.
 pub(super) const EVERY: usize = 16;
 
-/// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries wait
-/// longer than the first, so every place has to be measured equally often.
+/// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries
+/// wait longer than the first, so every position must be measured equally often.
 #[derive(Debug, Default)]
 pub(super) struct Sampling {
     /// Advances by the golden ratio, which spreads it evenly over its range.
@@ -13,23 +13,23 @@ pub(super) struct Sampling {
 
 /// The choice for one publication.
 #[derive(Debug)]
-pub(super) struct Sample {
+pub(super) struct DeliverySample {
     /// Deliveries until the next that is measured.
     until: usize,
     accepted_us: Option<u64>,
 }
 
 impl Sampling {
-    /// The choice for a publication with `deliveries` deliveries on this worker, accepted at `accepted_us`. Without a time,
-    /// no delivery is measured.
-    pub(super) fn of(&mut self, deliveries: usize, accepted_us: Option<u64>) -> Sample {
+    /// The choice for a publication with `deliveries` deliveries on this worker, accepted at `accepted_us`. Without a
+    /// time, no delivery is measured.
+    pub(super) fn of(&mut self, deliveries: usize, accepted_us: Option<u64>) -> DeliverySample {
         self.phase = self.phase.wrapping_add(0x9E37_79B9);
         let first = (u64::from(self.phase) * deliveries.clamp(1, EVERY) as u64) >> 32;
-        Sample { until: first as usize, accepted_us }
+        DeliverySample { until: first as usize, accepted_us }
     }
 }
 
-impl Sample {
+impl DeliverySample {
     /// When the publication was accepted, if the next delivery is measured.
     pub(super) fn next(&mut self) -> Option<u64> {
         if self.until > 0 {
@@ -45,7 +45,7 @@ impl Sample {
 mod tests {
     use super::*;
 
-    /// The places of the deliveries that are measured.
+    /// The positions of the measured deliveries.
     fn chosen(sampling: &mut Sampling, deliveries: usize) -> Vec<usize> {
         let mut sample = sampling.of(deliveries, Some(7));
         (0..deliveries).filter(|_| sample.next() == Some(7)).collect()
@@ -62,11 +62,11 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_measured_equally_often() {
+    fn every_position_is_measured_equally_often() {
         let mut sampling = Sampling::default();
         for deliveries in [2, 10, 16, 40] {
             let mut turns = vec![0; deliveries];
-            (0..1_600).flat_map(|_| chosen(&mut sampling, deliveries)).for_each(|place| turns[place] += 1);
+            (0..1_600).flat_map(|_| chosen(&mut sampling, deliveries)).for_each(|position| turns[position] += 1);
             let even = 1_600 / deliveries.min(EVERY);
             assert!(turns.iter().all(|turns| (even - even / 8..=even + even / 8).contains(turns)), "{turns:?}");
         }

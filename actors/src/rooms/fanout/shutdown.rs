@@ -1,5 +1,5 @@
-//! How the sessions of a worker go when the hub goes away: told when to come back, all of them, and then closed, a few
-//! at a time. How many and when is [`DrainSchedule`]'s.
+//! The worker's part of the shutdown: each session gets a notice when to reconnect, and is then closed on schedule.
+//! [`DrainSchedule`] computes when.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context};
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use super::Fanout;
+use super::messages::Drain;
 use crate::connection::{SessionHandle, SlotId};
 use crate::events::moment::Iso;
 use crate::events::push::Draining;
@@ -17,90 +17,78 @@ use crate::events::raw::Status;
 use crate::events::{ServerEvent, Surface, json};
 use crate::model::close::Close;
 use crate::publication::Encoder;
-use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::Receive;
-use crate::shutdown::schedule::{DrainSchedule, TICK_MS, Turn};
+use crate::shutdown::schedule::{DrainSchedule, TICK_MS, WorkerTurn};
 
-/// Ends every session of this worker, as planned, each once it answered what it owes.
-#[derive(Debug)]
-pub(crate) struct Drain {
-    pub(crate) plan: DrainSchedule,
-    /// How many workers do so.
-    pub(crate) workers: usize,
-    pub(crate) clock: Clock,
-    /// Answered when the last one was closed.
-    pub(crate) done: oneshot::Sender<()>,
-}
-
-/// Sessions on their way out.
-struct Leaving {
+/// The sessions that are being closed.
+struct DrainState {
     drain: Drain,
-    turn: Turn,
-    /// How many they were.
-    all: usize,
-    /// Those that are not closed yet.
-    waiting: VecDeque<SlotId>,
-    /// When it began, ms by [`Clock::elapsed_ms`].
+    turn: WorkerTurn,
+    /// Their number at the start.
+    total: usize,
+    /// Sessions not closed yet.
+    open: VecDeque<SlotId>,
+    /// The start, ms by [`Clock::elapsed_ms`](crate::runtime::clock::Clock::elapsed_ms).
     since: i64,
 }
 
 impl Fanout {
-    /// Closes those whose time has come, and comes back for the others.
-    fn let_go(&self, mut leaving: Leaving, ctx: &mut Context<Self>) {
-        let elapsed = u64::try_from(leaving.drain.clock.elapsed_ms() - leaving.since).unwrap_or(0);
-        let due = leaving.drain.plan.due(leaving.all, leaving.turn, elapsed);
-        let closed = leaving.all - leaving.waiting.len();
-        for key in leaving.waiting.drain(..due.saturating_sub(closed)) {
+    /// Closes the sessions that are due, and starts a timer for the rest.
+    fn close_due(&self, mut state: DrainState, ctx: &mut Context<Self>) {
+        let elapsed = u64::try_from(state.drain.clock.elapsed_ms() - state.since).unwrap_or(0);
+        let due = state.drain.schedule.due(state.total, state.turn, elapsed);
+        let closed = state.total - state.open.len();
+        for key in state.open.drain(..due.saturating_sub(closed)) {
             if let Some(handle) = self.session_table.get(key) {
                 handle.close_after_replies(Close::GoingAway);
             }
         }
-        if leaving.waiting.is_empty() {
-            let _ = leaving.drain.done.send(());
+        if state.open.is_empty() {
+            let _ = state.drain.reply.send(());
         } else {
-            ctx.run_later(Duration::from_millis(TICK_MS), |fanout, ctx| fanout.let_go(leaving, ctx));
+            ctx.run_later(Duration::from_millis(TICK_MS), |fanout, ctx| fanout.close_due(state, ctx));
         }
     }
 
-    /// Tells a client when to come back; whether it was told. One who is far behind is not, for what is accepted for it
-    /// may need the place.
-    fn tell_when(handle: &SessionHandle, plan: &DrainSchedule, now: i64) -> bool {
+    /// Sends a client the `draining` notice with the time to reconnect; returns whether it was sent. A client with an
+    /// outbox more than half full gets no notice: accepted publications may need the space.
+    fn send_notice(handle: &SessionHandle, schedule: &DrainSchedule, now: i64) -> bool {
         let random = getrandom::u32().unwrap_or(u32::MAX);
-        let Some(notice) = notice(handle.encoder(), plan.away_ms(random), now) else { return false };
-        let is_told = handle.has_half_for(1, notice.len());
-        if is_told {
-            // Past the answers that are promised: they may take as long as there is.
+        let Some(notice) = notice(handle.encoder(), schedule.away_ms(random), now) else { return false };
+        let fits = handle.has_half_for(1, notice.len());
+        if fits {
+            // Before the pending replies, which may take the whole time of the drain.
             handle.send_ahead(Rc::new(notice));
         }
-        is_told
+        fits
     }
 }
 
-/// What tells a client so, in the words of its surface.
-fn notice(wire: &dyn Encoder, reconnect_after_ms: u64, now: i64) -> Option<Bytes> {
-    let (name, data) = match wire.surface()? {
+/// The notice in the form of a surface.
+fn notice(encoder: &dyn Encoder, reconnect_after_ms: u64, now: i64) -> Option<Bytes> {
+    let (name, data) = match encoder.surface()? {
         Surface::Raw => (Status::NAME, json::encode(&Status::Draining { reconnect_after_ms })),
         Surface::Root | Surface::Chat => {
             (Draining::NAME, json::encode(&Draining { reconnect_after_ms, timestamp: Iso(now) }))
         }
     };
-    Some(wire.answer(name, &data, &None, now))
+    Some(encoder.answer(name, &data, &None, now))
 }
 
 impl Receive<Drain> for Fanout {
     fn receive(&mut self, drain: Drain, ctx: &mut Self::Context) {
-        let (now, mut told, mut waiting) = (drain.clock.now_ms(), 0, VecDeque::new());
+        let (now, mut sent, mut open) = (drain.clock.now_ms(), 0, VecDeque::new());
         self.session_table.for_each(|handle| {
-            // Parked ones are closed already.
+            // Suspended sessions are closed already.
             if !handle.is_multiplexed() && handle.closed().is_none() {
-                told += u64::from(Self::tell_when(handle, &drain.plan, now));
-                waiting.push_back(handle.addr().slot);
+                sent += u64::from(Self::send_notice(handle, &drain.schedule, now));
+                open.push_back(handle.addr().slot);
             }
         });
-        self.session_table.stats().sent.add(told);
-        let turn = Turn { worker: self.session_table.worker(), of: drain.workers };
+        self.session_table.stats().sent.add(sent);
+        let turn = WorkerTurn { worker: self.session_table.worker(), of: drain.workers };
         let since = drain.clock.elapsed_ms();
-        self.let_go(Leaving { turn, all: waiting.len(), waiting, since, drain }, ctx);
+        self.close_due(DrainState { turn, total: open.len(), open, since, drain }, ctx);
     }
 }
 

@@ -4,8 +4,8 @@ use crate::publication::Event;
 
 const RULE: HistoryRule = HistoryRule { messages: 10, age_ms: Some(1_000) };
 
-/// What a history of so many messages of these tests is counted as.
-const fn of(messages: usize) -> usize {
+/// The size of a history with so many messages.
+const fn size_of(messages: usize) -> usize {
     512 + messages * (512 + 2 * (100 + 1))
 }
 
@@ -18,150 +18,156 @@ fn message(timestamp: i64) -> Publication {
     Publication::new(Event { name, topic: None, data, timestamp, offset: None })
 }
 
-/// Says something where nobody need be; its offset.
-fn say(archive: &mut Archive, name: &str, elapsed: i64) -> u64 {
-    archive.open(&room(name), RULE);
-    archive.keep(&room(name), message(elapsed), elapsed).offset().unwrap()
+/// Stores a message; its offset.
+fn store(histories: &mut Histories, name: &str, elapsed: i64) -> u64 {
+    histories.open(&room(name), RULE);
+    histories.store(&room(name), message(elapsed), elapsed).offset().unwrap()
 }
 
-fn epoch(archive: &mut Archive, name: &str) -> String {
-    archive.open(&room(name), RULE);
-    archive.look(&room(name), 0).map(|history| history.position().epoch).unwrap_or_default()
+fn epoch(histories: &mut Histories, name: &str) -> String {
+    histories.open(&room(name), RULE);
+    histories.read(&room(name), 0).map(|history| history.position().epoch).unwrap_or_default()
 }
 
-/// That nothing is left of what there was.
-fn is_clean(archive: &Archive) -> bool {
-    archive.bytes == 0 && archive.histories.is_empty() && archive.untouched.is_empty() && archive.aging.is_empty()
-}
-
-#[test]
-fn a_history_lasts_as_long_as_its_room_has_a_member_or_a_message() {
-    let mut archive = Archive::new(usize::MAX);
-    archive.open(&room("a"), RULE);
-    archive.inhabit(&room("a"));
-    archive.desert(&room("a"));
-    assert!(is_clean(&archive));
-    assert_eq!((say(&mut archive, "a", 0), say(&mut archive, "a", 500)), (1, 2));
-    archive.inhabit(&room("a"));
-    archive.desert(&room("a"));
-    archive.sweep(1_499);
-    assert!(archive.holds(&room("a")));
-    archive.sweep(1_500);
-    assert!(is_clean(&archive));
-
-    say(&mut archive, "a", 2_000);
-    archive.inhabit(&room("a"));
-    archive.sweep(3_000);
-    assert_eq!((archive.bytes(), archive.due()), (0, None));
-    assert_eq!(say(&mut archive, "a", 4_000), 2, "the numbering goes on while somebody is there");
-    archive.sweep(5_000);
-    archive.desert(&room("a"));
-    assert!(is_clean(&archive));
+/// Whether all tables are empty.
+fn is_clean(histories: &Histories) -> bool {
+    histories.bytes == 0
+        && histories.entries.is_empty()
+        && histories.by_use.is_empty()
+        && histories.by_expiry.is_empty()
 }
 
 #[test]
-fn a_numbering_that_begins_again_has_another_epoch() {
-    let mut archive = Archive::new(usize::MAX);
-    say(&mut archive, "a", 0);
-    let first = epoch(&mut archive, "a");
-    assert_eq!(epoch(&mut archive, "a"), first);
-    archive.sweep(1_000);
-    assert_eq!(say(&mut archive, "a", 2_000), 1);
-    assert_ne!(epoch(&mut archive, "a"), first);
+fn a_history_exists_while_its_room_has_a_member_or_a_message() {
+    let mut histories = Histories::new(usize::MAX);
+    histories.open(&room("a"), RULE);
+    histories.set_members(&room("a"), true);
+    histories.set_members(&room("a"), false);
+    assert!(is_clean(&histories));
+    assert_eq!((store(&mut histories, "a", 0), store(&mut histories, "a", 500)), (1, 2));
+    histories.set_members(&room("a"), true);
+    histories.set_members(&room("a"), false);
+    histories.sweep(1_499);
+    assert!(histories.contains(&room("a")));
+    histories.sweep(1_500);
+    assert!(is_clean(&histories));
+
+    store(&mut histories, "a", 2_000);
+    histories.set_members(&room("a"), true);
+    histories.sweep(3_000);
+    assert_eq!((histories.bytes(), histories.due()), (0, None));
+    assert_eq!(store(&mut histories, "a", 4_000), 2, "offsets continue while the room has members");
+    histories.sweep(5_000);
+    histories.set_members(&room("a"), false);
+    assert!(is_clean(&histories));
 }
 
 #[test]
-fn the_history_that_was_not_touched_for_longest_goes_whole() {
-    let mut archive = Archive::new(of(2) + 2 * of(1));
+fn offsets_that_start_again_have_a_new_epoch() {
+    let mut histories = Histories::new(usize::MAX);
+    store(&mut histories, "a", 0);
+    let first = epoch(&mut histories, "a");
+    assert_eq!(epoch(&mut histories, "a"), first);
+    histories.sweep(1_000);
+    assert_eq!(store(&mut histories, "a", 2_000), 1);
+    assert_ne!(epoch(&mut histories, "a"), first);
+}
+
+#[test]
+fn the_least_recently_used_history_is_evicted_whole() {
+    let mut histories = Histories::new(size_of(2) + 2 * size_of(1));
     for name in ["a", "a", "b", "c"] {
-        say(&mut archive, name, 0);
+        store(&mut histories, name, 0);
     }
-    // Touched without a word.
-    archive.look(&room("a"), 0);
-    assert_eq!((archive.bytes(), archive.take_evicted()), (of(2) + 2 * of(1), 0));
-    say(&mut archive, "d", 0);
-    assert_eq!((archive.holds(&room("b")), archive.bytes(), archive.take_evicted()), (false, of(2) + 2 * of(1), 1));
-    say(&mut archive, "d", 0);
-    assert_eq!((archive.holds(&room("c")), archive.take_evicted()), (false, 1));
-    say(&mut archive, "d", 0);
-    assert_eq!((archive.holds(&room("a")), archive.bytes(), archive.take_evicted()), (false, of(3), 1));
-    // Alone, it gives up its oldest.
+    // A read is a use, too.
+    histories.read(&room("a"), 0);
+    assert_eq!((histories.bytes(), histories.take_evicted()), (size_of(2) + 2 * size_of(1), 0));
+    store(&mut histories, "d", 0);
+    assert_eq!(
+        (histories.contains(&room("b")), histories.bytes(), histories.take_evicted()),
+        (false, size_of(2) + 2 * size_of(1), 1)
+    );
+    store(&mut histories, "d", 0);
+    assert_eq!((histories.contains(&room("c")), histories.take_evicted()), (false, 1));
+    store(&mut histories, "d", 0);
+    assert_eq!((histories.contains(&room("a")), histories.bytes(), histories.take_evicted()), (false, size_of(3), 1));
+    // The only history loses its oldest messages.
     for _ in 0..3 {
-        say(&mut archive, "d", 0);
+        store(&mut histories, "d", 0);
     }
-    assert_eq!((archive.bytes(), archive.take_evicted(), archive.untouched.len()), (of(5), 0, 1));
-    archive.sweep(1_000);
-    assert!(is_clean(&archive));
+    assert_eq!((histories.bytes(), histories.take_evicted(), histories.by_use.len()), (size_of(5), 0, 1));
+    histories.sweep(1_000);
+    assert!(is_clean(&histories));
 }
 
 #[test]
-fn a_history_follows_another_rule_and_another_bound() {
-    let mut archive = Archive::new(usize::MAX);
+fn a_new_rule_and_a_new_bound_apply_to_a_history() {
+    let mut histories = Histories::new(usize::MAX);
     for elapsed in [0, 100, 200] {
-        say(&mut archive, "a", elapsed);
+        store(&mut histories, "a", elapsed);
     }
-    archive.inhabit(&room("a"));
-    let position = archive.look(&room("a"), 200).unwrap().position();
-    archive.set_rule(&room("a"), HistoryRule { messages: 2, age_ms: None }, 200);
-    assert_eq!((archive.bytes(), archive.due()), (of(2), None));
-    archive.set_rule(&room("a"), HistoryRule { messages: 2, age_ms: Some(100) }, 200);
-    assert_eq!((archive.bytes(), archive.due()), (of(1), Some(300)));
-    assert_eq!(archive.look(&room("a"), 200).unwrap().position(), position, "the numbering goes on");
-    archive.set_most(0);
-    assert_eq!((archive.bytes(), archive.holds(&room("a"))), (0, true));
-    archive.set_most(usize::MAX);
-    say(&mut archive, "a", 200);
-    archive.remove(&room("a"));
-    assert!(is_clean(&archive));
+    histories.set_members(&room("a"), true);
+    let position = histories.read(&room("a"), 200).unwrap().position();
+    histories.set_rule(&room("a"), HistoryRule { messages: 2, age_ms: None }, 200);
+    assert_eq!((histories.bytes(), histories.due()), (size_of(2), None));
+    histories.set_rule(&room("a"), HistoryRule { messages: 2, age_ms: Some(100) }, 200);
+    assert_eq!((histories.bytes(), histories.due()), (size_of(1), Some(300)));
+    assert_eq!(histories.read(&room("a"), 200).unwrap().position(), position, "offsets continue");
+    histories.set_most(0);
+    assert_eq!((histories.bytes(), histories.contains(&room("a"))), (0, true));
+    histories.set_most(usize::MAX);
+    store(&mut histories, "a", 200);
+    histories.remove(&room("a"));
+    assert!(is_clean(&histories));
 }
 
 #[test]
-fn a_history_that_goes_while_somebody_is_there_keeps_its_numbering() {
-    let mut archive = Archive::new(of(1));
-    say(&mut archive, "a", 0);
-    archive.inhabit(&room("a"));
-    let position = archive.look(&room("a"), 0).unwrap().position();
-    say(&mut archive, "b", 0);
-    assert_eq!((archive.take_evicted(), archive.bytes()), (1, of(1)));
-    assert_eq!(archive.look(&room("a"), 0).unwrap().position(), position);
-    assert_eq!(say(&mut archive, "a", 0), 2);
-    assert!(!archive.holds(&room("b")));
+fn an_evicted_history_of_a_room_with_members_keeps_its_epoch_and_offsets() {
+    let mut histories = Histories::new(size_of(1));
+    store(&mut histories, "a", 0);
+    histories.set_members(&room("a"), true);
+    let position = histories.read(&room("a"), 0).unwrap().position();
+    store(&mut histories, "b", 0);
+    assert_eq!((histories.take_evicted(), histories.bytes()), (1, size_of(1)));
+    assert_eq!(histories.read(&room("a"), 0).unwrap().position(), position);
+    assert_eq!(store(&mut histories, "a", 0), 2);
+    assert!(!histories.contains(&room("b")));
 }
 
 #[test]
-fn what_comes_and_goes_leaves_nothing_behind() {
-    let mut archive = Archive::new(of(20));
-    archive.open(&room("stays"), RULE);
-    archive.inhabit(&room("stays"));
+fn expired_and_removed_histories_leave_no_entries() {
+    let mut histories = Histories::new(size_of(20));
+    histories.open(&room("stays"), RULE);
+    histories.set_members(&room("stays"), true);
     for turn in 0..1_000 {
         for name in ["stays", "a", "b"] {
-            say(&mut archive, name, turn * 2_000);
+            store(&mut histories, name, turn * 2_000);
         }
-        archive.look(&room("a"), turn * 2_000);
-        archive.sweep(turn * 2_000 + 1_000);
-        assert_eq!((archive.untouched.len(), archive.aging.len(), archive.bytes()), (0, 0, 0));
+        histories.read(&room("a"), turn * 2_000);
+        histories.sweep(turn * 2_000 + 1_000);
+        assert_eq!((histories.by_use.len(), histories.by_expiry.len(), histories.bytes()), (0, 0, 0));
     }
-    assert_eq!(archive.histories.len(), 1);
+    assert_eq!(histories.entries.len(), 1);
 }
 
 #[test]
-fn what_was_saved_is_put_back_as_far_as_there_is_room() {
-    let mut first = Archive::new(usize::MAX);
+fn saved_histories_are_restored_up_to_the_bound() {
+    let mut first = Histories::new(usize::MAX);
     for name in ["a", "a", "b"] {
-        say(&mut first, name, 100);
+        store(&mut first, name, 100);
     }
-    first.open(&room("nothing said"), RULE);
-    first.inhabit(&room("nothing said"));
+    first.open(&room("empty"), RULE);
+    first.set_members(&room("empty"), true);
     let mut saved = first.saved(100);
     saved.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     assert_eq!(saved.iter().map(|(room, _)| room.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let epoch_of_b = epoch(&mut first, "b");
 
-    let mut second = Archive::new(of(2));
+    let mut second = Histories::new(size_of(2));
     for (room, saved) in saved {
         second.restore(room, RULE, saved, 100, 7);
     }
-    assert_eq!((second.holds(&room("a")), second.bytes(), second.due()), (false, of(1), Some(1_007)));
+    assert_eq!((second.contains(&room("a")), second.bytes(), second.due()), (false, size_of(1), Some(1_007)));
     assert_eq!(epoch(&mut second, "b"), epoch_of_b);
-    assert_eq!(say(&mut second, "b", 7), 2);
+    assert_eq!(store(&mut second, "b", 7), 2);
 }

@@ -1,4 +1,4 @@
-//! What waits for a fan-out that is full; nothing overtakes it.
+//! Messages that wait for a full fan-out, in their order.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -6,26 +6,26 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 
-/// Waits until a fan-out has room for a message, and posts it.
-type Handing = Pin<Box<dyn Future<Output = ()>>>;
+/// Waits until a fan-out has a free place, and posts one message.
+type PendingPost = Pin<Box<dyn Future<Output = ()>>>;
 
-/// The messages that wait, in their order.
+/// The waiting messages.
 #[derive(Clone, Default)]
-pub(super) struct Backlog(Rc<RefCell<VecDeque<Handing>>>);
+pub(super) struct Backlog(Rc<RefCell<VecDeque<PendingPost>>>);
 
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
-    pub(super) fn push(&self, handing: Handing) {
-        self.0.borrow_mut().push_back(handing);
+    pub(super) fn push(&self, post: PendingPost) {
+        self.0.borrow_mut().push_back(post);
     }
 
-    /// Ends when nothing waits any more.
+    /// Posts all messages one after the other; resolves when none waits.
     pub(super) async fn empty(self) {
-        while let Some(handing) = { self.0.borrow_mut().pop_front() } {
-            handing.await;
+        while let Some(post) = { self.0.borrow_mut().pop_front() } {
+            post.await;
         }
     }
 }

@@ -1,26 +1,26 @@
-//! What a shard says of its rooms and of who is in them, a page at a time: neither costs more than the page.
+//! Lists the rooms of a shard and their members by pages. The cost is proportional to the page.
 
 use ahash::RandomState;
 use indexmap::IndexSet;
 
 use super::RoomShard;
-use super::messages::{List, Members, UsersIn};
+use super::messages::{ReadMembers, ReadRooms, ReadUsers};
 use crate::model::ids::RoomName;
-use crate::rooms::{MembersPage, Page, RoomMember, RoomSummary};
+use crate::rooms::replies::{MembersPage, PageRange, RoomMember, RoomSummary};
 use crate::runtime::mailbox::Receive;
 
-/// The rooms with members, without the hub's own. Each has a position, which it keeps until a room before it goes.
+/// The rooms with members, without internal rooms. A room keeps its position until a room before it is removed.
 #[derive(Debug, Default)]
-pub(super) struct Listed(IndexSet<RoomName, RandomState>);
+pub(super) struct ListedRooms(IndexSet<RoomName, RandomState>);
 
-impl Listed {
+impl ListedRooms {
     pub(super) fn add(&mut self, room: &RoomName) {
         if !room.is_internal() {
             self.0.insert(room.clone());
         }
     }
 
-    /// The last room takes the place of the one that goes.
+    /// Removes a room; the last room takes its position.
     pub(super) fn remove(&mut self, room: &RoomName) {
         self.0.swap_remove(room);
         if self.0.capacity() > 1_024 && self.0.len() < self.0.capacity() / 4 {
@@ -32,15 +32,15 @@ impl Listed {
         self.0.len()
     }
 
-    fn page(&self, Page { offset, limit }: Page) -> impl Iterator<Item = &RoomName> {
+    fn page(&self, PageRange { offset, limit }: PageRange) -> impl Iterator<Item = &RoomName> {
         let from = offset.min(self.0.len());
         let to = from.saturating_add(limit).min(self.0.len());
         self.0.get_range(from..to).into_iter().flat_map(|page| page.iter())
     }
 }
 
-impl Receive<List> for RoomShard {
-    fn receive(&mut self, List { page, reply }: List, _: &mut Self::Context) {
+impl Receive<ReadRooms> for RoomShard {
+    fn receive(&mut self, ReadRooms { page, reply }: ReadRooms, _: &mut Self::Context) {
         let summary = |name: &RoomName| {
             let room = self.rooms.get(name)?;
             Some(RoomSummary { room: name.clone(), sessions: room.sessions, users: room.users.len() })
@@ -50,8 +50,8 @@ impl Receive<List> for RoomShard {
     }
 }
 
-impl Receive<Members> for RoomShard {
-    fn receive(&mut self, Members { room, page, reply }: Members, _: &mut Self::Context) {
+impl Receive<ReadMembers> for RoomShard {
+    fn receive(&mut self, ReadMembers { room, page, reply }: ReadMembers, _: &mut Self::Context) {
         let room = self.rooms.get(&room).filter(|room| room.sessions > 0);
         let _ = reply.send(room.map(|room| {
             MembersPage {
@@ -67,9 +67,9 @@ impl Receive<Members> for RoomShard {
     }
 }
 
-impl Receive<UsersIn> for RoomShard {
-    fn receive(&mut self, UsersIn { room, reply }: UsersIn, _: &mut Self::Context) {
-        let all = Page { offset: 0, limit: usize::MAX };
+impl Receive<ReadUsers> for RoomShard {
+    fn receive(&mut self, ReadUsers { room, reply }: ReadUsers, _: &mut Self::Context) {
+        let all = PageRange { offset: 0, limit: usize::MAX };
         let users = self.rooms.get(&room).into_iter().flat_map(|room| room.users.page(all));
         let _ = reply.send(users.map(|(user, _)| user.clone()).collect());
     }
@@ -80,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_room_is_on_one_page_and_stays_at_its_place_until_one_before_it_goes() {
+    fn a_room_is_on_one_page_and_keeps_its_position_until_a_room_before_it_is_removed() {
         let room = |name: &str| RoomName::parse(name, "room").unwrap();
-        let mut listed = Listed::default();
+        let mut listed = ListedRooms::default();
         for name in ["$all", "a", "b", "c", "d", "user:x"] {
             listed.add(&RoomName::of_store(name));
         }
-        let page = |listed: &Listed, offset, limit| -> Vec<String> {
-            listed.page(Page { offset, limit }).map(RoomName::to_string).collect()
+        let page = |listed: &ListedRooms, offset, limit| -> Vec<String> {
+            listed.page(PageRange { offset, limit }).map(RoomName::to_string).collect()
         };
         assert_eq!((listed.len(), page(&listed, 0, 9)), (4, vec!["a".into(), "b".into(), "c".into(), "d".into()]));
         assert_eq!((page(&listed, 1, 2), page(&listed, 3, 2)), (vec!["b".into(), "c".into()], vec!["d".to_owned()]));

@@ -1,12 +1,12 @@
-//! Who is in one room, and on which workers, pure. A user's own room has one session as a rule, and there is such a room for
-//! every user: it costs no table.
+//! Counts the sessions of one room by user and by worker. Pure. Every user has a room, usually with one session: such a
+//! room needs no table.
 
 use ahash::AHashMap;
 
 use crate::model::ids::UserId;
-use crate::rooms::Page;
+use crate::rooms::replies::PageRange;
 
-/// The users in a room, and how many sessions each has.
+/// The users in a room, with the number of sessions of each.
 #[derive(Debug, Default)]
 pub(super) enum UserCounts {
     #[default]
@@ -16,7 +16,7 @@ pub(super) enum UserCounts {
 }
 
 impl UserCounts {
-    /// A session of `user` comes; whether it is the user's first.
+    /// Adds a session of `user`; whether it is the user's first.
     pub(super) fn enter(&mut self, user: &UserId) -> bool {
         if let Some(sessions) = self.sessions_mut(user) {
             *sessions += 1;
@@ -35,7 +35,7 @@ impl UserCounts {
         true
     }
 
-    /// A session of `user` goes; whether it was the user's last. `None` where there was none.
+    /// Removes a session of `user`; whether it was the user's last. `None` when the user had none.
     pub(super) fn exit(&mut self, user: &UserId) -> Option<bool> {
         let sessions = self.sessions_mut(user)?;
         *sessions -= 1;
@@ -57,7 +57,7 @@ impl UserCounts {
         }
     }
 
-    /// How many sessions the user has.
+    /// The number of sessions of the user.
     pub(super) fn sessions(&self, user: &UserId) -> u32 {
         match self {
             Self::None => 0,
@@ -80,8 +80,9 @@ impl UserCounts {
         }
     }
 
-    /// A page of the users, and how many sessions each has. In no order, and the same until a user comes or goes.
-    pub(super) fn page(&self, Page { offset, limit }: Page) -> impl Iterator<Item = (&UserId, u32)> {
+    /// A page of the users, with the number of sessions of each. The order is arbitrary, and stable until a user joins
+    /// or leaves.
+    pub(super) fn page(&self, PageRange { offset, limit }: PageRange) -> impl Iterator<Item = (&UserId, u32)> {
         let (one, many) = match self {
             Self::None => (None, None),
             Self::One(user, sessions) => (Some((user, *sessions)), None),
@@ -91,10 +92,10 @@ impl UserCounts {
     }
 }
 
-/// How many seats there are on each worker.
+/// The number of slots on each worker.
 #[derive(Debug)]
 pub(super) enum WorkerCounts {
-    /// On this worker so many, on the others none.
+    /// The only worker with slots, and their number.
     One(u32, u32),
     Many(Box<[u32]>),
 }
@@ -108,13 +109,13 @@ impl Default for WorkerCounts {
 impl WorkerCounts {
     pub(super) fn add(&mut self, worker: usize) {
         match self {
-            Self::One(on, session_table) if *on as usize == worker => *session_table += 1,
-            // There are at most as many workers as threads.
-            Self::One(on, session_table @ 0) => (*on, *session_table) = (u32::try_from(worker).unwrap_or(u32::MAX), 1),
-            &mut Self::One(on, session_table) => {
+            Self::One(on, slots) if *on as usize == worker => *slots += 1,
+            // The number of workers fits.
+            Self::One(on, slots @ 0) => (*on, *slots) = (u32::try_from(worker).unwrap_or(u32::MAX), 1),
+            &mut Self::One(on, slots) => {
                 let on = on as usize;
                 let mut many = vec![0; on.max(worker) + 1];
-                (many[on], many[worker]) = (session_table, 1);
+                (many[on], many[worker]) = (slots, 1);
                 *self = Self::Many(many.into_boxed_slice());
             }
             Self::Many(many) => {
@@ -129,26 +130,25 @@ impl WorkerCounts {
     }
 
     pub(super) fn remove(&mut self, worker: usize) {
-        let session_table = match self {
-            Self::One(on, session_table) if *on as usize == worker => session_table,
+        let slots = match self {
+            Self::One(on, slots) if *on as usize == worker => slots,
             Self::One(..) => return,
             Self::Many(many) => match many.get_mut(worker) {
-                Some(session_table) => session_table,
+                Some(slots) => slots,
                 None => return,
             },
         };
-        *session_table = session_table.saturating_sub(1);
+        *slots = slots.saturating_sub(1);
     }
 
-    /// The workers that have seats.
-    pub(super) fn inhabited(&self) -> impl Iterator<Item = usize> {
+    /// The workers with slots.
+    pub(super) fn workers(&self) -> impl Iterator<Item = usize> {
         let (one, many) = match self {
-            Self::One(worker, session_table) => ((*session_table > 0).then_some(*worker as usize), &[][..]),
+            Self::One(worker, slots) => ((*slots > 0).then_some(*worker as usize), &[][..]),
             Self::Many(many) => (None, &many[..]),
         };
-        let inhabited =
-            many.iter().enumerate().filter(|&(_, &session_table)| session_table > 0).map(|(worker, _)| worker);
-        one.into_iter().chain(inhabited)
+        let workers = many.iter().enumerate().filter(|&(_, &slots)| slots > 0).map(|(worker, _)| worker);
+        one.into_iter().chain(workers)
     }
 }
 
@@ -157,11 +157,11 @@ mod tests {
     use super::*;
 
     fn all(users: &UserCounts) -> Vec<(&UserId, u32)> {
-        users.page(Page { offset: 0, limit: 9 }).collect()
+        users.page(PageRange { offset: 0, limit: 9 }).collect()
     }
 
     #[test]
-    fn users_come_with_their_first_session_and_go_with_their_last() {
+    fn a_user_is_counted_from_the_first_session_to_the_last() {
         let user = |id: &str| UserId::parse(id, "user").unwrap();
         let (a, b) = (user("a"), user("b"));
         let mut users = UserCounts::default();
@@ -178,7 +178,7 @@ mod tests {
         for id in ["x", "y", "z"] {
             users.enter(&user(id));
         }
-        let mut paged: Vec<_> = (0..4).flat_map(|offset| users.page(Page { offset, limit: 1 })).collect();
+        let mut paged: Vec<_> = (0..4).flat_map(|offset| users.page(PageRange { offset, limit: 1 })).collect();
         paged.sort();
         assert_eq!(paged, [(&user("x"), 1), (&user("y"), 1), (&user("z"), 1)], "each is on one page");
 
@@ -188,29 +188,29 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_inhabited_while_they_have_seats() {
-        let mut spread = WorkerCounts::default();
-        let inhabited = |spread: &WorkerCounts| spread.inhabited().collect::<Vec<_>>();
-        assert!(inhabited(&spread).is_empty());
-        spread.remove(3);
-        spread.add(3);
-        spread.add(3);
-        spread.remove(3);
-        spread.remove(0);
-        assert_eq!(inhabited(&spread), [3]);
-        spread.add(1);
-        spread.add(5);
-        spread.add(1);
-        assert_eq!(inhabited(&spread), [1, 3, 5]);
+    fn a_worker_is_listed_while_it_has_slots() {
+        let mut counts = WorkerCounts::default();
+        let workers = |counts: &WorkerCounts| counts.workers().collect::<Vec<_>>();
+        assert!(workers(&counts).is_empty());
+        counts.remove(3);
+        counts.add(3);
+        counts.add(3);
+        counts.remove(3);
+        counts.remove(0);
+        assert_eq!(workers(&counts), [3]);
+        counts.add(1);
+        counts.add(5);
+        counts.add(1);
+        assert_eq!(workers(&counts), [1, 3, 5]);
         for worker in [1, 3, 3, 9] {
-            spread.remove(worker);
+            counts.remove(worker);
         }
-        assert_eq!(inhabited(&spread), [1, 5]);
+        assert_eq!(workers(&counts), [1, 5]);
 
         let mut moved = WorkerCounts::default();
         moved.add(0);
         moved.remove(0);
         moved.add(2);
-        assert_eq!(inhabited(&moved), [2]);
+        assert_eq!(workers(&moved), [2]);
     }
 }

@@ -1,35 +1,46 @@
-//! What a shard can be asked.
+//! The messages of a room shard.
 
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
-use super::chat::Chats;
+use super::chat_view::ChatView;
 use crate::connection::SessionAddr;
+use crate::connection::outbox::Bound;
 use crate::events::chat::messages::Message;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{NotificationId, RoomName, UserId};
-use crate::notifications::{Keeping, Notification};
+use crate::notifications::{Notification, NotificationWrite};
 use crate::publication::Event;
-use crate::rooms::{MembersPage, Membership, Page, Published, Return, RoomSummary, Stored};
+use crate::rooms::history::{HistoryPage, Part, SavedHistory};
+use crate::rooms::replies::{JoinSince, MembersPage, Membership, PageRange, PendingWrite, Published, RoomSummary};
+use crate::rooms::rules::Rules;
+use crate::runtime::mailbox::ReplySender;
 
 /// A session becomes a member.
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) room: RoomName,
     pub(crate) identity: Arc<Identity>,
-    /// When it connected, ms since the epoch.
+    /// When the session connected, ms since the epoch.
     pub(crate) connected_at: i64,
-    pub(crate) place: SessionAddr,
-    /// A parked seat that gets nothing of the room from then on: what comes next is the session's.
+    pub(crate) addr: SessionAddr,
+    /// A suspended session that the new member replaces: it receives nothing of the room after the join.
     pub(crate) instead_of: Option<SessionAddr>,
-    /// How it comes, where it may have missed something.
-    pub(crate) returns: Option<Return>,
-    /// Answered when the member gets all that is published from now on.
-    pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
+    /// Set when the client may ask for missed messages.
+    pub(crate) since: Option<JoinSince>,
+    /// Sent when the member receives all that is published from now on.
+    pub(crate) reply: ReplySender<Result<Membership, Fault>>,
+}
+
+/// Reads the history position for a session that is a member already. The reply is that of a join.
+#[derive(Debug)]
+pub(crate) struct Locate {
+    pub(crate) room: RoomName,
+    pub(crate) addr: SessionAddr,
+    pub(crate) since: JoinSince,
+    pub(crate) reply: ReplySender<Result<Membership, Fault>>,
 }
 
 /// A member session leaves.
@@ -37,85 +48,82 @@ pub(crate) struct Join {
 pub(crate) struct Leave {
     pub(crate) room: RoomName,
     pub(crate) user: UserId,
-    pub(crate) place: SessionAddr,
-    /// Answered with the users who stay, when the member gets nothing any more.
-    pub(crate) done: Option<oneshot::Sender<usize>>,
+    pub(crate) addr: SessionAddr,
+    /// Sent with the users that stay, when the session receives nothing more.
+    pub(crate) reply: Option<ReplySender<usize>>,
 }
 
-/// A member session was cut off: its user may be gone, and its seat stays.
+/// The connection of a member session was cut. The session is no member any more; its slot still receives publications.
 #[derive(Debug)]
 pub(crate) struct SuspendSession {
     pub(crate) room: RoomName,
     pub(crate) user: UserId,
-    pub(crate) place: SessionAddr,
+    pub(crate) addr: SessionAddr,
 }
 
-/// A parked seat gets nothing any more.
+/// Stops deliveries to a suspended session.
 #[derive(Debug)]
 pub(crate) struct DiscardSuspended {
     pub(crate) room: RoomName,
-    pub(crate) place: SessionAddr,
-    /// Answered when it gets nothing any more.
-    pub(crate) done: Option<oneshot::Sender<usize>>,
+    pub(crate) addr: SessionAddr,
+    /// Sent when the slot receives nothing more.
+    pub(crate) reply: Option<ReplySender<usize>>,
 }
 
-/// A message for the members of a room.
+/// Publishes an event to the members of a room.
 #[derive(Debug)]
 pub(crate) struct Publish {
     pub(crate) room: RoomName,
     pub(crate) event: Event,
-    /// A member session that does not get it: the sender's.
+    /// A member session that does not receive it: the sender's.
     pub(crate) except: Option<SessionAddr>,
-    /// The notification of a user that it is about, where it goes to the user.
+    /// The notification that the event changes.
     pub(crate) about: Option<NotificationId>,
-    pub(crate) done: oneshot::Sender<Published>,
+    pub(crate) reply: Option<ReplySender<Published>>,
 }
 
-/// A notification for a user's sessions, to be kept.
+/// Publishes a notification to a user's sessions and stores it.
 #[derive(Debug)]
 pub(crate) struct Notify {
     pub(crate) user: UserId,
     pub(crate) notification: Notification,
     pub(crate) event: Event,
-    /// Answered when it has its place; what is in it, when it is on the disk.
-    pub(crate) done: oneshot::Sender<Result<(Published, Keeping), Fault>>,
+    /// Sent when the event has its place in the room's order. [`NotificationWrite`] resolves when it is on the disk.
+    pub(crate) reply: ReplySender<Result<(Published, NotificationWrite), Fault>>,
 }
 
-/// A message in a chat, to be kept.
+/// Publishes a message to a chat and stores it.
 #[derive(Debug)]
 pub(crate) struct PostMessage {
     pub(crate) room: RoomName,
     pub(crate) message: Message,
-    /// The message as its event.
+    /// The event of the message.
     pub(crate) event: Event,
-    /// Answered when it has its place; what is in it, when it is on the disk.
-    pub(crate) done: oneshot::Sender<Result<Stored, Fault>>,
+    /// Sent when the event has its place in the room's order. [`PendingWrite`] resolves when it is on the disk.
+    pub(crate) reply: ReplySender<Result<PendingWrite, Fault>>,
 }
 
-/// A session in a chat types, or does not any more.
+/// A session in a chat starts or stops typing.
 #[derive(Debug)]
-pub(crate) struct Type {
+pub(crate) struct SetTyping {
     pub(crate) room: RoomName,
     pub(crate) user: UserId,
-    pub(crate) place: SessionAddr,
-    pub(crate) typing: bool,
-    pub(crate) done: oneshot::Sender<()>,
+    pub(crate) addr: SessionAddr,
+    pub(crate) is_typing: bool,
+    pub(crate) reply: ReplySender<()>,
 }
 
-/// A receipt that the members of a chat are told of, unless there are too many.
+/// Publishes a receipt to a chat, unless its rate of receipts is exceeded.
 #[derive(Debug)]
-pub(crate) struct TellReceipt {
+pub(crate) struct PublishReceipt {
     pub(crate) room: RoomName,
     pub(crate) event: Event,
-    /// Answered with the event where there are.
-    pub(crate) done: oneshot::Sender<Option<Event>>,
+    /// Returns the event that was not published.
+    pub(crate) reply: ReplySender<Option<Event>>,
 }
 
-/// What looks at the chats of a shard.
-pub(crate) type Look = Box<dyn FnOnce(&Chats<'_>) + Send>;
-
-/// Looks at chats.
-pub(crate) struct Inspect(pub(crate) Look);
+/// Calls a function with the chats of a shard.
+pub(crate) struct Inspect(pub(crate) Box<dyn FnOnce(&ChatView<'_>) + Send>);
 
 impl fmt::Debug for Inspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,36 +136,59 @@ impl fmt::Debug for Inspect {
 pub(crate) struct CloseMembers {
     pub(crate) room: RoomName,
     pub(crate) close: Close,
-    pub(crate) done: oneshot::Sender<Published>,
+    pub(crate) reply: ReplySender<Published>,
 }
 
-/// Asks for a page of the rooms of this shard that have members, but for the hub's own; and how many there are.
+/// Reads a page of this shard's rooms with members, without internal rooms; the reply has the total number, too.
 #[derive(Debug)]
-pub(crate) struct List {
-    pub(crate) page: Page,
-    pub(crate) reply: oneshot::Sender<(Vec<RoomSummary>, usize)>,
+pub(crate) struct ReadRooms {
+    pub(crate) page: PageRange,
+    pub(crate) reply: ReplySender<(Vec<RoomSummary>, usize)>,
 }
 
-/// Asks for a page of the members of a room, and how many there are; nothing where there are none.
+/// Reads a page of the members of a room; the reply is `None` without members.
 #[derive(Debug)]
-pub(crate) struct Members {
+pub(crate) struct ReadMembers {
     pub(crate) room: RoomName,
-    pub(crate) page: Page,
-    pub(crate) reply: oneshot::Sender<Option<MembersPage>>,
+    pub(crate) page: PageRange,
+    pub(crate) reply: ReplySender<Option<MembersPage>>,
 }
 
-/// Asks for all users in a room.
+/// Reads all users in a room.
 #[derive(Debug)]
-pub(crate) struct UsersIn {
+pub(crate) struct ReadUsers {
     pub(crate) room: RoomName,
-    pub(crate) reply: oneshot::Sender<Vec<UserId>>,
+    pub(crate) reply: ReplySender<Vec<UserId>>,
 }
 
-/// Answers when all that was posted before has reached the outboxes.
+/// Reads stored messages of a room; the reply is `None` without a history.
 #[derive(Debug)]
-pub(crate) struct Flush(pub(crate) Vec<oneshot::Sender<()>>);
+pub(crate) struct ReadHistory {
+    pub(crate) room: RoomName,
+    pub(crate) part: Part,
+    pub(crate) limit: usize,
+    pub(crate) reply: ReplySender<Option<HistoryPage>>,
+}
 
-/// Panics in the handler: how tests show what becomes of the hub when a central actor dies.
+/// Reads all histories, to be stored.
+#[derive(Debug)]
+pub(crate) struct SaveHistories(pub(crate) ReplySender<Vec<(RoomName, SavedHistory)>>);
+
+/// The settings of a shard. As a message: they apply from now on.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardSettings {
+    pub(crate) rules: Rules,
+    /// Bytes of history that the shard stores.
+    pub(crate) history_bytes: usize,
+    /// The most that is replayed to one session.
+    pub(crate) replay_max: Bound,
+}
+
+/// Sends each reply when everything posted before has reached the outboxes of a worker; one reply a worker.
+#[derive(Debug)]
+pub(crate) struct FlushShard(pub(crate) Vec<ReplySender<()>>);
+
+/// Panics in the handler. Tests use it to show how the hub reacts to the death of a central actor.
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Panic;

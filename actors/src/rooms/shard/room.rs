@@ -1,37 +1,37 @@
-//! A room as its shard knows it.
+//! The state of a room at its shard.
 
 use super::member_counts::{UserCounts, WorkerCounts};
 use crate::chats::members::ChatMembers;
 use crate::model::ids::UserId;
 use crate::rooms::counts::CountedRoom;
 
-/// Who is in a room, and where.
+/// The members of a room, by user and by worker.
 #[derive(Debug)]
-pub(super) struct Room {
-    /// Those with a session here.
+pub(super) struct RoomState {
+    /// Users with a member session.
     pub(super) users: UserCounts,
-    /// Sessions of them all.
+    /// Member sessions.
     pub(super) sessions: usize,
-    /// The seats that get what is published: those of the sessions, and parked ones.
-    pub(super) session_table: WorkerCounts,
-    /// What there is more to a chat.
+    /// The slots that receive publications: those of member sessions and of suspended sessions.
+    pub(super) slots: WorkerCounts,
+    /// Set for the room of a chat.
     pub(super) chat_members: Option<Box<ChatMembers>>,
-    /// What is published is kept.
+    /// Whether publications are stored.
     pub(super) has_history: bool,
-    /// The revision of the rules by which that is so.
+    /// The revision of the rules that decided `has_history`.
     pub(super) revision: u32,
-    /// Its place among the rooms that clients made; `None` for those that the hub keeps for itself.
+    /// Counts the room for the limits of rooms; `None` for an internal room.
     pub(super) counted: Option<Box<CountedRoom>>,
 }
 
-impl Room {
-    /// A session of `user` comes; whether it is the user's first.
+impl RoomState {
+    /// Adds a session of `user`; whether it is the user's first.
     pub(super) fn enter(&mut self, user: &UserId) -> bool {
         self.sessions += 1;
         self.users.enter(user)
     }
 
-    /// A session of `user` goes; whether it was the user's last.
+    /// Removes a session of `user`; whether it was the user's last.
     pub(super) fn exit(&mut self, user: &UserId) -> bool {
         let was_last = self.users.exit(user);
         self.sessions -= usize::from(was_last.is_some());

@@ -3,28 +3,31 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::application::{Answered, Question, Unanswered};
+use crate::application::{ApplicationFailure, ApplicationReply, ApplicationRequest};
 use crate::connection::UNORDERED_REPLIES_MAX;
 use crate::events::json::Json;
 
 /// An application that answers when the test says so; dropped unsaid, it fails.
-struct OnDemand(mpsc::Sender<(Question, oneshot::Sender<Answered>)>);
+struct OnDemand(mpsc::Sender<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>);
 
 impl Application for OnDemand {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
+    fn ask(
+        &self,
+        question: ApplicationRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
         let (answer, answered) = oneshot::channel();
         self.0.try_send((question, answer)).unwrap();
-        Box::pin(async move { answered.await.map_err(|_| Unanswered("It is away")) })
+        Box::pin(async move { answered.await.map_err(|_| ApplicationFailure("It is away")) })
     }
 }
 
-fn with_application() -> (Bench, mpsc::Receiver<(Question, oneshot::Sender<Answered>)>) {
+fn with_application() -> (Bench, mpsc::Receiver<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>) {
     let (asked, questions) = mpsc::channel(2 * UNORDERED_REPLIES_MAX);
     (Bench::of(LONG, Some(Arc::new(OnDemand(asked)))), questions)
 }
 
-fn answered(text: &str) -> Answered {
-    Answered { data: serde_json::from_str(text).unwrap(), message_id: Some("m1".into()) }
+fn answered(text: &str) -> ApplicationReply {
+    ApplicationReply { data: serde_json::from_str(text).unwrap(), message_id: Some("m1".into()) }
 }
 
 /// The data of a line that begins with this name.
@@ -129,7 +132,7 @@ async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once()
     let [refused, pinged, joined] = client.hears().await;
     assert_eq!((refused.as_str(), pinged.as_str()), ("refused client:action: OVERLOADED #2", "#3: done"));
     assert!(joined.starts_with("#4: "), "{joined}");
-    assert_eq!(bench.publish(Target::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
+    assert_eq!(bench.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
     assert_eq!(client.hears().await, ["news 1"]);
     assert!(questions.try_recv().is_err(), "what was refused was not asked");
 
@@ -151,7 +154,7 @@ async fn a_hub_that_goes_away_waits_for_what_the_application_was_asked() {
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
     assert_eq!(client.hears().await, ["refused client:event: SHUTTING_DOWN #2"]);
     assert_eq!(client.handle.closed(), None);
-    answer.send(Answered { data: Json::null(), message_id: None }).unwrap();
+    answer.send(ApplicationReply { data: Json::null(), message_id: None }).unwrap();
     let [line] = client.hears().await;
     assert_eq!(data(&line, "#1: ")["data"], Value::Null);
     assert_eq!(client.handle.closed(), Some(Close::GoingAway));

@@ -97,7 +97,7 @@ async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox
         settings.rooms_per_session = 100;
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.chat_per_minute = ChatPerMinute::default();
-        settings.presence.audience = presence::Audience::Off;
+        settings.presence.audience = presence::PresenceAudience::Off;
     });
     let ids: Vec<String> = (0..20).map(|number| format!("c{number:02}")).collect();
     let join = |id: &str| serde_json::json!({ "chatId": id }).to_string();

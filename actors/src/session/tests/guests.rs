@@ -148,7 +148,7 @@ async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
     let bench = Bench::start(LONG);
     let guest = bench.guest().await;
     assert_eq!(bench.hub.stats().sessions.get(), 1);
-    assert_eq!(bench.publish(Target::Everybody, "news").await, 0);
+    assert_eq!(bench.publish(PublishTarget::Everybody, "news").await, 0);
     guest.ask("ping", "{}", Some("1")).await;
     guest.ask("register", r#"{"userId":1}"#, None).await;
     assert_eq!(guest.hears().await, ["#1: done", "refused register: PERMISSION_DENIED"]);
@@ -211,7 +211,7 @@ async fn a_guest_with_a_token_is_its_users_and_hears_what_is_sent_to_the_user_be
     assert_eq!(lines[..2], [format!("authenticated {data} #1"), format!("#1: {data}")]);
     lines.retain(|line| line != "hello 1");
     assert_eq!(lines[2..], [r#"room:join:ack {"success":true,"room":"lobby"}"#]);
-    assert_eq!((bench.sessions_of("42"), bench.publish(Target::Everybody, "news").await), (1, 1));
+    assert_eq!((bench.sessions_of("42"), bench.publish(PublishTarget::Everybody, "news").await), (1, 1));
     // Joining was its first message; to authenticate is none.
     guest.ask("ping", "{}", Some("2")).await;
     guest.ask("ping", "{}", Some("3")).await;
@@ -268,7 +268,7 @@ async fn a_token_that_is_revoked_while_it_is_judged_makes_nobody_of_a_guest() {
     let [refused] = guest.hears().await;
     assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
     assert_eq!((bench.sessions_of("alice"), bench.hub.stats().users.get()), (0, 0));
-    assert_eq!(bench.publish(Target::User(alice), "hello").await, 0);
+    assert_eq!(bench.publish(PublishTarget::User(alice), "hello").await, 0);
     guest.ask("authenticate", r#"{"token":"bob"}"#, None).await;
     assert!(guest.hears::<1>().await[0].starts_with("authenticated "));
 }

@@ -28,7 +28,7 @@ impl Bench {
     async fn tell(&self, room: &str, texts: impl IntoIterator<Item = u64>) {
         for text in texts {
             let (name, data) = (EventName::of_hub("x"), Bytes::from(text.to_string()));
-            self.hub.publish(Target::Room(super::history::room(room)), name, data).await.unwrap();
+            self.hub.publish(PublishTarget::Room(super::history::room(room)), name, data).await.unwrap();
         }
     }
 
@@ -155,7 +155,7 @@ async fn half_of_the_bytes_that_may_wait_for_a_client_is_for_what_it_missed() {
     // As a line with its offset, a name, two separators and an end, half of 65,536 bytes.
     for (data, fits) in [(32_768 - 6, true), (32_768 - 5, false)] {
         let name = format!("of {data}");
-        bench.hub.publish(Target::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
+        bench.hub.publish(PublishTarget::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
         let epoch = bench.epoch(&name).await;
         let alice = bench.client(Surface::Raw, "alice").await;
         alice.ask("Subscribe", &since(&epoch, &[(&name, 0)]), None).await;

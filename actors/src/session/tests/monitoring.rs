@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::application::{Answered, Question, Unanswered};
+use crate::application::{ApplicationFailure, ApplicationReply, ApplicationRequest};
 use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
 use crate::events::json as parsing;
 use crate::limits::fixed_window::WINDOW_MS;
@@ -89,7 +89,10 @@ async fn a_session_that_may_come_back_is_remembered_as_cut_off_all_the_same() {
 struct Defect;
 
 impl Application for Defect {
-    fn ask(&self, _: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
+    fn ask(
+        &self,
+        _: ApplicationRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
         panic!("on purpose");
     }
 }
@@ -189,7 +192,7 @@ async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
     bench.hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
     let stats = bench.hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
-    let health = crate::monitor::health::judge(&bench.hub.health_figures(Default::default()));
+    let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));
     assert_eq!(health.issues, ["The mailbox of monitor is 100% full"]);
     for told in busy {
         told.await.unwrap();

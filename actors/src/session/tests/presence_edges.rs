@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::presence::{Audience, Settings as Telling};
+use crate::presence::{PresenceAudience, PresenceSettings as Telling};
 
 /// How long a user who went may come back unnoticed, in ms of the manual clock.
 const LINGER: i64 = 20;
 
-fn telling(audience: Audience, deliveries_per_second: u32) -> Bench {
+fn telling(audience: PresenceAudience, deliveries_per_second: u32) -> Bench {
     Bench::with(LONG, None, |settings| {
         settings.presence = Telling { audience, linger_ms: LINGER, deliveries_per_second };
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -90,7 +90,7 @@ impl Client {
 
 #[actix::test]
 async fn ten_sessions_that_come_and_go_at_once_are_one_coming_and_one_going() {
-    let bench = telling(Audience::All, 0);
+    let bench = telling(PresenceAudience::All, 0);
     let observer = bench.client(Surface::Root, "observer").await;
     let surfaces = [Surface::Raw, Surface::Root, Surface::Chat].into_iter().cycle().take(10);
     let mut sessions = Vec::new();
@@ -112,7 +112,7 @@ async fn ten_sessions_that_come_and_go_at_once_are_one_coming_and_one_going() {
 
 #[actix::test]
 async fn others_hear_on_the_main_namespace_and_on_the_raw_surface_those_who_asked() {
-    let bench = telling(Audience::All, 0);
+    let bench = telling(PresenceAudience::All, 0);
     let root = bench.client(Surface::Root, "root").await;
     let (raw, asked) = (bench.client(Surface::Raw, "raw").await, bench.client(Surface::Raw, "asked").await);
     let guest = bench.guest().await;
@@ -134,7 +134,7 @@ async fn others_hear_on_the_main_namespace_and_on_the_raw_surface_those_who_aske
 
 #[actix::test]
 async fn those_who_share_a_room_hear_once_and_nobody_else() {
-    let bench = telling(Audience::SharedRooms, 0);
+    let bench = telling(PresenceAudience::SharedRooms, 0);
     let near = bench.client(Surface::Root, "near").await;
     let (nearer, far) = (bench.client(Surface::Root, "nearer").await, bench.client(Surface::Root, "far").await);
     near.join("a").await;
@@ -156,7 +156,7 @@ async fn those_who_share_a_room_hear_once_and_nobody_else() {
 
 #[actix::test]
 async fn nobody_hears_where_nobody_is_to() {
-    let bench = telling(Audience::Off, 0);
+    let bench = telling(PresenceAudience::Off, 0);
     let observer = bench.client(Surface::Root, "observer").await;
     drop(bench.client(Surface::Root, "alice").await);
     bench.online(1).await;
@@ -173,7 +173,7 @@ async fn nobody_hears_where_nobody_is_to() {
 
 #[actix::test]
 async fn chat_sessions_hear_in_their_own_words_and_of_who_is_online_at_once() {
-    let bench = telling(Audience::All, 0);
+    let bench = telling(PresenceAudience::All, 0);
     let chat = bench.client(Surface::Chat, "chat").await;
     let [greeting] = chat.hears().await;
     assert_eq!(greeting, listed(&[("chat", "online", 1_000_000)], 1_000_000));
@@ -189,7 +189,7 @@ async fn chat_sessions_hear_in_their_own_words_and_of_who_is_online_at_once() {
 
 #[actix::test]
 async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
-    let bench = telling(Audience::All, 0);
+    let bench = telling(PresenceAudience::All, 0);
     let (root, asked) = (bench.client(Surface::Root, "root").await, bench.client(Surface::Raw, "asked").await);
     let raw = bench.client(Surface::Raw, "raw").await;
     asked.join("$presence").await;
@@ -227,7 +227,7 @@ async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
 
 #[actix::test]
 async fn all_are_told_who_is_online_a_second_after_that_changed_and_while_they_are_few() {
-    let bench = telling(Audience::All, 0);
+    let bench = telling(PresenceAudience::All, 0);
     let chat = bench.client(Surface::Chat, "chat").await;
     chat.hears::<1>().await;
     let alice = bench.client(Surface::Raw, "alice").await;
@@ -265,7 +265,7 @@ async fn all_are_told_who_is_online_a_second_after_that_changed_and_while_they_a
 
 #[actix::test]
 async fn those_who_share_no_room_hear_of_themselves_alone() {
-    let bench = telling(Audience::SharedRooms, 0);
+    let bench = telling(PresenceAudience::SharedRooms, 0);
     let alice = bench.client(Surface::Chat, "alice").await;
     let itself = |user: &str| listed(&[(user, "online", 1_000_000)], 1_000_000);
     assert_eq!(alice.hears().await, [itself("alice")]);
@@ -288,7 +288,7 @@ async fn those_who_share_no_room_hear_of_themselves_alone() {
 
 #[actix::test]
 async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth() {
-    let bench = telling(Audience::All, 0);
+    let bench = telling(PresenceAudience::All, 0);
     let observer = bench.client(Surface::Root, "observer").await;
     let flood = bench.client_unheard(Surface::Raw, "flood").await;
     observer.hears::<1>().await;
@@ -300,9 +300,9 @@ async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth()
         flood.say("busy").await;
     }
     let busy = crate::events::chat::presence::Availability::Busy;
-    let tally = crate::registry::Tally { online: 1, away: 0, busy: 1 };
+    let tally = crate::registry::StatusCounts { online: 1, away: 0, busy: 1 };
     bench.until(|| bench.hub.stats().presence_coalesced.get() >= 1_000).await;
-    bench.until(|| bench.hub.registry().tally() == tally).await;
+    bench.until(|| bench.hub.registry().status_counts() == tally).await;
     assert_eq!(bench.hub.registry().availability_of(&UserId::parse("flood", "user").unwrap()), busy);
     assert_eq!(observer.take(), Vec::<String>::new());
     bench.advance(1_000);
@@ -315,7 +315,7 @@ async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth()
 async fn a_storm_stays_within_the_bound_and_ends_with_the_truth() {
     const USERS: u64 = 300;
     const RATE: u32 = 20_000;
-    let bench = telling(Audience::All, RATE);
+    let bench = telling(PresenceAudience::All, RATE);
     let stats = bench.hub.stats();
     let observer = bench.client(Surface::Root, "observer").await;
     let mut sessions = Vec::new();
@@ -341,7 +341,7 @@ async fn a_storm_stays_within_the_bound_and_ends_with_the_truth() {
     while passed < 20_000 && known != truth {
         bench.advance(10);
         passed += 10;
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(1)).await;
         let told = stats.presence_deliveries.get();
         let most = u64::from(RATE) * (1_000 + passed) / 1_000 + USERS;
         assert!(told <= most, "{told} deliveries, not {most}, by {passed} ms");

@@ -93,7 +93,7 @@ async fn a_publish_whose_room_dies_meanwhile_has_an_unknown_outcome() {
     bench.hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, Some("1")).await;
     assert_eq!(alice.hears().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
-    let published = bench.hub.publish(Target::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
+    let published = bench.hub.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
     assert_eq!(published.unwrap_err().code, Code::OutcomeUnknown);
 }
 

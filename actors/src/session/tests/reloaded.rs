@@ -12,9 +12,13 @@ fn room(name: &str) -> RoomName {
 }
 
 /// Lets only `who` subscribe to topics that begin with `secret`.
-fn close_secrets(settings: &mut Settings, who: Who) {
-    let closed =
-        TopicRule { pattern: Pattern::new("secret*"), subscribe: vec![who], publish: vec![Who::Anyone], history: None };
+fn close_secrets(settings: &mut Settings, who: AccessRule) {
+    let closed = TopicRule {
+        pattern: Pattern::new("secret*"),
+        subscribe: vec![who],
+        publish: vec![AccessRule::Anyone],
+        history: None,
+    };
     settings.rules.0.insert(0, closed);
 }
 
@@ -33,7 +37,7 @@ async fn a_session_leaves_the_topics_that_are_closed_to_it_and_is_told() {
         root.ask("room:join", &json!({ "room": room }).to_string(), None).await;
         root.hears::<1>().await;
     }
-    bench.reload(|settings| close_secrets(settings, Who::Role("editor".into()))).await;
+    bench.reload(|settings| close_secrets(settings, AccessRule::Role("editor".into()))).await;
     let [told] = raw.hears().await;
     let told: serde_json::Value = serde_json::from_str(told.strip_prefix("Status ").unwrap()).unwrap();
     let mut topics: Vec<_> = told["details"]["topics"].as_array().unwrap().iter().map(|it| it.as_str()).collect();
@@ -41,8 +45,8 @@ async fn a_session_leaves_the_topics_that_are_closed_to_it_and_is_told() {
     assert_eq!(topics, [Some("secret"), Some("secret.too")]);
     assert_eq!((&told["status"], &told["details"]["code"]), (&json!("unsubscribed"), &json!("FORBIDDEN")));
     assert_eq!(root.hears().await, [r#"room:leave:ack {"success":true,"room":"secret","code":"FORBIDDEN"}"#]);
-    assert_eq!(bench.publish(Target::Room(room("secret")), "x").await, 0);
-    assert_eq!(bench.publish(Target::Room(room("news")), "x").await, 2);
+    assert_eq!(bench.publish(PublishTarget::Room(room("secret")), "x").await, 0);
+    assert_eq!(bench.publish(PublishTarget::Room(room("news")), "x").await, 2);
     assert_eq!((raw.hears().await, root.hears().await), (["x 1".to_owned()], ["x 1".to_owned()]));
 
     // Opened again, it can be joined.
@@ -63,7 +67,7 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     let topics: Vec<_> = (0..TOPICS).map(|number| format!("secret.{number}")).chain(["open".to_owned()]).collect();
     alice.ask("Subscribe", &json!({ "topics": topics }).to_string(), None).await;
     alice.hears::<1>().await;
-    bench.reload(|settings| close_secrets(settings, Who::Server)).await;
+    bench.reload(|settings| close_secrets(settings, AccessRule::Server)).await;
     let (mut left, mut looks) = (Vec::new(), 0);
     while left.len() < TOPICS {
         looks += 1;
@@ -80,7 +84,7 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     left.sort_unstable();
     left.dedup();
     assert_eq!((left.len(), alice.handle.closed()), (TOPICS, None));
-    assert_eq!(bench.publish(Target::Room(room("open")), "x").await, 1);
+    assert_eq!(bench.publish(PublishTarget::Room(room("open")), "x").await, 1);
 }
 
 #[actix::test]
@@ -93,12 +97,12 @@ async fn one_that_waits_for_its_token_looks_after_that_and_holds_up_nobody() {
     }
     let judge = bench.hold("alice");
     waits.ask("Authenticate", r#"{"token": "alice"}"#, None).await;
-    bench.reload(|settings| close_secrets(settings, Who::Server)).await;
+    bench.reload(|settings| close_secrets(settings, AccessRule::Server)).await;
     assert!(other.hears::<1>().await[0].contains("FORBIDDEN"));
     judge.send(()).unwrap();
     let lines = waits.hears::<1>().await;
     assert!(lines[0].contains("authenticated") || lines[0].contains("FORBIDDEN"), "{lines:?}");
-    assert_eq!(bench.publish(Target::Room(room("secret")), "x").await, 0);
+    assert_eq!(bench.publish(PublishTarget::Room(room("secret")), "x").await, 0);
 }
 
 #[actix::test]
@@ -133,7 +137,7 @@ async fn a_room_keeps_its_messages_by_the_rule_that_holds() {
     alice.hears::<1>().await;
     let say = async |rooms: &[&str]| {
         for name in rooms {
-            bench.publish(Target::Room(room(name)), "x").await;
+            bench.publish(PublishTarget::Room(room(name)), "x").await;
         }
     };
     let kept = async |name: &str| {

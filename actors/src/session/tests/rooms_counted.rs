@@ -1,7 +1,7 @@
 //! Rooms that clients make are counted exactly, whatever clients do and however they end.
 
 use super::*;
-use crate::recovery::DropRecords;
+use crate::recovery::messages::DropRecords;
 
 const ROOMS: usize = 10;
 const ROOMS_OF_USER: usize = 4;
@@ -106,8 +106,8 @@ impl Crowd {
         assert!(counts.get().0 <= ROOMS && counts.most_of_a_user() <= ROOMS_OF_USER, "{counts:?}");
         assert_eq!(counts.get().0 as u64, hub.stats().rooms.get());
         self.clients.iter().for_each(|client| drop(client.take()));
-        for room in hub.rooms().list(crate::rooms::Page { offset: 0, limit: 100 }).await.unwrap().0 {
-            let target = Target::Room(room.room.clone());
+        for room in hub.rooms().list(crate::rooms::PageRange { offset: 0, limit: 100 }).await.unwrap().0 {
+            let target = PublishTarget::Room(room.room.clone());
             assert_eq!(self.bench.publish(target, "said").await, room.sessions);
             hub.rooms().flush().await;
             let said = |client: &&Client| client.take().contains(&"said 1".to_owned());
@@ -173,15 +173,15 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
         refused("r").await;
         ask("room:leave", "x").await;
         ask("room:join", "r").await;
-        rooms.park(room("r"), identity("alice").user, place);
-        rooms.leave(room("r"), identity("alice").user, place).await.unwrap();
-        assert_eq!(bench.publish(Target::Room(room("r")), "said").await, 1);
+        rooms.suspend(room("r"), identity("alice").user, place);
+        rooms.leave(room("r"), identity("alice").user, place).unwrap().await.unwrap();
+        assert_eq!(bench.publish(PublishTarget::Room(room("r")), "said").await, 1);
         assert_eq!(bob.hears().await, ["said 1"]);
         ask("room:leave", "r").await;
         ask("room:join", "x").await;
     }
     refused("r").await;
-    rooms.abandon(room("r"), place).await.unwrap();
+    rooms.discard_suspended(room("r"), place).await;
     assert_eq!(rooms.counts().get(), (1, 1));
 }
 

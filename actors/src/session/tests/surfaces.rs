@@ -69,7 +69,7 @@ async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_sur
             r#"#2: {"success":true,"room":"user:alice"}"#,
         ]
     );
-    let alice = Target::User(UserId::parse("alice", "user").unwrap());
+    let alice = PublishTarget::User(UserId::parse("alice", "user").unwrap());
     assert_eq!(bench.publish(alice, "still").await, 1, "nobody leaves the room of the own user");
 }
 

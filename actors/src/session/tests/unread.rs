@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::ids::NotificationId;
-use crate::notifications::{Moment, Notification};
+use crate::notifications::{LastNotification, Notification};
 use crate::store::Notice;
 
 impl Bench {
@@ -115,7 +115,7 @@ async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     let moment = session.joined.unwrap();
-    assert!(moment > Moment::default());
+    assert!(moment > LastNotification::default());
     bench.notify("alice", r#"{"id":2}"#).await;
     let unread = bench.hub.notifications().unread(alice, moment, 1_000, 1_000_000).await.unwrap();
     assert_eq!(unread.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["1"]);

@@ -1,5 +1,5 @@
-//! The peer: socketioxide on axum with the hub's events and nothing else. It is spared what the hub does besides (tokens,
-//! rules, limits, presence); `TCP_NODELAY` is on, a broadcast is encoded once, and the handlers do their work at once.
+//! The peer: socketioxide on axum with the hub's events and nothing else: no tokens, rules, limits or presence.
+//! `TCP_NODELAY` is on, a broadcast is encoded once, and the handlers spawn no task.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,24 +19,24 @@ use socketioxide::{SocketIo, TransportType};
 use tokio::net::TcpSocket;
 
 #[derive(Deserialize)]
-struct Join {
+struct JoinRequest {
     room: String,
 }
 
 #[derive(Serialize)]
-struct Joined {
+struct JoinReply {
     success: bool,
     room: String,
 }
 
 #[derive(Deserialize)]
-struct Broadcast {
+struct BroadcastRequest {
     topic: String,
     payload: Value,
 }
 
 #[derive(Serialize)]
-struct Delivery<'a> {
+struct BroadcastEvent<'a> {
     topic: &'a str,
     payload: &'a Value,
     from_user: &'a str,
@@ -44,15 +44,15 @@ struct Delivery<'a> {
 }
 
 #[derive(Serialize)]
-struct Ack<'a> {
+struct BroadcastAck<'a> {
     message_id: &'a str,
     recipients: usize,
 }
 
-/// Members of each room: to ask the library would collect them all.
-type Counts = Arc<Mutex<HashMap<String, usize>>>;
+/// The member count of each room. The library has no count: it would collect all members.
+type MemberCounts = Arc<Mutex<HashMap<String, usize>>>;
 
-fn count(counts: &Counts, room: &str, change: isize) -> usize {
+fn count(counts: &MemberCounts, room: &str, change: isize) -> usize {
     let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
     if change == 0 {
         return counts.get(room).copied().unwrap_or(0);
@@ -66,14 +66,14 @@ fn is_in(socket: &SocketRef, room: &str) -> bool {
     socket.rooms().iter().any(|joined| joined == room)
 }
 
-fn receive(socket: &SocketRef, user: Arc<str>, counts: Counts) {
+fn receive(socket: &SocketRef, user: Arc<str>, counts: MemberCounts) {
     let joins = counts.clone();
-    socket.on("room:join", async move |socket: SocketRef, Data(join): Data<Join>, ack: AckSender| {
+    socket.on("room:join", async move |socket: SocketRef, Data(join): Data<JoinRequest>, ack: AckSender| {
         if !is_in(&socket, &join.room) {
             count(&joins, &join.room, 1);
             socket.join(join.room.clone());
         }
-        let _ = ack.send(&Joined { success: true, room: join.room });
+        let _ = ack.send(&JoinReply { success: true, room: join.room });
     });
     let leaves = counts.clone();
     socket.on_disconnect(async move |socket: SocketRef| {
@@ -81,18 +81,18 @@ fn receive(socket: &SocketRef, user: Arc<str>, counts: Counts) {
             count(&leaves, &room, -1);
         }
     });
-    // The work is in what makes the future, not in the future, which the library would spawn: so one client's messages
-    // keep their order, and cost less.
-    socket.on("Broadcast", move |socket: SocketRef, Data(broadcast): Data<Broadcast>, ack: AckSender| {
+    // The handler works before it returns its future, which the library spawns. So the messages of a client keep their
+    // order and cost less.
+    socket.on("Broadcast", move |socket: SocketRef, Data(broadcast): Data<BroadcastRequest>, ack: AckSender| {
         let message_id = uuid::Uuid::new_v4().to_string();
-        let Broadcast { topic, payload } = &broadcast;
+        let BroadcastRequest { topic, payload } = &broadcast;
         let itself = usize::from(is_in(&socket, topic));
         let recipients = count(&counts, topic, 0).saturating_sub(itself);
-        let delivery = Delivery { topic, payload, from_user: &user, message_id: &message_id };
-        // With the library's own adapter this is done at once. Who does not keep up misses it: there is no other way.
+        let delivery = BroadcastEvent { topic, payload, from_user: &user, message_id: &message_id };
+        // With the library's in-memory adapter, one poll completes this. The library drops the event for a slow client.
         let emitting = pin!(socket.to(topic.clone()).emit("Broadcast", &delivery));
         let _ = emitting.poll(&mut Context::from_waker(Waker::noop()));
-        let _ = ack.send(&Ack { message_id: &message_id, recipients });
+        let _ = ack.send(&BroadcastAck { message_id: &message_id, recipients });
         std::future::ready(())
     });
     socket.on("ping", |ack: AckSender| {
@@ -109,7 +109,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_interval(Duration::from_millis(heartbeat))
         .max_payload(65_536)
         .build_layer();
-    let (users, counts) = (Arc::new(AtomicUsize::new(0)), Counts::default());
+    let (users, counts) = (Arc::new(AtomicUsize::new(0)), MemberCounts::default());
     io.ns("/", async move |socket: SocketRef| {
         let user = format!("bench-{}", users.fetch_add(1, Ordering::Relaxed));
         receive(&socket, user.into(), counts.clone());
@@ -122,7 +122,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    // Ends with the bench, however that ends.
+    // Exits when the bench exits, also after a crash.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);

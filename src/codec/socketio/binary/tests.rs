@@ -1,6 +1,6 @@
 use super::*;
 
-/// Attachment `number` of these tests: `number` + 1 times its number.
+/// Attachments for these tests: number n has n + 1 bytes of value n.
 fn attachments(count: u8) -> Vec<Bytes> {
     (0..count).map(|number| vec![number; usize::from(number) + 1].into()).collect()
 }
@@ -16,7 +16,7 @@ fn extracted(json: &str) -> (String, Vec<Bytes>) {
 }
 
 #[test]
-fn attachments_are_written_where_their_placeholders_are() {
+fn attachments_replace_their_placeholders() {
     for (json, wanted) in [
         (r#"["a",{"_placeholder":true,"num":0}]"#, r#"["a",{"$binary":"AA=="}]"#),
         (
@@ -40,7 +40,7 @@ fn attachments_are_written_where_their_placeholders_are() {
 }
 
 #[test]
-fn a_placeholder_names_one_attachment_that_no_other_names_and_nothing_else() {
+fn a_placeholder_names_exactly_one_attachment_of_its_own() {
     for json in [
         r#"[{"_placeholder":true,"num":2}]"#,
         r#"[{"_placeholder":true,"num":99999999999999999999}]"#,
@@ -73,7 +73,7 @@ fn text_without_attachments_stays_as_it_is() {
 }
 
 #[test]
-fn bytes_are_taken_out_in_their_order() {
+fn binary_data_is_moved_out_in_order() {
     let (json, taken) = extracted(r#"["a",{"$binary":"AQIDBA=="},{"b":[ { "$binary" : "" } ]},{"$binary":"\/\/8="}]"#);
     let wanted =
         r#"["a",{"_placeholder":true,"num":0},{"b":[ {"_placeholder":true,"num":1} ]},{"_placeholder":true,"num":2}]"#;
@@ -83,7 +83,7 @@ fn bytes_are_taken_out_in_their_order() {
 }
 
 #[test]
-fn what_only_looks_like_bytes_stays() {
+fn objects_that_only_resemble_binary_data_stay() {
     for json in [
         r#"[{"$binary":"AQ"}]"#,
         r#"[{"$binary":"AR=="}]"#,
@@ -103,17 +103,17 @@ fn what_only_looks_like_bytes_stays() {
 }
 
 #[test]
-fn so_many_are_taken_and_no_more() {
+fn the_number_of_attachments_is_bounded() {
     let bytes = [r#"{"$binary":"AA=="}"#; ATTACHMENTS_MAX + 2].join(",");
     let (json, taken) = extracted(&format!("[{bytes}]"));
     assert_eq!(taken.len(), ATTACHMENTS_MAX);
     assert!(json.ends_with(r#"{"_placeholder":true,"num":9},{"$binary":"AA=="},{"$binary":"AA=="}]"#), "{json}");
 }
 
-/// A client closes its connection when a packet with attachments has a placeholder that names none of them; what one
-/// client sends must not do that to others.
+/// A client closes its connection when a placeholder in a packet with attachments names none of them. Data from one
+/// client must not cause that at other clients.
 #[test]
-fn nothing_is_taken_out_beside_a_placeholder_that_was_there_before() {
+fn text_with_an_existing_placeholder_is_unchanged() {
     for placeholder in [
         r#"{"_placeholder":true,"num":0}"#,
         r#"{"_placeholder":true,"num":99}"#,

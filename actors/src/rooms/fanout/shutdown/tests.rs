@@ -1,4 +1,4 @@
-//! The sessions of one worker, as its fan-out lets them go.
+//! How a fan-out closes the sessions of its worker.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use crate::connection::outbox::Bound;
 use crate::connection::{SessionSpec, SessionTable};
 use crate::model::ids::SessionId;
 use crate::publication::{Correlation, Event, EventError};
-use crate::runtime::clock::Expiry;
-use crate::runtime::mailbox::Mailbox;
+use crate::runtime::clock::{Clock, Expiry};
+use crate::runtime::mailbox::{Mailbox, ReplyReceiver};
 use crate::shutdown::schedule::DrainRate;
 
-/// Says the name and the data of what it is given, as a surface has them.
+/// Encodes a reply as its time, name and data, for a surface.
 #[derive(Debug)]
-struct Words(Option<Surface>);
+struct TextEncoder(Option<Surface>);
 
-static RAW: Words = Words(Some(Surface::Raw));
-static CHAT: Words = Words(Some(Surface::Chat));
-static BENEATH: Words = Words(None);
+static RAW: TextEncoder = TextEncoder(Some(Surface::Raw));
+static CHAT: TextEncoder = TextEncoder(Some(Surface::Chat));
+static NO_SURFACE: TextEncoder = TextEncoder(None);
 
-impl Encoder for Words {
+impl Encoder for TextEncoder {
     fn slot(&self) -> usize {
         0
     }
@@ -47,35 +47,33 @@ impl Encoder for Words {
     }
 }
 
-fn handle(session_table: &SessionTable, wire: &'static Words, carrier: bool) -> Rc<SessionHandle> {
+fn handle(session_table: &SessionTable, encoder: &'static TextEncoder, multiplexed: bool) -> Rc<SessionHandle> {
     session_table.insert(SessionSpec {
         session: SessionId::random(),
-        encoder: wire,
+        encoder,
         bound: Bound { bytes: 1_000, frames: 4 },
         heartbeat: None,
-        multiplexed: carrier,
+        multiplexed,
         expiry: Expiry::NEVER,
         elapsed: 0,
     })
 }
 
-fn heard(handle: &SessionHandle) -> String {
+fn received(handle: &SessionHandle) -> String {
     let waiting = handle.with_outbox(|outbox| outbox.slices().collect::<Vec<_>>().concat());
     String::from_utf8(waiting).unwrap()
 }
 
-/// Has the seats drained at this pace; resolves when the last one was closed.
-fn drain(session_table: Rc<SessionTable>, pace: DrainRate, clock: &Clock) -> oneshot::Receiver<()> {
-    let plan = DrainSchedule::of(4, pace);
-    let (done, gone) = oneshot::channel();
+/// Drains four sessions at this rate; resolves when the last one is closed.
+fn drain(session_table: Rc<SessionTable>, rate: DrainRate, clock: &Clock) -> ReplyReceiver<()> {
+    let schedule = DrainSchedule::of(4, rate);
     let fanout = Mailbox::new("fanout", Fanout::new(session_table).start(), 1);
-    fanout.post(Drain { plan, workers: 1, clock: clock.clone(), done }).unwrap();
-    gone
+    fanout.ask(|reply| Drain { schedule, workers: 1, clock: clock.clone(), reply }).unwrap()
 }
 
-async fn until(what: impl Fn() -> bool) {
+async fn wait_until(condition: impl Fn() -> bool) {
     let holds = async {
-        while !what() {
+        while !condition() {
             actix_rt::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -83,32 +81,32 @@ async fn until(what: impl Fn() -> bool) {
 }
 
 #[actix::test]
-async fn all_are_told_at_once_and_closed_one_after_the_other() {
+async fn sessions_get_the_notice_at_once_and_are_closed_on_schedule() {
     let session_table = Rc::new(SessionTable::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
     let clock = Clock::manual(5);
     let all: Vec<_> = (0..4).map(|_| handle(&session_table, &RAW, false)).collect();
-    let gone = drain(session_table, DrainRate { per_sec: 2, within: Duration::from_secs(60) }, &clock);
-    until(|| all.iter().all(|handle| !heard(handle).is_empty())).await;
+    let drained = drain(session_table, DrainRate { per_sec: 2, within: Duration::from_secs(60) }, &clock);
+    wait_until(|| all.iter().all(|handle| !received(handle).is_empty())).await;
     let closed = || all.iter().filter(|handle| handle.closed().is_some()).count();
     assert_eq!(closed(), 0);
     for (passed, many) in [(250, 1), (500, 2), (500, 3), (500, 4)] {
         clock.advance(passed);
-        until(|| closed() >= many).await;
+        wait_until(|| closed() >= many).await;
         assert_eq!(closed(), many);
     }
-    gone.await.unwrap();
+    drained.await.unwrap();
     assert!(all.iter().all(|handle| handle.closed() == Some(Close::GoingAway)));
     for handle in &all {
-        let told = heard(handle);
-        let after = told.strip_prefix(r#"5 Status {"status":"draining","details":{"reconnect_after_ms":"#);
+        let output = received(handle);
+        let after = output.strip_prefix(r#"5 Status {"status":"draining","details":{"reconnect_after_ms":"#);
         let after: u64 =
-            after.and_then(|after| after.strip_suffix("}}")?.parse().ok()).unwrap_or_else(|| panic!("{told}"));
+            after.and_then(|after| after.strip_suffix("}}")?.parse().ok()).unwrap_or_else(|| panic!("{output}"));
         assert!(after <= 2_000, "{after}");
     }
 }
 
 #[actix::test]
-async fn each_is_told_in_the_words_of_its_surface_unless_it_is_far_behind() {
+async fn the_notice_has_the_form_of_the_surface_and_is_left_out_for_a_full_outbox() {
     let session_table = Rc::new(SessionTable::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
     let raw = handle(&session_table, &RAW, false);
     let chat = handle(&session_table, &CHAT, false);
@@ -117,18 +115,18 @@ async fn each_is_told_in_the_words_of_its_surface_unless_it_is_far_behind() {
     behind.answer(Bytes::from_static(b"2"));
     let busy = handle(&session_table, &RAW, false);
     let reply_slot = busy.reserve(1);
-    let carrier = handle(&session_table, &BENEATH, true);
-    let gone = drain(session_table, DrainRate { per_sec: 0, within: Duration::ZERO }, &Clock::manual(5));
-    gone.await.unwrap();
-    assert!(heard(&raw).starts_with(r#"5 Status {"status":"draining","details":{"#), "{}", heard(&raw));
-    assert!(heard(&chat).starts_with(r#"5 system:draining {"reconnect_after_ms":"#), "{}", heard(&chat));
-    assert!(heard(&chat).ends_with(r#","timestamp":"1970-01-01T00:00:00.005Z"}"#), "{}", heard(&chat));
-    assert_eq!(heard(&behind), "12");
+    let multiplexed = handle(&session_table, &NO_SURFACE, true);
+    let drained = drain(session_table, DrainRate { per_sec: 0, within: Duration::ZERO }, &Clock::manual(5));
+    drained.await.unwrap();
+    assert!(received(&raw).starts_with(r#"5 Status {"status":"draining","details":{"#), "{}", received(&raw));
+    assert!(received(&chat).starts_with(r#"5 system:draining {"reconnect_after_ms":"#), "{}", received(&chat));
+    assert!(received(&chat).ends_with(r#","timestamp":"1970-01-01T00:00:00.005Z"}"#), "{}", received(&chat));
+    assert_eq!(received(&behind), "12");
     assert!([&raw, &chat, &behind].iter().all(|handle| handle.closed() == Some(Close::GoingAway)));
-    assert_eq!((heard(&carrier).as_str(), carrier.closed()), ("", None));
-    assert!(heard(&busy).starts_with("5 Status "), "{}", heard(&busy));
-    assert_eq!(busy.closed(), None, "it owes an answer");
+    assert_eq!((received(&multiplexed).as_str(), multiplexed.closed()), ("", None));
+    assert!(received(&busy).starts_with("5 Status "), "{}", received(&busy));
+    assert_eq!(busy.closed(), None, "it has a pending reply");
     busy.fulfil(reply_slot, Some(Bytes::from_static(b"answer")));
-    assert!(heard(&busy).ends_with("answer"), "{}", heard(&busy));
+    assert!(received(&busy).ends_with("answer"), "{}", received(&busy));
     assert_eq!(busy.closed(), Some(Close::GoingAway));
 }

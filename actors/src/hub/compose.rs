@@ -1,0 +1,131 @@
+//! Starts the hub: its tables, its central actors, and the room shards of its workers.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock};
+
+use actix::Actor;
+use arc_swap::ArcSwap;
+
+use super::{Authenticator, Hub, Settings, once};
+use crate::application::Application;
+use crate::chats::Chats;
+use crate::chats::writer::ChatWriter;
+use crate::limits::RateLimit;
+use crate::limits::concurrency::ConcurrencyLimits;
+use crate::model::client::UserAgents;
+use crate::monitor::Monitor;
+use crate::notifications::Notifications;
+use crate::presence::Presence;
+use crate::recovery::directory::Recovery;
+use crate::refusal_log::RefusalLog;
+use crate::registry::Registry;
+use crate::revocations::Revoked;
+use crate::rooms::counts::RoomCounts;
+use crate::rooms::shard::{RoomShard, ShardContext};
+use crate::rooms::{Rooms, Workers};
+use crate::runtime::counters::Stats;
+use crate::runtime::mailbox::Mailbox;
+use crate::store::Store;
+
+impl Hub {
+    /// Starts the actors of the calling thread; each worker starts its own by [`crate::worker::Worker::start`].
+    /// [`Hub::open`] fills `revoked` from the store. Without an application, the hub itself answers requests for one.
+    pub fn start(
+        settings: Settings,
+        authenticator: Arc<dyn Authenticator>,
+        application: Option<Arc<dyn Application>>,
+        store: Store,
+        revoked: Revoked,
+    ) -> Arc<Self> {
+        let stats = Arc::new(Stats::default());
+        let clock = settings.clock.clone();
+        let counts = RoomCounts::new(settings.rooms, settings.rooms_per_user);
+        let rooms = Rooms::new(Arc::new(Workers::new(settings.workers)), counts);
+        let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
+        let refusal_log = Arc::new(RefusalLog::new(clock.clone(), stats.clone()));
+        let chats = Arc::new(Chats::default());
+        chats.set_created_max(settings.chats_per_user);
+        let actors = CentralActors::start(&settings, &store, &rooms, &registry, &refusal_log, &chats, &stats);
+        Arc::new(Self {
+            rooms,
+            notifications: Notifications::new(store.clone()),
+            presence: actors.presence,
+            recovery: actors.recovery,
+            limits: actors.limits,
+            monitor: actors.monitor,
+            chat_writer: actors.chat_writer,
+            registry,
+            concurrency: Arc::new(ConcurrencyLimits::default()),
+            user_agents: UserAgents::default(),
+            client_ids: once::client_ids(clock.clone()),
+            refusal_log,
+            chats,
+            authenticator,
+            application: ArcSwap::from_pointee(application),
+            store,
+            revoked,
+            stats,
+            workers_started: AtomicUsize::new(0),
+            sweepers: (0..settings.workers).map(|_| OnceLock::new()).collect(),
+            edges: (0..settings.workers).map(|_| OnceLock::new()).collect(),
+            is_draining: AtomicBool::new(false),
+            is_loaded: AtomicBool::new(true),
+            broken: OnceLock::new(),
+            settings: ArcSwap::from_pointee(settings),
+            clock,
+        })
+    }
+
+    /// The shard of `worker`, not started yet. It takes over what was restored for it.
+    pub(crate) fn room_shard(&self, worker: usize) -> RoomShard {
+        let workers = self.rooms.workers();
+        RoomShard::new(ShardContext {
+            worker,
+            fanouts: workers.fanouts().clone(),
+            counts: self.rooms.counts().clone(),
+            notifications: self.notifications.clone(),
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
+            stats: self.stats.clone(),
+            settings: self.settings().for_shard(),
+            restored: (workers.take_histories(worker), workers.take_members(worker)),
+        })
+    }
+}
+
+/// The actors of which the hub has one.
+struct CentralActors {
+    presence: Mailbox<Presence>,
+    recovery: Mailbox<Recovery>,
+    limits: Mailbox<RateLimit>,
+    monitor: Mailbox<Monitor>,
+    chat_writer: Mailbox<ChatWriter>,
+}
+
+impl CentralActors {
+    fn start(
+        settings: &Settings,
+        store: &Store,
+        rooms: &Rooms,
+        registry: &Arc<Registry>,
+        refusal_log: &Arc<RefusalLog>,
+        chats: &Arc<Chats>,
+        stats: &Arc<Stats>,
+    ) -> Self {
+        let (clock, bound) = (&settings.clock, settings.mailbox);
+        let recovery = Recovery::new(settings.recovery.window_ms, rooms.clone(), clock.clone(), stats.clone());
+        let monitor = Monitor::new(clock.clone(), stats.clone(), refusal_log.clone());
+        let outbox = settings.outbox.bytes;
+        let presence = &settings.presence;
+        let presence = Presence::new(presence, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone());
+        let chat_writer = ChatWriter::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock.clone());
+        Self {
+            presence: Mailbox::new("presence", presence.start(), bound),
+            recovery: Mailbox::new("recovery", recovery.start(), bound),
+            limits: Mailbox::new("rate-limit", RateLimit::new(clock.clone()).start(), bound),
+            monitor: Mailbox::new("monitor", monitor.start(), bound),
+            chat_writer: Mailbox::new("chat-writer", chat_writer.start(), bound),
+        }
+    }
+}

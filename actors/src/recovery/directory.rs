@@ -1,0 +1,292 @@
+//! The actor that issues, redeems and expires recovery tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, AsyncContext, Context, SpawnHandle};
+use ahash::AHashMap;
+
+use super::messages::{
+    CountTokens, Discard, DropRecords, GiveUp, Issue, NoteAttempt, Redeem, Restore, Suspend, TakeSuspended,
+};
+use super::tokens::{Holder, RecoveryClaim, Redeemed, SuspendResult, SuspendedSession, TokenHash, TokenTable};
+use crate::connection::SessionAddr;
+use crate::model::close::Close;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{RecoveryToken, RoomName, SessionId};
+use crate::rooms::Rooms;
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+use crate::runtime::mailbox::{Receive, receives_posts};
+
+/// The most suspended sessions at once.
+pub const SUSPENDED_MAX: usize = 10_000;
+
+/// How long a request waits for the end of the live session that it recovers.
+const END_TIME: Duration = Duration::from_secs(10);
+
+/// The shortest time for which a restored session stays suspended, ms: long enough until its worker has started.
+const RESTORED_MIN_MS: i64 = 5_000;
+
+/// A suspended session that an attempt of its client resumes. Its private id is valid again when the new session issues
+/// it.
+#[derive(Debug)]
+struct Resuming {
+    number: u64,
+    holder: Holder,
+    /// The client's next attempt.
+    next: Option<Redeem>,
+}
+
+fn no_such_token() -> Fault {
+    Fault::new(Code::NotFound, "Invalid recovery token")
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Recovery {
+    tokens: TokenTable,
+    /// Requests that wait for the end of a live session, numbered.
+    waiting: AHashMap<SessionId, (u64, Redeem)>,
+    /// Sessions redeemed by their private id, until it is issued again or given up.
+    resuming: AHashMap<TokenHash, Resuming>,
+    waits: u64,
+    rooms: Rooms,
+    clock: Clock,
+    stats: Arc<Stats>,
+    waking: Option<SpawnHandle>,
+}
+
+impl Recovery {
+    /// An actor without tokens; a session stays suspended for `window_ms`.
+    pub(crate) fn new(window_ms: i64, rooms: Rooms, clock: Clock, stats: Arc<Stats>) -> Self {
+        let tokens = TokenTable::new(window_ms, SUSPENDED_MAX);
+        let (waiting, resuming) = (AHashMap::new(), AHashMap::new());
+        Self { tokens, waiting, resuming, waits: 0, rooms, clock, stats, waking: None }
+    }
+
+    /// Releases the slot of a suspended session.
+    fn release(&self, addr: SessionAddr, session: SessionId, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
+        let facade = self.rooms.clone();
+        let release = async move {
+            for room in rooms {
+                facade.discard_suspended(room, addr).await;
+            }
+            facade.release_slot(addr, session).await;
+        };
+        ctx.spawn(release.into_actor(self));
+    }
+
+    fn release_suspended(&self, suspended: SuspendedSession, ctx: &mut Context<Self>) {
+        let SuspendedSession { holder, rooms, .. } = suspended;
+        self.release(holder.addr, holder.session, rooms, ctx);
+    }
+
+    /// Releases expired sessions, and starts the timer of the next expiry.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let elapsed = self.clock.elapsed_ms();
+        while let Some(suspended) = self.tokens.expire(elapsed) {
+            self.stats.suspended.sub(1);
+            self.release_suspended(suspended, ctx);
+        }
+        if let Some(waking) = self.waking.take() {
+            ctx.cancel_future(waking);
+        }
+        let wait = self.tokens.next_due().map(|due| u64::try_from(due - elapsed).unwrap_or(0).max(1));
+        self.waking = wait.map(|wait| self.clock.run_later(ctx, Duration::from_millis(wait), Self::sweep));
+    }
+
+    fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {
+        let Some(redeem) = self.wait_for_resuming(redeem) else { return };
+        match self.tokens.redeem(&redeem.token, &redeem.claim) {
+            Redeemed::Suspended(suspended) => {
+                self.stats.suspended.sub(1);
+                let holder = suspended.holder.clone();
+                match redeem.reply.send(Ok(suspended)) {
+                    Ok(()) if matches!(redeem.claim, RecoveryClaim::Pid(_)) => {
+                        self.note_resuming(&redeem.token, holder, ctx)
+                    }
+                    Err(Ok(suspended)) => self.release_suspended(suspended, ctx),
+                    Ok(()) | Err(Err(_)) => {}
+                }
+            }
+            Redeemed::Live(addr, session) if Some(session) != redeem.by => {
+                let has_waiting = self.waiting.contains_key(&session);
+                match redeem.claim {
+                    // The live session ends first; the request is handled after that.
+                    _ if !has_waiting => self.rooms.close(addr, Close::Recovered),
+                    // Another request waits for this session.
+                    RecoveryClaim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_under_way()))),
+                    // Only one client knows a private id: its last attempt was cut, and this is the next one.
+                    RecoveryClaim::Pid(_) => self.refuse_waiting(session, Fault::too_many_under_way()),
+                }
+                self.wait_for_end(session, redeem, ctx);
+            }
+            Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
+        }
+    }
+
+    /// While an earlier attempt resumes the session, `redeem` waits until the private id is valid again. Otherwise it
+    /// is returned.
+    fn wait_for_resuming(&mut self, redeem: Redeem) -> Option<Redeem> {
+        if self.resuming.is_empty() {
+            return Some(redeem);
+        }
+        match self.resuming.get_mut(&TokenHash::of(&redeem.token)) {
+            Some(resuming) if redeem.claim.matches(&resuming.holder) => {
+                if let Some(earlier) = resuming.next.replace(redeem) {
+                    let _ = earlier.reply.send(Err(Fault::too_many_under_way()));
+                }
+                None
+            }
+            _ => Some(redeem),
+        }
+    }
+
+    /// Notes that an attempt of the client resumes the session of `token`.
+    fn note_resuming(&mut self, token: &RecoveryToken, holder: Holder, ctx: &mut Context<Self>) {
+        let token = TokenHash::of(token);
+        self.waits += 1;
+        let number = self.waits;
+        self.resuming.insert(token, Resuming { number, holder, next: None });
+        self.clock.run_later(ctx, END_TIME, move |actor: &mut Self, ctx| {
+            if actor.resuming.get(&token).is_some_and(|resuming| resuming.number == number) {
+                actor.end_resuming(&token, ctx);
+            }
+        });
+    }
+
+    /// Notes that the attempt has ended; the client's next attempt is handled now.
+    fn end_resuming(&mut self, token: &TokenHash, ctx: &mut Context<Self>) {
+        if let Some(Resuming { next: Some(redeem), .. }) = self.resuming.remove(token) {
+            self.redeem(redeem, ctx);
+        }
+    }
+
+    /// Makes `redeem` wait for the end of its session.
+    fn wait_for_end(&mut self, session: SessionId, redeem: Redeem, ctx: &mut Context<Self>) {
+        self.waits += 1;
+        let number = self.waits;
+        self.waiting.insert(session, (number, redeem));
+        self.clock.run_later(ctx, END_TIME, move |actor: &mut Self, _| {
+            // A resumed session keeps its id, so another request may wait for it by now.
+            if actor.waiting.get(&session).is_some_and(|&(waiting, _)| waiting == number) {
+                actor.refuse_waiting(session, Fault::overloaded());
+            }
+        });
+    }
+
+    /// Refuses the request that waits for the end of a session.
+    fn refuse_waiting(&mut self, session: SessionId, fault: Fault) {
+        if let Some((_, redeem)) = self.waiting.remove(&session) {
+            let _ = redeem.reply.send(Err(fault));
+        }
+    }
+}
+
+impl Actor for Recovery {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // The `Mailbox` enforces the bound.
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+receives_posts!(Recovery);
+
+impl Receive<Issue> for Recovery {
+    fn receive(&mut self, Issue { holder, token }: Issue, ctx: &mut Self::Context) {
+        self.tokens.issue(holder, &token);
+        if !self.resuming.is_empty() {
+            self.end_resuming(&TokenHash::of(&token), ctx);
+        }
+    }
+}
+
+impl Receive<GiveUp> for Recovery {
+    fn receive(&mut self, GiveUp(token): GiveUp, ctx: &mut Self::Context) {
+        self.end_resuming(&TokenHash::of(&token), ctx);
+    }
+}
+
+impl Receive<Suspend> for Recovery {
+    fn receive(&mut self, suspend: Suspend, ctx: &mut Self::Context) {
+        let Suspend { session, addr, rooms, last_activity } = suspend;
+        match self.tokens.suspend(session, rooms.clone(), last_activity, self.clock.elapsed_ms()) {
+            SuspendResult::Unknown => self.release(addr, session, rooms, ctx),
+            SuspendResult::Suspended(None) => self.stats.suspended.add(1),
+            SuspendResult::Suspended(Some(evicted)) => {
+                self.stats.parked_evicted.add(1);
+                self.release_suspended(evicted, ctx);
+            }
+        }
+        if let Some((_, redeem)) = self.waiting.remove(&session) {
+            self.redeem(redeem, ctx);
+        }
+        if self.waking.is_none() {
+            self.sweep(ctx);
+        }
+    }
+}
+
+impl Receive<Discard> for Recovery {
+    fn receive(&mut self, Discard(session): Discard, _: &mut Self::Context) {
+        self.tokens.discard(session);
+        self.refuse_waiting(session, no_such_token());
+    }
+}
+
+impl Receive<DropRecords> for Recovery {
+    fn receive(&mut self, drop: DropRecords, ctx: &mut Self::Context) {
+        let dropped = match drop {
+            DropRecords::User(user) => self.tokens.drop_records(|identity| identity.user == user),
+            DropRecords::Revoked(revocation) => self.tokens.drop_records(|identity| revocation.hits(identity)),
+        };
+        for suspended in dropped {
+            self.stats.suspended.sub(1);
+            self.release_suspended(suspended, ctx);
+        }
+    }
+}
+
+impl Receive<Redeem> for Recovery {
+    fn receive(&mut self, redeem: Redeem, ctx: &mut Self::Context) {
+        self.redeem(redeem, ctx);
+    }
+}
+
+impl Receive<NoteAttempt> for Recovery {
+    fn receive(&mut self, NoteAttempt(token): NoteAttempt, _: &mut Self::Context) {
+        self.tokens.note_attempt(&token);
+    }
+}
+
+impl Receive<Restore> for Recovery {
+    fn receive(&mut self, Restore(sessions): Restore, ctx: &mut Self::Context) {
+        let elapsed = self.clock.elapsed_ms();
+        for (token, suspended, left) in sessions {
+            self.stats.suspended.add(1);
+            self.tokens.insert(token, suspended, elapsed + left.max(RESTORED_MIN_MS));
+            self.end_resuming(&token, ctx);
+        }
+        self.sweep(ctx);
+    }
+}
+
+impl Receive<TakeSuspended> for Recovery {
+    fn receive(&mut self, TakeSuspended(reply): TakeSuspended, _: &mut Self::Context) {
+        let elapsed = self.clock.elapsed_ms();
+        let all = self.tokens.take_all().into_iter();
+        let all: Vec<_> = all.map(|(token, suspended, at)| (token, suspended, at - elapsed)).collect();
+        self.stats.suspended.sub(all.len() as u64);
+        let _ = reply.send(all);
+    }
+}
+
+impl Receive<CountTokens> for Recovery {
+    fn receive(&mut self, CountTokens(reply): CountTokens, _: &mut Self::Context) {
+        let _ = reply.send(self.tokens.count());
+    }
+}

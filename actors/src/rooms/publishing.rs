@@ -1,0 +1,134 @@
+//! How events are published to rooms, and presence is announced to workers.
+
+use std::sync::Arc;
+
+use super::Rooms;
+use super::fanout::messages::{Announce, Announcement, AnnouncementReach};
+use super::replies::{NotifyReply, PendingWrite, Published};
+use super::shard::messages::{Notify, PostMessage, Publish, PublishReceipt, SetTyping};
+use crate::connection::SessionAddr;
+use crate::events::chat::messages::Message;
+use crate::model::fault::Fault;
+use crate::model::ids::{NotificationId, RoomName, UserId};
+use crate::notifications::Notification;
+use crate::publication::Event;
+use crate::runtime::mailbox::ReplyReceiver;
+
+impl Rooms {
+    /// Publishes to a room, but not to `except`, which must be a member. The caller's publications keep their order.
+    /// The reply resolves when the event has its place in the room's order.
+    ///
+    /// # Errors
+    /// [`crate::model::fault::Code::Overloaded`]: nothing was accepted.
+    pub(crate) fn publish(
+        &self,
+        room: RoomName,
+        event: Event,
+        except: Option<SessionAddr>,
+    ) -> Result<ReplyReceiver<Published>, Fault> {
+        self.publish_about(room, event, except, None)
+    }
+
+    /// Publishes a change of the notification `id` to its user's sessions.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn publish_update(
+        &self,
+        user: &UserId,
+        event: Event,
+        id: NotificationId,
+    ) -> Result<ReplyReceiver<Published>, Fault> {
+        self.publish_about(RoomName::of_user(user), event, None, Some(id))
+    }
+
+    fn publish_about(
+        &self,
+        room: RoomName,
+        event: Event,
+        except: Option<SessionAddr>,
+        about: Option<NotificationId>,
+    ) -> Result<ReplyReceiver<Published>, Fault> {
+        let shard = self.shard(&room)?;
+        let publish = |reply| Publish { room, event, except, about, reply: Some(reply) };
+        Ok(shard.ask(publish)?.for_change())
+    }
+
+    /// Publishes to a room as soon as its shard has a free place.
+    pub(crate) async fn publish_when_free(&self, room: RoomName, event: Event) {
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_when_free(Publish { room, event, except: None, about: None, reply: None }).await;
+        }
+    }
+
+    /// As [`Rooms::publish`], for the event that ends a published one, such as typing. Each start has at most one end, so
+    /// it is not refused.
+    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });
+        }
+    }
+
+    /// Sends a notification to a user's sessions and stores it.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn notify(&self, user: UserId, notification: Notification, event: Event) -> Result<NotifyReply, Fault> {
+        let shard = self.shard(&RoomName::of_user(&user))?;
+        Ok(shard.ask(|reply| Notify { user, notification, event, reply })?.for_change())
+    }
+
+    /// Publishes a message to a chat and stores it: see [`crate::store`].
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn post_message(
+        &self,
+        room: RoomName,
+        message: Message,
+        event: Event,
+    ) -> Result<ReplyReceiver<Result<PendingWrite, Fault>>, Fault> {
+        let shard = self.shard(&room)?;
+        Ok(shard.ask(|reply| PostMessage { room, message, event, reply })?.for_change())
+    }
+
+    /// Sets whether a session types in a chat. The reply resolves when that took effect.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn set_typing(
+        &self,
+        room: RoomName,
+        user: UserId,
+        addr: SessionAddr,
+        is_typing: bool,
+    ) -> Result<ReplyReceiver<()>, Fault> {
+        let shard = self.shard(&room)?;
+        Ok(shard.ask(|reply| SetTyping { room, user, addr, is_typing, reply })?.for_change())
+    }
+
+    /// Publishes a receipt to a chat as soon as its shard has a free place. Returns the event when the chat's rate of
+    /// receipts is exceeded; the caller then sends it to the author alone.
+    ///
+    /// # Errors
+    /// [`crate::model::fault::Code::OutcomeUnknown`].
+    pub(crate) async fn publish_receipt(&self, room: RoomName, event: Event) -> Result<Option<Event>, Fault> {
+        let shard = self.shard(&room)?;
+        let request = |reply| PublishReceipt { room: room.clone(), event, reply };
+        shard.ask_when_free(request).await.for_change().await
+    }
+
+    /// Sends announcements to every worker as soon as it has a free place. Resolves when they are in the outboxes.
+    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> AnnouncementReach {
+        let mut replies = Vec::with_capacity(self.workers.len());
+        for fanout in self.workers.fanouts().iter() {
+            let announcements = announcements.clone();
+            replies.push(fanout.ask_when_free(|reply| Announce { announcements, reply }).await);
+        }
+        let mut reach = AnnouncementReach::default();
+        for reply in replies {
+            reach += reply.await.unwrap_or_default();
+        }
+        reach
+    }
+}

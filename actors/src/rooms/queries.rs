@@ -1,0 +1,98 @@
+//! Reads rooms: lists, members, chats and histories.
+
+use std::sync::Arc;
+
+use super::Rooms;
+use super::history::{HistoryPage, Part};
+use super::replies::{MembersPage, PageRange, RoomSummary};
+use super::shard::chat_view::ChatView;
+use super::shard::messages::{Inspect, ReadHistory, ReadMembers, ReadRooms, ReadUsers};
+use crate::chats::members::ChatMembers;
+use crate::events::chat::rooms::RoomInfo;
+use crate::model::fault::Fault;
+use crate::model::ids::{RoomName, UserId};
+
+impl Rooms {
+    /// Some of the stored messages of a room; `None` without a history.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn history(&self, room: RoomName, part: Part, limit: usize) -> Result<Option<HistoryPage>, Fault> {
+        self.shard(&room)?.ask(|reply| ReadHistory { room, part, limit, reply })?.await
+    }
+
+    /// Calls `look` with the members of a chat; with `None` when the chat has none.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn inspect<T: Send + 'static>(
+        &self,
+        room: RoomName,
+        look: impl FnOnce(Option<&ChatMembers>) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let shard = self.shard(&room)?;
+        let inspect = |reply: crate::runtime::mailbox::ReplySender<T>| {
+            Inspect(Box::new(move |chats| drop(reply.send(look(chats.chat_members(&room))))))
+        };
+        shard.ask(inspect)?.await
+    }
+
+    /// The infos of these chats, in the order of `rooms`; `None` for a chat without members.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn infos(&self, rooms: Arc<[RoomName]>) -> Result<Vec<Option<RoomInfo>>, Fault> {
+        let mut infos = vec![None; rooms.len()];
+        for shard in self.workers.shards() {
+            let rooms = rooms.clone();
+            let inspect = |reply: crate::runtime::mailbox::ReplySender<Vec<(usize, RoomInfo)>>| {
+                Inspect(Box::new(move |chats: &ChatView<'_>| {
+                    let found = rooms.iter().enumerate();
+                    let found = found.filter_map(|(index, room)| Some((index, chats.chat_members(room)?.info())));
+                    let _ = reply.send(found.collect());
+                }))
+            };
+            for (index, info) in shard.ask(inspect)?.await? {
+                if let Some(entry) = infos.get_mut(index) {
+                    *entry = Some(info);
+                }
+            }
+        }
+        Ok(infos)
+    }
+
+    /// A page of the rooms with members, without internal rooms, and their total number. The pages go from worker to
+    /// worker. The order stays the same until a room is removed; the rooms of one page are sorted by name.
+    pub(crate) async fn list(
+        &self,
+        PageRange { mut offset, limit }: PageRange,
+    ) -> Result<(Vec<RoomSummary>, usize), Fault> {
+        let (mut rooms, mut total) = (Vec::new(), 0);
+        for shard in self.workers.shards() {
+            let page = PageRange { offset, limit: limit - rooms.len() };
+            let (mut some, count) = shard.ask(|reply| ReadRooms { page, reply })?.await?;
+            offset = offset.saturating_sub(count);
+            rooms.append(&mut some);
+            total += count;
+        }
+        rooms.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+        Ok((rooms, total))
+    }
+
+    /// A page of the members of a room, sorted by user id within the page; `None` without members.
+    pub(crate) async fn members(&self, room: RoomName, page: PageRange) -> Result<Option<MembersPage>, Fault> {
+        let mut found = self.shard(&room)?.ask(|reply| ReadMembers { room, page, reply })?.await?;
+        if let Some(found) = &mut found {
+            found.members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        }
+        Ok(found)
+    }
+
+    /// The users in a room, as soon as its shard has a free place.
+    pub(crate) async fn users_when_free(&self, room: RoomName) -> Vec<UserId> {
+        let Ok(shard) = self.shard(&room) else { return Vec::new() };
+        let reply = shard.ask_when_free(|reply| ReadUsers { room: room.clone(), reply }).await;
+        // A dead shard has lost its rooms, and the hub ends because of it.
+        reply.await.unwrap_or_default()
+    }
+}

@@ -1,0 +1,110 @@
+//! What rooms reply to requests.
+
+use std::fmt;
+use std::pin::Pin;
+
+use crate::connection::ReplySlot;
+use crate::events::chat::rooms::RoomInfo;
+use crate::events::raw::Position;
+use crate::model::fault::Fault;
+use crate::model::ids::{RoomName, UserId};
+use crate::notifications::{LastNotification, NotificationWrite};
+use crate::runtime::mailbox::ReplyReceiver;
+
+/// The result of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Sessions that receive it.
+    pub recipients: usize,
+}
+
+/// What a session learns when it becomes a member.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    /// The last notification before the join.
+    pub(crate) last_notification: LastNotification,
+    /// The last publication before the join, as [`Publication::number`](crate::publication::Publication::number)
+    /// counts.
+    pub(crate) number: u64,
+    /// The chat, with the session in it; only for the room of a chat.
+    pub(crate) chat: Option<Box<RoomInfo>>,
+    /// The position in the room's history; only for a room with history.
+    pub(crate) history: Option<Box<HistoryPosition>>,
+}
+
+/// The position in a room's history at which a session became a member.
+#[derive(Debug)]
+pub(crate) struct HistoryPosition {
+    /// The last message before the join.
+    pub(crate) position: Position,
+    /// Whether all messages after the client's `since` are replayed; `None` without `since`.
+    pub(crate) recovered: Option<bool>,
+}
+
+/// The part of a join that asks for missed messages.
+#[derive(Debug)]
+pub(crate) struct JoinSince {
+    /// The last message that the client has.
+    pub(crate) since: Option<Position>,
+    /// The slot of the reply to the join: later messages of the room wait until it is written.
+    pub(crate) reply_slot: ReplySlot,
+}
+
+/// Resolves when a join took effect or was refused.
+pub(crate) type JoinReply = ReplyReceiver<Result<Membership, Fault>>;
+
+/// Resolves when a leave took effect, with the number of users that stay.
+pub(crate) type LeaveReply = ReplyReceiver<usize>;
+
+/// Resolves when a notification has its place in the room's order. [`NotificationWrite`] resolves when it is on the
+/// disk.
+pub(crate) type NotifyReply = ReplyReceiver<Result<(Published, NotificationWrite), Fault>>;
+
+/// Resolves when a message of a chat is on the disk, or cannot be stored.
+pub(crate) struct PendingWrite(pub(crate) Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>);
+
+impl fmt::Debug for PendingWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingWrite").finish_non_exhaustive()
+    }
+}
+
+/// A room in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: RoomName,
+    /// Member sessions.
+    pub sessions: usize,
+    /// Distinct users among them.
+    pub users: usize,
+}
+
+/// A user in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomMember {
+    /// The user.
+    pub user: UserId,
+    /// Sessions of the user in the room.
+    pub sessions: usize,
+}
+
+/// A page of the members of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembersPage {
+    /// Member sessions.
+    pub sessions: usize,
+    /// Distinct users among them.
+    pub users: usize,
+    /// Users of the page.
+    pub members: Vec<RoomMember>,
+}
+
+/// Selects a part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRange {
+    /// Entries to skip.
+    pub offset: usize,
+    /// The most entries to return.
+    pub limit: usize,
+}

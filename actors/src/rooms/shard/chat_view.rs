@@ -1,0 +1,21 @@
+//! Read access to the chats of a shard.
+
+use ahash::AHashMap;
+
+use super::room::RoomState;
+use crate::chats::members::ChatMembers;
+use crate::model::ids::RoomName;
+
+/// The chats of a shard that have members.
+pub(crate) struct ChatView<'a>(&'a AHashMap<RoomName, RoomState>);
+
+impl<'a> ChatView<'a> {
+    pub(super) fn new(rooms: &'a AHashMap<RoomName, RoomState>) -> Self {
+        Self(rooms)
+    }
+
+    /// The members of the chat with that room.
+    pub(crate) fn chat_members(&self, room: &RoomName) -> Option<&ChatMembers> {
+        self.0.get(room).and_then(|room| room.chat_members.as_deref())
+    }
+}

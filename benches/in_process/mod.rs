@@ -1,0 +1,191 @@
+//! A hub in this process, on one thread and without sockets. The caller sends requests to sessions and empties their
+//! outboxes. It measures nothing itself.
+
+mod settings;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hubbub::codec::namespace::{self, ROOT_NUMBERED};
+use hubbub::codec::raw::{self, RAW};
+use hubbub::codec::socketio::{self, Whole};
+use hubbub_actors::connection::{OutboxSink, SessionHandle};
+use hubbub_actors::events::{Surface, Transport};
+use hubbub_actors::hub::{Authenticator, Hub};
+use hubbub_actors::model::client::Peer;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::UserId;
+use hubbub_actors::publication::Encoder;
+use hubbub_actors::revocations::Revoked;
+use hubbub_actors::runtime::clock::Clock;
+use hubbub_actors::session::{AuthState, Inbound, RateUsage, Session, SessionStart};
+use hubbub_actors::store::{Role, Store};
+use hubbub_actors::worker::Worker;
+use tokio::sync::{Notify, mpsc};
+
+/// The maximum number of wake-ups until a reply.
+const WAKEUPS_MAX: usize = 10_000;
+
+/// The surface of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientSurface {
+    Raw,
+    SocketIo,
+}
+
+impl ClientSurface {
+    fn wire(self) -> &'static dyn Encoder {
+        match self {
+            Self::Raw => &RAW,
+            Self::SocketIo => &ROOT_NUMBERED,
+        }
+    }
+
+    const fn surface(self) -> Surface {
+        match self {
+            Self::Raw => Surface::Raw,
+            Self::SocketIo => Surface::Root,
+        }
+    }
+
+    /// Decodes a client's message as its transport does.
+    pub(crate) fn decode(self, text: Bytes) -> Inbound {
+        match self {
+            Self::Raw => raw::decode(text),
+            Self::SocketIo => match socketio::decode(text) {
+                Ok(packet) => namespace::request(Whole { packet, attachments: Vec::new() }),
+                Err(_) => Inbound::Closing,
+            },
+        }
+    }
+}
+
+/// An authenticator that refuses all tokens: all sessions start with an identity.
+struct RefuseTokens;
+
+impl Authenticator for RefuseTokens {
+    fn authenticate(&self, _: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
+        Box::pin(std::future::ready(Err(Fault::unauthenticated())))
+    }
+}
+
+/// A hub with one worker.
+pub(crate) struct InProcessHub {
+    worker: Worker,
+    _directory: tempfile::TempDir,
+}
+
+impl InProcessHub {
+    /// Starts a hub on this thread, in its actor system.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let hub = Hub::start(settings::settings(), Arc::new(RefuseTokens), None, store, Revoked::new(0));
+        Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
+    }
+
+    /// A session of user `number`.
+    pub(crate) async fn client(&self, surface: ClientSurface, number: usize) -> BenchClient {
+        let user = UserId::parse(&format!("user-{number}"), "user").unwrap();
+        let opening = SessionStart {
+            surface: surface.surface(),
+            encoder: surface.wire(),
+            auth: AuthState::Known(Arc::new(Identity::of(user))),
+            transport: Transport::WebSocket,
+            peer: Peer::default(),
+            slot: None,
+            heartbeat: None,
+            rate_usage: RateUsage::default(),
+            recovery: None,
+        };
+        let session = Session::open(&self.worker, opening).await.unwrap();
+        let (requests, inbound) = mpsc::channel(64);
+        let seat = session.handle().clone();
+        session.run(InboundReceiver(inbound));
+        let signal = Rc::new(WakeSignal::default());
+        seat.attach(signal.clone());
+        BenchClient { surface, requests, seat, signal }
+    }
+
+    /// A session that is a member of the room `lobby`.
+    pub(crate) async fn member(&self, surface: ClientSurface, number: usize) -> BenchClient {
+        let client = self.client(surface, number).await;
+        let join = match surface {
+            ClientSurface::Raw => r#"{"type":"Subscribe","data":{"topics":["lobby"]}}"#,
+            ClientSurface::SocketIo => r#"21["room:join",{"room":"lobby"}]"#,
+        };
+        let _welcome = client.take();
+        client.send(join).await;
+        client.wait_for_output().await;
+        let _reply = client.take();
+        client
+    }
+}
+
+/// The session's link to its socket writer: a signal for new output.
+#[derive(Default)]
+struct WakeSignal(Notify);
+
+impl OutboxSink for WakeSignal {
+    fn wake(self: Rc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn resume(self: Rc<Self>) {}
+}
+
+struct InboundReceiver(mpsc::Receiver<Inbound>);
+
+impl futures_util::Stream for InboundReceiver {
+    type Item = Inbound;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// A session and its client.
+pub(crate) struct BenchClient {
+    surface: ClientSurface,
+    requests: mpsc::Sender<Inbound>,
+    seat: Rc<SessionHandle>,
+    signal: Rc<WakeSignal>,
+}
+
+impl BenchClient {
+    /// Sends a message.
+    pub(crate) async fn send(&self, text: &'static str) {
+        let inbound = self.surface.decode(Bytes::from_static(text.as_bytes()));
+        assert!(self.requests.send(inbound).await.is_ok(), "the session ended");
+    }
+
+    /// Waits until the outbox is not empty.
+    pub(crate) async fn wait_for_output(&self) {
+        for _ in 0..WAKEUPS_MAX {
+            if !self.seat.with_outbox(|outbox| outbox.is_empty()) {
+                return;
+            }
+            self.signal.0.notified().await;
+        }
+        panic!("no output arrived");
+    }
+
+    /// The text in the outbox.
+    pub(crate) fn waiting(&self) -> String {
+        self.seat.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
+    }
+
+    /// Empties the outbox as a socket writer does. Returns the number of bytes.
+    pub(crate) fn take(&self) -> usize {
+        self.seat.with_outbox(|outbox| {
+            let bytes = outbox.slices().map(<[u8]>::len).sum();
+            outbox.advance(bytes);
+            bytes
+        })
+    }
+}
