@@ -35,12 +35,12 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use hubbub::admission::Handshake;
+use hubbub::admission::HandshakeRequest;
 use hubbub::codec::engineio::{self as eio, ENGINE};
 use hubbub::codec::frame::{self, Opcode};
 use hubbub::codec::socketio::{self, Namespace, Packet, Whole};
 use hubbub::http_stream::linger::Lingering;
-use hubbub::request_id::RequestId;
+use hubbub::request_id::HttpRequestId;
 use hubbub::socketio::context::{EngineSettings, OutboxBound};
 use hubbub::socketio::engine::{Engine, EngineMessage, PacketHandler};
 use hubbub::socketio::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth, NamespaceMember};
@@ -145,8 +145,8 @@ impl Worker {
     }
 
     async fn upgrade(&self, request: &Request, socket: TcpStream, early: BytesMut) {
-        let id = RequestId::of(request.head().headers());
-        let handshake = Handshake { id: &id, head: request.head(), is_host_last: false };
+        let id = HttpRequestId::of(request.head().headers());
+        let handshake = HandshakeRequest { id: &id, head: request.head(), is_host_last: false };
         match request.path() {
             "/engine.io/" => websocket::open(&self.engine, &handshake, socket, early).await,
             "/socket.io/" => websocket::open(&self.socket, &handshake, socket, early).await,

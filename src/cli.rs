@@ -30,7 +30,7 @@ use crate::auth::jwt::{self, Hmac};
 use crate::config::warnings::warnings;
 use crate::config::{Config, ConfigError, Sources, secrets};
 use crate::logging;
-use crate::serve::{Ended, Prepared, Serving};
+use crate::serve::{Prepared, Serving, Shutdown};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -229,7 +229,7 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
     let prepared = Prepared::new().map_err(Failure::of)?;
     let sources = sources.pinned();
     let mut config = Config::load(&sources)?;
-    logging::start(&config.log).map_err(|error| Failure::of(format!("the log: {error}")))?;
+    logging::start(config.log.format, &config.log.level).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.
@@ -245,8 +245,8 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
         started(serving);
     };
     match prepared.run(config, sources, started).map_err(Failure::of)? {
-        Ended::Drained => Ok(ExitCode::SUCCESS),
-        Ended::Cut(stop) => Ok(ExitCode::from(stop.status())),
+        Shutdown::Drained => Ok(ExitCode::SUCCESS),
+        Shutdown::Cut(stop) => Ok(ExitCode::from(stop.status())),
     }
 }
 

@@ -25,8 +25,9 @@ use hubbub_actors::store;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use crate::logging::LogFormat;
 pub use hubbub_actors::rooms::rules::AccessRule;
-pub use rules::{Algorithm, Audience, LogFormat, Offsets, TopicRule};
+pub use rules::{Algorithm, Audience, Offsets, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 

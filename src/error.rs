@@ -1,8 +1,8 @@
 //! A [`Fault`] as HTTP: its status, its headers and its body. The only place with status codes for refusals.
 //!
-//! There are three shapes of error body, because two documents and a protocol settled on one each: everything under `/api`
-//! answers `{success, error, code, requestId}`, the transport of Socket.IO `{code, message}`, everything else
-//! `{error: {code, message, details}}`. Handlers return a [`HttpError`] and know none; the border of the HTTP app renders it with the request's shape and id.
+//! Error bodies have three shapes, given by two documents and one protocol: `{success, error, code, requestId}` under `/api`,
+//! `{code, message}` on the Socket.IO transport, and `{error: {code, message, details}}` elsewhere. Handlers return an
+//! [`HttpError`]; the middleware renders it with the shape and id of the request.
 
 use std::fmt;
 
@@ -14,9 +14,7 @@ use bytes::Bytes;
 use hubbub_actors::model::fault::{Code, Fault};
 use serde_json::{Value, json};
 
-use crate::socketio;
-
-/// Which of the error bodies a path answers with.
+/// The shape of an error body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// `{success: false, error, code, requestId}`: everything under `/api`.
@@ -28,7 +26,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shape that governs the route `path`.
+    /// The shape for the route `path`.
     pub fn of_path(path: &str) -> Self {
         match path.strip_prefix("/api") {
             _ if path == "/socket.io" => Self::EngineIo,
@@ -50,7 +48,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::Unauthorized
         | Code::InvalidApiKey
         | Code::InvalidSignature => StatusCode::UNAUTHORIZED,
-        // Not 429: to wait does not help, the caller has to give something up.
+        // Not 429: waiting does not help. The caller has to release something.
         Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed | Code::LimitReached => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -62,7 +60,7 @@ pub const fn status(code: Code) -> StatusCode {
         Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        // Not 401: the caller's token may be good, and a client that gets 401 throws it away.
+        // Not 401: the token may be valid, and a client discards its token after a 401.
         Code::AuthUnavailable | Code::ServerFull | Code::Overloaded | Code::StoreUnavailable | Code::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -71,7 +69,7 @@ pub const fn status(code: Code) -> StatusCode {
     }
 }
 
-/// The code's name in an error body: the push document calls a defect by another name than the raw one.
+/// The name of a code in an error body. The push document has its own name for an internal error.
 fn code_name(code: Code, shape: Shape) -> &'static str {
     match (code, shape) {
         (Code::Internal, Shape::Api) => "INTERNAL_SERVER_ERROR",
@@ -79,11 +77,20 @@ fn code_name(code: Code, shape: Shape) -> &'static str {
     }
 }
 
+/// The number of a code in an Engine.IO error body, as the protocol's reference server has it: 4 is "forbidden", 3 is
+/// "bad request".
+pub const fn engine_code(code: Code) -> u8 {
+    match code {
+        Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed => 4,
+        _ => 3,
+    }
+}
+
 /// A fault as an error body.
 pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
     let code = code_name(fault.code, shape);
     match shape {
-        Shape::EngineIo => socketio::error::EngineError::of(fault).json(),
+        Shape::EngineIo => json!({"code": engine_code(fault.code), "message": fault.message}),
         Shape::Raw => {
             let details = fault.details().unwrap_or_else(|| json!({}));
             json!({"error": {"code": code, "message": fault.message, "details": details}})
@@ -95,7 +102,7 @@ pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
                 "code": code,
                 "requestId": request_id,
             });
-            // The wait stands beside the details here.
+            // In this shape, `retryAfter` is not part of the details.
             if let Some(details) = (Fault { retry_after: None, ..fault.clone() }).details() {
                 body["details"] = details;
             }
@@ -107,7 +114,7 @@ pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
     }
 }
 
-/// The headers that belong to a refusal.
+/// The headers of a refusal.
 pub fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = Vec::new();
     if let Some(seconds) = fault.retry_after {
@@ -126,7 +133,7 @@ pub fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
             (header::UPGRADE, HeaderValue::from_static("websocket")),
             (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
         ]),
-        // RFC 9110 section 15.5.16: which encodings would be read.
+        // RFC 9110 section 15.5.16: the accepted encodings.
         Code::UnsupportedEncoding => headers.push((header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
         _ => {}
     }
@@ -142,24 +149,31 @@ pub fn response(fault: &Fault, shape: Shape, request_id: &str) -> HttpResponse {
     response.json(body(fault, shape, request_id))
 }
 
-/// A fault as the parts of a response, for a socket that no HTTP app owns any more: a refused upgrade.
-pub fn refusal(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
+/// A fault as the parts of a response, for an upgrade that is refused after its socket left the HTTP app.
+pub fn response_parts(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
     let mut headers = headers(fault);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     (status(fault.code), headers, Bytes::from(body(fault, shape, "").to_string()))
 }
 
-/// What a handler returns instead of an answer. It becomes a response where the request's shape and id are known.
+/// What a handler of the HTTP app returns.
+pub type HandlerResult = Result<HttpResponse, HttpError>;
+
+/// The fault behind a refused request, kept as an extension of its response, for the log.
+#[derive(Debug)]
+pub struct RefusalCause(pub Fault);
+
+/// The error of a handler. The middleware makes it a response, with the shape and id of the request.
 #[derive(Debug)]
 pub struct HttpError {
-    /// Why.
+    /// The fault.
     pub fault: Fault,
-    /// Headers of this refusal alone, as `Allow` with a wrong method.
+    /// Headers of this refusal alone, such as `Allow` for a wrong method.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl HttpError {
-    /// The refusal that an error of actix-web stands for, such as a body that is too long.
+    /// The refusal for an error of actix-web, such as a body that is too long.
     pub fn from_error(error: &actix_web::Error) -> Self {
         if let Some(refusal) = error.as_error::<Self>() {
             return Self { fault: refusal.fault.clone(), headers: refusal.headers.clone() };
@@ -172,8 +186,7 @@ impl HttpError {
         } else if status.is_client_error() {
             Fault::new(Code::InvalidRequest, error.to_string())
         } else {
-            log::error!("a handler failed: {error}");
-            Fault::internal()
+            Fault::internal().caused_by(format!("a handler failed: {error}"))
         };
         fault.into()
     }
@@ -231,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_says_in_both_shapes_when_to_come_back() {
+    fn a_rate_limit_has_retry_after_in_both_shapes() {
         let fault = Fault::rate_limited(42);
         assert_eq!(
             body(&fault, Shape::Api, "r-1"),
@@ -280,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_reached_is_named_in_the_details() {
+    fn a_reached_limit_is_named_in_the_details() {
         let fault = Fault::limit_reached("limits.rooms");
         assert_eq!(
             body(&fault, Shape::Api, "r-1"),
@@ -304,15 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn a_defect_goes_by_the_name_its_document_gives_it() {
+    fn an_internal_error_has_the_name_of_its_document() {
         assert_eq!(body(&Fault::internal(), Shape::Api, "r-1")["code"], "INTERNAL_SERVER_ERROR");
         assert_eq!(body(&Fault::internal(), Shape::Raw, "r-1")["error"]["code"], "INTERNAL_ERROR");
     }
 
     #[test]
-    fn a_refused_upgrade_is_told_the_version_spoken_here() {
+    fn a_refused_upgrade_gets_the_websocket_version() {
         let fault = Fault::new(Code::UpgradeRequired, "Speak WebSocket here");
-        let (status, headers, body) = refusal(&fault, Shape::Raw);
+        let (status, headers, body) = response_parts(&fault, Shape::Raw);
         assert_eq!(status, 426);
         assert_eq!(
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect::<Vec<_>>(),

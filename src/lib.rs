@@ -1,24 +1,33 @@
-//! Hubbub: an actor-based realtime hub. This crate is its edge: sockets, HTTP, tokens, configuration. What happens behind
-//! it, rooms and sessions, is the crate `hubbub_actors`, which knows none of these.
+//! Hubbub: an actor-based realtime hub. This crate is its edge: sockets, HTTP, tokens and configuration. Rooms and sessions
+//! are in the crate `hubbub_actors`, which knows none of these.
 //!
 //! # The life of one message
 //!
-//! 1. Bytes come in on a socket that was taken over at the upgrade ([`websocket`]) and become whole messages; or in the body of
-//!    a polling request ([`socketio`]).
-//! 2. [`codec`] reads one as a request: an event's name, its data, what the client named it by.
-//! 3. The session's actor finds the event's row in the table, checks surface, access and limit, and runs its handler.
-//! 4. The handler publishes to a room: one message to the room's shard, which gives it its place in the order and hands
-//!    it to the fan-out of each worker that has members.
-//! 5. A fan-out puts the frame, encoded once, into its members' outboxes.
-//! 6. The worker's flusher ([`websocket`]) writes every outbox that got something, once.
+//! 1. Bytes arrive on a WebSocket ([`websocket`]) and become whole messages, or they arrive in the body of a polling request
+//!    ([`socketio`]).
+//! 2. [`codec`] decodes a message into a request: the name of an event, its data, and the client's id for the reply.
+//! 3. The session's actor finds the event in the table, checks surface, access and rate limit, and calls its handler.
+//! 4. The handler publishes to a room. The room's shard puts the publication in order, and posts it to the fan-out of each
+//!    worker that has members.
+//! 5. The fan-out encodes the publication once per format and adds it to the outboxes of its members.
+//! 6. The worker's flusher ([`websocket`]) writes every outbox that has new entries; a poll fetches them for a polling client.
 //!
-//! What a backend pushes over HTTP ([`api`]) enters at step 4.
+//! A command of a backend ([`api`]) enters at step 4.
 //!
 //! # Layout
 //!
-//! Imports go one way: `main` → [`cli`] → [`serve`] → [`serve::signals`] → [`serve::reload`], [`serve::settings`] → [`api`], [`ws`], [`socketio`] → [`websocket`],
-//! [`codec`], [`admission`] → [`state`], [`error`] → [`telemetry`] → [`policies`] → [`accounts`], [`auth`] → [`config`], [`upstream`], [`peer`], [`bearer`] →
-//! `hubbub_actors`. [`logging`] and [`notices`] are imported wherever something is to be told. [`api`], [`ws`] and [`socketio`] never import each other.
+//! Imports flow one way: from each line to the lines below it, and within a line from left to right.
+//!
+//! * `main`, [`cli`]: commands and their output.
+//! * [`serve`]: listens, composes the hub, serves, reloads, shuts down.
+//! * [`api`]: the HTTP API and the middleware of all requests. [`ops`]: the endpoints for operators.
+//! * [`ws`], [`socketio`]: the surfaces. They never import each other. [`api`] reads the session id of [`socketio`] requests.
+//! * [`websocket`]: handshake, reader and writer. [`admission`], [`bearer`]: which clients may connect, and their tokens.
+//! * [`state`]: the shared state. [`telemetry`]: metrics. [`policies`]: the rules that a reload replaces.
+//! * [`request_body`], [`http_stream`]: plain HTTP connections within bounds. [`error`]: faults as HTTP. [`notices`]: log lines that
+//!   clients can cause.
+//! * [`accounts`], [`config`], [`auth`], [`upstream`]: accounts, configuration, tokens, and the services that the hub calls.
+//! * [`codec`], [`peer`], [`request_id`], [`logging`]: they import no other module.
 
 pub mod accounts;
 pub mod admission;
@@ -32,8 +41,10 @@ pub mod error;
 pub mod http_stream;
 pub mod logging;
 pub mod notices;
+pub mod ops;
 pub mod peer;
 pub mod policies;
+pub mod request_body;
 pub mod request_id;
 pub mod serve;
 pub mod socketio;

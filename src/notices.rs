@@ -1,4 +1,4 @@
-//! Lines of the log that strangers can cause at will, each counted and told once a minute.
+//! Log lines that any client can cause. Each is counted and logged at most once a minute.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use log::kv::Value;
 use crate::logging::periodic::{Periodic, Summary};
 use crate::peer::TrustedProxies;
 
-/// How often it is looked whether a line is due that no event brings: the one that ends a flood.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often due lines are checked without an event, so that the last count of a flood is logged too.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The counts of one hub, shared by its workers.
 #[derive(Debug)]
@@ -23,19 +23,19 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Nothing has happened yet.
+    /// Starts with no counts.
     pub fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self { clock, not_http: Periodic::default(), forwarding: Periodic::default() })
     }
 
-    /// What came from `address` is no HTTP.
+    /// Counts a connection of `address` that does not speak HTTP.
     pub fn not_http(&self, address: Option<IpAddr>) {
         let address = address.map(|address| address.to_canonical());
         log_not_http(self.not_http.count(address, self.clock.elapsed_ms()));
     }
 
-    /// A request came from `peer`. One that says for whom it was forwarded, and is not believed, points to a proxy that
-    /// `server.trusted_proxies` lacks: all of the proxy's clients share the limits of one address then.
+    /// Counts a request of `peer` with a forwarding header that is ignored. Its proxy is probably missing in
+    /// `server.trusted_proxies`, so that all clients of the proxy share the limits of one address.
     pub fn forwarding(&self, proxies: &TrustedProxies, peer: Option<IpAddr>, headers: &HeaderMap) {
         let Some(peer) = peer.map(|peer| peer.to_canonical()) else { return };
         if proxies.is_ignored(peer, headers) {
@@ -43,20 +43,20 @@ impl Notices {
         }
     }
 
-    /// Tells of what happened since the last lines, for as long as the hub runs.
-    pub async fn keep(self: Arc<Self>) {
+    /// Logs due lines for as long as the hub runs.
+    pub async fn run(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let now = self.clock.elapsed_ms();
             log_not_http(self.not_http.due(now));
             log_forwarding(self.forwarding.due(now));
         }
     }
 
-    /// Tells of all that was not told yet: the hub ends.
+    /// Logs all remaining counts when the hub ends.
     pub fn finish(&self) {
-        log_not_http(self.not_http.rest());
-        log_forwarding(self.forwarding.rest());
+        log_not_http(self.not_http.take_rest());
+        log_forwarding(self.forwarding.take_rest());
     }
 }
 

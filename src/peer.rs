@@ -1,7 +1,7 @@
-//! Where a request comes from: the client's address behind proxies, and the page that a browser sends it for.
+//! The source of a request: the client's address behind proxies, the host it names, and the origin of its page.
 //!
-//! Pure policies over what came with the handshake, the same for plain HTTP and for WebSockets. Knows no limit and no
-//! socket: it is told the peer's address and the headers.
+//! These are pure rules over headers and the peer's address, the same for plain HTTP and WebSockets. They know no limits and
+//! no sockets. The configuration uses the same types to check its entries.
 
 mod address;
 mod authority;
@@ -15,12 +15,12 @@ pub use address::{ClientAddress, TrustedProxies};
 pub use base_path::BasePath;
 pub use hosts::AllowedHosts;
 pub use hubbub_actors::model::client::limit_key;
-pub use origin::{Access, AllowedOrigins};
+pub use origin::{AllowedOrigins, OriginAccess};
 
-/// An entry of a configured list that cannot be read.
+/// An invalid entry of a configured list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEntry {
-    /// Its place in the list, from 0.
+    /// Its index in the list.
     pub index: usize,
     /// Its text.
     pub entry: String,
@@ -36,12 +36,12 @@ impl fmt::Display for BadEntry {
 
 impl std::error::Error for BadEntry {}
 
-/// Whether `text` is a token (RFC 9110 section 5.6.2), as the names of headers and of subprotocols are.
+/// Whether `text` is a token (RFC 9110 section 5.6.2), as the names of headers and subprotocols are.
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Reads every entry of a configured list, or names the first that cannot be read.
+/// Parses every entry of a configured list, or returns the first invalid one.
 fn parse_all<T>(entries: &[String], parse: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, BadEntry> {
     let parsed = entries
         .iter()

@@ -1,4 +1,4 @@
-//! The policies of the edge that a reload replaces: one value, so that a request that takes it once sees one configuration.
+//! The policies of the edge. A reload replaces them as one value, so that a request sees one configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -9,32 +9,32 @@ use crate::config::{self, Config};
 use crate::peer::{AllowedHosts, AllowedOrigins, BadEntry, BasePath, TrustedProxies};
 use crate::upstream::application::Upstream;
 
-/// What stands between the hub and a caller.
+/// The rules for callers.
 #[derive(Debug)]
 pub struct Policies {
-    /// The configuration that holds: that of the file, with what needs a restart as it was at the start.
+    /// The configuration in force: the file, with the values of the start for keys that need a restart.
     pub config: Arc<Config>,
     /// The keys of the push API.
     pub keys: ApiKeys,
-    /// The proxies that are believed.
+    /// The trusted proxies.
     pub proxies: TrustedProxies,
-    /// The pages that are let in.
+    /// The allowed origins.
     pub origins: AllowedOrigins,
-    /// The names that the hub is asked by.
+    /// The allowed host names.
     pub hosts: AllowedHosts,
-    /// The path that all routes are under.
+    /// The prefix of all routes.
     pub base: BasePath,
-    /// Judges tokens.
+    /// Verifies tokens.
     pub tokens: Arc<Tokens>,
-    /// The application behind the hub, where there is one.
+    /// The application behind the hub, if there is one.
     pub backend: Option<Arc<Upstream>>,
 }
 
 impl Policies {
-    /// The policies that `config` describes, with the judge of tokens and the application that belong to it.
+    /// The policies that `config` describes, with its token verifier and its application.
     ///
     /// # Errors
-    /// The entry of `server.allowed_origins`, `server.hosts` or `server.base_path` that cannot be read. A configuration that was checked has none.
+    /// The invalid entry of `server.allowed_origins`, `server.hosts` or `server.base_path`. A checked configuration has none.
     pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, backend: Option<Arc<Upstream>>) -> Result<Self, BadEntry> {
         let base = BasePath::parse(&config.server.base_path);
         let base = base.map_err(|reason| BadEntry { index: 0, entry: config.server.base_path.clone(), reason })?;
@@ -52,14 +52,14 @@ impl Policies {
     }
 }
 
-/// How reloads went, for metrics.
+/// Counts of reloads, for metrics.
 #[derive(Debug, Default)]
 pub struct Reloads {
     /// Reloads that took effect.
     pub ok: AtomicU64,
-    /// Reloads that changed nothing, because something was wrong.
+    /// Failed reloads, which changed nothing.
     pub failed: AtomicU64,
-    /// When the last one took effect, ms since the epoch; 0 for never.
+    /// Time of the last successful reload, ms since the epoch; 0 for none.
     pub last_at: AtomicI64,
 }
 

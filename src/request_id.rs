@@ -1,4 +1,4 @@
-//! `X-Request-Id`: what a request goes by in its answer and in the log, taken over from the caller or made.
+//! `X-Request-Id`: names a request in its answer and in the log. It comes from the caller or is made.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
 /// The header.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest request id that is taken over from the caller, in bytes.
+/// Longest request id of a caller, in bytes.
 pub const REQUEST_ID_MAX: usize = 128;
 
-/// What this request goes by in its answer and in the log.
+/// The id of a request.
 #[derive(Debug, Clone)]
-pub struct RequestId(Arc<str>);
+pub struct HttpRequestId(Arc<str>);
 
-impl RequestId {
-    /// The caller's own, when it is 1 to [`REQUEST_ID_MAX`] visible ASCII characters, or a new one.
+impl HttpRequestId {
+    /// The caller's id, if it has 1 to [`REQUEST_ID_MAX`] visible ASCII characters; else a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         let own = headers.get(&REQUEST_ID).map(HeaderValue::as_bytes);
         let own = own
@@ -27,13 +27,13 @@ impl RequestId {
         own.map_or_else(Self::random, |id| Self(Arc::from(id)))
     }
 
-    /// A new one.
+    /// A new id.
     pub fn random() -> Self {
         Self(Arc::from(uuid::Uuid::new_v4().to_string()))
     }
 
-    /// The id that the border gave to `request`.
-    pub fn given(request: &impl HttpMessage) -> Self {
+    /// The id that the middleware gave to `request`.
+    pub fn of_request(request: &impl HttpMessage) -> Self {
         match request.extensions().get::<Self>() {
             Some(id) => id.clone(),
             None => Self(Arc::from("")),
@@ -46,7 +46,7 @@ impl RequestId {
     }
 }
 
-impl fmt::Display for RequestId {
+impl fmt::Display for HttpRequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -59,11 +59,11 @@ mod tests {
     fn id_of(text: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(text.as_bytes()).unwrap());
-        RequestId::of(&headers).0.to_string()
+        HttpRequestId::of(&headers).0.to_string()
     }
 
     #[test]
-    fn a_visible_request_id_of_the_callers_is_taken_over() {
+    fn a_visible_request_id_of_a_caller_is_used() {
         for id in ["a", "req-42/ü".trim_end_matches('ü'), &"x".repeat(128)] {
             assert_eq!(id_of(id), id);
         }
@@ -76,6 +76,6 @@ mod tests {
             assert_ne!(made, id);
             assert_eq!(made.len(), 36);
         }
-        assert_ne!(RequestId::of(&HeaderMap::new()).0, RequestId::of(&HeaderMap::new()).0);
+        assert_ne!(HttpRequestId::of(&HeaderMap::new()).0, HttpRequestId::of(&HeaderMap::new()).0);
     }
 }

@@ -1,5 +1,5 @@
-//! What the edge may touch: the hub, and the policies that stand between it and a caller. One for the whole process,
-//! shared by all workers; whatever in it changes is behind its own lock and bounded.
+//! The shared state of the edge: the hub, the current policies, and the caches and counters around them. There is one for
+//! the process, shared by all workers. Everything in it that changes has its own lock and a bound.
 
 pub mod idempotency;
 
@@ -27,30 +27,31 @@ use crate::http_stream::{ClientTimeouts, Connections};
 use crate::notices::Notices;
 use crate::policies::{Policies, Reloads};
 use crate::telemetry::{Readings, Telemetry};
-use crate::upstream::application::{self, Upstream};
+use crate::upstream::application::{Upstream, UpstreamSettings};
+use crate::upstream::http_client::secret_header;
 
-/// How many plain HTTP connections there may be beside those that wait for polling sessions, one each.
+/// Plain HTTP connections in addition to one for each polling session.
 const CONNECTIONS_BEYOND: usize = 1_024;
 
 /// The shared state of the edge.
 pub struct State {
     /// The hub.
     pub hub: Arc<Hub>,
-    /// What a reload replaces, as a whole.
+    /// The policies. A reload replaces them as a whole.
     current: Arc<ArcSwap<Policies>>,
-    /// Judges signed requests.
+    /// Checks the signatures of requests.
     pub signatures: Signatures,
-    /// What was answered to named requests.
+    /// The answers to requests with an `Idempotency-Key`.
     pub idempotency: Idempotency,
-    /// Who can sign in.
+    /// The accounts that can sign in.
     pub accounts: Accounts,
     /// The plain HTTP connections.
     pub connections: Arc<Connections>,
-    /// What strangers do, told once a minute.
+    /// Log lines that any client can cause, at most one a minute.
     pub notices: Arc<Notices>,
-    /// How much one connection may send now.
+    /// The traffic limit of one connection.
     pub traffic: TrafficLimit,
-    /// How reloads went.
+    /// The counts of reloads.
     pub reloads: Reloads,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
@@ -59,14 +60,14 @@ pub struct State {
 }
 
 impl State {
-    /// Gathers around `hub` what does not change by a reload, beside the `current` policies, which the hub shares.
+    /// The state around `hub`, with the `current` policies, which the hub shares.
     pub fn new(hub: Arc<Hub>, current: Arc<ArcSwap<Policies>>, accounts: Accounts) -> Self {
         let started_at = hub.clock().now_ms();
         let policies = current.load();
         let config = &policies.config;
         Self {
             signatures: Signatures::new(),
-            idempotency: idempotency::memory(config.api.keys.len(), hub.clock().clone()),
+            idempotency: idempotency::new_cache(config.api.keys.len(), hub.clock().clone()),
             accounts,
             traffic: TrafficLimit::new(config.limits.traffic()),
             reloads: Reloads::default(),
@@ -83,12 +84,12 @@ impl State {
         }
     }
 
-    /// The policies of this moment. A request takes them once, so that it never sees two configurations.
+    /// The current policies. A request takes them once, so that it never sees two configurations.
     pub fn policies(&self) -> Arc<Policies> {
         self.current.load_full()
     }
 
-    /// Goes on by these policies. Nonces, answers to named requests and windows of limits stay.
+    /// Replaces the policies. Nonces, stored answers and the windows of limits stay.
     pub fn replace_policies(&self, policies: Policies) {
         let config = policies.config.clone();
         self.accounts.follow(&config.auth);
@@ -99,7 +100,7 @@ impl State {
         self.current.store(Arc::new(policies));
     }
 
-    /// Takes over from the store what was done once before the start: named requests and publishes, nonces.
+    /// Loads the idempotent requests and publishes and the nonces of the previous run from the store.
     ///
     /// # Errors
     /// As [`Hub::open_once`].
@@ -109,8 +110,8 @@ impl State {
         Ok(())
     }
 
-    /// Puts into the store, for the next start, what was done once. To be called when the last request is done: none is
-    /// taken from then on.
+    /// Stores the idempotent requests and publishes and the nonces for the next run. Must be called after the last request:
+    /// later ones are refused.
     pub async fn store_once(&self) {
         if let Some(nonces) = self.signatures.take() {
             self.hub.store_once(&self.idempotency, nonces).await;
@@ -127,13 +128,13 @@ impl State {
         u64::try_from(self.now_ms().saturating_sub(self.started_at) / 1000).unwrap_or(0)
     }
 
-    /// What keeps the hub from being given work: itself, those without whom nobody can be let in, or the application.
+    /// Why the hub is not ready: the hub itself, a service that checks tokens, or the application.
     pub fn not_ready(&self) -> Option<String> {
         let policies = self.policies();
         let complaint = || {
-            let silent = policies.backend.as_ref().is_some_and(|backend| backend.auth_state().open);
-            let silent = silent.then_some("backend.url does not answer");
-            policies.tokens.auth_state(self.now_ms()).complaint().or(silent).map(str::to_owned)
+            let is_open = policies.backend.as_ref().is_some_and(|backend| backend.status().open);
+            let unanswered = is_open.then_some("backend.url does not answer");
+            policies.tokens.auth_state(self.now_ms()).complaint().or(unanswered).map(str::to_owned)
         };
         not_ready(&self.hub.readiness()).or_else(complaint)
     }
@@ -143,7 +144,7 @@ impl State {
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let policies = self.policies();
-        let backend = policies.backend.as_ref().map(|backend| (backend.auth_state(), backend.tally()));
+        let backend = policies.backend.as_ref().map(|backend| (backend.status(), backend.counts()));
         mailboxes.extend(backend.map(|(auth_state, _)| ("backend".into(), auth_state.waiting)));
         self.telemetry.render(
             self.hub.stats(),
@@ -165,7 +166,7 @@ impl State {
     }
 }
 
-/// What keeps the hub itself from working.
+/// Why the hub itself is not ready.
 pub fn not_ready(readiness: &Readiness) -> Option<String> {
     match readiness {
         Readiness::Ready => None,
@@ -175,22 +176,22 @@ pub fn not_ready(readiness: &Readiness) -> Option<String> {
     }
 }
 
-/// How long a client may take for a plain request.
+/// The time limits of a plain request.
 pub fn times(server: &config::Server) -> ClientTimeouts {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     ClientTimeouts { head: seconds(server.head_secs), body: seconds(server.body_secs) }
 }
 
-/// The judge of tokens that the configuration describes. Reads the files that it names; nobody outside is asked yet.
+/// The token verifier that the configuration describes. Reads its key files, but sends no requests yet.
 ///
 /// # Errors
-/// One line that names the key that cannot be used.
+/// One line that names the invalid configuration key.
 pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
     tokens_after(auth, None)
 }
 
-/// As [`tokens`], in place of the judge that another configuration described: what is known of the same key set and of the
-/// same application is kept.
+/// As [`tokens`], as a replacement for the verifier of a previous configuration. Keeps the loaded key set and the cached
+/// answers if their configuration is unchanged.
 ///
 /// # Errors
 /// As [`tokens`].
@@ -238,18 +239,22 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
     Ok(Tokens::new(Verifier::new(keys, settings), backend.transpose()?))
 }
 
-/// The application that the configuration names; it is not asked anything yet.
+/// The client of the application that the configuration names. Sends no requests yet.
 ///
 /// # Errors
-/// One line that names the key that cannot be used.
+/// One line that names the invalid configuration key.
 pub fn backend(config: &config::Backend) -> Result<Option<Arc<Upstream>>, String> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let timeout = Duration::from_millis(config.timeout_ms.into());
-    let settings = application::Settings { url, api_key: config.api_key.clone(), timeout };
+    let api_key = config
+        .api_key
+        .as_ref()
+        .map(|key| secret_header(key.expose()).ok_or("backend.api_key: it cannot be sent in an HTTP header"));
+    let settings = UpstreamSettings { url, api_key: api_key.transpose()?, timeout };
     Upstream::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
 }
 
-/// The text of a key's file, which is never long.
+/// The text of a key file, at most 64 KiB.
 fn read_key(path: &Path) -> io::Result<String> {
     const MOST: u64 = 64 * 1024;
 

@@ -18,7 +18,7 @@ use hubbub_actors::session::{AuthState, Inbound, RateUsage, Session, SessionStar
 use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
-use crate::admission::{ClientInfo, Handshake};
+use crate::admission::{ClientInfo, HandshakeRequest};
 use crate::codec::raw::{self, RAW};
 use crate::policies::Policies;
 use crate::state::State;
@@ -34,7 +34,7 @@ pub async fn open(
     state: &State,
     worker: &Worker,
     flusher: &Rc<Flusher>,
-    request: &Handshake<'_>,
+    request: &HandshakeRequest<'_>,
     socket: &mut Option<TcpStream>,
     early: BytesMut,
 ) -> Result<(), Fault> {

@@ -268,7 +268,7 @@ async fn requests_to_a_backend_that_is_down_pause_until_it_is_back() {
     // Three attempts of the first event and two of the second open the circuit breaker.
     assert_failures(&mut socket, UNREACHABLE).await;
     assert_eq!((hub.metric("hubbub_backend_open"), hub.metric("hubbub_backend_opened_total")), (1.0, 1.0));
-    assert_eq!(hub.metric(r#"hubbub_backend_requests_total{kind="action",outcome="left_alone"}"#), 1.0);
+    assert_eq!(hub.metric(r#"hubbub_backend_requests_total{kind="action",outcome="breaker_open"}"#), 1.0);
     let ready = hub.get("/health/ready");
     assert_eq!(ready.status, 503);
     assert!(ready.body.contains("backend.url does not answer"), "{}", ready.body);

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn run_the_hub() -> ExitCode {
     // A process has one log: a second start adds no duplicate lines.
-    hubbub::logging::start(&hubbub::config::Log::default()).unwrap();
+    hubbub::logging::start(hubbub::logging::LogFormat::Text, "info").unwrap();
     hubbub::cli::run_with(["hubbub".into(), "serve".into()].into_iter(), |serving| {
         std::thread::spawn(move || {
             let mut command = String::new();
@@ -101,7 +101,7 @@ fn a_dead_room_shard_shuts_the_hub_down_with_a_failure() {
     assert_eq!(hub.wait().unwrap().code(), Some(1), "{rest}");
     let panic = rest.lines().find(|line| line.contains(" ERROR hubbub::panic: panicked at ")).unwrap_or_default();
     assert!(panic.contains("actors/src/"), "{rest}");
-    assert_eq!(rest.matches("; going away").count(), 1, "{rest}");
+    assert_eq!(rest.matches("; shutting down").count(), 1, "{rest}");
     let last = rest.lines().last().unwrap_or_default();
     assert!(last.starts_with("hubbub: the actor room-shard-"), "{rest}");
 }

@@ -92,7 +92,10 @@ async fn a_full_hub_is_unhealthy_and_ready() {
 fn ws_without_an_upgrade_is_answered_with_the_protocol() {
     let hub = Hub::start();
     let answer = hub.get("/ws");
-    assert_eq!((answer.status, answer.json()), (426, error("UPGRADE_REQUIRED", "This path speaks WebSocket only")));
+    assert_eq!(
+        (answer.status, answer.json()),
+        (426, error("UPGRADE_REQUIRED", "This path accepts WebSocket upgrades only"))
+    );
     assert_eq!(answer.header("Upgrade"), Some("websocket"));
     assert_eq!(answer.header("Sec-WebSocket-Version"), Some("13"));
 }

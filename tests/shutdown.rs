@@ -148,7 +148,7 @@ async fn a_second_signal_ends_the_hub_at_once_with_its_own_status() {
         assert!(hub.running());
         hub.signal(second);
         assert_eq!(hub.exit_status(DEADLINE), Some(status), "{}", hub.output());
-        assert!(hub.output().contains("told to stop again; ending at once"), "{}", hub.output());
+        assert!(hub.output().contains("second stop signal; ending at once"), "{}", hub.output());
     }
 }
 

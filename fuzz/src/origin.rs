@@ -1,6 +1,6 @@
 //! `Origin` and `Host`: the pages that may connect.
 
-use hubbub::peer::{Access, AllowedHosts, AllowedOrigins};
+use hubbub::peer::{AllowedHosts, AllowedOrigins, OriginAccess};
 
 use super::lines;
 
@@ -17,8 +17,8 @@ pub(crate) fn origins(bytes: &[u8]) {
     let any = allowed(&["*"]);
     let passes = none.allows(Some(origin), Some(host));
     for list in [&none, &any] {
-        let access = list.clone().with_credentials(true).judge(Some(origin), Some(host));
-        assert_ne!(access, Access::Allowed { credentials: true }, "credentials without a listed origin");
+        let access = list.clone().with_credentials(true).check(Some(origin), Some(host));
+        assert_ne!(access, OriginAccess::Allowed { credentials: true }, "credentials without a listed origin");
     }
 
     assert!(none.allows(None, Some(host)), "a request without an origin is not from a browser");
@@ -59,9 +59,9 @@ pub(crate) fn origins(bytes: &[u8]) {
     if let Ok(own) = AllowedOrigins::parse(&[origin.to_owned()]) {
         let listed = origin.trim();
         assert!(own.allows(Some(listed), None), "a listed origin passes");
-        let access = own.clone().with_credentials(true).judge(Some(listed), Some(host));
+        let access = own.clone().with_credentials(true).check(Some(listed), Some(host));
         let credentials = !["*", "null"].contains(&listed) && !listed.to_ascii_lowercase().starts_with("file:");
-        assert_eq!(access, Access::Allowed { credentials }, "only listed servers get credentials");
+        assert_eq!(access, OriginAccess::Allowed { credentials }, "only listed servers get credentials");
         assert!(own.allows_any() == (origin.trim() == "*"));
     }
 }

@@ -223,7 +223,7 @@ impl Passwords {
             });
         });
         self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
-        answer.await.map_err(|_| Fault::internal().caused_by("a password thread ended without a reply"))?
+        answer.await.map_err(|_| Fault::internal().caused_by("the password worker ended"))?
     }
 }
 

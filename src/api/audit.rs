@@ -1,4 +1,4 @@
-//! Lines of the log that say who changed what over HTTP: by which API key or user, under which request id. No payload.
+//! Log lines about changes made over HTTP: the API key or user, the request id and the change. They contain no payload.
 
 use hubbub_actors::hub::PublishTarget;
 use hubbub_actors::runtime::log_line::{self, Field};
@@ -11,7 +11,7 @@ use super::push::PushCommand;
 /// The target of the lines.
 const TARGET: &str = "hubbub::audit";
 
-/// Logs that `call` did `what`, with these fields.
+/// Logs that `call` did `what`, with `fields`.
 pub(super) fn log(level: Level, call: &Call, what: &str, fields: &[Field<'_>]) {
     if !log::log_enabled!(target: TARGET, level) {
         return;
@@ -25,24 +25,24 @@ pub(super) fn log(level: Level, call: &Call, what: &str, fields: &[Field<'_>]) {
     log_line::write(level, TARGET, what, &all);
 }
 
-/// An order of the push API, as the log names it.
+/// The log line of a command of the push API.
 #[derive(Debug)]
-pub(super) struct Ordered {
+pub(super) struct AuditEntry {
     level: Level,
     what: &'static str,
     event: Option<String>,
-    /// `user` or `room`, and which.
+    /// The kind of target, `user` or `room`, and its name.
     to: Option<(&'static str, String)>,
 }
 
-impl Ordered {
-    /// The name of `order`; `None` where such orders are not logged.
-    pub(super) fn of(order: &PushCommand) -> Option<Self> {
-        let level = if matches!(order, PushCommand::Disconnect(_)) { Level::Info } else { Level::Debug };
+impl AuditEntry {
+    /// The line for `command`; `None` if its level is not logged.
+    pub(super) fn of(command: &PushCommand) -> Option<Self> {
+        let level = if matches!(command, PushCommand::Disconnect(_)) { Level::Info } else { Level::Debug };
         if !log::log_enabled!(target: TARGET, level) {
             return None;
         }
-        let (what, event, to) = match order {
+        let (what, event, to) = match command {
             PushCommand::Publish(target, event, _) => {
                 let to = match target {
                     PublishTarget::Everybody => None,
@@ -57,7 +57,7 @@ impl Ordered {
         Some(Self { level, what, event, to })
     }
 
-    /// Logs that `call` had it done, as its `item`-th command where it is a batch.
+    /// Logs that `call` executed the command; `item` is its index in a batch.
     pub(super) fn log(&self, call: &Call, item: Option<usize>, recipients: usize) {
         let mut fields = Vec::new();
         fields.extend(item.map(|item| ("item", Value::from(item as u64))));

@@ -1,5 +1,5 @@
-//! `POST /api/batch`: up to [`COMMANDS_MAX`] orders in one request, carried out in their order. One that fails does not
-//! stop the others; each is answered as its own endpoint would have answered it.
+//! `POST /api/batch`: up to [`COMMANDS_MAX`] commands in one request, executed in order. A failed command does not stop the
+//! others. Each result is the answer of the command's own endpoint.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,16 +12,16 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::guard::Posted;
+use super::guard::RequestBody;
 use super::push::{self, PushCommand};
-use super::{Answer, iso, json};
+use super::{HandlerResult, iso, json};
 use crate::error::{self, Shape};
 use crate::state::State;
 
 /// Most commands in a batch.
 const COMMANDS_MAX: usize = 1_000;
 
-/// Orders that are carried out before the first of them has to be on the disk: the store writes what it has at once.
+/// Commands that are executed before the first of them is awaited on disk: the store writes them together.
 const TOGETHER_MAX: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -31,22 +31,22 @@ struct Batch<'a> {
 }
 
 /// `POST /api/batch`.
-pub(super) async fn batch(call: Call, state: web::Data<State>, Posted(body): Posted) -> Answer {
+pub(super) async fn batch(call: Call, state: web::Data<State>, RequestBody(body): RequestBody) -> HandlerResult {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);
     let mut results = Vec::with_capacity(batch.commands.len());
     for together in batch.commands.chunks(TOGETHER_MAX) {
-        let mut carried_out = Vec::with_capacity(together.len());
+        let mut executed = Vec::with_capacity(together.len());
         for (command, item) in together.iter().zip(results.len()..) {
-            carried_out.push(match read(command, &body, most) {
-                Ok(order) => order.carry_out(&state, &call, Some(item)).await,
+            executed.push(match read(command, &body, most) {
+                Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
         }
-        for result in carried_out {
+        for result in executed {
             let result = match result {
-                Ok(carried_out) => carried_out.answer(&state).await,
+                Ok(executed) => executed.answer(&state).await,
                 Err(fault) => Err(fault),
             };
             results.push(result.unwrap_or_else(|fault| {
@@ -96,7 +96,7 @@ fn unknown() -> Fault {
 mod tests {
     use super::*;
 
-    fn order(command: &str) -> Result<PushCommand, Fault> {
+    fn read_command(command: &str) -> Result<PushCommand, Fault> {
         let body = Bytes::from(format!("{{\"commands\":[{command}]}}"));
         let batch: Batch<'_> = json::parse(&body).unwrap();
         read(batch.commands[0], &body, 100)
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_read_as_its_own_endpoint_reads_it() {
+    fn a_command_is_read_like_the_body_of_its_endpoint() {
         for (command, body) in [
             ("push", r#"{"userId":1,"event":"e","data":[1, 2]}"#),
             ("broadcast", r#"{"event":"e","data":1}"#),
@@ -130,14 +130,14 @@ mod tests {
                 "room" => push::read_room(&alone, &alone, 100),
                 _ => push::read_disconnect(&alone),
             };
-            assert_eq!(order(&format!("{{\"{command}\":{body}}}")), alone);
+            assert_eq!(read_command(&format!("{{\"{command}\":{body}}}")), alone);
         }
     }
 
     #[test]
-    fn a_command_that_is_none_is_refused() {
+    fn an_unknown_command_is_refused() {
         for command in ["{}", r#"{"shout":{}}"#, r#"{"push":{},"room":{}}"#, "5", "null"] {
-            assert_eq!(order(command).unwrap_err().code, Code::InvalidRequest);
+            assert_eq!(read_command(command).unwrap_err().code, Code::InvalidRequest);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks over plain HTTP, and by which id that is found: what the log says of a request, whatever becomes of it.
+//! The caller and the id of a plain HTTP request, as the log names them.
 
 use std::cell::OnceCell;
 use std::future::{Ready, ready};
@@ -15,19 +15,19 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use crate::error::HttpError;
 use crate::policies::Policies;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 use crate::socketio::sid;
 use crate::state::State;
 
-/// A request as the log names it. The border makes it, the gate adds the key, and handlers take it as an argument.
+/// A request as the log names it. The middleware makes it, the guard adds the key, and handlers take it as an argument.
 #[derive(Debug, Clone)]
-pub(super) struct Call(Rc<Facts>);
+pub(super) struct Call(Rc<CallData>);
 
 #[derive(Debug)]
-struct Facts {
-    id: RequestId,
+struct CallData {
+    id: HttpRequestId,
     address: Option<IpAddr>,
-    /// `None` for a request that could not be read: what stands for it has a method and a path of the hub's own.
+    /// `None` for a request that could not be read. Its substitute has a method and a path that the hub made up.
     target: Option<(Method, Uri)>,
     is_socket_io: bool,
     key: OnceCell<Arc<str>>,
@@ -35,11 +35,11 @@ struct Facts {
 }
 
 impl Call {
-    /// The call of `request`, which `is_whole` unless it only stands for one that could not be read.
+    /// The call of `request`. `is_whole` is false if the request is a substitute for one that could not be read.
     pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
         let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
-        Self(Rc::new(Facts {
-            id: RequestId::of(request.headers()),
+        Self(Rc::new(CallData {
+            id: HttpRequestId::of(request.headers()),
             address,
             is_socket_io: is_whole && policies.base.route(request.path()) == Some("/socket.io"),
             target: is_whole.then(|| (request.method().clone(), request.uri().clone())),
@@ -49,11 +49,11 @@ impl Call {
     }
 
     /// Its id.
-    pub(super) fn id(&self) -> &RequestId {
+    pub(super) fn id(&self) -> &HttpRequestId {
         &self.0.id
     }
 
-    /// The client's address, behind the proxies that are trusted.
+    /// The client's address, behind trusted proxies.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.0.address
     }
@@ -63,32 +63,32 @@ impl Call {
         self.0.target.as_ref().map(|(_, uri)| uri.path())
     }
 
-    /// The name of its API key, where it has one.
+    /// The name of its API key, if it has one.
     pub(super) fn key(&self) -> Option<&str> {
         self.0.key.get().map(|key| &**key)
     }
 
-    /// Whose it is, where a user's token came with it.
+    /// The user of its token, if it has one.
     pub(super) fn user(&self) -> Option<&str> {
         self.0.user.get().map(String::as_str)
     }
 
-    /// Notes which API key it came with.
+    /// Sets the API key.
     pub(super) fn set_key(&self, name: &Arc<str>) {
         let _ = self.0.key.set(name.clone());
     }
 
-    /// Notes whose it is.
+    /// Sets the user.
     pub(super) fn set_user(&self, user: &str) {
         let _ = self.0.user.set(user.to_owned());
     }
 
-    /// Logs that it is refused.
+    /// Logs that the request is refused.
     pub(super) fn log_refused(&self, state: &State, fault: &Fault) {
         state.hub.log_refusal(&self.refused(fault));
     }
 
-    /// Logs that one command of it is refused, the `item`-th from 0.
+    /// Logs that a command of the batch is refused; `item` is its index.
     pub(super) fn log_item_refused(&self, state: &State, item: usize, fault: &Fault) {
         state.hub.log_refusal(&Refused { item: Some(item), ..self.refused(fault) });
     }
@@ -116,6 +116,6 @@ impl FromRequest for Call {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let call = request.extensions().get::<Self>().cloned();
-        ready(call.ok_or_else(|| Fault::internal().into()))
+        ready(call.ok_or_else(|| Fault::internal().by("the middleware did not run").into()))
     }
 }

@@ -10,15 +10,15 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::guard::Posted;
-use super::{Answer, audit, iso, json};
+use super::guard::RequestBody;
+use super::{HandlerResult, audit, iso, json};
 use crate::state::State;
 
-/// A whole chat: what is left out is as in a new one. Nothing else is taken, because a misspelt `participants` would shut
-/// people out; but what `GET` answered can be sent back, with its `chatId` and `createdAt`.
+/// A whole chat. Omitted fields have their default. Unknown fields are refused: a misspelt `participants` would remove
+/// everyone. The answer of `GET` can be sent back, with its `chatId` and `createdAt`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ChatBody {
     name: Option<String>,
     description: Option<String>,
     public: Option<bool>,
@@ -26,24 +26,24 @@ struct Asked {
     #[serde(rename = "chatId")]
     chat_id: Option<IdText>,
     #[serde(rename = "createdAt")]
-    #[expect(dead_code, reason = "taken, so that an answer can be sent back; a chat's age is not the caller's to say")]
+    #[expect(dead_code, reason = "accepted, so that an answer can be sent back; a caller cannot change it")]
     created_at: Option<IgnoredAny>,
 }
 
 fn read(id: &str, body: &[u8], now: i64) -> Result<Chat, Fault> {
     let id = ChatId::parse(id, "chatId")?;
-    let asked: Asked = json::parse(body)?;
-    if asked.chat_id.is_some_and(|other| other.0 != id.as_str()) {
+    let chat_body: ChatBody = json::parse(body)?;
+    if chat_body.chat_id.is_some_and(|other| other.0 != id.as_str()) {
         return Err(Fault::field("chatId", "`chatId` is not the one in the path"));
     }
-    let users = asked.participants.unwrap_or_default().into_iter().enumerate();
+    let users = chat_body.participants.unwrap_or_default().into_iter().enumerate();
     let users = users.map(|(index, user)| UserId::parse(&user.0, &format!("participants[{index}]")));
-    let chat = Chat::new(id, asked.name.unwrap_or_default(), asked.description.unwrap_or_default(), now)?;
+    let chat = Chat::new(id, chat_body.name.unwrap_or_default(), chat_body.description.unwrap_or_default(), now)?;
     let chat = chat.with_participants(users.collect::<Result<_, _>>()?)?;
-    Ok(Chat { public: asked.public.unwrap_or_default(), ..chat })
+    Ok(Chat { public: chat_body.public.unwrap_or_default(), ..chat })
 }
 
-fn shown(chat: &Chat, now: i64) -> Value {
+fn chat_json(chat: &Chat, now: i64) -> Value {
     json!({
         "success": true,
         "chat": {
@@ -62,23 +62,28 @@ fn no_such_chat() -> Fault {
     Fault::new(Code::NotFound, "There is no such chat")
 }
 
-/// `PUT /api/chats/{chatId}`: 201 when it was made, 200 when it was replaced.
-pub(super) async fn put(state: web::Data<State>, call: Call, id: web::Path<String>, Posted(body): Posted) -> Answer {
+/// `PUT /api/chats/{chatId}`: 201 if the chat was created, 200 if it was replaced.
+pub(super) async fn put(
+    state: web::Data<State>,
+    call: Call,
+    id: web::Path<String>,
+    RequestBody(body): RequestBody,
+) -> HandlerResult {
     let (chat, made) = state.hub.put_chat(read(&id, &body, state.now_ms())?).await?;
     let what = if made { "chat made" } else { "chat changed" };
     audit::log(Level::Info, &call, what, &[("chat", chat.id.as_str().into())]);
     let mut answer = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
-    Ok(answer.json(shown(&chat, state.now_ms())))
+    Ok(answer.json(chat_json(&chat, state.now_ms())))
 }
 
 /// `GET /api/chats/{chatId}`.
-pub(super) async fn get(state: web::Data<State>, id: web::Path<String>) -> Answer {
+pub(super) async fn get(state: web::Data<State>, id: web::Path<String>) -> HandlerResult {
     let chat = state.hub.store().chat(ChatId::parse_existing(&id, "chatId")?).await?.ok_or_else(no_such_chat)?;
-    Ok(HttpResponse::Ok().json(shown(&chat, state.now_ms())))
+    Ok(HttpResponse::Ok().json(chat_json(&chat, state.now_ms())))
 }
 
-/// `DELETE /api/chats/{chatId}`: with its messages.
-pub(super) async fn delete(state: web::Data<State>, call: Call, id: web::Path<String>) -> Answer {
+/// `DELETE /api/chats/{chatId}`: deletes the chat and its messages.
+pub(super) async fn delete(state: web::Data<State>, call: Call, id: web::Path<String>) -> HandlerResult {
     match state.hub.delete_chat(ChatId::parse_existing(&id, "chatId")?).await? {
         true => {
             audit::log(Level::Info, &call, "chat deleted", &[("chat", id.as_str().into())]);

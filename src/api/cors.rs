@@ -1,61 +1,60 @@
-//! What a page in a browser may read, by the one list of origins that also guards WebSockets.
+//! CORS: which pages may read an answer, by the list of origins that WebSockets use too.
 //!
-//! Written by hand, for the list is the policy and it exists already: `actix-cors` would bring a second list, and cannot
-//! tell "the same host" without being given this one.
+//! `actix-cors` is not used: it would need a second list of origins, and has no rule for "the same host".
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::peer::{Access, AllowedOrigins, is_token};
+use crate::peer::{AllowedOrigins, OriginAccess, is_token};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 const EXPOSED: &str = "X-Request-Id, Retry-After";
-/// Seconds for which a browser need not ask again.
+/// Seconds for which a browser may cache a preflight.
 const MAX_AGE: &str = "600";
-/// Most names of headers that a preflight is answered with.
+/// Most header names in the answer to a preflight.
 const NAMES_MAX: usize = 64;
 /// Most bytes of them.
 const NAMES_BYTES_MAX: usize = 4_096;
 
-/// What a request's `Origin` means for its answer.
+/// Whether a page may read the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Page {
-    /// No browser, or a page that asks for nothing foreign.
+pub(super) enum PageAccess {
+    /// The request has no `Origin`.
     None,
-    /// A page that may read the answer.
+    /// The page may read the answer.
     Allowed {
-        /// The `Origin`, as it came.
+        /// The `Origin`, as it was sent.
         origin: HeaderValue,
-        /// Whether the browser may send cookies and let the page read what they bring.
+        /// Whether the browser may send cookies with the request.
         credentials: bool,
     },
-    /// A page that may not.
+    /// The page may not read it.
     Foreign,
 }
 
-/// Judges a request by its headers.
-pub(super) fn judge(headers: &HeaderMap, origins: &AllowedOrigins) -> Page {
+/// Checks the `Origin` of a request.
+pub(super) fn check(headers: &HeaderMap, origins: &AllowedOrigins) -> PageAccess {
     let Some(origin) = headers.get(header::ORIGIN) else {
-        return Page::None;
+        return PageAccess::None;
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match origins.judge(Some(origin.to_str().unwrap_or_default()), host) {
-        Access::Allowed { credentials } => Page::Allowed { origin: origin.clone(), credentials },
-        Access::NoPage | Access::Foreign => Page::Foreign,
+    match origins.check(Some(origin.to_str().unwrap_or_default()), host) {
+        OriginAccess::Allowed { credentials } => PageAccess::Allowed { origin: origin.clone(), credentials },
+        OriginAccess::NoPage | OriginAccess::Foreign => PageAccess::Foreign,
     }
 }
 
-/// Whether the request asks only what another request may do.
+/// Whether the request is a CORS preflight.
 pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The headers that let the page read an answer. `Vary` is on every answer, for a cache keeps those to no page, too.
-pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
+/// The headers that let a page read an answer. Every answer has `Vary`, because caches also store answers without `Origin`.
+pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
-    if let Page::Allowed { origin, credentials } = page {
+    if let PageAccess::Allowed { origin, credentials } = page {
         headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
         headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)));
         if *credentials {
@@ -65,24 +64,24 @@ pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// The headers that answer a preflight with these headers, beside those of every answer.
-pub(super) fn preflight_headers(page: &Page, asked: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+/// The headers of the answer to a preflight, in addition to those of every answer.
+pub(super) fn preflight_headers(page: &PageAccess, requested: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers =
         vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];
-    if matches!(page, Page::Allowed { .. }) {
+    if matches!(page, PageAccess::Allowed { .. }) {
         headers.extend([
             (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
             (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE)),
         ]);
-        let names = HeaderValue::from_str(&asked_names(asked)).ok().filter(|names| !names.is_empty());
+        let names = HeaderValue::from_str(&requested_names(requested)).ok().filter(|names| !names.is_empty());
         headers.extend(names.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
     }
     headers
 }
 
-/// The header names that a preflight asks for: a page that may ask at all may send any header. What is no name is left
-/// out, and so is what exceeds [`NAMES_MAX`] and [`NAMES_BYTES_MAX`].
-fn asked_names(headers: &HeaderMap) -> String {
+/// The header names that a preflight requests: an allowed page may send any header. Invalid names are left out, and so are
+/// names beyond [`NAMES_MAX`] and [`NAMES_BYTES_MAX`].
+fn requested_names(headers: &HeaderMap) -> String {
     let lists = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok());
     let names = lists.flat_map(|list| list.split(',')).map(str::trim);
     let mut allowed = String::new();
@@ -114,14 +113,14 @@ mod tests {
     fn answer(origin: Option<&str>, list: &[&str]) -> Vec<String> {
         let list: Vec<String> = list.iter().map(|&entry| entry.into()).collect();
         let origins = AllowedOrigins::parse(&list).unwrap().with_credentials(true);
-        headers(&judge(&request(origin), &origins))
+        headers(&check(&request(origin), &origins))
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect()
     }
 
     #[test]
-    fn a_listed_page_gets_its_own_origin_back_with_the_credentials_that_it_may_have() {
+    fn a_listed_page_gets_its_own_origin_and_may_send_credentials() {
         assert_eq!(
             answer(Some("https://app.example"), &["https://app.example"]),
             [
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_page_may_come_none_may_bring_credentials() {
+    fn with_a_star_no_page_may_send_credentials() {
         assert_eq!(
             answer(Some("https://any.example"), &["*"]),
             [
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_page_and_no_page_get_nothing() {
+    fn a_foreign_page_and_no_page_get_no_cors_headers() {
         for origin in [None, Some("https://evil.example"), Some("null")] {
             assert_eq!(answer(origin, &["https://app.example"]), ["vary: Origin"]);
         }
@@ -161,23 +160,23 @@ mod tests {
         assert!(!is_preflight(&Method::POST, &headers));
     }
 
-    fn asked(lists: &[&str]) -> String {
+    fn names_of(lists: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for list in lists {
             headers.append(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_str(list).unwrap());
         }
-        asked_names(&headers)
+        requested_names(&headers)
     }
 
     #[test]
-    fn a_preflight_is_answered_with_the_headers_that_it_asks_for() {
-        assert_eq!(asked(&["x-clientid,traceparent , Sentry-Trace"]), "x-clientid, traceparent, Sentry-Trace");
-        assert_eq!(asked(&["a", "b,c"]), "a, b, c");
-        assert_eq!(asked(&[]), "");
-        assert_eq!(asked(&["", ",", "a b, x: y, (z), good, \"q\""]), "good");
-        let page = Page::Allowed { origin: HeaderValue::from_static("https://app.example"), credentials: false };
-        for page in [Page::None, Page::Foreign, page] {
-            let is_allowed = matches!(page, Page::Allowed { .. });
+    fn a_preflight_is_answered_with_the_headers_that_it_requests() {
+        assert_eq!(names_of(&["x-clientid,traceparent , Sentry-Trace"]), "x-clientid, traceparent, Sentry-Trace");
+        assert_eq!(names_of(&["a", "b,c"]), "a, b, c");
+        assert_eq!(names_of(&[]), "");
+        assert_eq!(names_of(&["", ",", "a b, x: y, (z), good, \"q\""]), "good");
+        let page = PageAccess::Allowed { origin: HeaderValue::from_static("https://app.example"), credentials: false };
+        for page in [PageAccess::None, PageAccess::Foreign, page] {
+            let is_allowed = matches!(page, PageAccess::Allowed { .. });
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
             let answered = preflight_headers(&page, &headers);
@@ -189,10 +188,10 @@ mod tests {
     #[test]
     fn the_answer_to_a_preflight_is_bounded() {
         let many: Vec<_> = (0..1_000).map(|number| format!("x-{number}")).collect();
-        assert_eq!(asked(&[&many.join(",")]).split(", ").count(), NAMES_MAX);
+        assert_eq!(names_of(&[&many.join(",")]).split(", ").count(), NAMES_MAX);
         let long: Vec<_> = (0..20).map(|number| format!("x-{number}-{}", "a".repeat(500))).collect();
-        let answered = asked(&[&long.join(",")]);
+        let answered = names_of(&[&long.join(",")]);
         assert!(answered.len() <= NAMES_BYTES_MAX && answered.len() > NAMES_BYTES_MAX - 600, "{}", answered.len());
-        assert!(answered.split(", ").all(|name| long.iter().any(|asked| asked == name)));
+        assert!(answered.split(", ").all(|name| long.iter().any(|sent| sent == name)));
     }
 }

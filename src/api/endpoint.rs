@@ -1,28 +1,28 @@
-//! One line of the table of endpoints: a path, its methods, and the answer to any other method.
+//! One row of the route table: a path, its methods, and the answer to any other method.
 
 use actix_web::dev::{AppService, HttpServiceFactory};
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, middleware, web};
 use hubbub_actors::model::fault::{Code, Fault};
 
-use super::guard::gate;
+use super::guard::guard;
 use crate::error::HttpError;
 
-/// A path and what may be done there.
+/// A path and its methods.
 pub(super) struct Endpoint {
     resource: Resource,
-    gated: bool,
+    is_guarded: bool,
     allow: Vec<&'static str>,
 }
 
-/// An endpoint that is open to everyone.
-pub(super) fn at(path: &str) -> Endpoint {
-    Endpoint { resource: web::resource(path), gated: false, allow: Vec::new() }
+/// An endpoint that needs no API key.
+pub(super) fn public(path: &str) -> Endpoint {
+    Endpoint { resource: web::resource(path), is_guarded: false, allow: Vec::new() }
 }
 
-/// An endpoint behind the gate: no handler of it runs for a caller without a key.
-pub(super) fn api(path: &str) -> Endpoint {
-    Endpoint { gated: true, ..at(path) }
+/// An endpoint behind the guard: its handlers run only for callers with an API key.
+pub(super) fn guarded(path: &str) -> Endpoint {
+    Endpoint { is_guarded: true, ..public(path) }
 }
 
 impl Endpoint {
@@ -68,7 +68,7 @@ impl Endpoint {
 
     fn on(mut self, method: &'static str, route: Route) -> Self {
         self.allow.push(method);
-        let route = if self.gated { route.wrap(middleware::from_fn(gate)) } else { route };
+        let route = if self.is_guarded { route.wrap(middleware::from_fn(guard)) } else { route };
         self.resource = self.resource.route(route);
         self
     }

@@ -1,4 +1,4 @@
-//! `GET /api/events`: what happened to connections lately, newest first, all of it.
+//! `GET /api/events`: the latest connection events, newest first, with all fields.
 
 use std::net::IpAddr;
 
@@ -10,16 +10,16 @@ use hubbub_actors::monitor::event_log::EVENTS_MAX;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 
-/// Events in an answer when the caller does not say.
+/// Default number of events in an answer.
 const LIMIT: usize = 100;
 
-/// Which events are asked for. Nothing else is taken: a misspelt filter would filter nothing.
+/// The query. Unknown parameters are refused: a misspelt filter would have no effect.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct EventsQuery {
     #[serde(rename = "type")]
     kind: Option<String>,
     user: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Asked {
     limit: Option<String>,
 }
 
-impl Asked {
+impl EventsQuery {
     fn read(&self) -> Result<AskEvents, Fault> {
         let limit = self.limit.as_deref().map_or(Ok(LIMIT), |text| {
             let number = text.parse().ok().filter(|limit| (1..=EVENTS_MAX).contains(limit));
@@ -55,24 +55,25 @@ fn unknown_kind() -> Fault {
 /// # Errors
 /// [`hubbub_actors::model::fault::Code::InvalidRequest`] with the field.
 fn read(query: &str) -> Result<AskEvents, Fault> {
-    let asked = web::Query::<Asked>::from_query(query).map_err(|error| match unknown_field(&error.to_string()) {
-        Some(name) => {
-            let message = format!("`{name}` is none of type, user, ip and limit");
-            Fault::field(name, message)
-        }
-        None => Fault::field("query", "The query cannot be read: each parameter comes once, percent-encoded"),
-    })?;
-    asked.read()
+    let query =
+        web::Query::<EventsQuery>::from_query(query).map_err(|error| match unknown_field(&error.to_string()) {
+            Some(name) => {
+                let message = format!("`{name}` is none of type, user, ip and limit");
+                Fault::field(name, message)
+            }
+            None => Fault::field("query", "The query cannot be read: each parameter comes once, percent-encoded"),
+        })?;
+    query.read()
 }
 
-/// The name that serde did not expect, at most 64 characters of it.
+/// The unexpected parameter in an error of serde, at most 64 characters.
 fn unknown_field(error: &str) -> Option<String> {
     let (_, rest) = error.split_once("unknown field `")?;
     Some(rest.split('`').next()?.chars().take(64).collect())
 }
 
 /// `GET /api/events`.
-pub(super) async fn list(state: web::Data<State>, request: actix_web::HttpRequest) -> Answer {
+pub(super) async fn list(state: web::Data<State>, request: actix_web::HttpRequest) -> HandlerResult {
     let events = state.hub.connection_events(read(request.query_string())?).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true, "events": events, "timestamp": iso(state.now_ms())})))
 }

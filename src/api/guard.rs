@@ -1,8 +1,7 @@
-//! What stands before every endpoint of `/api`, in this order: no foreign page, a hub that can work, a key within its
-//! limit, a signature where one is due, and one execution for one `Idempotency-Key`.
+//! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key and its limit,
+//! the signature, and one execution per `Idempotency-Key`.
 //!
-//! A middleware and not an extractor, so that a new endpoint is behind it by where it stands in the table, whatever its
-//! handler takes.
+//! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -16,104 +15,105 @@ use hubbub_actors::hub::{LimitKey, Readiness};
 use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
 use hubbub_actors::model::fault::{Code, Fault};
 use std::future::{Ready, ready};
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::call::Call;
-use super::cors::{self, Page};
-use super::middleware::settled;
+use super::cors::{self, PageAccess};
+use super::middleware::render_refusal;
+use crate::admission::{client_address, policies_of};
 use crate::auth::api_key::ApiKey;
 use crate::auth::signature::Signed;
 use crate::error::{HttpError, Shape};
 use crate::http_stream::Exchange;
-use crate::peer::{ClientAddress, limit_key};
+use crate::peer::limit_key;
 use crate::policies::Policies;
+use crate::request_body;
 use crate::state::State;
-use crate::state::idempotency::Answer;
+use crate::state::idempotency::CachedAnswer;
 
-/// The headers an API key comes in: the push document's, the Laravel document's.
+/// The headers of an API key: of the push document and of the Laravel document.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 
 /// Longest `Idempotency-Key`, in characters.
-const NAME_MAX: usize = 255;
+const IDEMPOTENCY_KEY_MAX: usize = 255;
 
-/// Says of an answer that it was given before.
+/// Marks an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The body of a request that was let in, its escapes [resolved](text::resolve). The gate reads it, for a signature may
-/// cover it as it came; handlers take it from here.
+/// The body of an admitted request, its escapes [resolved](text::resolve). The guard reads the body, because a signature may
+/// cover its bytes; handlers take it from here.
 #[derive(Debug, Clone)]
-pub(super) struct Posted(pub(super) Bytes);
+pub(super) struct RequestBody(pub(super) Bytes);
 
-impl FromRequest for Posted {
+impl FromRequest for RequestBody {
     type Error = HttpError;
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let posted = request.extensions().get::<Self>().cloned();
-        ready(posted.ok_or_else(|| Fault::internal().into()))
+        let body = request.extensions().get::<Self>().cloned();
+        ready(body.ok_or_else(|| Fault::internal().by("the guard did not run").into()))
     }
 }
 
 /// The middleware.
-pub(super) async fn gate(
+pub(super) async fn guard(
     state: web::Data<State>,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match let_in(&state, &mut request).await {
+    match check_request(&state, &mut request).await {
         Ok(None) => next.call(request).await,
-        Ok(Some((key, asked))) => answer_once(state, key, asked, request, next).await,
+        Ok(Some((key, digest))) => answer_idempotent(state, key, digest, request, next).await,
         Err(refusal) => Ok(request.error_response(refusal)),
     }
 }
 
-/// Lets a request in or refuses it, and says what it is known by when it named itself.
-async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
+/// Admits a request or refuses it. Returns its idempotency key and digest, if it has one.
+async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
     let policies = policies_of(state, request.request());
-    let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !asks_only {
-        if cors::judge(request.headers(), &policies.origins) == Page::Foreign {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read {
+        if cors::check(request.headers(), &policies.origins) == PageAccess::Foreign {
             return Err(Fault::origin_not_allowed().into());
         }
         check_ready(&state.hub.readiness())?;
     }
-    let (key, key_text) = admit(state, &policies, request).await?;
+    let (key, key_text) = authenticate(state, &policies, request).await?;
     if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
         exchange.mark_known();
     }
     let payload = request.extract::<web::Payload>().await.map_err(|error| HttpError::from_error(&error))?;
-    let body = super::body::read(request.request(), payload, policies.config.server.max_body).await?;
+    let body = request_body::read(request.request(), payload, policies.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;
     let name = match *request.method() {
-        Method::POST => request_name(request.headers())?,
+        Method::POST => idempotency_key(request.headers())?,
         _ => None,
     };
     let claim = name.map(|name| {
         let owner = key.name;
         let name = name.into();
-        (Key { owner, name }, asked(request, &body))
+        (Key { owner, name }, request_digest(request, &body))
     });
-    request.extensions_mut().insert(Posted(text::resolve(body)));
+    request.extensions_mut().insert(RequestBody(text::resolve(body)));
     Ok(claim)
 }
 
 fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
     match readiness {
-        // Messages need no store; who does is told by it.
+        // Messages need no store. Requests that need it are refused by the store.
         Readiness::Ready | Readiness::WithoutStore(_) => Ok(()),
         Readiness::Draining | Readiness::Broken(_) => Err(Fault::shutting_down()),
     }
 }
 
-/// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
-async fn admit(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+/// Finds the caller's key and counts the request for it. A request without a valid key counts for its address, which bounds
+/// the guesses.
+async fn authenticate(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
     let general = policies.config.limits.http.requests_per_minute;
-    // An empty header hides no key that comes in another.
-    let mut shown = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
-    let shown = shown.find(|value| !value.is_empty());
-    let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
+    // An empty header does not hide a key in another header.
+    let mut values = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
+    let value = values.find(|value| !value.is_empty());
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     if let Some(key) = policies.keys.find(text) {
         if let Some(call) = request.extensions().get::<Call>() {
             call.set_key(&key.name);
@@ -128,26 +128,10 @@ async fn admit(state: &State, policies: &Policies, request: &ServiceRequest) -> 
     }
     let address = limit_key(client_address(state, request.request()).ip);
     state.hub.admit(LimitKey::Address(address), general).await?;
-    Err(match shown {
+    Err(match value {
         None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
         Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
     })
-}
-
-/// The policies that the request is judged by: the same ones, however often they are asked for.
-pub(super) fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
-    if let Some(policies) = request.extensions().get::<Arc<Policies>>() {
-        return policies.clone();
-    }
-    let policies = state.policies();
-    request.extensions_mut().insert(policies.clone());
-    policies
-}
-
-/// Whom the request is from. A socket that has lost its peer counts as the unspecified address.
-pub(super) fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    policies_of(state, request).proxies.client_address(peer, request.headers())
 }
 
 fn check_signature(
@@ -161,7 +145,7 @@ fn check_signature(
     if !key.require_signature && !headers.contains_key("x-signature") {
         return Ok(());
     }
-    // A header that is no text is as good as none: it cannot be what was signed.
+    // A header that is not text counts as missing: it cannot have been signed.
     let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap_or(""));
     let version = match headers.contains_key("x-signature-version") {
         true => text("x-signature-version"),
@@ -170,7 +154,7 @@ fn check_signature(
     let call = request.extensions().get::<Call>().cloned();
     let signed = Signed {
         method: request.method().as_str(),
-        // As it was sent: what routes it is another one behind a prefix.
+        // The path as it was sent. The routed path has no base path.
         path: call.as_ref().and_then(Call::path).unwrap_or_else(|| request.uri().path()),
         timestamp: text("x-request-timestamp"),
         nonce: text("x-request-nonce"),
@@ -185,37 +169,37 @@ fn check_signature(
     })
 }
 
-fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(name) = headers.get("idempotency-key") else {
         return Ok(None);
     };
     match name.to_str() {
-        Ok(name) if (1..=NAME_MAX).contains(&name.len()) => Ok(Some(name.to_owned())),
+        Ok(name) if (1..=IDEMPOTENCY_KEY_MAX).contains(&name.len()) => Ok(Some(name.to_owned())),
         _ => Err(Fault::field(
             "Idempotency-Key",
-            format!("`Idempotency-Key` is not 1 to {NAME_MAX} printable ASCII characters"),
+            format!("`Idempotency-Key` is not 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters"),
         )),
     }
 }
 
-/// What tells a request from another of its name.
-fn asked(request: &ServiceRequest, body: &[u8]) -> Digest {
+/// A digest of the request, to detect another request with the same idempotency key.
+fn request_digest(request: &ServiceRequest, body: &[u8]) -> Digest {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
 
-/// Answers a request that named itself: by its handler if it is the first of that name, else with the first's answer.
-async fn answer_once(
+/// Answers a request with an idempotency key: by its handler if the key is new, else with the stored answer.
+async fn answer_idempotent(
     state: web::Data<State>,
     key: Key,
-    asked: Digest,
+    digest: Digest,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match state.idempotency.claim(&key, asked).await {
+    match state.idempotency.claim(&key, digest).await {
         Err(fault) => Ok(request.error_response(HttpError::from(fault))),
         Ok(Claim::Again(answer)) => {
-            let answer = Answer::of_bytes(answer)
+            let answer = CachedAnswer::from_bytes(answer)
                 .and_then(|answer| Some((StatusCode::from_u16(answer.status).ok()?, answer.body)));
             let Some((status, body)) = answer else {
                 return Ok(request.error_response(HttpError::from(Fault::outcome_unknown())));
@@ -226,7 +210,7 @@ async fn answer_once(
                 .body(body);
             Ok(request.into_response(response))
         }
-        // In a task of its own: a caller that hangs up midway would else leave its work half done and its name free.
+        // In a task of its own, so that the work is completed and recorded even if the caller disconnects.
         Ok(Claim::First(ticket)) => {
             let first = actix_rt::spawn(answer_first(ticket, request, next)).await;
             first.unwrap_or_else(|_| Err(HttpError::from(Fault::outcome_unknown()).into()))
@@ -240,21 +224,21 @@ async fn answer_first(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let unknown = || HttpError::from(Fault::outcome_unknown());
-    let answer = settled(next.call(request).await.map_err(|_| unknown())?, Shape::Api);
+    let answer = render_refusal(next.call(request).await.map_err(|_| unknown())?, Shape::Api);
     let (request, response) = answer.into_parts();
     let (head, body) = response.into_parts();
     let body = to_bytes(body).await.map_err(|_| unknown())?;
     let status = head.status();
     match is_done(status) {
-        Some(true) => ticket.keep(Answer { status: status.as_u16(), body: body.clone() }.to_bytes()),
+        Some(true) => ticket.keep(CachedAnswer { status: status.as_u16(), body: body.clone() }.to_bytes()),
         Some(false) => ticket.free(),
         None => drop(ticket),
     }
     Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
 }
 
-/// Whether the work was done that was answered with `status`; `None` where that is not known. A refused request did
-/// nothing, and another attempt may mend what it lacked.
+/// Whether a request with this status was executed; `None` if that is not known. A refused request changed nothing and can be
+/// corrected and repeated.
 fn is_done(status: StatusCode) -> Option<bool> {
     match status {
         StatusCode::GATEWAY_TIMEOUT => None,
@@ -273,19 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_name_itself_with_1_to_255_characters() {
-        assert_eq!(request_name(&HeaderMap::new()).unwrap(), None);
+    fn an_idempotency_key_has_1_to_255_characters() {
+        assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
         for name in ["a", &"x".repeat(255)] {
-            assert_eq!(request_name(&named(name)).unwrap().as_deref(), Some(name));
+            assert_eq!(idempotency_key(&named(name)).unwrap().as_deref(), Some(name));
         }
         for name in ["", "é", &"x".repeat(256)] {
-            let fault = request_name(&named(name)).unwrap_err();
+            let fault = idempotency_key(&named(name)).unwrap_err();
             assert_eq!(fault.field.as_deref(), Some("Idempotency-Key"));
         }
     }
 
     #[test]
-    fn a_hub_that_goes_away_takes_no_work() {
+    fn a_hub_that_shuts_down_accepts_no_commands() {
         for readiness in [Readiness::Ready, Readiness::WithoutStore("the disk is full".into())] {
             assert_eq!(check_ready(&readiness), Ok(()));
         }

@@ -1,4 +1,4 @@
-//! JSON from outside: what is wrong with it, said so that the sender finds it. Knows no endpoint.
+//! Parses JSON bodies, with errors that name the position or the field. Knows no endpoint.
 
 use hubbub_actors::events::json::{blame, is_json, object};
 use hubbub_actors::events::text::check_members;
@@ -7,27 +7,26 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// Parses a request's body, a JSON object; an empty array is an empty one, as PHP writes it.
+/// Parses the body of a request, a JSON object. An empty array counts as an empty object, as PHP writes it.
 ///
 /// # Errors
-/// `INVALID_REQUEST` with the line and column where the text stops to be JSON, or with the field that is missing or
-/// has the wrong type.
+/// `INVALID_REQUEST` with the line and column of the first error, or with the field that is missing or has the wrong type.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
     let body = object(body);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|byte| *byte != b'{') {
-        // A derived struct would also be read from an array.
+        // serde would also read a derived struct from an array.
         serde_json::from_slice::<&RawValue>(body).map_err(|error| not_json(&error))?;
         return Err(Fault::new(Code::InvalidRequest, "The body is not a JSON object"));
     }
     let parsed =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| match error.inner().classify() {
             Category::Data => blame(&error, "body"),
-            // A number beyond a double's range is JSON, and has no value.
+            // A number beyond the range of a double is valid JSON, but has no value.
             Category::Syntax | Category::Eof | Category::Io => {
-                let unfit = check_members(body, "body").err().filter(|_| is_json(body));
-                unfit.unwrap_or_else(|| not_json(error.inner()))
+                let invalid = check_members(body, "body").err().filter(|_| is_json(body));
+                invalid.unwrap_or_else(|| not_json(error.inner()))
             }
         })?;
     deserializer.end().map_err(|error| not_json(&error))?;
@@ -43,30 +42,30 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    struct Outer<'a> {
+    struct OuterBody<'a> {
         name: String,
-        inner: Option<Inner>,
+        inner: Option<InnerBody>,
         #[serde(borrow)]
         data: &'a RawValue,
     }
 
     #[derive(Debug, Deserialize)]
-    struct Inner {
-        #[expect(dead_code, reason = "only its absence is looked at")]
+    struct InnerBody {
+        #[expect(dead_code, reason = "only its absence is tested")]
         id: u32,
     }
 
     fn fault(body: &str) -> (Option<String>, String) {
-        let fault = parse::<Outer<'_>>(body.as_bytes()).unwrap_err();
+        let fault = parse::<OuterBody<'_>>(body.as_bytes()).unwrap_err();
         assert_eq!(fault.code, Code::InvalidRequest);
         (fault.field, fault.message.into_owned())
     }
 
     #[test]
-    fn any_json_value_is_kept_as_its_text() {
+    fn any_json_value_keeps_its_text() {
         for data in ["null", "1e400", "[1, 2]", "{\"a\" :\n 1}", "\"\\u0041\""] {
             let body = format!(" {{\"name\":\"n\",\"data\":{data}}} ");
-            let parsed: Outer<'_> = parse(body.as_bytes()).unwrap();
+            let parsed: OuterBody<'_> = parse(body.as_bytes()).unwrap();
             assert_eq!(parsed.name, "n");
             assert!(parsed.inner.is_none());
             assert_eq!(parsed.data.get(), data);
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_no_object_is_refused() {
+    fn json_that_is_not_an_object_is_refused() {
         for body in ["[\"n\", null, 1]", "null", "\"text\"", "5"] {
             assert_eq!(fault(body), (None, "The body is not a JSON object".to_owned()));
         }
@@ -112,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_does_not_repeat_a_whole_body() {
+    fn an_error_text_does_not_repeat_the_whole_body() {
         let (_, message) = fault(&format!("{{\"inner\":\"{}\"}}", "x".repeat(100_000)));
         assert!(message.chars().count() < 400, "{message}");
     }
 
     #[test]
-    fn a_number_without_a_value_is_named() {
+    fn a_number_beyond_a_double_is_named() {
         let (field, message) = fault(r#"{"name":"n","data":1,"inner":{"id":1e400}}"#);
         assert_eq!(field.as_deref(), Some("inner.id"));
         assert_eq!(message, "`inner.id`: a number beyond the range of a double");

@@ -1,7 +1,7 @@
-//! What every request passes on its way in and every answer on its way out: the request's id, CORS, errors in the shape
-//! of their path, a panic that costs one answer and no connection of others, the count of requests.
+//! The middleware of every request: the request id, CORS, error bodies in the shape of their path, panics that cost only their
+//! own request, and the count of requests.
 //!
-//! The only place that turns a refusal into bytes, but for [`super::guard`], which remembers them.
+//! Only this module turns a refusal into bytes; [`super::guard`] does so too, because it stores answers.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,28 +21,27 @@ use hubbub_actors::model::fault::Fault;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use super::call::Call;
-use super::cors::{self, Page};
-use super::guard::policies_of;
+use super::cors::{self, PageAccess};
 use super::routing;
-use crate::admission::ClientInfo;
-use crate::error::{self, HttpError, Shape};
+use crate::admission::{ClientInfo, policies_of};
+use crate::error::{self, HttpError, RefusalCause, Shape};
 use crate::http_stream::Exchange;
 use crate::policies::Policies;
-use crate::request_id::{REQUEST_ID, RequestId};
+use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::socketio::query::names_session;
 use crate::state::State;
 
-/// What is known of a request and needed for its answer.
-struct Passage {
+/// The facts about a request that its answer needs.
+struct ResponseContext {
     state: web::Data<State>,
     call: Call,
     shape: Shape,
-    page: Page,
+    page: PageAccess,
     method: &'static str,
 }
 
 /// The middleware.
-pub(super) async fn border(
+pub(super) async fn handle(
     state: web::Data<State>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -51,27 +50,27 @@ pub(super) async fn border(
     let peer = request.peer_addr().map(|peer| peer.ip());
     state.notices.forwarding(&policies.proxies, peer, request.headers());
     let exchange = request.conn_data::<Rc<Exchange>>().cloned();
-    let unread = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
-    let passage = Passage {
-        call: Call::of(&policies, request.request(), unread.is_none()),
+    let read_error = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
+    let context = ResponseContext {
+        call: Call::of(&policies, request.request(), read_error.is_none()),
         shape: Shape::of_path(policies.base.route(request.path()).unwrap_or_default()),
-        page: cors::judge(request.headers(), &policies.origins),
+        page: cors::check(request.headers(), &policies.origins),
         method: method_name(request.method()),
         state,
     };
-    request.extensions_mut().insert(passage.call.id().clone());
-    request.extensions_mut().insert(passage.call.clone());
-    let answered = match unread {
-        // What is no HTTP at all is no refused request.
+    request.extensions_mut().insert(context.call.id().clone());
+    request.extensions_mut().insert(context.call.clone());
+    let answered = match read_error {
+        // Bytes that are not HTTP are not a refused request.
         Some(fault) if exchange.as_ref().is_some_and(|exchange| exchange.is_not_http()) => {
-            Err(passage.answer_failed(&fault))
+            Err(context.closing_error(&fault))
         }
-        Some(fault) => Err(passage.failed(&fault)),
-        None => match routing::enter(&policies, &mut request) {
-            Ok(()) => pass(passage, request, next).await,
+        Some(fault) => Err(context.fail(&fault)),
+        None => match routing::apply_route(&policies, &mut request) {
+            Ok(()) => dispatch(context, request, next).await,
             Err(fault) => {
-                passage.note_refused(&policies, &request, &fault);
-                Ok(passage.refuse(request, &fault))
+                context.note_refused(&policies, &request, &fault);
+                Ok(context.refuse(request, &fault))
             }
         },
     };
@@ -81,51 +80,50 @@ pub(super) async fn border(
     }
 }
 
-/// Has the application answer.
-async fn pass(
-    passage: Passage,
+/// Answers a preflight, or calls the handler.
+async fn dispatch(
+    context: ResponseContext,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if cors::is_preflight(request.method(), request.headers()) {
-        if passage.page == Page::Foreign {
-            // The browser does not send the request that it asks for, so nothing else tells of this page.
-            passage.call.log_refused(&passage.state, &Fault::origin_not_allowed());
+        if context.page == PageAccess::Foreign {
+            // The browser will not send the request itself, so only this line shows the page.
+            context.call.log_refused(&context.state, &Fault::origin_not_allowed());
         }
         let mut response = HttpResponse::NoContent().finish();
-        for (name, value) in cors::preflight_headers(&passage.page, request.headers()) {
+        for (name, value) in cors::preflight_headers(&context.page, request.headers()) {
             response.headers_mut().append(name, value);
         }
-        passage.stamp(&mut response);
+        context.complete(&mut response);
         return Ok(request.into_response(response));
     }
-    match unpanicked(next.call(request)).await {
+    match catch_panic(next.call(request)).await {
         Some(Ok(answer)) => {
-            let mut answer = settled(answer.map_into_boxed_body(), passage.shape);
-            if let Some(RefusedFor(fault)) = answer.response().extensions().get() {
-                passage.call.log_refused(&passage.state, fault);
+            let mut answer = render_refusal(answer.map_into_boxed_body(), context.shape);
+            if let Some(RefusalCause(fault)) = answer.response().extensions().get() {
+                context.call.log_refused(&context.state, fault);
             }
-            passage.stamp(answer.response_mut());
+            context.complete(answer.response_mut());
             Ok(answer)
         }
-        // In both cases the request is gone; an error that holds its whole response is what is left to return.
-        Some(Err(error)) => Err(passage.failed(&HttpError::from_error(&error).fault)),
+        // In both cases the request is consumed, so the result is an error that contains the whole response.
+        Some(Err(error)) => Err(context.fail(&HttpError::from_error(&error).fault)),
         None => {
-            // What panicked, and where, is in the log already.
-            let fault = if passage.changes_nothing() { Fault::internal() } else { Fault::outcome_unknown() };
-            Err(passage.failed(&fault))
+            // The panic hook has logged the panic.
+            let fault = if context.is_read_only() { Fault::internal() } else { Fault::outcome_unknown() };
+            Err(context.fail(&fault))
         }
     }
 }
 
-/// Tells the connection's stream that there is an answer. One that leaves a body unread says that the connection closes
-/// (RFC 9112 section 9.6).
+/// Marks the exchange as answered. If the body was not read, the answer closes the connection (RFC 9112 section 9.6).
 async fn finish(
     answered: Result<ServiceResponse<BoxBody>, Error>,
     exchange: &Exchange,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if exchange.has_body() {
-        // A body that came with its head is decoded behind the first look at the handler; then the connection can go on.
+        // A body that arrived with its head is decoded after the first poll of the handler; then the connection stays open.
         tokio::task::yield_now().await;
     }
     exchange.mark_answered();
@@ -137,14 +135,14 @@ async fn finish(
     })
 }
 
-impl Passage {
-    /// Whether the request only asks.
-    fn changes_nothing(&self) -> bool {
+impl ResponseContext {
+    /// Whether the method changes nothing.
+    fn is_read_only(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS")
     }
 
-    /// Puts on an answer what every answer bears, and counts it.
-    fn stamp(&self, response: &mut HttpResponse) {
+    /// Adds the headers that every answer has, and counts the answer.
+    fn complete(&self, response: &mut HttpResponse) {
         let status = response.status().as_u16();
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(self.call.id().as_str()) {
@@ -157,10 +155,10 @@ impl Passage {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        self.state.telemetry.answered(self.method, status);
+        self.state.telemetry.count_request(self.method, status);
     }
 
-    /// Counts a handshake of Socket.IO by polling that no handler sees as a refused connection.
+    /// Counts a Socket.IO polling handshake that reaches no handler as a refused connection.
     fn note_refused(&self, policies: &Policies, request: &ServiceRequest, fault: &Fault) {
         if self.shape == Shape::EngineIo && !names_session(request.query_string()) {
             let client = ClientInfo::of(&self.state, policies, request.head());
@@ -168,61 +166,56 @@ impl Passage {
         }
     }
 
-    /// Answers a request that no handler sees.
+    /// Refuses a request that reaches no handler.
     fn refuse(&self, request: ServiceRequest, fault: &Fault) -> ServiceResponse<BoxBody> {
         self.call.log_refused(&self.state, fault);
         let mut response = error::response(fault, self.shape, self.call.id().as_str());
-        self.stamp(&mut response);
+        self.complete(&mut response);
         request.into_response(response)
     }
 
-    fn failed(&self, fault: &Fault) -> Error {
+    fn fail(&self, fault: &Fault) -> Error {
         self.call.log_refused(&self.state, fault);
-        self.answer_failed(fault)
+        self.closing_error(fault)
     }
 
-    fn answer_failed(&self, fault: &Fault) -> Error {
+    fn closing_error(&self, fault: &Fault) -> Error {
         let mut response = error::response(fault, self.shape, self.call.id().as_str());
         response.head_mut().set_connection_type(ConnectionType::Close);
-        self.stamp(&mut response);
+        self.complete(&mut response);
         InternalError::from_response("failed", response).into()
     }
 }
 
-/// Why a request is refused, for the log: kept beside the response that tells it to the caller.
-#[derive(Debug)]
-pub(crate) struct RefusedFor(pub(crate) Fault);
-
 /// Turns a refusal that a handler returned, or an error of actix-web, into its response.
-pub(super) fn settled(answer: ServiceResponse<BoxBody>, shape: Shape) -> ServiceResponse<BoxBody> {
+pub(super) fn render_refusal(answer: ServiceResponse<BoxBody>, shape: Shape) -> ServiceResponse<BoxBody> {
     let Some(error) = answer.response().error() else {
         return answer;
     };
-    let id = RequestId::given(answer.request());
+    let id = HttpRequestId::of_request(answer.request());
     let HttpError { fault, headers } = HttpError::from_error(error);
     let mut response = error::response(&fault, shape, id.as_str());
     for (name, value) in headers {
         response.headers_mut().append(name, value);
     }
-    response.extensions_mut().insert(RefusedFor(fault));
+    response.extensions_mut().insert(RefusalCause(fault));
     answer.into_response(response)
 }
 
-/// The output of `future`, or `None` when it panicked. What it held is dropped then, and what it shares is behind locks
-/// that bear it.
-async fn unpanicked<F: Future>(future: F) -> Option<F::Output> {
+/// The output of `future`, or `None` if it panicked. Shared state is behind locks that tolerate a panic.
+async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(poll) => poll.map(Some),
-            // The panic's own words went to the log from where it happened.
+            // The panic hook has logged it.
             Err(_) => Poll::Ready(None),
         }
     })
     .await
 }
 
-/// The method as a metric's label: a caller can invent methods, but not labels.
+/// The method as a metric's label. Unknown methods share one label, so that a caller cannot create labels.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -241,12 +234,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_ends_the_future_and_nothing_else() {
-        assert_eq!(unpanicked(async { 5 }).await, Some(5));
+    async fn a_panic_ends_only_its_future() {
+        assert_eq!(catch_panic(async { 5 }).await, Some(5));
         let panics = async {
             tokio::task::yield_now().await;
             panic!("on purpose");
         };
-        assert_eq!(unpanicked::<_>(panics).await, None::<()>);
+        assert_eq!(catch_panic::<_>(panics).await, None::<()>);
     }
 }

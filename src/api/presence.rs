@@ -1,14 +1,14 @@
-//! `GET /api/presence/{userId}`: whether a user is there, and with which sessions.
+//! `GET /api/presence/{userId}`: whether a user is online, and the sessions of the user.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::model::ids::UserId;
 use serde_json::{Value, json};
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 
-/// `GET /api/presence/{userId}`. A user nobody has heard of is offline, for the hub keeps no list of users.
-pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -> Answer {
+/// `GET /api/presence/{userId}`. An unknown user is offline: the hub has no list of users.
+pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -> HandlerResult {
     let user = UserId::parse(&user, "userId")?;
     let presence = state.hub.presence(&user).await?;
     let sessions: Vec<Value> = presence

@@ -1,4 +1,4 @@
-//! `POST /api/revoke`: tokens that no longer hold, by user, by sign-in or by their own id.
+//! `POST /api/revoke`: revokes tokens by user, by sign-in session or by token id.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::model::fault::{Code, Fault};
@@ -9,16 +9,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::Call;
-use super::guard::Posted;
-use super::timestamps::Moment;
-use super::{Answer, audit, iso, json};
+use super::guard::RequestBody;
+use super::timestamps::Timestamp;
+use super::{HandlerResult, audit, iso, json};
 use crate::state::State;
 
-/// How far the caller's clock may be ahead of ours, ms. A moment beyond it is a mistake that would lock a user out.
+/// How far the caller's clock may be ahead of the hub's, ms. A later time is a mistake that would lock a user out.
 const AHEAD_MAX: i64 = 5 * 60 * 1000;
 
-/// Exactly one of the three; `issuedBefore` with `userId` alone. Nothing else is taken: a misspelt `issuedBefore` would
-/// revoke more than was meant.
+/// Exactly one of the three ids; `issuedBefore` goes with `userId` only. Unknown fields are refused: a misspelt `issuedBefore`
+/// would revoke too much.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RevokeCommand {
@@ -27,11 +27,11 @@ struct RevokeCommand {
     sid: Option<IdText>,
     jti: Option<IdText>,
     #[serde(rename = "issuedBefore")]
-    issued_before: Option<Moment>,
+    issued_before: Option<Timestamp>,
 }
 
 impl RevokeCommand {
-    /// What is revoked at `now`, where an issuer's clock may be `leeway` ms ahead of ours.
+    /// The revocation at `now`, if an issuer's clock may be up to `leeway` ms ahead of the hub's.
     fn revocation(&self, now: i64, leeway: i64) -> Result<Revocation, Fault> {
         let revocation = match (&self.user_id, &self.sid, &self.jti) {
             (Some(id), None, None) => {
@@ -51,11 +51,11 @@ impl RevokeCommand {
         }
     }
 
-    /// The first `iat` that holds. Without a moment from the caller, every `iat` that a token of before now may have is
-    /// refused: an issuer whose clock is ahead must not save its tokens. A moment of the caller's is by that clock.
+    /// The first `iat` that stays valid. Without `issuedBefore`, `leeway` is added to `now`, so that tokens of an issuer with a
+    /// fast clock are revoked too. `issuedBefore` is taken as it is.
     fn before(&self, now: i64, leeway: i64) -> Result<i64, Fault> {
-        let Some(moment) = &self.issued_before else { return Ok(now + leeway + 1) };
-        match moment.ms("issuedBefore")? {
+        let Some(timestamp) = &self.issued_before else { return Ok(now + leeway + 1) };
+        match timestamp.ms("issuedBefore")? {
             before if before > now + AHEAD_MAX => {
                 Err(Fault::field("issuedBefore", "`issuedBefore` lies more than 5 minutes in the future"))
             }
@@ -65,11 +65,11 @@ impl RevokeCommand {
 }
 
 /// `POST /api/revoke`.
-pub(super) async fn revoke(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
-    let order: RevokeCommand = json::parse(&body)?;
-    let revocation = order.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
+pub(super) async fn revoke(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+    let command: RevokeCommand = json::parse(&body)?;
+    let revocation = command.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.store_and_revoke(revocation).await?;
-    let subjects = [("user", &order.user_id), ("session", &order.sid), ("tokenId", &order.jti)];
+    let subjects = [("user", &command.user_id), ("session", &command.sid), ("tokenId", &command.jti)];
     let mut fields: Vec<_> =
         subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();
     fields.push(("closed", (closed as u64).into()));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_the_three_is_revoked_and_numbers_are_ids_too() {
+    fn one_id_is_revoked_and_can_be_a_number() {
         let user = UserId::parse("42", "userId").unwrap();
         for (body, before) in [
             (r#"{"userId":42}"#, NOW + 5_001),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_is_refused_with_its_field() {
+    fn an_invalid_revocation_is_refused_with_its_field() {
         for (body, field) in [
             ("{}", None),
             (r#"{"userId":null}"#, None),

@@ -1,4 +1,4 @@
-//! `GET /api/rooms` and `GET /api/rooms/{room}`: which rooms have members, and who they are.
+//! `GET /api/rooms` and `GET /api/rooms/{room}`: the rooms with members, and the members of a room.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::hub::PageRange;
@@ -7,22 +7,22 @@ use hubbub_actors::model::ids::RoomName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 
-/// Rooms in a listing when the caller does not say.
+/// Default number of rooms in a page.
 const LIMIT: usize = 100;
-/// Most rooms in a listing, and most members of one; so many members are listed when the caller does not say.
+/// Most rooms or members in a page, and the default number of members.
 const LIMIT_MAX: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct RoomsQuery {
     limit: Option<String>,
     offset: Option<String>,
 }
 
-impl Asked {
-    /// From which on, and how many: `default` where it is not said.
+impl RoomsQuery {
+    /// The offset and the size of the page; `default` is the default size.
     fn page(&self, default: usize) -> Result<PageRange, Fault> {
         let limit = number(self.limit.as_deref(), "limit", default)?;
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -36,9 +36,9 @@ fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Faul
     text.map_or(Ok(default), str::parse).map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
 }
 
-/// `GET /api/rooms`: a page at a time, which costs no more than that, however many rooms there are.
-pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> Answer {
-    let (rooms, total) = state.hub.list_rooms(asked.page(LIMIT)?).await?;
+/// `GET /api/rooms`: one page, at a cost that does not grow with the number of rooms.
+pub(super) async fn list(state: web::Data<State>, query: web::Query<RoomsQuery>) -> HandlerResult {
+    let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
     let page: Vec<Value> =
         rooms.iter().map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users})).collect();
     Ok(HttpResponse::Ok().json(json!({
@@ -49,10 +49,14 @@ pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> A
     })))
 }
 
-/// `GET /api/rooms/{room}`: how many are in it, and a page of them.
-pub(super) async fn one(state: web::Data<State>, name: web::Path<String>, asked: web::Query<Asked>) -> Answer {
+/// `GET /api/rooms/{room}`: the numbers of sessions and users, and one page of members.
+pub(super) async fn one(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    query: web::Query<RoomsQuery>,
+) -> HandlerResult {
     let room = RoomName::parse(&name, "room")?;
-    let page = asked.page(LIMIT_MAX)?;
+    let page = query.page(LIMIT_MAX)?;
     let found = if room.is_internal() { None } else { state.hub.members(&room, page).await? };
     let found = found.ok_or_else(|| Fault::new(Code::NotFound, "No such room"))?;
     let listed: Vec<Value> =
@@ -72,18 +76,18 @@ mod tests {
     use super::*;
 
     fn page(limit: Option<&str>, offset: Option<&str>) -> Result<(usize, usize), Option<String>> {
-        let asked = Asked { limit: limit.map(Into::into), offset: offset.map(Into::into) };
-        asked.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
+        let query = RoomsQuery { limit: limit.map(Into::into), offset: offset.map(Into::into) };
+        query.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
     }
 
     #[test]
-    fn a_page_has_100_rooms_unless_asked_otherwise() {
+    fn a_page_has_100_rooms_by_default() {
         assert_eq!(page(None, None), Ok((0, 100)));
         assert_eq!(page(Some("1000"), Some("5")), Ok((5, 1_000)));
     }
 
     #[test]
-    fn a_page_that_cannot_be_is_refused_by_its_field() {
+    fn an_invalid_page_is_refused_and_its_field_is_named() {
         for limit in ["0", "1001", "-1", "ten", ""] {
             assert_eq!(page(Some(limit), None), Err(Some("limit".into())));
         }

@@ -1,4 +1,4 @@
-//! Which route a request is for, and whether its `Host` is one of the hub's: judged before anything else of it.
+//! The first check of a request: its `Host`, and its route under the base path.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Uri;
@@ -7,11 +7,11 @@ use hubbub_actors::model::fault::{Code, Fault};
 use crate::admission;
 use crate::policies::Policies;
 
-/// Checks the request's host, and rewrites its path to the route: without `server.base_path` and without a slash at its end.
+/// Checks the host, and rewrites the path to the route: without `server.base_path` and without a slash at the end.
 ///
 /// # Errors
-/// [`Code::HostNotAllowed`], and [`Code::NotFound`] for what is not under the base path.
-pub(super) fn enter(policies: &Policies, request: &mut ServiceRequest) -> Result<(), Fault> {
+/// [`Code::HostNotAllowed`], and [`Code::NotFound`] for a path outside the base path.
+pub(super) fn apply_route(policies: &Policies, request: &mut ServiceRequest) -> Result<(), Fault> {
     let path = request.path();
     let route = policies.base.route(path);
     admission::check_host(policies, request.head(), route)?;

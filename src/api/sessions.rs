@@ -1,5 +1,5 @@
-//! `POST /sessions`, `POST /sessions/refresh`, `DELETE /sessions/{session_id}`: signing in with a password, staying in,
-//! and out. No key is needed: a password, a refresh token or an access token stands for one.
+//! `POST /sessions`, `POST /sessions/refresh`, `DELETE /sessions/{session_id}`: sign in with a password, renew an access token,
+//! sign out. These need no API key: a password, a refresh token or an access token takes its place.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use hubbub_actors::events::text;
@@ -12,28 +12,29 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::Call;
-use super::cors::{self, Page};
-use super::guard::{client_address, policies_of};
-use super::{Answer, audit, body, json, users};
+use super::cors::{self, PageAccess};
+use super::{HandlerResult, audit, json, users};
 use crate::accounts::{PASSWORD_BYTES, Username};
+use crate::admission::{client_address, policies_of};
 use crate::bearer;
 use crate::peer::limit_key;
+use crate::request_body;
 use crate::state::State;
 
-/// Longest body of a sign-in or a refresh, in bytes: nobody is known yet who could be asked for more.
+/// Longest body of a sign-in or a refresh, in bytes. The caller is not authenticated yet, so the bound is small.
 const BODY_MAX: usize = 8_192;
 
-/// What the tokens are used as, by RFC 6750.
+/// The token type of RFC 6750.
 const TOKEN_TYPE: &str = "Bearer";
 
 #[derive(Deserialize)]
-struct SignIn {
+struct SignInBody {
     username: String,
     password: String,
 }
 
 #[derive(Deserialize)]
-struct Refresh {
+struct RefreshBody {
     refresh_token: String,
 }
 
@@ -43,20 +44,20 @@ pub(super) async fn sign_in(
     call: Call,
     state: web::Data<State>,
     payload: web::Payload,
-) -> Answer {
-    let_in(&state, &request)?;
+) -> HandlerResult {
+    check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
-    state.hub.admit(LimitKey::Login(address(&state, &request)), per_minute).await?;
-    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
-    let asked: SignIn = json::parse(&body)?;
-    let username = Username::parse(&asked.username, "username")?;
+    state.hub.admit(LimitKey::Login(limit_address(&state, &request)), per_minute).await?;
+    let body = text::resolve(request_body::read(&request, payload, BODY_MAX).await?);
+    let credentials: SignInBody = json::parse(&body)?;
+    let username = Username::parse(&credentials.username, "username")?;
     let most = *PASSWORD_BYTES.end();
-    if asked.password.len() > most {
+    if credentials.password.len() > most {
         return Err(Fault::field("password", format!("`password` is longer than {most} bytes")).into());
     }
     state.hub.admit(LimitKey::LoginName(username.digest()), per_minute).await?;
-    let signed_in = state.accounts.sign_in(&username, asked.password, state.hub.clock()).await?;
+    let signed_in = state.accounts.sign_in(&username, credentials.password, state.hub.clock()).await?;
     let fields = [("user", signed_in.account.id.as_str().into()), ("session", signed_in.session_id.as_str().into())];
     audit::log(Level::Debug, &call, "signed in", &fields);
     Ok(HttpResponse::Ok().json(json!({
@@ -65,18 +66,18 @@ pub(super) async fn sign_in(
         "expires_in": signed_in.expires_in,
         "token_type": TOKEN_TYPE,
         "session_id": signed_in.session_id,
-        "user": users::shown(&signed_in.account),
+        "user": users::account_json(&signed_in.account),
     })))
 }
 
 /// `POST /sessions/refresh`. The refresh token stays the same.
-pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> Answer {
-    let_in(&state, &request)?;
+pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> HandlerResult {
+    check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
-    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
-    let asked: Refresh = json::parse(&body)?;
-    let refreshed = state.accounts.refresh(&asked.refresh_token, state.now_ms()).await?;
+    let body = text::resolve(request_body::read(&request, payload, BODY_MAX).await?);
+    let body: RefreshBody = json::parse(&body)?;
+    let refreshed = state.accounts.refresh(&body.refresh_token, state.now_ms()).await?;
     Ok(HttpResponse::Ok().json(json!({
         "access_token": refreshed.access_token,
         "expires_in": refreshed.expires_in,
@@ -84,17 +85,22 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
     })))
 }
 
-/// `DELETE /sessions/{session_id}`: by the user whose session it is, or an admin.
-pub(super) async fn end(request: HttpRequest, call: Call, state: web::Data<State>, id: web::Path<String>) -> Answer {
-    let_in(&state, &request)?;
+/// `DELETE /sessions/{session_id}`: for the user of the session, or an admin.
+pub(super) async fn end(
+    request: HttpRequest,
+    call: Call,
+    state: web::Data<State>,
+    id: web::Path<String>,
+) -> HandlerResult {
+    check_access(&state, &request)?;
     count(&state, &request).await?;
     let caller = identify(&state, &request).await?;
     call.set_user(caller.user.as_str());
     let holder = state.accounts.holder(&id).await?;
-    // Whether there is another's session of that id is nobody's business.
+    // To other users the session does not exist.
     let may_end = |holder: &UserId| *holder == caller.user || caller.has_role("admin");
     let holder = holder.filter(may_end).ok_or_else(no_such_session)?;
-    // In a task of its own: a caller that hangs up midway would else leave connections that nobody closes.
+    // In a task of its own, so that the connections are closed even if the caller disconnects.
     let ended = actix_rt::spawn(async move {
         let revocation = state.accounts.end(&id, state.now_ms()).await?.ok_or_else(no_such_session)?;
         let closed = state.hub.revoke(&revocation).await as u64;
@@ -110,25 +116,25 @@ fn no_such_session() -> Fault {
     Fault::new(Code::NotFound, "There is no such session")
 }
 
-/// What holds for every one of these: a hub that takes work, and no page of a foreign origin.
-fn let_in(state: &State, request: &HttpRequest) -> Result<(), Fault> {
-    if cors::judge(request.headers(), &policies_of(state, request).origins) == Page::Foreign {
+/// Checks the origin, and that the hub accepts requests.
+fn check_access(state: &State, request: &HttpRequest) -> Result<(), Fault> {
+    if cors::check(request.headers(), &policies_of(state, request).origins) == PageAccess::Foreign {
         return Err(Fault::origin_not_allowed());
     }
     state.hub.accepting()
 }
 
-fn address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
+fn limit_address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
     limit_key(client_address(state, request).ip)
 }
 
-/// Counts a request that needs no password, as any that comes without a key.
+/// Counts a request without a password for its address, like any request without an API key.
 async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
     let per_minute = policies_of(state, request).config.limits.http.requests_per_minute;
-    state.hub.admit(LimitKey::Address(address(state, request)), per_minute).await
+    state.hub.admit(LimitKey::Address(limit_address(state, request)), per_minute).await
 }
 
-/// Whose the access token is that came with the request.
+/// The identity in the access token of the request.
 async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;

@@ -1,7 +1,6 @@
-//! Moments as callers write them and as the hub does. Knows no endpoint.
+//! Timestamps as callers write them and as the hub writes them. Knows no endpoint.
 //!
-//! humantime reads and writes them because it is here already, for durations in the configuration; nothing else about
-//! calendars is needed.
+//! humantime parses them: it is a dependency already, for durations in the configuration.
 
 use std::time::UNIX_EPOCH;
 
@@ -9,31 +8,31 @@ use hubbub_actors::events::moment::{Iso, LATEST_MS};
 use hubbub_actors::model::fault::Fault;
 use serde::Deserialize;
 
-/// Numbers from here on are milliseconds, below it seconds: 1973 in the one, the year 5138 in the other.
+/// Numbers from here on are milliseconds (from 1973 on), numbers below are seconds (until the year 5138).
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// A moment as the documents write it: ISO 8601 in UTC with milliseconds.
+/// A timestamp of the documents: ISO 8601 in UTC with milliseconds.
 pub(super) fn iso(ms: i64) -> String {
     Iso(ms).to_string()
 }
 
-/// A moment as callers write it: an ISO date, or seconds or milliseconds since the epoch.
+/// A timestamp of a caller: an ISO date, or seconds or milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Moment {
+pub(super) enum Timestamp {
     Number(f64),
     Text(String),
 }
 
-impl Moment {
-    /// The moment in ms since the epoch; it came in as `field`.
+impl Timestamp {
+    /// The timestamp in ms since the epoch. `field` is its name in the request.
     ///
     /// # Errors
     /// `INVALID_REQUEST` naming the field.
     pub(super) fn ms(&self, field: &str) -> Result<i64, Fault> {
         let ms = match self {
             Self::Number(number) if *number < 0.0 => None,
-            // Truncation is what is wanted: a moment has whole milliseconds.
+            // Truncates to whole milliseconds.
             Self::Number(ms) if *ms >= MILLISECONDS_FROM => Some(*ms as u64),
             Self::Number(seconds) => Some((seconds * 1000.0) as u64),
             Self::Text(text) => parse(text),
@@ -54,8 +53,8 @@ fn parse(text: &str) -> Option<u64> {
         Some((local, offset)) if offset.starts_with(['+', '-']) => (format!("{local}Z"), offset_ms(offset)?),
         _ => (text.to_owned(), 0),
     };
-    let moment = humantime::parse_rfc3339(&local).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(moment.as_millis()).ok()?.checked_add_signed(-east_ms)
+    let time = humantime::parse_rfc3339(&local).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(time.as_millis()).ok()?.checked_add_signed(-east_ms)
 }
 
 /// `+01:30` in ms.
@@ -72,11 +71,11 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Option<i64> {
-        serde_json::from_str::<Moment>(json).unwrap().ms("at").ok()
+        serde_json::from_str::<Timestamp>(json).unwrap().ms("at").ok()
     }
 
     #[test]
-    fn a_moment_is_an_iso_date_or_a_number() {
+    fn a_timestamp_is_an_iso_date_or_a_number() {
         for (json, ms) in [
             ("1752921000", 1_752_921_000_000),
             ("1752921000.25", 1_752_921_000_250),
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused_by_its_name() {
+    fn an_invalid_timestamp_is_refused_and_its_field_is_named() {
         for json in [
             "-1",
             "1e300",
@@ -108,12 +107,12 @@ mod tests {
         ] {
             assert_eq!(read(json), None, "{json}");
         }
-        let fault = Moment::Text("soon".into()).ms("issuedBefore").unwrap_err();
+        let fault = Timestamp::Text("soon".into()).ms("issuedBefore").unwrap_err();
         assert_eq!(fault.field.as_deref(), Some("issuedBefore"));
     }
 
     #[test]
-    fn a_moment_is_written_in_utc_with_milliseconds_up_to_the_year_9999() {
+    fn a_timestamp_is_written_in_utc_with_milliseconds_up_to_the_year_9999() {
         assert_eq!(iso(1_752_921_000_000), "2025-07-19T10:30:00.000Z");
         assert_eq!(iso(1), "1970-01-01T00:00:00.001Z");
         assert_eq!(iso(i64::MAX), "9999-12-31T23:59:59.999Z");

@@ -1,4 +1,4 @@
-//! `POST /api/users`: accounts that can sign in.
+//! `POST /api/users`: creates accounts that can sign in.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::store::Account;
@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::guard::Posted;
-use super::{Answer, audit, iso, json};
+use super::guard::RequestBody;
+use super::{HandlerResult, audit, iso, json};
 use crate::accounts::NewUser;
 use crate::state::State;
 
 #[derive(Deserialize)]
-struct Asked {
+struct NewUserBody {
     username: String,
     password: String,
     #[serde(default)]
@@ -25,26 +25,26 @@ struct Asked {
 }
 
 /// `POST /api/users`.
-pub(super) async fn add(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
-    let Asked { username, password, roles, permissions, name, email } = json::parse(&body)?;
+pub(super) async fn add(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+    let NewUserBody { username, password, roles, permissions, name, email } = json::parse(&body)?;
     let (roles, permissions) = (roles.unwrap_or_default(), permissions.unwrap_or_default());
     let new = NewUser { username, password, roles, permissions, name, email };
     let account = state.accounts.add(new, state.now_ms()).await?;
     let (roles, permissions) = (account.roles.join(","), account.permissions.join(","));
     let mut fields = vec![("user", account.id.as_str().into()), ("username", account.username.as_str().into())];
-    // A key can make accounts of every right: the log says which ones.
+    // An API key can grant any role and permission, so the log names them.
     let granted = [("roles", roles.as_str()), ("permissions", permissions.as_str())];
     fields.extend(granted.iter().filter(|(_, names)| !names.is_empty()).map(|(name, names)| (*name, (*names).into())));
     audit::log(Level::Info, &call, "account made", &fields);
     Ok(HttpResponse::Created().json(json!({
         "success": true,
-        "user": shown(&account),
+        "user": account_json(&account),
         "timestamp": iso(state.now_ms()),
     })))
 }
 
-/// An account in an answer. `permissions` are there where it has any.
-pub(super) fn shown(account: &Account) -> Value {
+/// An account in an answer; `permissions` only if it has any.
+pub(super) fn account_json(account: &Account) -> Value {
     let mut user = json!({"id": account.id, "username": account.username, "roles": account.roles});
     if !account.permissions.is_empty() {
         user["permissions"] = json!(account.permissions);

@@ -193,10 +193,10 @@ pub(super) fn too_long() -> Fault {
 /// `Internal` when the claims are no object or the secret is empty: the hub itself wrote both.
 pub fn sign(claims: &Value, secret: &[u8], algorithm: Hmac) -> Result<String, Fault> {
     if secret.is_empty() || !claims.is_object() {
-        return Err(Fault::internal().caused_by("a token without claims or secret"));
+        return Err(Fault::internal().caused_by("a token needs a secret and claims in an object"));
     }
     jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm.algorithm()), claims, &EncodingKey::from_secret(secret))
-        .map_err(|error| Fault::internal().caused_by(error.to_string()))
+        .map_err(|error| Fault::internal().caused_by(format!("a token could not be signed: {error}")))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use hubbub_actors::model::fault::Fault;
+use hubbub_actors::runtime::backoff::Backoff;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -195,9 +196,9 @@ impl KeySource {
 
     /// Loads, again and again, for as long as the source is used.
     pub async fn keep(source: Weak<Self>, wanted: Arc<Notify>) {
-        let mut pause = RETRY.0;
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Some(source) = source.upgrade() {
-            let rest = source.load_once(&mut pause).await;
+            let rest = source.load_once(&mut backoff).await;
             drop(source);
             tokio::select! {
                 () = sleep(rest) => {}
@@ -206,22 +207,20 @@ impl KeySource {
         }
     }
 
-    /// Loads; how long to rest then. `pause` is the rest after the next load that fails.
-    async fn load_once(&self, pause: &mut Duration) -> Duration {
+    /// Loads once; returns the time until the next load, which `backoff` gives after a failure.
+    async fn load_once(&self, backoff: &mut Backoff) -> Duration {
         self.lock().loading = true;
         let result = self.load().await;
         let (often, _) = self.origin.rhythm();
         let rest = match result {
             Ok(()) => {
                 self.lock().failed = false;
-                *pause = RETRY.0;
+                backoff.reset();
                 often
             }
             Err(why) => {
                 self.fail(why);
-                let rest = jittered(*pause).min(often);
-                *pause = (*pause * 2).min(RETRY.1);
-                rest
+                backoff.next_jittered(getrandom::u32().unwrap_or(u32::MAX)).min(often)
             }
         };
         self.lock().loading = false;
@@ -332,12 +331,6 @@ impl KeySource {
         let keys = self.lock().keys.as_ref().map(|keys| keys.len());
         (keys, self.counts.0.load(Ordering::Relaxed), self.counts.1.load(Ordering::Relaxed))
     }
-}
-
-/// A pause of half to all of `most`, so that hubs that failed together do not come back together.
-fn jittered(most: Duration) -> Duration {
-    let share = getrandom::u32().unwrap_or(u32::MAX);
-    most.div_f64(2.0) + most.div_f64(2.0).mul_f64(f64::from(share) / f64::from(u32::MAX))
 }
 
 /// The file's bytes and stamp, when it is not as it was.

@@ -151,16 +151,6 @@ pub enum Audience {
     Off,
 }
 
-/// How a line of the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// Time, level, module, message, and fields as `name=value`.
-    Text,
-    /// A JSON object a line: `time`, `level`, `target`, `message`, and the fields by their names.
-    Json,
-}
-
 /// Whose events on `/` bear numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -18,7 +18,7 @@ use super::stream::HttpStream;
 use crate::error::{self, Shape};
 use crate::notices::Notices;
 use crate::peer::BasePath;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 
 /// The time limits of clients.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +52,11 @@ impl Listener {
         self: &Rc<Self>,
         socket: TcpStream,
         counted: Option<IpAddr>,
-    ) -> Result<HttpStream, (RequestId, Fault)> {
+    ) -> Result<HttpStream, (HttpRequestId, Fault)> {
         match self.connections.register(counted) {
             Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
-                let (id, fault) = (RequestId::random(), fault(refused));
+                let (id, fault) = (HttpRequestId::random(), fault(refused));
                 // A new socket is writable, but tokio would not know it before it polls.
                 let sent = SockRef::from(&socket).send(refusal(refused, &id, &fault).as_bytes());
                 let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
@@ -81,7 +81,7 @@ fn fault(refused: ConnectionRefusal) -> Fault {
 }
 
 /// The whole answer to a refused connection. There is no request, so the id is new.
-fn refusal(refused: ConnectionRefusal, id: &RequestId, fault: &Fault) -> String {
+fn refusal(refused: ConnectionRefusal, id: &HttpRequestId, fault: &Fault) -> String {
     let status = match refused {
         ConnectionRefusal::Full => StatusCode::SERVICE_UNAVAILABLE,
         ConnectionRefusal::Address => StatusCode::TOO_MANY_REQUESTS,
@@ -109,7 +109,7 @@ mod tests {
                 Some("limits.http.connections_per_address"),
             ),
         ] {
-            let id = RequestId::random();
+            let id = HttpRequestId::random();
             let answer = refusal(refused, &id, &fault(refused));
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(

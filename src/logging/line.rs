@@ -1,8 +1,8 @@
-//! How a line of the log looks. Pure: the time is an argument.
+//! Formats a line of the log. Pure: the time is an argument.
 //!
-//! A line is one line, whatever its values hold: control characters, line separators and characters that change the
-//! direction of text are written as escapes. A value of `text` with a space, a quote or `=` is quoted. A line has at most
-//! [`LINE_MAX`] bytes; what is longer is cut, and the field `cut` says so.
+//! A record is always one line: control characters, line separators and characters that change the direction of text are
+//! escaped. In the format `text`, a value with a space, a quote or `=` is quoted. A line has at most [`LINE_MAX`] bytes; a longer
+//! one is cut and gets the field `cut`.
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
@@ -10,46 +10,46 @@ use std::time::SystemTime;
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
 
-use crate::config::LogFormat;
+use super::LogFormat;
 
 /// Longest line, in bytes, its end included.
 pub(super) const LINE_MAX: usize = 8_192;
 
-/// Longest message, in bytes as it is written.
+/// Longest message, in bytes with escapes.
 const MESSAGE_MAX: usize = 4_096;
 
-/// Longest value of a field, in bytes as it is written.
+/// Longest value of a field, in bytes with escapes.
 const VALUE_MAX: usize = 1_024;
 
-/// Longest name of a field, in bytes as it is written.
+/// Longest name of a field, in bytes with escapes.
 const NAME_MAX: usize = 100;
 
-/// Bytes that are kept free for what ends a line.
+/// Bytes reserved for the end of a line.
 const END_MAX: usize = 32;
 
-/// Names that fields cannot have: a field that is called so gets an underscore behind its name.
+/// Reserved names. A field with such a name gets an underscore after it.
 const RESERVED: [&str; 5] = ["time", "level", "target", "message", "cut"];
 
 /// The line of `record`, with its end.
 pub(super) fn write(format: LogFormat, time: SystemTime, record: &Record<'_>) -> String {
-    let mut line = Line { format, text: String::with_capacity(256), names: Vec::new(), is_cut: false };
+    let mut line = LineBuilder { format, text: String::with_capacity(256), names: Vec::new(), is_cut: false };
     line.begin(time, record);
-    // Only a value's own `Display` can fail, and the line says then what it got.
+    // Only the `Display` of a value can fail. The line keeps what was written before.
     if record.key_values().visit(&mut line).is_err() {
         line.is_cut = true;
     }
     line.end()
 }
 
-struct Line {
+struct LineBuilder {
     format: LogFormat,
     text: String,
-    /// The fields so far. Of two with one name, the first is written.
+    /// The names so far. Of two fields with one name, the first is written.
     names: Vec<String>,
     is_cut: bool,
 }
 
-impl Line {
+impl LineBuilder {
     fn begin(&mut self, time: SystemTime, record: &Record<'_>) {
         let time = humantime::format_rfc3339_millis(time);
         let level = record.level();
@@ -79,7 +79,7 @@ impl Line {
         self.text
     }
 
-    /// Writes the name of a field; `false` when the line has no room for the field, or has it already.
+    /// Writes the name of a field; `false` if the line has no room or already has the name.
     fn name(&mut self, name: &str) -> bool {
         let name = if RESERVED.contains(&name) { format!("{name}_") } else { name.to_owned() };
         if self.names.contains(&name) {
@@ -105,7 +105,7 @@ impl Line {
         true
     }
 
-    /// Writes a value that is text: in quotes, if it needs them.
+    /// Writes a text value, in quotes if it needs them.
     fn value(&mut self, most: usize, value: &dyn fmt::Display) {
         let start = self.text.len();
         let is_plain = self.quoted(most, value);
@@ -115,7 +115,7 @@ impl Line {
         }
     }
 
-    /// Writes `value` in quotes; says whether it means the same without them.
+    /// Writes `value` in quotes; returns whether it needs none.
     fn quoted(&mut self, most: usize, value: &dyn fmt::Display) -> bool {
         self.text.push('"');
         let start = self.text.len();
@@ -136,12 +136,12 @@ impl Line {
     }
 }
 
-/// Appends what is written to it with escapes, until the line has `most` bytes.
+/// Appends text with escapes, until the line has `most` bytes.
 struct Escaping<'a> {
-    line: &'a mut Line,
+    line: &'a mut LineBuilder,
     most: usize,
     in_quotes: bool,
-    /// Nothing was written that needs quotes.
+    /// The text so far needs no quotes.
     is_plain: bool,
     is_full: bool,
 }
@@ -188,26 +188,26 @@ impl fmt::Write for Escaping<'_> {
     }
 }
 
-/// Whether a character could begin a line, steer a terminal, or show text in another order than it has. All of them are
-/// in the first plane.
+/// Whether a character could begin a line, control a terminal, or change the order of displayed text. All of them are in the
+/// first Unicode plane.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-impl<'kvs> VisitSource<'kvs> for Line {
+impl<'kvs> VisitSource<'kvs> for LineBuilder {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        value.visit(Field { line: self, name: key.as_str() })
+        value.visit(FieldWriter { line: self, name: key.as_str() })
     }
 }
 
-/// A field to be written. One without a value (`None`) is left out.
-struct Field<'a> {
-    line: &'a mut Line,
+/// Writes one field. A field without a value (`None`) is left out.
+struct FieldWriter<'a> {
+    line: &'a mut LineBuilder,
     name: &'a str,
 }
 
-impl Field<'_> {
+impl FieldWriter<'_> {
     fn bare(&mut self, value: &dyn fmt::Display) -> Result<(), kv::Error> {
         if self.line.name(self.name) {
             let _ = write!(self.line.text, "{value}");
@@ -216,7 +216,7 @@ impl Field<'_> {
     }
 }
 
-impl<'v> VisitValue<'v> for Field<'_> {
+impl<'v> VisitValue<'v> for FieldWriter<'_> {
     fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
         if self.line.name(self.name) {
             self.line.value(VALUE_MAX, &value);

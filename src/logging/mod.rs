@@ -1,9 +1,9 @@
-//! The log of the process: what is logged, how a line looks, and where it goes.
+//! The log of the process: its filter, its format, and its output.
 //!
-//! The only module that knows `env_logger`. A line has a message and fields (`log::info!(code = fault.code; "...")`):
-//! `text` prints the fields behind the message as `name=value`, `json` prints them as members of the line's object; see
-//! [`line`](mod@line). What is logged can change while the hub runs; how a line looks cannot. Lines go to a bounded
-//! [`queue`], which a thread of its own writes to standard error: nobody ever waits for whoever reads the log.
+//! The only module that knows `env_logger`. A line has a message and fields (`log::info!(code = fault.code; "...")`): `text`
+//! prints the fields after the message as `name=value`, `json` as members of an object; see [`line`](mod@line). The filter can
+//! change while the hub runs; the format cannot. Lines go to a bounded [`queue`], which a separate thread writes to standard
+//! error, so that a slow reader never blocks the hub.
 
 mod line;
 mod panics;
@@ -20,46 +20,55 @@ use std::time::{Duration, SystemTime};
 
 use log::kv::Source;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde::{Deserialize, Serialize};
 
-pub use self::queue::Counts;
-use self::queue::Queue;
-use crate::config::{self, LogFormat};
+use self::queue::LineQueue;
+pub use self::queue::QueueCounts;
 
-/// What modules other than the hub's own log at most, unless they are named.
+/// The format of a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Time, level, module, message, and fields as `name=value`.
+    Text,
+    /// A JSON object a line: `time`, `level`, `target`, `message`, and the fields by their names.
+    Json,
+}
+
+/// The default level of other crates.
 const OTHERS: LevelFilter = LevelFilter::Warn;
 
-/// The variable that goes before `log.level`.
+/// The environment variable that overrides `log.level`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// What lines about the log itself are logged under.
+/// The target of lines about the log itself.
 const TARGET: &str = "hubbub::logging";
 
 /// How long the end of the process waits for the log to be written.
 const END_TIME: Duration = Duration::from_secs(1);
 
 /// The lines of the process that wait to be written.
-static QUEUE: Queue = Queue::new();
+static QUEUE: LineQueue = LineQueue::new();
 
-/// How lines look, once there is a thread that writes them.
+/// The format of lines, once the writer thread runs.
 static WRITER: OnceLock<LogFormat> = OnceLock::new();
 
-/// The process's logger. There is one: a second hub in the same process logs with the first one's settings.
+/// The logger of the process. A second hub in the same process uses the settings of the first.
 static LOGGER: OnceLock<Swappable> = OnceLock::new();
 
-/// A logger that can be replaced by one with another filter.
+/// A logger with a replaceable filter.
 struct Swappable {
     format: LogFormat,
     current: RwLock<env_logger::Logger>,
 }
 
-/// Starts to log. What is logged before is lost. Does nothing where the process has a logger.
+/// Starts the log. Earlier lines are lost. Does nothing if the process has a logger.
 ///
 /// # Errors
-/// The system has no thread for the log.
-pub fn start(log: &config::Log) -> io::Result<()> {
-    start_writer(log.format)?;
-    let logger = LOGGER
-        .get_or_init(|| Swappable { format: log.format, current: RwLock::new(build(log.format, &chosen(&log.level))) });
+/// The system cannot start the writer thread.
+pub fn start(format: LogFormat, level: &str) -> io::Result<()> {
+    start_writer(format)?;
+    let logger = LOGGER.get_or_init(|| Swappable { format, current: RwLock::new(build(format, &chosen(level))) });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(logger.max_level());
         panics::install();
@@ -67,7 +76,7 @@ pub fn start(log: &config::Log) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the thread that writes, unless the process has one.
+/// Starts the writer thread, unless the process has one.
 fn start_writer(format: LogFormat) -> io::Result<()> {
     static STARTING: Mutex<()> = Mutex::new(());
 
@@ -75,7 +84,7 @@ fn start_writer(format: LogFormat) -> io::Result<()> {
     if WRITER.get().is_some() {
         return Ok(());
     }
-    // Not the standard library's own handle: whoever prints to that would wait for its lock.
+    // Not the standard library's handle: other users of that would wait for its lock.
     let mut sink: Box<dyn Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(File::from(descriptor)),
         Err(_) => Box::new(io::stderr()),
@@ -86,14 +95,14 @@ fn start_writer(format: LogFormat) -> io::Result<()> {
     Ok(())
 }
 
-/// The line that says how many lines were dropped.
+/// The line about dropped lines; `None` if it is filtered out.
 fn dropped_notice(format: LogFormat, dropped: u64) -> Option<String> {
     let text = format_args!("lines of the log were dropped because standard error did not take them in time");
     log::log_enabled!(target: TARGET, Level::Warn)
         .then(|| own_line(format, Level::Warn, TARGET, &[("dropped", dropped)], text))
 }
 
-/// A line that no filter is asked about.
+/// A line that bypasses the filter.
 fn own_line(
     format: LogFormat,
     level: Level,
@@ -106,9 +115,8 @@ fn own_line(
     line::write(format, SystemTime::now(), &record.args(text).build())
 }
 
-/// Prints a line for whoever started the process, whatever is logged: `hubbub: ` and the line or, where the log is JSON,
-/// an object as all others. A process that does not log prints it at once, and goes on if that fails: the disk behind
-/// standard error may be full.
+/// Prints a line regardless of the filter: `hubbub: ` and the line or, if the log is JSON, an object like all others. A process
+/// without a log prints it at once and ignores a failure: the disk behind standard error may be full.
 pub fn print(level: Level, text: &str) {
     const NO_FIELDS: &[(&str, u64)] = &[];
 
@@ -122,19 +130,19 @@ pub fn print(level: Level, text: &str) {
     }
 }
 
-/// Waits until the log is written, a second at most: the end of the process.
+/// Waits at the end of the process until the log is written, at most one second.
 pub fn finish() {
     if WRITER.get().is_some() {
         QUEUE.wait_empty(END_TIME);
     }
 }
 
-/// The lines of the process that wait, and those that were dropped.
-pub fn counts() -> Counts {
+/// The waiting and the dropped lines of the process.
+pub fn counts() -> QueueCounts {
     QUEUE.counts()
 }
 
-/// Changes what is logged to `level`, unless `RUST_LOG` chooses that.
+/// Changes the filter to `level`, unless `RUST_LOG` is set.
 pub fn set_level(level: &str) {
     let Some(logger) = LOGGER.get() else { return };
     let next = build(logger.format, &chosen(level));
@@ -142,11 +150,10 @@ pub fn set_level(level: &str) {
     log::set_max_level(logger.max_level());
 }
 
-/// The filter that `level` describes, in env_logger's syntax. A single level is that of the hub; other crates log
-/// warnings and errors at most.
+/// The filter for `level`, in env_logger's syntax. A single level applies to the hub; other crates log at most warnings.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why it is invalid.
 pub fn filter(level: &str) -> Result<String, String> {
     let checked = env_filter::Builder::new().try_parse(level).map(|_| ()).map_err(|error| error.to_string());
     match level.parse::<LevelFilter>() {
@@ -159,11 +166,11 @@ pub fn filter(level: &str) -> Result<String, String> {
     }
 }
 
-/// Checks `log.level`. It is stricter than `RUST_LOG`, where a lone name is that of a module: in the configuration a lone
-/// name is a mistyped level, and would silence the hub.
+/// Checks `log.level`. A single name that is no level is an error here: it is a mistyped level, and would silence the hub. In
+/// `RUST_LOG` it is the name of a module.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why it is invalid.
 pub fn check_level(level: &str) -> Result<(), String> {
     let directives = level.split('/').next().unwrap_or_default().split(',').map(str::trim);
     for word in directives.filter(|directive| !directive.is_empty() && !directive.contains('=')) {
@@ -174,7 +181,7 @@ pub fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(drop)
 }
 
-/// What is logged: by `RUST_LOG` where it is set to something that can be read, else by `level`.
+/// The filter: from `RUST_LOG` if it is set and valid, else from `level`.
 fn chosen(level: &str) -> String {
     let variable = env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let variable = variable.and_then(|text| match filter(&text) {
@@ -194,7 +201,7 @@ fn build(format: LogFormat, filter: &str) -> env_logger::Logger {
     builder.build()
 }
 
-/// Where the logger writes: each write is one line.
+/// The output of the logger: each write is one line.
 struct ToQueue;
 
 impl Write for ToQueue {
@@ -221,7 +228,7 @@ impl Log for Swappable {
 
     fn log(&self, record: &Record<'_>) {
         let logger = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        // While nobody reads, a line costs no more than its count.
+        // While the queue is full, a line is only counted and not formatted.
         if logger.matches(record) && !QUEUE.drop_when_full() {
             logger.log(record);
         }
@@ -237,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_single_level_is_that_of_the_hub_and_a_list_is_taken_as_it_is() {
+    fn a_single_level_applies_to_the_hub_and_a_list_is_used_unchanged() {
         assert_eq!(filter("debug").unwrap(), "WARN,hubbub=DEBUG,hubbub_actors=DEBUG,rustls_platform_verifier=off");
         assert_eq!(filter("error").unwrap(), "ERROR,hubbub=ERROR,hubbub_actors=ERROR,rustls_platform_verifier=off");
         assert_eq!(filter("info,hubbub::refused=off").unwrap(), "info,hubbub::refused=off");

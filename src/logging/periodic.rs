@@ -1,5 +1,5 @@
-//! Lines that strangers can cause at will: told at once and then once a minute, with a count. Pure: the time is an
-//! argument.
+//! Limits log lines that any client can cause: the first is logged at once, later ones once a minute with a count. Pure: the
+//! time is an argument.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,33 +7,33 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Least time between two lines, ms.
 pub const PERIOD_MS: i64 = 60_000;
 
-/// Most addresses that are counted apart.
+/// Most addresses that are counted separately.
 const ADDRESSES_MAX: usize = 64;
 
-/// What happened since the last line.
+/// The events since the last line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// How often.
+    /// How many.
     pub count: u64,
-    /// Where it came from most often, as far as that is known.
+    /// The most frequent address, if it is known.
     pub address: Option<IpAddr>,
 }
 
-/// Counts what happens, and says when a line is due.
+/// Counts events, and decides when a line is due.
 #[derive(Debug, Default)]
 pub struct Periodic(Mutex<Counting>);
 
 #[derive(Debug, Default)]
 struct Counting {
-    /// When there was a line last, ms; none yet.
-    told_at: Option<i64>,
+    /// Time of the last line, ms; `None` before the first.
+    logged_at: Option<i64>,
     count: u64,
-    /// How often it came from each address: at most [`ADDRESSES_MAX`], those that came most often among them.
+    /// The count of each address; at most [`ADDRESSES_MAX`] addresses, the most frequent ones among them.
     addresses: Vec<(IpAddr, u64)>,
 }
 
 impl Periodic {
-    /// It happened at `now_ms`; the line to write, if one is due.
+    /// Counts an event at `now_ms`; returns the line to write, if one is due.
     pub fn count(&self, address: Option<IpAddr>, now_ms: i64) -> Option<Summary> {
         let mut counting = self.lock();
         counting.count += 1;
@@ -43,14 +43,13 @@ impl Periodic {
         counting.due(now_ms)
     }
 
-    /// The line to write of what was counted and not told, if one is due: asked from time to time, so that the end of a
-    /// flood is told too.
+    /// The line to write, if one is due. Called from time to time, so that the end of a flood is logged too.
     pub fn due(&self, now_ms: i64) -> Option<Summary> {
         self.lock().due(now_ms)
     }
 
-    /// The line to write before the end, whether or not one is due.
-    pub fn rest(&self) -> Option<Summary> {
+    /// The line for all remaining events, due or not.
+    pub fn take_rest(&self) -> Option<Summary> {
         self.lock().take()
     }
 
@@ -60,8 +59,8 @@ impl Periodic {
 }
 
 impl Counting {
-    /// Counts an address. Where there is no place, the one that came least often gives its place and its count up: one
-    /// that comes often stays, however many others come.
+    /// Counts an address. If the list is full, it replaces the least frequent address and inherits its count, so a frequent
+    /// address stays in the list (the "space-saving" algorithm).
     fn add(&mut self, address: IpAddr) {
         if let Some((_, count)) = self.addresses.iter_mut().find(|(known, _)| *known == address) {
             *count += 1;
@@ -73,11 +72,11 @@ impl Counting {
     }
 
     fn due(&mut self, now_ms: i64) -> Option<Summary> {
-        if self.told_at.is_some_and(|told_at| now_ms.saturating_sub(told_at) < PERIOD_MS) {
+        if self.logged_at.is_some_and(|told_at| now_ms.saturating_sub(told_at) < PERIOD_MS) {
             return None;
         }
         let summary = self.take()?;
-        self.told_at = Some(now_ms);
+        self.logged_at = Some(now_ms);
         Some(summary)
     }
 
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_told_at_once_and_then_one_line_a_minute_counts_the_rest() {
+    fn the_first_event_is_logged_at_once_and_later_ones_once_a_minute() {
         let periodic = Periodic::default();
         assert_eq!(periodic.count(Some(ip(1)), 0), summary(1, 1));
         for n in 0..500 {
@@ -114,21 +113,21 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_flood_is_told_by_the_timer_and_at_the_end() {
+    fn the_end_of_a_flood_is_logged_by_the_timer_and_at_the_end() {
         let periodic = Periodic::default();
         assert_eq!(periodic.due(0), None, "nothing happened");
         periodic.count(Some(ip(1)), 0);
         periodic.count(Some(ip(1)), 10);
         assert_eq!(periodic.due(PERIOD_MS), summary(1, 1));
-        assert_eq!(periodic.due(3 * PERIOD_MS), None, "all is told");
+        assert_eq!(periodic.due(3 * PERIOD_MS), None, "all is logged");
         periodic.count(Some(ip(9)), 3 * PERIOD_MS);
         periodic.count(None, 3 * PERIOD_MS);
-        assert_eq!(periodic.rest(), Some(Summary { count: 1, address: None }));
-        assert_eq!(periodic.rest(), None);
+        assert_eq!(periodic.take_rest(), Some(Summary { count: 1, address: None }));
+        assert_eq!(periodic.take_rest(), None);
     }
 
     #[test]
-    fn an_address_that_comes_often_is_named_however_many_others_come() {
+    fn the_most_frequent_address_is_named() {
         let periodic = Periodic::default();
         periodic.count(None, 0);
         for n in 0..10_000 {

@@ -1,7 +1,7 @@
-//! The lines that wait to be written, and the one thread that writes them.
+//! The queue of lines that wait to be written, and its writer.
 //!
-//! Who logs puts a line into the queue and goes on: nobody waits for whoever reads the log. When the queue is full, the
-//! line is dropped and counted; when the reader has caught up, one line says how many were dropped.
+//! Logging only adds a line to the queue and never waits for the output. If the queue is full, the line is dropped and counted.
+//! Once the queue is half empty again, one line reports how many were dropped.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,58 +16,62 @@ pub(super) const LINES_MAX: usize = 16_384;
 /// Most bytes that wait.
 pub(super) const BYTES_MAX: usize = 4 << 20;
 
-/// Bytes that are written at once, and up to one line less: so often the queue learns what was written.
+/// Most bytes of one write; it ends at a line. After each write the counts are updated.
 const PIECE: usize = 64 * 1_024;
 
-/// Capacity that an empty buffer keeps.
-const KEPT: usize = 64 * 1_024;
+/// Capacity of an empty buffer, in bytes.
+const IDLE_CAPACITY: usize = 64 * 1_024;
 
-/// How long to wait for a descriptor that does not block and takes nothing now.
-const RETRY: Duration = Duration::from_millis(10);
+/// Delay before another write to a non-blocking descriptor that accepts nothing now.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// What became of the lines so far.
+/// Counts of lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct QueueCounts {
     /// Lines that wait to be written.
     pub lines: usize,
     /// Their bytes.
     pub bytes: usize,
-    /// Lines that were dropped, because the queue was full or because they could not be written.
+    /// Lines that were dropped because the queue was full or the write failed.
     pub dropped: u64,
 }
 
 #[derive(Debug)]
-struct State {
+struct QueueState {
     pending: Vec<u8>,
-    /// Of what is pending and of what is being written.
-    counts: Counts,
-    /// How many of the dropped lines were told of.
-    told: u64,
+    /// Includes the lines that are being written.
+    counts: QueueCounts,
+    /// How many of the dropped lines were reported.
+    reported: u64,
     /// The writer waits for a line.
     is_idle: bool,
 }
 
-/// The queue. Each line in it ends with a line end and has no other.
+/// The queue. Each line in it contains one line end, at its end.
 #[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct LineQueue {
+    state: Mutex<QueueState>,
     filled: Condvar,
     emptied: Condvar,
 }
 
-impl Queue {
+impl LineQueue {
     /// An empty queue.
     pub(super) const fn new() -> Self {
-        let state =
-            State { pending: Vec::new(), counts: Counts { lines: 0, bytes: 0, dropped: 0 }, told: 0, is_idle: false };
+        let state = QueueState {
+            pending: Vec::new(),
+            counts: QueueCounts { lines: 0, bytes: 0, dropped: 0 },
+            reported: 0,
+            is_idle: false,
+        };
         Self { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a line, or drops it where there is no room.
+    /// Adds a line, or drops it if there is no room.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.lock();
         if state.counts.lines >= LINES_MAX || state.counts.bytes + line.len() > BYTES_MAX {
@@ -84,7 +88,7 @@ impl Queue {
         }
     }
 
-    /// Counts a line as dropped where there may be no room for it, before it is made; `false` where there is room.
+    /// Counts a line as dropped, before it is formatted, if there may be no room for it; `false` if there is room.
     pub(super) fn drop_when_full(&self) -> bool {
         let mut state = self.lock();
         let is_full = state.counts.lines >= LINES_MAX || state.counts.bytes + LINE_MAX > BYTES_MAX;
@@ -92,11 +96,11 @@ impl Queue {
         is_full
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> QueueCounts {
         self.lock().counts
     }
 
-    /// Waits until all is written, or for `most`.
+    /// Waits until all lines are written, at most for `most`.
     pub(super) fn wait_empty(&self, most: Duration) {
         let end = Instant::now() + most;
         let mut state = self.lock();
@@ -109,7 +113,7 @@ impl Queue {
         }
     }
 
-    /// Exchanges `written`, an empty buffer, for all lines that wait; waits for one.
+    /// Waits for a line, then swaps `written`, an empty buffer, with all waiting lines.
     fn take(&self, written: &mut Vec<u8>) {
         let mut state = self.lock();
         while state.pending.is_empty() {
@@ -121,8 +125,8 @@ impl Queue {
         std::mem::swap(&mut state.pending, written);
     }
 
-    /// The first `written` bytes of some lines were written; the others are lost.
-    fn settle(&self, lines: &[u8], written: usize) {
+    /// Counts that the first `written` bytes of `lines` were written and the rest was lost.
+    fn count_written(&self, lines: &[u8], written: usize) {
         let count = |bytes| memchr::memchr_iter(b'\n', bytes).count();
         let lost = lines.get(written..).map_or(0, count);
         let mut state = self.lock();
@@ -131,23 +135,22 @@ impl Queue {
         state.counts.dropped += lost as u64;
     }
 
-    /// How many dropped lines are to be told of: none while the queue is more than half full.
-    fn untold(&self) -> u64 {
+    /// The dropped lines to report: none while the queue is more than half full.
+    fn unreported(&self) -> u64 {
         let state = self.lock();
         let is_low = state.counts.lines <= LINES_MAX / 2 && state.counts.bytes <= BYTES_MAX / 2;
-        if is_low { state.counts.dropped - state.told } else { 0 }
+        if is_low { state.counts.dropped - state.reported } else { 0 }
     }
 
-    /// Writes lines to `sink` for ever. `notice` makes the line that says how many lines were dropped; none where that
-    /// is not logged.
+    /// Writes lines to `sink` for ever. `notice` makes the line about dropped lines; `None` if it is not logged.
     pub(super) fn write_to(&self, sink: &mut dyn Write, notice: &dyn Fn(u64) -> Option<String>) {
         let mut lines = Vec::new();
-        let mut sink = Sink { out: sink, is_torn: false };
+        let mut sink = Sink { out: sink, is_incomplete: false };
         loop {
             self.take(&mut lines);
             self.write_taken(&lines, &mut sink, notice);
             lines.clear();
-            lines.shrink_to(KEPT);
+            lines.shrink_to(IDLE_CAPACITY);
         }
     }
 
@@ -157,38 +160,38 @@ impl Queue {
             let within = rest
                 .get(..PIECE)
                 .map_or(rest.len(), |piece| memchr::memrchr(b'\n', piece).map_or(rest.len(), |end| end + 1));
-            let (piece, behind) = rest.split_at(within);
+            let (piece, after) = rest.split_at(within);
             let written = sink.write(piece);
-            self.settle(piece, written);
-            rest = behind;
+            self.count_written(piece, written);
+            rest = after;
         }
-        let untold = self.untold();
-        if untold > 0 && notice(untold).is_none_or(|line| sink.write(line.as_bytes()) == line.len()) {
-            self.lock().told += untold;
+        let unreported = self.unreported();
+        if unreported > 0 && notice(unreported).is_none_or(|line| sink.write(line.as_bytes()) == line.len()) {
+            self.lock().reported += unreported;
         }
     }
 }
 
-/// Where the lines go.
+/// The output of the lines.
 struct Sink<'a> {
     out: &'a mut dyn Write,
-    /// Its last line has no end: the disk was full in the middle of it.
-    is_torn: bool,
+    /// Its last line is incomplete, because the disk was full.
+    is_incomplete: bool,
 }
 
 impl Sink<'_> {
-    /// Writes lines; how many of their bytes were written. Behind a torn line they begin on a line of their own.
+    /// Writes lines; returns how many bytes were written. Ends an incomplete line first.
     fn write(&mut self, lines: &[u8]) -> usize {
-        if self.is_torn && self.write_bytes(b"\n") == 0 {
+        if self.is_incomplete && self.write_bytes(b"\n") == 0 {
             return 0;
         }
         let written = self.write_bytes(lines);
         let last = lines.get(..written).and_then(<[u8]>::last);
-        self.is_torn = last.is_some_and(|&byte| byte != b'\n');
+        self.is_incomplete = last.is_some_and(|&byte| byte != b'\n');
         written
     }
 
-    /// Writes `bytes` until it fails, also to a descriptor that does not block: this thread may wait.
+    /// Writes `bytes` until a write fails. This thread may wait for a non-blocking descriptor.
     fn write_bytes(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
@@ -196,7 +199,7 @@ impl Sink<'_> {
                 Ok(0) => break,
                 Ok(more) => written += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_DELAY),
                 Err(_) => break,
             }
         }

@@ -1,41 +1,41 @@
-//! The client's address. `X-Forwarded-For` is anyone's to write, so it counts only from proxies that are trusted.
+//! The client's address. Any client can send `X-Forwarded-For`, so it counts only from trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
 use actix_http::header::HeaderMap;
 use ipnet::{IpNet, Ipv4Net};
 
-/// The header in which each proxy adds whom it speaks for, on the right.
+/// The header to which each proxy appends the address of its peer.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The header that is to stand in its place (RFC 7239). It is not read.
+/// Its standard replacement (RFC 7239). The hub does not read it.
 const FORWARDED: &str = "forwarded";
 
-/// Any of these says that a proxy stands between.
+/// Any of these headers means that a proxy forwarded the request.
 const FORWARDING: [&str; 3] = [FORWARDED_FOR, FORWARDED, "x-real-ip"];
 
-/// Whom a request is from.
+/// The address of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress {
-    /// The client's address; never an IPv4 address in IPv6 clothes.
+    /// The address; never an IPv4 address mapped to IPv6.
     pub ip: IpAddr,
-    /// Whether the peer is this machine itself and speaks for nobody else.
+    /// Whether the peer is this machine and forwards for no other client.
     pub direct_loopback: bool,
 }
 
-/// The proxies whose `X-Forwarded-For` is believed.
+/// The proxies that are trusted to send `X-Forwarded-For`.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies {
     nets: Vec<IpNet>,
 }
 
 impl TrustedProxies {
-    /// Trusts what was read already.
+    /// Trusts parsed blocks.
     pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
         Self { nets: nets.into_iter().map(canonical_net).collect() }
     }
 
-    /// Reads addresses and CIDR blocks.
+    /// Parses addresses and CIDR blocks.
     ///
     /// # Errors
     /// The first entry that is neither.
@@ -47,10 +47,10 @@ impl TrustedProxies {
         Ok(Self::new(nets))
     }
 
-    /// The client's address: the right-most of `X-Forwarded-For` that is not a trusted proxy, if the peer is one.
+    /// The client's address: if the peer is a trusted proxy, the right-most address of `X-Forwarded-For` that is not one.
     ///
-    /// Several such headers are one list in their order (RFC 9110, section 5.3). Where an entry cannot be read, the walk
-    /// ends at the last one that could; with none, at the peer.
+    /// Several such headers form one list in their order (RFC 9110, section 5.3). An invalid entry ends the search at the
+    /// entry to its right, or at the peer.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let peer = peer.to_canonical();
         let mut ip = peer;
@@ -66,19 +66,19 @@ impl TrustedProxies {
         ClientAddress { ip, direct_loopback: peer.is_loopback() && !forwarded }
     }
 
-    /// Whether a request says for whom it was forwarded, and `peer`, who sent it, is not believed.
+    /// Whether a request has a forwarding header that is ignored because `peer` is not trusted.
     pub fn is_ignored(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        let says = headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED);
-        says && !self.trusts(peer)
+        let has_header = headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED);
+        has_header && !self.trusts(peer)
     }
 
-    /// Whether what an address forwards counts.
+    /// Whether `ip` is a trusted proxy.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.nets.iter().any(|net| net.contains(&ip))
     }
 }
 
-/// One entry of the list: an address, in brackets or not, with a port or not.
+/// An entry of the list: an address, with or without brackets and port.
 fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
     let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
@@ -87,7 +87,7 @@ fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// A block of IPv4 addresses written as IPv6 (`::ffff:10.0.0.0/104`), as the IPv4 block that addresses are compared with.
+/// A block of IPv4 addresses written as IPv6 (`::ffff:10.0.0.0/104`), as an IPv4 block.
 fn canonical_net(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else {
         return net;
@@ -157,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn without_trusted_proxies_nobody_is_believed() {
+    fn without_trusted_proxies_the_header_is_ignored() {
         let found =
             TrustedProxies::default().client_address(ip("127.0.0.1"), &headers(&[(FORWARDED_FOR, "203.0.113.7")]));
         assert_eq!(found.ip, ip("127.0.0.1"));
     }
 
     #[test]
-    fn direct_loopback_is_a_loopback_peer_that_forwards_for_nobody() {
+    fn direct_loopback_is_a_loopback_peer_without_forwarding_headers() {
         for (peer, pairs, direct) in [
             ("127.0.0.1", &[][..], true),
             ("127.8.8.8", &[], true),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_address_and_no_block_is_named() {
+    fn an_invalid_address_or_block_is_named() {
         for bad in ["localhost", "10.0.0.0/33", "10.0.0", "*", "", "10.0.0.1:80"] {
             let entries = ["10.0.0.0/8".to_owned(), bad.to_owned()];
             let error = TrustedProxies::parse(&entries).unwrap_err();

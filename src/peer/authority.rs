@@ -1,8 +1,8 @@
-//! The authority of a URL, as `Origin` and `Host` bear one.
+//! The authority of a URL, as it is in `Origin` and `Host`.
 
 use std::net::Ipv6Addr;
 
-/// `host`, `host:port`, `[v6]` or `[v6]:port`, the host in lower case and an IPv6 address in its one spelling.
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`. The host is in lower case, an IPv6 address in its canonical form.
 pub(super) fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
     if let Some(inner) = text.strip_prefix('[') {
         let (address, rest) = inner.split_once(']')?;
@@ -24,7 +24,7 @@ pub(super) fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
     Some((host.to_ascii_lowercase(), port))
 }
 
-/// A port in digits; `str::parse` alone would take a sign.
+/// A port in digits. `str::parse` alone would accept a sign.
 fn parse_port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)

@@ -1,4 +1,4 @@
-//! `server.base_path`: the path that all routes of the hub are under, for a hub behind a prefix.
+//! `server.base_path`: the prefix of all routes of the hub.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ const LENGTH_MAX: usize = 256;
 pub struct BasePath(Box<str>);
 
 impl BasePath {
-    /// Reads an empty text, `/`, or a path of one or more names. A slash at the end is ignored.
+    /// Parses an empty text, `/`, or a path of one or more names. A slash at the end is ignored.
     ///
     /// # Errors
-    /// When it is none, with what is expected.
+    /// If it is none of these, with the expected form.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let path = text.strip_suffix('/').unwrap_or(text);
         let is_name = |name: &str| {
@@ -28,19 +28,18 @@ impl BasePath {
         }
     }
 
-    /// The path without a slash at its end; empty where the routes are under none.
+    /// The path without a slash at its end; empty without a prefix.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The route that `path` names: what follows the base path, without a slash at its end. `None` for a path that is not
-    /// under the base path.
+    /// The route of `path`: the rest after the base path, without a slash at its end. `None` outside the base path.
     pub fn route<'a>(&self, path: &'a str) -> Option<&'a str> {
         match path.strip_prefix(self.as_str())? {
             "" | "/" => Some("/"),
             route if !route.starts_with('/') => None,
             route => match route.strip_suffix('/') {
-                // Of several slashes none is left out: the route is another one.
+                // With several slashes it is another route, so none is removed.
                 Some(shorter) if !shorter.ends_with('/') => Some(shorter),
                 _ => Some(route),
             },
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_is_what_follows_without_a_slash_at_its_end() {
+    fn a_route_is_the_rest_of_the_path_without_a_slash_at_its_end() {
         for (base, path, route) in [
             ("", "/", Some("/")),
             ("", "/ws", Some("/ws")),

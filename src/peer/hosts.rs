@@ -1,5 +1,5 @@
-//! Which names `Host` may bear (`server.hosts`). A page whose name was made to resolve to the hub's address (DNS rebinding) is
-//! of the same host to its browser; its name is not one of the hub's.
+//! The allowed names in `Host` (`server.hosts`), against DNS rebinding: a page of another name that resolves to the hub's
+//! address has the same origin as the hub for its browser, but its name is not in the list.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -10,17 +10,17 @@ const NAMES_MAX: usize = 256;
 /// Longest name, bytes.
 const NAME_MAX: usize = 253;
 
-/// The names that a request may name its host by; any, when there is none.
+/// The allowed host names. An empty list allows any name.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedHosts {
     names: Vec<String>,
 }
 
 impl AllowedHosts {
-    /// Reads host names and addresses, without a port; at most 256 of at most 253 bytes.
+    /// Parses host names and addresses without a port; at most 256 of at most 253 bytes.
     ///
     /// # Errors
-    /// The first entry that is neither, or the first beyond the bound.
+    /// The first invalid entry, or the first beyond the bound.
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
         if let Some(entry) = entries.get(NAMES_MAX) {
             return Err(super::BadEntry { index: NAMES_MAX, entry: entry.clone(), reason: "is one more than 256" });
@@ -38,13 +38,12 @@ impl AllowedHosts {
         Ok(Self { names })
     }
 
-    /// Whether a request with this `Host` is served, whatever port it names.
+    /// Whether a request with this `Host` is served. The port does not matter.
     pub fn allows(&self, host: Option<&str>) -> bool {
         self.names.is_empty() || host.and_then(name_of).is_some_and(|name| self.names.contains(&name))
     }
 
-    /// As [`Self::allows`], for a health check: what watches a hub asks by its address, or without `Host` at all. Nobody can
-    /// make an address resolve to another.
+    /// As [`Self::allows`], for a health check, which may also use an address or omit `Host`. DNS rebinding needs a name.
     pub fn allows_health_check(&self, host: Option<&str>) -> bool {
         self.allows(host) || host.is_none_or(|host| name_of(host).is_some_and(|name| is_address(&name)))
     }
@@ -55,7 +54,7 @@ fn name_of(host: &str) -> Option<String> {
     split_authority(host.trim()).map(|(name, _)| without_last_dot(name))
 }
 
-/// A name that is complete may end with a dot.
+/// Removes the dot that a fully qualified name may end with.
 fn without_last_dot(mut name: String) -> String {
     if name.ends_with('.') {
         name.pop();
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_one_of_the_names_whatever_its_port() {
+    fn a_host_matches_a_name_with_any_port() {
         let list = hosts(&["hub.example", "Other.Example.", "10.0.0.7", "::1", "[fd00::2]"]);
         for (host, allows) in [
             (Some("hub.example"), true),
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_health_check_may_ask_by_any_address() {
+    fn a_health_check_may_use_any_address() {
         let list = hosts(&["hub.example"]);
         for host in [Some("10.0.0.8:8081"), Some("[fd00::3]:8081"), Some("hub.example"), None] {
             assert!(list.allows_health_check(host), "{host:?}");
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_host_is_named() {
+    fn an_invalid_host_is_named() {
         let long = "a".repeat(254);
         for bad in
             ["", "*", "https://hub.example", "hub.example:8081", "hub example", "hub.example/", "bücher.example", &long]

@@ -1,46 +1,46 @@
-//! Which pages may speak to the hub through a browser: the `Origin` header against a list (RFC 6454, section 7).
+//! The pages that may use the hub from a browser: checks `Origin` against a list (RFC 6454, section 7).
 //!
-//! Clients that are no browser send the header too: their own `ws://` address (Starscream, IXWebSocket), a whole URL
-//! (`golang.org/x/net/websocket`), `file://` (arduinoWebSockets). So the host and the port decide, and a path is ignored.
+//! Other clients send the header too: their own `ws://` address (Starscream, IXWebSocket), a whole URL
+//! (`golang.org/x/net/websocket`) or `file://` (arduinoWebSockets). So host and port decide, and a path is ignored.
 
 use super::authority::split_authority;
 
-/// The origins that may connect, beside the hub's own host.
+/// The origins that may connect, in addition to the hub's own host.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedOrigins {
     any: bool,
-    listed: Vec<Origin>,
+    listed: Vec<PageOrigin>,
     credentials: bool,
 }
 
-/// What the `Origin` of a request means for it.
+/// The result of the origin check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// There is no `Origin`: no browser sent the request.
+pub enum OriginAccess {
+    /// The request has no `Origin`, so no page sent it.
     NoPage,
-    /// A page that may read the answer.
+    /// The page may read the answer.
     Allowed {
-        /// Whether the browser may send cookies, and the page read an answer to them.
+        /// Whether the browser may send cookies with the request.
         credentials: bool,
     },
-    /// A page that may not.
+    /// The page may not read the answer.
     Foreign,
 }
 
 /// An origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Origin {
+enum PageOrigin {
     /// `null`: a sandboxed frame, a `data:` URL, a local file and others.
     Null,
     /// `file://`.
     File,
-    /// `scheme://host:port`, in lower case, `ws` as `http` and `wss` as `https`. The port is `None` where the scheme has
-    /// no default port and none was given.
+    /// `scheme://host:port` in lower case, `ws` as `http` and `wss` as `https`. The port is `None` if none was given and the
+    /// scheme has no default port.
     Server { scheme: String, host: String, port: Option<u16> },
 }
 
 impl AllowedOrigins {
-    /// Reads `*` for all, `null`, `file://`, and origins like `https://example.com`, `http://localhost:3000` or
+    /// Parses `*` for all, `null`, `file://`, and origins like `https://example.com`, `http://localhost:3000` or
     /// `capacitor://localhost`. A slash at the end is ignored.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl AllowedOrigins {
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
         const EXPECTED: &str = "is none of `*`, `null`, `file://` and an origin like https://example.com, \
                                 http://localhost:3000 or capacitor://localhost";
-        let parsed = super::parse_all(entries, |entry| match Origin::split(entry) {
+        let parsed = super::parse_all(entries, |entry| match PageOrigin::split(entry) {
             _ if entry == "*" => Ok(None),
             Some((origin, "" | "/")) => Ok(Some(origin)),
             _ => Err(EXPECTED),
@@ -57,7 +57,7 @@ impl AllowedOrigins {
         Ok(Self { any, listed: parsed.into_iter().flatten().collect(), credentials: false })
     }
 
-    /// Lets the pages of listed origins send credentials, but for those of `null` and `file://`.
+    /// Lets the pages of listed origins send credentials, except `null` and `file://`.
     #[must_use]
     pub fn with_credentials(self, credentials: bool) -> Self {
         Self { credentials, ..self }
@@ -68,44 +68,43 @@ impl AllowedOrigins {
         self.any
     }
 
-    /// Whether `null` is listed, which any page can have as its origin.
+    /// Whether `null` is listed. Any page can get the origin `null`.
     pub fn lists_null(&self) -> bool {
-        self.listed.contains(&Origin::Null)
+        self.listed.contains(&PageOrigin::Null)
     }
 
-    /// Whether an origin is listed that may be given credentials.
+    /// Whether a listed origin may send credentials.
     pub fn lists_server(&self) -> bool {
-        self.listed.iter().any(Origin::is_server)
+        self.listed.iter().any(PageOrigin::is_server)
     }
 
-    /// What a request with these headers is allowed.
+    /// Checks a request with these headers.
     ///
-    /// Without `Origin` no browser sent it, and it passes. Otherwise the origin must be on the list, or name the host and
-    /// port of `Host`; its scheme may be `http`, `https`, `ws` or `wss`. On either side, a port that is not written is
-    /// the default one of the origin's scheme.
-    pub fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Access {
+    /// A request without `Origin` passes. Otherwise the origin must be listed, or have the host and port of `Host` with the
+    /// scheme `http`, `https`, `ws` or `wss`. A missing port, on either side, is the default port of the origin's scheme.
+    pub fn check(&self, origin: Option<&str>, host: Option<&str>) -> OriginAccess {
         let Some(text) = origin else {
-            return Access::NoPage;
+            return OriginAccess::NoPage;
         };
-        let origin = Origin::split(text).map(|(origin, _)| origin);
+        let origin = PageOrigin::split(text).map(|(origin, _)| origin);
         let is_listed = origin.as_ref().is_some_and(|origin| self.listed.contains(origin));
         let is_same_host = || origin.as_ref().zip(host).is_some_and(|(origin, host)| origin.is_same_host(host));
         if is_listed || self.any || is_same_host() {
-            let credentials = self.credentials && is_listed && origin.as_ref().is_some_and(Origin::is_server);
-            Access::Allowed { credentials }
+            let credentials = self.credentials && is_listed && origin.as_ref().is_some_and(PageOrigin::is_server);
+            OriginAccess::Allowed { credentials }
         } else {
-            Access::Foreign
+            OriginAccess::Foreign
         }
     }
 
-    /// Whether a request with these headers may go on.
+    /// Whether a request with these headers passes.
     pub fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
-        self.judge(origin, host) != Access::Foreign
+        self.check(origin, host) != OriginAccess::Foreign
     }
 }
 
-impl Origin {
-    /// Reads an origin, and gives back what follows its authority.
+impl PageOrigin {
+    /// Parses an origin; returns it with the rest after its authority.
     fn split(text: &str) -> Option<(Self, &str)> {
         if text == "null" {
             return Some((Self::Null, ""));
@@ -134,7 +133,7 @@ impl Origin {
         matches!(self, Self::Server { .. })
     }
 
-    /// A page of another kind than http (an extension, an app) has no host in this sense.
+    /// Whether this origin has the host and port of `Host`. Origins of extensions and apps never have.
     fn is_same_host(&self, host: &str) -> bool {
         let Self::Server { scheme, host: name, port } = self else {
             return false;
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_websocket_scheme_is_the_scheme_it_begins_with() {
+    fn a_websocket_scheme_matches_its_http_scheme() {
         for (listed, origin) in [
             ("https://app.example", "wss://app.example"),
             ("wss://app.example", "https://app.example:443"),
@@ -274,10 +273,10 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_for_listed_servers_alone() {
+    fn only_listed_servers_may_send_credentials() {
         let list = ["https://app.example", "capacitor://localhost", "null", "file://"];
-        let judge = |list: &[&str], credentials, origin| {
-            allowed(list).with_credentials(credentials).judge(Some(origin), Some("hub.example"))
+        let access = |list: &[&str], credentials, origin| {
+            allowed(list).with_credentials(credentials).check(Some(origin), Some("hub.example"))
         };
         for (origin, credentials) in [
             ("https://app.example", true),
@@ -287,18 +286,18 @@ mod tests {
             ("file://", false),
             ("http://hub.example", false),
         ] {
-            assert_eq!(judge(&list, true, origin), Access::Allowed { credentials }, "{origin}");
-            assert_eq!(judge(&list, false, origin), Access::Allowed { credentials: false }, "{origin}");
+            assert_eq!(access(&list, true, origin), OriginAccess::Allowed { credentials }, "{origin}");
+            assert_eq!(access(&list, false, origin), OriginAccess::Allowed { credentials: false }, "{origin}");
         }
-        assert_eq!(judge(&list, true, "https://other.example"), Access::Foreign);
-        assert_eq!(judge(&["*"], true, "https://app.example"), Access::Allowed { credentials: false });
-        let both = judge(&["*", "https://app.example"], true, "https://app.example");
-        assert_eq!(both, Access::Allowed { credentials: true }, "an origin that is listed beside `*`");
-        assert_eq!(AllowedOrigins::default().judge(None, None), Access::NoPage);
+        assert_eq!(access(&list, true, "https://other.example"), OriginAccess::Foreign);
+        assert_eq!(access(&["*"], true, "https://app.example"), OriginAccess::Allowed { credentials: false });
+        let both = access(&["*", "https://app.example"], true, "https://app.example");
+        assert_eq!(both, OriginAccess::Allowed { credentials: true }, "an origin that is listed beside `*`");
+        assert_eq!(AllowedOrigins::default().check(None, None), OriginAccess::NoPage);
     }
 
     #[test]
-    fn a_star_lets_every_page_in() {
+    fn a_star_allows_every_page() {
         let all = allowed(&["https://app.example", "*"]);
         for origin in ["https://evil.example", "null", "no origin at all"] {
             assert!(all.allows(Some(origin), Some("hub.example")), "{origin}");
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_origin_is_named() {
+    fn an_invalid_origin_is_named() {
         for bad in [
             "app.example",
             "https://",

@@ -1,4 +1,4 @@
-//! The listening socket, and how many connections there are file descriptors for.
+//! The listening sockets, and the file descriptors for connections.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -8,19 +8,19 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::ServeError;
 use crate::config::Server;
 
-/// Connections that wait to be accepted.
+/// Most connections that wait to be accepted.
 pub(super) const BACKLOG: i32 = 4_096;
 
-/// The least number of plain HTTP connections, however few descriptors there are.
+/// Plain HTTP connections that are always possible, however few descriptors there are.
 const HTTP_CONNECTIONS_MIN: usize = 256;
 
-/// Descriptors that are kept back for files, listeners and the like.
+/// Descriptors reserved for files, listeners and the like.
 const DESCRIPTORS_KEPT: u64 = 256;
 
-/// How often another port is tried where the system chooses one and it is free in one family alone.
+/// Attempts to find a port that is free for both IPv4 and IPv6, if the system chooses the port.
 const CHOICES: usize = 8;
 
-/// Listens on the first of the host's addresses that can be; on `localhost` by IPv4 and IPv6, whichever of them there are.
+/// Listens on the first of the host's addresses that works; for `localhost`, on IPv4 and IPv6 as far as the machine has both.
 ///
 /// # Errors
 /// [`ServeError::Listen`].
@@ -40,7 +40,7 @@ pub(crate) fn listen(server: &Server) -> Result<Vec<TcpListener>, ServeError> {
     Err(failed(last))
 }
 
-/// Listens on one port of both loopback addresses, or of the one that this machine has.
+/// Listens on one port of both loopback addresses, or of the only one that this machine has.
 fn listen_on_loopback(port: u16) -> io::Result<Vec<TcpListener>> {
     let [v4, v6] = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     let mut tries = 0;
@@ -54,35 +54,34 @@ fn listen_on_loopback(port: u16) -> io::Result<Vec<TcpListener>> {
         match listen_on((v6, first.local_addr()?.port()).into()) {
             Ok(second) => return Ok(vec![first, second]),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port == 0 && tries < CHOICES => {}
-            // Half of the clients would reach another program.
+            // Some clients would reach the other program.
             Err(error) if is_refused(&error) => return Err(error),
             Err(_) => return Ok(vec![first]),
         }
     }
 }
 
-/// Whether the address is there and may not be listened on. Otherwise the machine lacks its family.
+/// Whether the address exists but cannot be used. Other errors mean that the machine lacks the address family.
 fn is_refused(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A hub that is started again must not wait for the connections of the last one to time out.
+    // A restarted hub must not wait until the connections of the last one time out.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// How many open files so many connections need, with those of the hub itself.
+/// The open files that `connections` connections need, with those of the hub itself.
 pub(crate) fn descriptors_needed(connections: usize) -> u64 {
     (connections as u64).saturating_add(DESCRIPTORS_KEPT)
 }
 
-/// Asks the system for all the descriptors it gives, says so when they are too few for `connections` sessions, and
-/// returns how many plain HTTP connections there are descriptors for. A session has one of its own or, polling, one of
-/// these.
+/// Raises the limit of open files, warns if it is too low for `connections` sessions, and returns how many plain HTTP
+/// connections have descriptors. A polling session uses one of these; any other session has a descriptor of its own.
 pub(super) fn share_descriptors(connections: usize) -> usize {
     let granted = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
         log::warn!("the limit of open files could not be raised: {error}");
@@ -96,7 +95,7 @@ pub(super) fn share_descriptors(connections: usize) -> usize {
     left.max(HTTP_CONNECTIONS_MIN).saturating_add(connections)
 }
 
-/// What to do about an address that cannot be listened on.
+/// Advice for an address that cannot be listened on.
 pub(super) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -110,7 +109,7 @@ pub(super) fn advice(error: &io::Error) -> &'static str {
             "; no interface of this machine has that address: set server.host (--host, HUBBUB_SERVER__HOST) to one that \
              it has, 127.0.0.1 for this machine alone, or 0.0.0.0 for all"
         }
-        // Only a name can fail otherwise: it is not known.
+        // Other errors come from names that cannot be resolved.
         _ => "; is server.host (--host, HUBBUB_SERVER__HOST) right?",
     }
 }
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_cannot_be_listened_on_is_told_with_the_key_and_the_flag() {
+    fn an_address_that_cannot_be_listened_on_is_reported_with_its_key_and_flag() {
         use io::ErrorKind::{AddrInUse, AddrNotAvailable, Other, PermissionDenied};
         for (kind, key, flag) in [
             (AddrInUse, "server.port", "--port"),
@@ -128,9 +127,9 @@ mod tests {
             (AddrNotAvailable, "server.host", "--host"),
             (Other, "server.host", "--host"),
         ] {
-            let told = ServeError::Listen("example:80".into(), kind.into()).to_string();
-            assert!(told.starts_with("cannot listen on example:80: "), "{told}");
-            assert!(told.contains(key) && told.contains(flag), "{told}");
+            let printed = ServeError::Listen("example:80".into(), kind.into()).to_string();
+            assert!(printed.starts_with("cannot listen on example:80: "), "{printed}");
+            assert!(printed.contains(key) && printed.contains(flag), "{printed}");
         }
     }
 
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_may_stand_in_brackets() {
+    fn an_ipv6_address_can_be_in_brackets() {
         for host in ["::1", "[::1]"] {
             assert_eq!(addresses(host).iter().map(SocketAddr::ip).collect::<Vec<_>>(), [Ipv6Addr::LOCALHOST], "{host}");
             assert_eq!(server(host, 8081).authority(), "[::1]:8081");

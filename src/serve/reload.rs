@@ -1,8 +1,8 @@
-//! SIGHUP: the configuration is read again from where it came, and all of it that needs no restart holds from then on.
+//! SIGHUP: reads the configuration again from its sources and applies everything that needs no restart.
 //!
-//! A reload is all or nothing: what is wrong with the file, a key file or a new chat leaves everything as it was, and the log
-//! says what it is. Which keys need a restart is [`diff`]'s to say. What the hub runs with is written into
-//! [`RUNNING`] in the data directory, with digests in place of secrets, for `hubbub check --diff`.
+//! A reload applies everything or nothing: an error in the file, a key file or a new chat changes nothing and is logged.
+//! [`diff`] knows the keys that need a restart. The running configuration is written to [`RUNNING`] in the data directory,
+//! with digests in place of secrets, for `hubbub check --diff`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
@@ -24,29 +24,29 @@ use crate::serve::settings;
 use crate::state::{self, State};
 use crate::{logging, telemetry};
 
-/// The file in the data directory that holds what a running hub runs with.
+/// The file in the data directory with the configuration of the running hub.
 pub const RUNNING: &str = "running.toml";
 
-/// The most names of keys in a line of the log.
+/// Most names of keys in a line of the log.
 const NAMED_MAX: usize = 50;
 
-/// Why nothing was reloaded: one line.
-struct Refused(String);
+/// Why a reload failed: one line.
+struct ReloadError(String);
 
-impl Refused {
+impl ReloadError {
     fn of(key: &str, why: &dyn Display) -> Self {
         Self(format!("{key}: {why}"))
     }
 }
 
-/// Reloads the configuration of a hub, one reload at a time.
+/// Reloads the configuration of a hub. Reloads run one after the other.
 pub struct Reloader {
     sources: Sources,
     state: Data<State>,
 }
 
-/// What was read, checked and made, and has no effect yet.
-struct Next {
+/// Policies that were read and checked, and are not applied yet.
+struct PreparedReload {
     policies: Policies,
     changes: Vec<Change>,
 }
@@ -57,15 +57,15 @@ impl Reloader {
         Self { sources, state }
     }
 
-    /// Writes down what the hub runs with, as it starts.
+    /// Writes the running configuration at the start of the hub.
     pub async fn note_start(&self) {
         self.note_running().await;
     }
 
-    /// Reloads, and says in the log what came of it.
+    /// Reloads, and logs the result.
     pub async fn reload(&mut self) {
         if self.state.hub.accepting().is_err() {
-            log::warn!("SIGHUP is ignored: the hub goes away");
+            log::warn!("SIGHUP is ignored: the hub is shutting down");
             return;
         }
         let state = self.state.clone();
@@ -74,28 +74,29 @@ impl Reloader {
             Ok(changes) => {
                 reloads.ok.fetch_add(1, Ordering::Relaxed);
                 reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
-                let applied = named(&changes, |effect| effect != Effect::Restart);
+                let applied = key_names(&changes, |effect| effect != Effect::Restart);
                 log::info!(changed = applied.as_str(); "reloaded");
-                let waiting = named(&changes, |effect| effect == Effect::Restart);
+                let waiting = key_names(&changes, |effect| effect == Effect::Restart);
                 if !waiting.is_empty() {
                     log::warn!(keys = waiting.as_str(); "a restart is needed for changes that a reload does not apply");
                 }
             }
-            Err(Refused(why)) => {
+            Err(ReloadError(why)) => {
                 reloads.failed.fetch_add(1, Ordering::Relaxed);
                 log::error!(reason = why.as_str(); "the configuration was not reloaded");
             }
         }
     }
 
-    async fn try_reload(&mut self) -> Result<Vec<Change>, Refused> {
+    async fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {
         let (sources, running) = (self.sources.clone().pinned(), self.state.policies());
         let (before, revoked) = (running.clone(), self.state.hub.revoked().clone());
         let next = tokio::task::spawn_blocking(move || {
             let check = move |identity: &_| revoked.check(identity);
             Ok((read(&sources, &before, Arc::new(check))?, sources))
         });
-        let (Next { policies, changes }, sources) = next.await.map_err(|error| Refused(error.to_string()))??;
+        let (PreparedReload { policies, changes }, sources) =
+            next.await.map_err(|error| ReloadError(error.to_string()))??;
         self.prepare_keys(&policies, &running).await?;
         self.make_chats(&policies.config, &running.config).await?;
         self.apply(policies, &running).await;
@@ -103,29 +104,29 @@ impl Reloader {
         Ok(changes)
     }
 
-    /// Loads a key set that is another one than before: without it nobody could be let in.
-    async fn prepare_keys(&self, next: &Policies, running: &Policies) -> Result<(), Refused> {
+    /// Loads a key set that was not configured before. Without it, no token could be checked.
+    async fn prepare_keys(&self, next: &Policies, running: &Policies) -> Result<(), ReloadError> {
         let Some(source) = next.tokens.key_source() else { return Ok(()) };
         if running.tokens.key_source().is_some_and(|known| Arc::ptr_eq(known, source)) {
             return Ok(());
         }
         let hub = self.state.hub.clone();
         next.tokens.start(move || hub.report_dead("token-keys"));
-        source.loaded().await.map_err(Refused)
+        source.loaded().await.map_err(ReloadError)
     }
 
-    /// Makes the chats that the file names and did not name before.
-    async fn make_chats(&self, next: &Config, running: &Config) -> Result<(), Refused> {
+    /// Creates the chats that are new in the file.
+    async fn make_chats(&self, next: &Config, running: &Config) -> Result<(), ReloadError> {
         let known: HashSet<_> = running.chats.iter().map(|chat| chat.id.as_str()).collect();
         for (index, chat) in next.chats.iter().enumerate().filter(|(_, chat)| !known.contains(chat.id.as_str())) {
-            let wrong = |fault: hubbub_actors::model::fault::Fault| Refused::of(&format!("chats[{index}]"), &fault);
+            let wrong = |fault: hubbub_actors::model::fault::Fault| ReloadError::of(&format!("chats[{index}]"), &fault);
             let chat = chat.made(self.state.now_ms()).map_err(wrong)?;
             self.state.hub.make_chat(chat).await.map_err(wrong)?;
         }
         Ok(())
     }
 
-    /// Nothing can fail from here on.
+    /// Applies the new policies. Nothing can fail from here on.
     async fn apply(&self, next: Policies, running: &Policies) {
         let (hub, config) = (&self.state.hub, next.config.clone());
         let mut settings = settings::of(&config);
@@ -150,7 +151,7 @@ impl Reloader {
             hub.review_sessions().await;
         }
         if let Some(source) = source.filter(|source| known.is_some_and(|known| Arc::ptr_eq(known, source))) {
-            // What came of it, its source has said: the keys that it had stay where it came to nothing.
+            // The source logs the result. After a failure it keeps the keys that it had.
             let _ = source.refresh().await;
         }
         self.note_running().await;
@@ -160,18 +161,18 @@ impl Reloader {
         let config = self.state.policies().config.clone();
         let written = tokio::task::spawn_blocking(move || write_running(&config)).await;
         if let Ok(Err(error)) = written {
-            log::warn!("{RUNNING} cannot be written, so `hubbub check --diff` knows no running hub: {error}");
+            log::warn!("{RUNNING} cannot be written, so `hubbub check --diff` finds no running hub: {error}");
         }
     }
 
-    /// What it reloads the configuration of.
+    /// The state of the hub.
     pub fn state(&self) -> Data<State> {
         self.state.clone()
     }
 }
 
-/// Writes the hub's figures into the log.
-pub fn log_figures(state: &State) {
+/// Writes the main metrics into the log.
+pub fn log_metrics(state: &State) {
     let hub = &state.hub;
     let stats = hub.stats();
     let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
@@ -192,56 +193,61 @@ pub fn log_figures(state: &State) {
         historyBytes = stats.history_bytes.get(),
         memoryBytes = telemetry::resident(),
         mailboxes = waiting.as_str();
-        "figures"
+        "metrics"
     );
 }
 
-/// That the configuration file can be read again. A pipe would be waited for; a file that is empty is most likely being
-/// written, and the defaults in place of its rules would let everybody in.
-fn check_file(sources: &Sources) -> Result<(), Refused> {
+/// Checks that the configuration file can be read again. Reading a pipe would block. An empty file is most likely still being
+/// written, and the defaults would open the hub to everyone.
+fn check_file(sources: &Sources) -> Result<(), ReloadError> {
     let Some(file) = &sources.file else { return Ok(()) };
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            Err(Refused::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
+            Err(ReloadError::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
         }
-        Ok(found) if found.len() == 0 => Err(Refused::of(
+        Ok(found) if found.len() == 0 => Err(ReloadError::of(
             &file.display().to_string(),
             &"is empty; if all defaults are meant, write a comment into it",
         )),
-        // Reading it says what is wrong.
+        // Other errors are reported by the read.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// Reads the configuration again and makes the policies of it. Reads files: not for a thread that serves.
-fn read(sources: &Sources, running: &Policies, check: crate::auth::tokens::Check) -> Result<Next, Refused> {
+/// Reads the configuration again and makes its policies. Blocks on files, so it must not run on a worker.
+fn read(
+    sources: &Sources,
+    running: &Policies,
+    check: crate::auth::tokens::Check,
+) -> Result<PreparedReload, ReloadError> {
     check_file(sources)?;
-    let mut wanted = Config::load(sources).map_err(|error| Refused(error.lines().join("; ")))?;
+    let mut wanted = Config::load(sources).map_err(|error| ReloadError(error.lines().join("; ")))?;
     let mut config = wanted.clone();
     diff::keep_until_restart(&running.config, &mut config);
     secrets::check_kept(&running.config, &config)
         .and_then(|()| secrets::ensure(&mut config))
-        .map_err(|error| Refused(error.to_string()))?;
+        .map_err(|error| ReloadError(error.to_string()))?;
     wanted.auth.jwt_secret.clone_from(&config.auth.jwt_secret);
     wanted.api.keys.clone_from(&config.api.keys);
-    // The file is sound by itself; it has to be with what stays until a restart, too.
+    // The file is valid by itself. It must also be valid together with the keys that stay until a restart.
     if let Some(problem) = check::problems(&config).first() {
         let until = "with the keys that stay as they are until a restart";
-        return Err(Refused::of(&problem.key, &format!("{} ({until})", problem.text)));
+        return Err(ReloadError::of(&problem.key, &format!("{} ({until})", problem.text)));
     }
     let changes = Values::of(&running.config).changes(&Values::of(&wanted));
-    let tokens = state::tokens_after(&config.auth, Some((&running.config.auth, &running.tokens))).map_err(Refused)?;
+    let tokens =
+        state::tokens_after(&config.auth, Some((&running.config.auth, &running.tokens))).map_err(ReloadError)?;
     let backend = match config.backend == running.config.backend {
         true => running.backend.clone(),
-        false => state::backend(&config.backend).map_err(Refused)?,
+        false => state::backend(&config.backend).map_err(ReloadError)?,
     };
     let tokens = Arc::new(tokens.with_check(check));
-    let policies = Policies::new(Arc::new(config), tokens, backend).map_err(|error| Refused(error.to_string()))?;
-    Ok(Next { policies, changes })
+    let policies = Policies::new(Arc::new(config), tokens, backend).map_err(|error| ReloadError(error.to_string()))?;
+    Ok(PreparedReload { policies, changes })
 }
 
-/// The names of the changed keys that hold as `wanted` says, each once; none is an empty text.
-fn named(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
+/// The names of the changed keys with a `wanted` effect, each once; empty if there are none.
+fn key_names(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
     let names: BTreeSet<_> = changes.iter().filter(|it| wanted(it.effect)).map(Change::name).collect();
     let more = names.len().saturating_sub(NAMED_MAX);
     let mut line = names.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ");
@@ -251,22 +257,22 @@ fn named(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
     line
 }
 
-/// The file that says what the hub of `config` runs with.
+/// The path of [`RUNNING`].
 pub fn running_file(config: &Config) -> PathBuf {
     config.server.data_dir.join(RUNNING)
 }
 
-/// Writes it, whole or not at all, for its owner alone.
+/// Writes the running configuration, whole or not at all, readable by its owner alone.
 fn write_running(config: &Config) -> io::Result<()> {
     let path = running_file(config);
     let draft = path.with_extension("toml.new");
     let text = format!(
-        "# What the running hub was configured with, for `hubbub check --diff`; it is not read at a start.\n{}",
+        "# The configuration of the running hub, for `hubbub check --diff`; it is not read at a start.\n{}",
         Values::of(config).to_toml()
     );
     let written = write_draft(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));
     if written.is_err() {
-        // What is there tells of an earlier configuration, or of a hub that crashed.
+        // An existing file is of an earlier configuration, or of a hub that crashed.
         for outdated in [draft, path] {
             let _ = std::fs::remove_file(outdated);
         }
@@ -275,7 +281,7 @@ fn write_running(config: &Config) -> io::Result<()> {
 }
 
 fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
-    // One that a crash left behind may be another's to read.
+    // A draft that a crash left behind may be readable by others.
     match std::fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -283,7 +289,7 @@ fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?.write_all(text.as_bytes())
 }
 
-/// Removes it: the hub ends.
-pub fn forget_running(config: &Config) {
+/// Removes the running configuration when the hub ends.
+pub fn remove_running(config: &Config) {
     let _ = std::fs::remove_file(running_file(config));
 }

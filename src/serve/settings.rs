@@ -1,4 +1,4 @@
-//! What the configuration means to the hub's actors.
+//! The settings of the hub's actors, made from the configuration.
 
 use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::Bound;
@@ -8,28 +8,17 @@ use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 
-use crate::config::{Audience, Config};
+use crate::config::{self, Audience, Config};
 use crate::{codec, telemetry};
 
-/// After which silence a typist stops typing, ms.
+/// Silence after which a user no longer counts as typing, ms.
 const TYPING_MS: i64 = 5_000;
 
-/// Between two figures of debug mode, ms.
+/// Interval of the reports in debug mode, ms.
 const DEBUG_MS: u64 = 5_000;
 
 /// The settings that `config` describes.
 pub fn of(config: &Config) -> Settings {
-    let millis = |seconds: u32| i64::from(seconds) * 1000;
-    let unless_zero = |most: usize| if most == 0 { usize::MAX } else { most };
-    let rules = config.topics.iter().map(|rule| TopicRule {
-        pattern: Pattern::new(rule.pattern.clone()),
-        subscribe: rule.subscribe.clone(),
-        publish: rule.publish.clone(),
-        history: (rule.history > 0).then(|| HistoryRule {
-            messages: usize::try_from(rule.history).unwrap_or(usize::MAX),
-            age_ms: (rule.history_secs > 0).then(|| millis(rule.history_secs)),
-        }),
-    });
     Settings {
         workers: config.server.worker_count(),
         environment: config.server.environment.clone(),
@@ -42,12 +31,7 @@ pub fn of(config: &Config) -> Settings {
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         payload_max: config.server.max_frame_size,
         topics_per_request: unless_zero(config.limits.topics_per_request),
-        messages_per_minute: MessagesPerMinute {
-            raw: config.limits.raw.messages_per_minute,
-            push: config.limits.push.messages_per_minute,
-            community: config.limits.community.messages_per_minute,
-            chat: config.limits.chat.requests_per_minute,
-        },
+        messages_per_minute: messages_per_minute(&config.limits),
         chat_per_minute: ChatPerMinute {
             messages: config.limits.chat.messages_per_minute,
             typing: config.limits.chat.typing_per_minute,
@@ -58,32 +42,74 @@ pub fn of(config: &Config) -> Settings {
         typing_ms: TYPING_MS,
         debug: DebugSettings { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
         memory_max: telemetry::available,
-        presence: presence::PresenceSettings {
-            audience: match config.presence.audience {
-                Audience::All => presence::PresenceAudience::All,
-                Audience::SharedRooms => presence::PresenceAudience::SharedRooms,
-                Audience::Off => presence::PresenceAudience::Off,
-            },
-            linger_ms: config.presence.linger_ms.into(),
-            deliveries_per_second: config.presence.deliveries_per_second,
-        },
+        presence: presence_of(&config.presence),
         grace_ms: millis(config.auth.grace_secs),
-        heartbeat: Heartbeat {
-            interval_ms: millis(config.server.heartbeat_interval_secs),
-            timeout_ms: millis(config.server.client_timeout_secs),
-            ping_frame: codec::frame::PING,
-        },
+        heartbeat: heartbeat_of(&config.server),
         shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs)
             .min(config.socketio.ping_interval_ms.into()),
-        rules: Rules(rules.collect()),
+        rules: Rules(config.topics.iter().map(rule_of).collect()),
         auto_create_chats: config.chat.auto_create,
         chats_per_user: unless_zero(config.limits.chats_per_user),
-        recovery: RecoverySettings {
-            window_ms: millis(config.recovery.window_secs),
-            queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),
-            bytes: config.recovery.bytes,
-            encoder: &codec::namespace::ROOT_NUMBERED,
-        },
+        recovery: recovery_of(&config.recovery),
         clock: Clock::System,
+    }
+}
+
+fn millis(seconds: u32) -> i64 {
+    i64::from(seconds) * 1000
+}
+
+/// A limit of the configuration, in which 0 means no limit.
+fn unless_zero(most: usize) -> usize {
+    if most == 0 { usize::MAX } else { most }
+}
+
+fn rule_of(rule: &config::TopicRule) -> TopicRule {
+    TopicRule {
+        pattern: Pattern::new(rule.pattern.clone()),
+        subscribe: rule.subscribe.clone(),
+        publish: rule.publish.clone(),
+        history: (rule.history > 0).then(|| HistoryRule {
+            messages: usize::try_from(rule.history).unwrap_or(usize::MAX),
+            age_ms: (rule.history_secs > 0).then(|| millis(rule.history_secs)),
+        }),
+    }
+}
+
+fn messages_per_minute(limits: &config::Limits) -> MessagesPerMinute {
+    MessagesPerMinute {
+        raw: limits.raw.messages_per_minute,
+        push: limits.push.messages_per_minute,
+        community: limits.community.messages_per_minute,
+        chat: limits.chat.requests_per_minute,
+    }
+}
+
+fn presence_of(presence: &config::Presence) -> presence::PresenceSettings {
+    presence::PresenceSettings {
+        audience: match presence.audience {
+            Audience::All => presence::PresenceAudience::All,
+            Audience::SharedRooms => presence::PresenceAudience::SharedRooms,
+            Audience::Off => presence::PresenceAudience::Off,
+        },
+        linger_ms: presence.linger_ms.into(),
+        deliveries_per_second: presence.deliveries_per_second,
+    }
+}
+
+fn heartbeat_of(server: &config::Server) -> Heartbeat {
+    Heartbeat {
+        interval_ms: millis(server.heartbeat_interval_secs),
+        timeout_ms: millis(server.client_timeout_secs),
+        ping_frame: codec::frame::PING,
+    }
+}
+
+fn recovery_of(recovery: &config::Recovery) -> RecoverySettings {
+    RecoverySettings {
+        window_ms: millis(recovery.window_secs),
+        queue: usize::try_from(recovery.queue).unwrap_or(usize::MAX),
+        bytes: recovery.bytes,
+        encoder: &codec::namespace::ROOT_NUMBERED,
     }
 }

@@ -1,7 +1,7 @@
-//! The signals of the process: what each of them does to a hub.
+//! The signals of the process, and what each of them does.
 //!
-//! SIGTERM and SIGINT stop it, in order the first time and at once the second. SIGHUP reloads its configuration. SIGUSR1
-//! writes its figures into the log. SIGUSR2 does nothing, and neither does SIGPIPE, which Rust ignores.
+//! SIGTERM and SIGINT stop the hub: the first one in order, the second one at once. SIGHUP reloads the configuration. SIGUSR1
+//! writes the main metrics into the log. SIGUSR2 does nothing, and neither does SIGPIPE, which Rust ignores.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::serve::reload::{self, Reloader};
 
-/// The signals that do not stop a hub. They are caught as long as the process runs, from when this is made.
+/// The signals that do not stop a hub. They are caught from the creation of this value until the process ends.
 #[derive(Debug)]
 pub struct Signals {
     hangup: Signal,
@@ -19,7 +19,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches the signals. To be called on a runtime.
+    /// Catches the signals. Must be called on a runtime.
     ///
     /// # Errors
     /// The system refuses.
@@ -31,8 +31,8 @@ impl Signals {
         })
     }
 
-    /// Does what they ask for, as long as the hub runs. Those of one kind that come while one of them is under way count as
-    /// one. A reload may have to wait for a file or a key set; figures wait for no reload.
+    /// Handles the signals as long as the hub runs. Signals of one kind that arrive while one is being handled count as one.
+    /// A reload may wait for a file or a key set; SIGUSR1 does not wait for a reload.
     pub async fn follow(self, mut reloader: Reloader) {
         let Self { mut hangup, mut usr1, mut usr2 } = self;
         let state = reloader.state();
@@ -44,7 +44,7 @@ impl Signals {
         let others = async {
             loop {
                 tokio::select! {
-                    Some(()) = usr1.recv() => reload::log_figures(&state),
+                    Some(()) = usr1.recv() => reload::log_metrics(&state),
                     Some(()) = usr2.recv() => {}
                     else => break,
                 }
@@ -73,7 +73,7 @@ impl Stop {
     }
 }
 
-/// The signals that stop a hub, or what stands for them where a hub runs inside another program.
+/// The signals that stop a hub, or their substitute if the hub runs inside another program.
 #[derive(Debug)]
 pub enum Stops {
     /// The signals of the process.
@@ -83,12 +83,12 @@ pub enum Stops {
         /// SIGINT.
         interrupt: Signal,
     },
-    /// A channel of the program. A closed one stops nothing.
+    /// A channel of the program. A closed channel stops nothing.
     Channel(mpsc::Receiver<Stop>),
 }
 
 impl Stops {
-    /// Catches the signals of the process. To be called on a runtime.
+    /// Catches the signals of the process. Must be called on a runtime.
     ///
     /// # Errors
     /// The system refuses.
@@ -97,7 +97,7 @@ impl Stops {
         Ok(Self::Process { terminate, interrupt })
     }
 
-    /// Resolves with the next one.
+    /// Waits for the next one.
     pub async fn next(&mut self) -> Stop {
         match self {
             Self::Process { terminate, interrupt } => tokio::select! {

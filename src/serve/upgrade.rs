@@ -1,4 +1,4 @@
-//! Upgrades: which surface an upgrade request is for, and what the surfaces of one worker share.
+//! Hands each upgrade request to its surface, and holds the services that the surfaces of one worker share.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -12,40 +12,41 @@ use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::worker::Worker;
 
-use crate::admission::{self, ClientInfo, Handshake};
+use crate::admission::{self, ClientInfo, HandshakeRequest};
 use crate::error::Shape;
 use crate::socketio::router::{EngineRouter, EngineWorker};
 use crate::state::State;
 use crate::websocket::Flusher;
 use crate::{socketio, ws};
 
-/// What the surfaces of one worker share.
-pub(super) struct Place {
+/// The services that the surfaces of one worker share.
+pub(super) struct WorkerServices {
     worker: Worker,
     flusher: Rc<Flusher>,
-    house: Rc<EngineWorker>,
+    engine: Rc<EngineWorker>,
 }
 
 thread_local! {
-    /// The place of this thread's worker, which has a service for each listening socket.
-    static PLACE: RefCell<Weak<Place>> = const { RefCell::new(Weak::new()) };
+    /// The services of this thread's worker, shared by its listening sockets.
+    static SERVICES: RefCell<Weak<WorkerServices>> = const { RefCell::new(Weak::new()) };
 }
 
-impl Place {
-    /// The place of this thread's worker, made by the first service that asks. `None` when the thread replaces that of a worker
-    /// which died: its rooms are lost and the hub is about to end.
+impl WorkerServices {
+    /// The services of this thread's worker, started by the first call. `None` if the thread replaces the one of a worker that
+    /// died: the worker's rooms are lost, and the hub is about to end.
     pub(super) fn of_thread(state: &Data<State>, router: &Arc<EngineRouter>) -> Option<Rc<Self>> {
-        let known = PLACE.with_borrow(Weak::upgrade).filter(|place| Arc::ptr_eq(place.worker.hub(), &state.hub));
+        let known =
+            SERVICES.with_borrow(Weak::upgrade).filter(|services| Arc::ptr_eq(services.worker.hub(), &state.hub));
         if known.is_some() {
             return known;
         }
         let worker = Worker::start(&state.hub)?;
         let hub = state.hub.clone();
         let flusher = Flusher::start(move || hub.report_dead("flusher"));
-        let house = socketio::namespace_sessions::open_worker(router, state, &worker, &flusher);
-        let place = Rc::new(Self { worker, flusher, house });
-        PLACE.set(Rc::downgrade(&place));
-        Some(place)
+        let engine = socketio::namespace_sessions::open_worker(router, state, &worker, &flusher);
+        let services = Rc::new(Self { worker, flusher, engine });
+        SERVICES.set(Rc::downgrade(&services));
+        Some(services)
     }
 }
 
@@ -54,14 +55,14 @@ pub(super) fn shape(state: &State, head: &RequestHead) -> Shape {
     Shape::of_path(state.policies().base.route(head.uri.path()).unwrap_or_default())
 }
 
-/// Hands an upgrade request to its surface, by its path.
+/// Hands an upgrade request to the surface of its path.
 ///
 /// # Errors
-/// Why it is refused; that is logged.
+/// Why it is refused. The refusal is logged.
 pub(super) async fn hand_over(
     state: &State,
-    place: Option<&Place>,
-    request: &Handshake<'_>,
+    services: Option<&WorkerServices>,
+    request: &HandshakeRequest<'_>,
     socket: &mut Option<TcpStream>,
     early: BytesMut,
 ) -> Result<(), Fault> {
@@ -76,14 +77,14 @@ pub(super) async fn hand_over(
         ClientInfo::of(state, &policies, request.head).refuse_upgrade(state, at, request, &fault);
         fault
     };
-    let Place { worker, flusher, house } =
-        place.ok_or_else(|| refused(RefusedAt::Http, Fault::internal().caused_by("the worker has not started")))?;
+    let WorkerServices { worker, flusher, engine } = services
+        .ok_or_else(|| refused(RefusedAt::Http, Fault::internal().caused_by("the worker of this thread died")))?;
     admission::check_host(&policies, request.head, route).map_err(|fault| refused(at, fault))?;
     match at {
         RefusedAt::Raw => ws::open(state, worker, flusher, request, socket, early).await,
         RefusedAt::SocketIo => {
             if let Some(socket) = socket.take() {
-                socketio::websocket::open(house, request, socket, early).await;
+                socketio::websocket::open(engine, request, socket, early).await;
             }
             Ok(())
         }

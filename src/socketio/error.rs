@@ -56,9 +56,7 @@ impl EngineError {
 
     /// A refusal by another part of the hub.
     pub fn of(fault: &Fault) -> Self {
-        let code =
-            if matches!(fault.code, Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed) { 4 } else { 3 };
-        Self { code, ..Self::with_own_status(fault.clone()) }
+        Self { code: crate::error::engine_code(fault.code), ..Self::with_own_status(fault.clone()) }
     }
 
     /// Uses the HTTP status of the fault's code.

@@ -11,7 +11,7 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use super::recovery_clients;
 use super::router::{AdmissionFuture, AdmittedClient, HandshakeAuth};
 use crate::admission::ClientInfo;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 use crate::state::State;
 use crate::{admission, bearer};
 
@@ -53,7 +53,7 @@ impl HandshakeAuth for HubHandshakeAuth {
         client.note_refused(&self.0, RefusedAt::SocketIo, fault);
     }
 
-    fn log_refused(&self, client: &ClientInfo, request: &RequestId, fault: &Fault) {
+    fn log_refused(&self, client: &ClientInfo, request: &HttpRequestId, fault: &Fault) {
         let path = format!("{}/socket.io/", self.0.policies().base);
         let target = Some(("GET", path.as_str()));
         let with = |refusal| Refusal { request: Some(request.as_str()), target, ..refusal };

@@ -261,7 +261,7 @@ impl HubNamespaceAuth {
     /// Counts an attempt to connect to `/chat`, whatever its outcome, unless its address is exempt.
     async fn count_attempt(&self, policies: &Policies) -> Result<(), Fault> {
         let (state, limits) = (&self.state, &policies.config.limits.chat);
-        let Some(address) = admission::counted(policies, self.client.address.as_ref()) else { return Ok(()) };
+        let Some(address) = admission::limit_address(policies, self.client.address.as_ref()) else { return Ok(()) };
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         let rule = Rule {
             most: limits.connection_attempts,
@@ -279,7 +279,7 @@ impl HubNamespaceAuth {
     /// address.
     async fn admit_guest(&self, policies: &Policies) -> Result<Option<ConcurrencySlot>, Fault> {
         let (state, limits) = (&self.state, &policies.config.limits.community);
-        let Some(address) = admission::counted(policies, self.client.address.as_ref()) else { return Ok(None) };
+        let Some(address) = admission::limit_address(policies, self.client.address.as_ref()) else { return Ok(None) };
         // The slot comes first because it is released again: a client without a slot is not counted.
         let slot = state.hub.take_slot(ConcurrencyKey::Address(address), limits.connections_per_address);
         let slot = slot.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;

@@ -13,8 +13,9 @@ use hubbub_actors::model::fault::{Code, Fault};
 use super::error::EngineError;
 use super::query::{self, EngineQuery, EngineTransport};
 use super::router::EngineRouter;
-use crate::api;
+use crate::error::RefusalCause;
 use crate::http_stream::Exchange;
+use crate::request_body;
 
 /// The answer at the paths where the reference server serves the client library.
 const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run `npm install socket.io-client`, or load it \
@@ -52,7 +53,7 @@ async fn answer(request: HttpRequest, payload: Payload, router: web::Data<Engine
                 answer.insert_header(header);
             }
             let mut answer = answer.body(refusal.body());
-            answer.extensions_mut().insert(api::RefusedFor(refusal.fault));
+            answer.extensions_mut().insert(RefusalCause(refusal.fault));
             answer
         }
     }
@@ -90,7 +91,7 @@ fn mark_known(request: &HttpRequest) {
 }
 
 async fn body(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, EngineError> {
-    api::body::read(request, payload, most).await.map_err(|fault| match fault.code {
+    request_body::read(request, payload, most).await.map_err(|fault| match fault.code {
         Code::PayloadTooLarge => EngineError::too_large(most),
         Code::RequestTimeout => EngineError::too_slow(),
         _ => EngineError::of(&fault),

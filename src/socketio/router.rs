@@ -31,7 +31,7 @@ use crate::admission::ClientInfo;
 use crate::codec::engineio::{self, OpenPayload};
 use crate::http_stream::Exchange;
 use crate::http_stream::linger::Lingering;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 use crate::websocket::Flusher;
 
 /// A client after its handshake was admitted, before a namespace is known.
@@ -71,7 +71,7 @@ pub trait HandshakeAuth: Send + Sync {
     fn note_refused(&self, _client: &ClientInfo, _fault: &Fault) {}
 
     /// Logs a refused request on a WebSocket.
-    fn log_refused(&self, _client: &ClientInfo, _request: &RequestId, _fault: &Fault) {}
+    fn log_refused(&self, _client: &ClientInfo, _request: &HttpRequestId, _fault: &Fault) {}
 }
 
 /// Creates the packet handler of each new session of a worker.
@@ -127,7 +127,7 @@ impl EngineRouter {
     }
 
     /// Logs a refused request on a WebSocket. Polling requests are logged with the other HTTP requests.
-    pub(super) fn log_refused(&self, client: &ClientInfo, request: &RequestId, fault: &Fault) {
+    pub(super) fn log_refused(&self, client: &ClientInfo, request: &HttpRequestId, fault: &Fault) {
         self.auth.log_refused(client, request, fault);
     }
 
@@ -328,7 +328,7 @@ pub(super) struct SocketUpgrade {
     pub(super) early: BytesMut,
     /// The sender of the request, and the request id.
     pub(super) client: Box<ClientInfo>,
-    pub(super) request: RequestId,
+    pub(super) request: HttpRequestId,
 }
 
 struct CloseIdle;

@@ -20,10 +20,10 @@ use super::error::EngineError;
 use super::query::{EngineQuery, EngineTransport};
 use super::router::{EngineMailbox, EngineWorker, SocketUpgrade};
 use super::sid::{self, Sid};
-use crate::admission::{ClientInfo, Handshake};
+use crate::admission::{ClientInfo, HandshakeRequest};
 use crate::codec::engineio::PROBED;
 use crate::codec::frame::{self, Opcode};
-use crate::request_id::{REQUEST_ID, RequestId};
+use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::websocket::assembler::{Incoming, MessageAssembler};
 use crate::websocket::{SocketReader, SocketWriter, handshake, refuse};
 
@@ -40,7 +40,7 @@ const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 const PROBE_MAX: usize = 125;
 
 /// Answers or refuses an upgrade request. The hub owns the socket.
-pub async fn open(worker: &Rc<EngineWorker>, request: &Handshake<'_>, socket: TcpStream, early: BytesMut) {
+pub async fn open(worker: &Rc<EngineWorker>, request: &HandshakeRequest<'_>, socket: TcpStream, early: BytesMut) {
     let mut socket = Some(socket);
     let client = worker.router().client(request.head);
     let mut opening = UpgradeRequest { worker, request, client, opens_session: true };
@@ -57,7 +57,7 @@ pub async fn open(worker: &Rc<EngineWorker>, request: &Handshake<'_>, socket: Tc
 /// A request for a WebSocket.
 struct UpgradeRequest<'a> {
     worker: &'a Rc<EngineWorker>,
-    request: &'a Handshake<'a>,
+    request: &'a HandshakeRequest<'a>,
     client: ClientInfo,
     /// The request opens a session, as far as is known.
     opens_session: bool,
@@ -126,7 +126,7 @@ struct UpgradeAttempt {
     worker: Rc<EngineWorker>,
     sid: Sid,
     client: Box<ClientInfo>,
-    request: RequestId,
+    request: HttpRequestId,
 }
 
 impl UpgradeAttempt {
@@ -244,7 +244,7 @@ fn protocol_error() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-async fn send_refusal(worker: &EngineWorker, socket: TcpStream, id: &RequestId, refusal: EngineError) {
+async fn send_refusal(worker: &EngineWorker, socket: TcpStream, id: &HttpRequestId, refusal: EngineError) {
     let id = id.as_str().parse().map(|id| (REQUEST_ID, id));
     let (headers, body) = (refusal.headers().chain(id), refusal.body());
     refuse(socket, &worker.context().lingering, refusal.status, headers, body.as_bytes()).await;

@@ -1,47 +1,45 @@
-//! What was answered to requests that named themselves with `Idempotency-Key`: the memory of
-//! [`hubbub_actors::idempotency`], in which an answer is a status and a body.
+//! The stored answers to requests with an `Idempotency-Key`: [`hubbub_actors::idempotency`] with a status and a body as the
+//! answer.
 //!
-//! Each API key has a share of its own, so no key's requests push out another key's answers.
+//! Each API key has its own share, so the requests of one key never evict the answers of another.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hubbub_actors::idempotency::{Bound, Bounds, Idempotency};
 use hubbub_actors::runtime::clock::Clock;
 
-/// Answers that the keys share, requests under way included.
-pub const KEPT_ANSWERS: usize = 10_000;
-/// Bytes of names and answers that the keys share.
-pub const KEPT_BYTES: usize = 16 * 1024 * 1024;
-/// The least share of a key: with more than ten keys there is room for more in all.
+/// Most answers of all keys, requests in progress included.
+pub const ANSWERS_MAX: usize = 10_000;
+/// Most bytes of names and answers of all keys.
+pub const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The smallest share of a key. With more than ten keys, the total grows.
 pub const SHARE_MIN: Bound = Bound { entries: 1_000, bytes: 2 * 1024 * 1024 };
 
-/// How much is remembered of so many API keys.
+/// The bounds for a number of API keys.
 pub fn bounds(keys: usize) -> Bounds {
     let keys = keys.max(1);
-    let share = Bound {
-        entries: (KEPT_ANSWERS / keys).max(SHARE_MIN.entries),
-        bytes: (KEPT_BYTES / keys).max(SHARE_MIN.bytes),
-    };
+    let share =
+        Bound { entries: (ANSWERS_MAX / keys).max(SHARE_MIN.entries), bytes: (BYTES_MAX / keys).max(SHARE_MIN.bytes) };
     let total = Bound { entries: share.entries.saturating_mul(keys), bytes: share.bytes.saturating_mul(keys) };
     Bounds { owner: share, total }
 }
 
-/// An empty memory for so many API keys.
-pub fn memory(keys: usize, clock: Clock) -> Idempotency {
+/// An empty cache for a number of API keys.
+pub fn new_cache(keys: usize, clock: Clock) -> Idempotency {
     let conflict = "This Idempotency-Key was used for a different request";
     Idempotency::new(bounds(keys), conflict, clock)
 }
 
-/// An answer as it is given again.
+/// An answer that can be given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct CachedAnswer {
     /// The status.
     pub status: u16,
     /// The body, JSON text.
     pub body: Bytes,
 }
 
-impl Answer {
-    /// The bytes by which it is remembered.
+impl CachedAnswer {
+    /// The bytes that are stored.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(2 + self.body.len());
         bytes.put_u16(self.status);
@@ -49,8 +47,8 @@ impl Answer {
         bytes.freeze()
     }
 
-    /// The answer that was remembered by these bytes.
-    pub fn of_bytes(mut bytes: Bytes) -> Option<Self> {
+    /// The answer of stored bytes.
+    pub fn from_bytes(mut bytes: Bytes) -> Option<Self> {
         let body = bytes.split_off(bytes.len().min(2));
         let status = u16::from_be_bytes(bytes[..].try_into().ok()?);
         Some(Self { status, body })
@@ -68,8 +66,8 @@ mod tests {
     }
 
     /// Claims a name and answers; whether it was new.
-    fn keep(memory: &Idempotency, owner: &str, name: usize) -> bool {
-        match memory.look(&key(owner, name), [1; 32]).unwrap() {
+    fn keep(cache: &Idempotency, owner: &str, name: usize) -> bool {
+        match cache.look(&key(owner, name), [1; 32]).unwrap() {
             Found::First(ticket) => {
                 ticket.keep(Bytes::from_static(b"answer"));
                 true
@@ -79,37 +77,37 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_as_it_was_remembered() {
+    fn an_answer_is_restored_from_its_bytes() {
         for body in ["", "{}"] {
-            let answer = Answer { status: 201, body: Bytes::from_static(body.as_bytes()) };
-            assert_eq!(Answer::of_bytes(answer.to_bytes()), Some(answer));
+            let answer = CachedAnswer { status: 201, body: Bytes::from_static(body.as_bytes()) };
+            assert_eq!(CachedAnswer::from_bytes(answer.to_bytes()), Some(answer));
         }
-        assert_eq!(Answer::of_bytes(Bytes::from_static(b"x")), None);
+        assert_eq!(CachedAnswer::from_bytes(Bytes::from_static(b"x")), None);
     }
 
     #[test]
-    fn keys_share_the_room_and_none_pushes_out_another_keys_answers() {
-        let memory = memory(4, Clock::manual(0));
-        assert!(keep(&memory, "quiet", 0));
-        for name in 0..KEPT_ANSWERS {
-            assert!(keep(&memory, "busy", name));
+    fn a_key_never_evicts_the_answers_of_another_key() {
+        let cache = new_cache(4, Clock::manual(0));
+        assert!(keep(&cache, "quiet", 0));
+        for name in 0..ANSWERS_MAX {
+            assert!(keep(&cache, "busy", name));
         }
-        let share = KEPT_ANSWERS / 4;
-        assert_eq!(memory.fill().entries, share + 1);
-        assert_eq!(memory.fill().forgotten_early, (KEPT_ANSWERS - share) as u64);
-        assert!(!keep(&memory, "quiet", 0), "remembered still");
-        assert!(!keep(&memory, "busy", KEPT_ANSWERS - share));
-        assert!(keep(&memory, "busy", 0), "its oldest went");
+        let share = ANSWERS_MAX / 4;
+        assert_eq!(cache.fill().entries, share + 1);
+        assert_eq!(cache.fill().forgotten_early, (ANSWERS_MAX - share) as u64);
+        assert!(!keep(&cache, "quiet", 0), "still stored");
+        assert!(!keep(&cache, "busy", ANSWERS_MAX - share));
+        assert!(keep(&cache, "busy", 0), "its oldest was evicted");
     }
 
     #[test]
-    fn many_keys_have_a_least_share_each() {
-        let memory = memory(100, Clock::manual(0));
+    fn each_of_many_keys_has_the_smallest_share() {
+        let cache = new_cache(100, Clock::manual(0));
         for name in 0..SHARE_MIN.entries {
             for owner in 0..15 {
-                assert!(keep(&memory, &owner.to_string(), name));
+                assert!(keep(&cache, &owner.to_string(), name));
             }
         }
-        assert_eq!(memory.fill().forgotten_early, 0);
+        assert_eq!(cache.fill().forgotten_early, 0);
     }
 }

@@ -2,20 +2,20 @@
 
 use std::sync::OnceLock;
 
-/// Bytes of this process that are in memory now; 0 where the system does not tell.
+/// Resident memory of this process, in bytes; 0 if the system does not report it.
 pub fn resident() -> u64 {
     memory_stats::memory_stats().map_or(0, |memory| memory.physical_mem as u64)
 }
 
-/// Bytes of memory this process may use: the machine's, or the control group's where that is less. Read once; `None`
-/// where the system does not tell.
+/// Memory that this process may use, in bytes: of the machine, or of the control group if that is less. Read once; `None` if
+/// the system does not report it.
 pub fn available() -> Option<u64> {
     static AVAILABLE: OnceLock<Option<u64>> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
         let machine = std::fs::read_to_string("/proc/meminfo").ok();
         let machine = machine.as_deref().and_then(machine_memory);
         let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-        // `max` means no bound, and is no number.
+        // `max` means no bound and does not parse as a number.
         let group = group.and_then(|text| text.trim().parse().ok());
         machine.into_iter().chain(group).min()
     })

@@ -6,18 +6,18 @@ use metrics::{Label, counter, gauge};
 
 use super::Readings;
 
-/// Prometheus' word for how a value changes.
+/// The type of a metric in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It grows, and starts from 0 with the process.
+pub(super) enum MetricKind {
+    /// A value that only grows. It starts at 0 with the process.
     Counter,
-    /// It goes up and down.
+    /// A value that rises and falls.
     Gauge,
     /// Durations, counted by size.
     Histogram,
 }
 
-impl From<counters::Kind> for Kind {
+impl From<counters::Kind> for MetricKind {
     fn from(kind: counters::Kind) -> Self {
         match kind {
             counters::Kind::Counter => Self::Counter,
@@ -26,7 +26,7 @@ impl From<counters::Kind> for Kind {
     }
 }
 
-impl Kind {
+impl MetricKind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -37,20 +37,20 @@ impl Kind {
 }
 
 /// Reads the values of a metric that are not plain counters of the hub.
-pub(super) type Read = fn(&Stats, &Readings<'_>, &mut Samples<'_>);
+pub(super) type ReadValue = fn(&Stats, &Readings<'_>, &mut SampleWriter<'_>);
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Metric {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    /// The names of its labels; each sample has a value for each of them.
+    pub(super) kind: MetricKind,
+    /// The names of its labels. Each sample has a value for each of them.
     pub(super) labels: &'static [&'static str],
-    /// One plain sentence, with the unit.
+    /// One sentence, with the unit.
     pub(super) help: &'static str,
     /// The hub's counters that it shows.
     pub(super) series: &'static [Series],
-    pub(super) read: Read,
+    pub(super) read: ReadValue,
 }
 
 impl From<&CounterMetric> for Metric {
@@ -60,18 +60,18 @@ impl From<&CounterMetric> for Metric {
 }
 
 /// A counter.
-pub(super) const fn counter(name: &'static str, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind: Kind::Counter, labels: &[], help, series: &[], read }
+pub(super) const fn counter(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
+    Metric { name, kind: MetricKind::Counter, labels: &[], help, series: &[], read }
 }
 
 /// A gauge.
-pub(super) const fn gauge(name: &'static str, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind: Kind::Gauge, labels: &[], help, series: &[], read }
+pub(super) const fn gauge(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
+    Metric { name, kind: MetricKind::Gauge, labels: &[], help, series: &[], read }
 }
 
 /// A histogram of durations.
-pub(super) const fn histogram(name: &'static str, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind: Kind::Histogram, labels: &[], help, series: &[], read }
+pub(super) const fn histogram(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
+    Metric { name, kind: MetricKind::Histogram, labels: &[], help, series: &[], read }
 }
 
 /// A counter that [`super::Telemetry`] increments itself.
@@ -82,7 +82,7 @@ pub(super) const fn counted(name: &'static str, help: &'static str) -> Metric {
 impl Metric {
     /// Takes the samples of the metric in a scrape.
     pub(super) fn sample(&'static self, stats: &Stats, readings: &Readings<'_>, lines: &mut Vec<String>) {
-        let mut samples = Samples { metric: self, lines };
+        let mut samples = SampleWriter { metric: self, lines };
         for series in self.series {
             samples.labelled(series.values, (series.count)(stats).get());
         }
@@ -96,20 +96,20 @@ impl Metric {
     }
 }
 
-/// Takes the samples of one metric, in a scrape.
-pub(super) struct Samples<'a> {
+/// Writes the samples of one metric of a scrape.
+pub(super) struct SampleWriter<'a> {
     pub(super) metric: &'static Metric,
-    /// Lines of histograms: the recorder does not take buckets that are counted already.
+    /// Lines of histograms. The recorder accepts no counted buckets.
     pub(super) lines: &'a mut Vec<String>,
 }
 
-impl Samples<'_> {
+impl SampleWriter<'_> {
     /// The value of a metric without labels.
     pub(super) fn set(&mut self, value: u64) {
         self.labelled(&[], value);
     }
 
-    /// The value, where there is one.
+    /// The value, if there is one.
     pub(super) fn set_if(&mut self, value: Option<u64>) {
         value.into_iter().for_each(|value| self.set(value));
     }
@@ -118,13 +118,13 @@ impl Samples<'_> {
     pub(super) fn labelled(&mut self, values: &[&str], value: u64) {
         let name = self.metric.name;
         match self.metric.kind {
-            Kind::Counter => counter!(name, self.labels(values)).absolute(value),
-            Kind::Gauge | Kind::Histogram => gauge!(name, self.labels(values)).set(value as f64),
+            MetricKind::Counter => counter!(name, self.labels(values)).absolute(value),
+            MetricKind::Gauge | MetricKind::Histogram => gauge!(name, self.labels(values)).set(value as f64),
         }
     }
 
-    /// A value with a fraction, where there is one. The recorder's counters have no fraction, so it is a gauge to the
-    /// recorder; the page shows the kind of the table.
+    /// A value with a fraction, if there is one. Counters of the recorder are integers, so the recorder gets a gauge; the page
+    /// shows the kind of the table.
     pub(super) fn fraction(&mut self, value: Option<f64>) {
         value.into_iter().for_each(|value| gauge!(self.metric.name).set(value));
     }

@@ -1,8 +1,7 @@
-//! The metrics as Prometheus reads them, and the memory of the process.
+//! The metrics in the format of Prometheus, and the memory of the process.
 //!
-//! The hub counts in plain atomics ([`Stats`]). A scrape copies them into the recorder, so nothing on the delivery path
-//! knows of metrics. The recorder belongs to one hub and is not installed for the whole process: several hubs in one
-//! test process each count for themselves.
+//! The hub counts in plain atomics ([`Stats`]). A scrape copies them into the recorder, so the delivery path knows no
+//! metrics. Each hub has its own recorder; none is installed for the whole process.
 //!
 //! A new counter of the hub is one row of `stats!` in [`hubbub_actors::runtime::counters`]; any other metric is one row in
 //! `table.rs`.
@@ -27,32 +26,32 @@ use crate::auth::tokens::Standing;
 use crate::http_stream::Connections;
 use crate::policies::Reloads;
 use crate::upstream::application;
-use crate::upstream::application::tally::Tally;
+use crate::upstream::application::counts::RequestCounts;
 
-/// What is read at scrape time and is not among the hub's counters.
+/// The values of a scrape that are not among the hub's counters.
 #[derive(Debug, Default)]
 pub struct Readings<'a> {
-    /// Sessions that may be connected at once.
+    /// Most sessions at once.
     pub max_connections: usize,
-    /// The central actors' mailboxes and what waits in each.
+    /// The queues of the hub, with the number of messages that wait in each.
     pub mailboxes: Vec<(String, usize)>,
-    /// What is remembered of requests with an `Idempotency-Key`.
+    /// The stored answers by `Idempotency-Key`.
     pub idempotency: Fill,
-    /// What is remembered of publishes with a `client_id`.
+    /// The stored answers by `client_id`.
     pub client_ids: Fill,
-    /// What the store has done.
+    /// The counts of the store.
     pub store: Counts,
-    /// Those who are asked about tokens.
+    /// The services that check tokens.
     pub tokens: Standing,
-    /// The application behind the hub, where there is one.
-    pub backend: Option<(application::Standing, &'a Tally)>,
+    /// The application behind the hub, if there is one.
+    pub backend: Option<(application::UpstreamStatus, &'a RequestCounts)>,
     /// The plain HTTP connections.
     pub connections: Option<&'a Connections>,
-    /// How reloads went.
+    /// The counts of reloads.
     pub reloads: Option<&'a Reloads>,
-    /// Whether the hub can be given work.
+    /// Whether the hub is ready.
     pub ready: bool,
-    /// Seconds since the start.
+    /// Time since the start, in seconds.
     pub uptime_secs: u64,
     /// When the hub started, ms since the epoch.
     pub started_at: i64,
@@ -72,14 +71,14 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// Counts one HTTP request that was answered.
-    pub fn answered(&self, method: &'static str, status: u16) {
+    /// Counts an answered HTTP request.
+    pub fn count_request(&self, method: &'static str, status: u16) {
         with_local_recorder(&self.recorder, || {
             counter!(HTTP_REQUESTS, "method" => method, "status" => status.to_string()).increment(1);
         });
     }
 
-    /// All metrics in Prometheus' text format: families sorted by name, series by labels. A metric without a sample has
+    /// All metrics in the text format of Prometheus: families sorted by name, series by labels. A metric without samples has
     /// its `HELP` and `TYPE` too.
     pub fn render(&self, stats: &Stats, readings: &Readings<'_>) -> String {
         let mut lines = Vec::new();

@@ -1,36 +1,36 @@
-//! What the system tells of this process, under the names that dashboards for Prometheus expect. Where the system does
-//! not tell, the metric has no sample.
+//! Metrics of the process, under the names that Prometheus dashboards expect. A value that the system does not report has no
+//! sample.
 
 use std::fs;
 
-/// Ticks of the CPU times in `/proc` a second: fixed for programs on every architecture of Linux that Rust builds this
-/// for, whatever the kernel's own timer is (proc(5), `USER_HZ`).
+/// Ticks per second of the CPU times in `/proc` (proc(5), `USER_HZ`). It is 100 on every Linux architecture that Rust
+/// supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// File descriptors that are open. The kernel tells the number since Linux 6.2; before, they are counted one by one.
+/// Open file descriptors. Linux reports their number since 6.2; before, they are counted one by one.
 pub(super) fn open_fds() -> Option<u64> {
     const FDS: &str = "/proc/self/fd";
 
-    let told = fs::metadata(FDS).ok()?.len();
-    if told > 0 {
-        return Some(told);
+    let length = fs::metadata(FDS).ok()?.len();
+    if length > 0 {
+        return Some(length);
     }
-    // The one that reads the folder is not counted.
+    // The descriptor that reads the folder is not counted.
     fs::read_dir(FDS).ok().map(|entries| (entries.count() as u64).saturating_sub(1))
 }
 
-/// File descriptors that may be open.
+/// Most open file descriptors.
 pub(super) fn max_fds() -> Option<u64> {
     rlimit::Resource::NOFILE.get().ok().map(|(soft, _)| soft)
 }
 
-/// Seconds that the process has spent on a CPU, in user and system mode.
+/// CPU time of the process in user and system mode, in seconds.
 pub(super) fn cpu_seconds() -> Option<f64> {
     cpu_of(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// The 14th and 15th field of `/proc/self/stat` (proc(5)). The second, the program's name in parentheses, may have spaces
-/// and parentheses itself.
+/// The sum of fields 14 and 15 of `/proc/self/stat` (proc(5)), in seconds. Field 2, the program name in parentheses, may
+/// contain spaces and parentheses.
 fn cpu_of(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn linux_tells_all_of_it() {
+    fn linux_reports_all_values() {
         let (open, max) = (open_fds().unwrap(), max_fds().unwrap());
         assert!(open > 2 && open <= max, "{open} of {max}");
         assert!(cpu_seconds().is_some());

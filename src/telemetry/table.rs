@@ -153,18 +153,18 @@ const OTHERS: &[Metric] = &[
         "hubbub_backend_requests_total",
         "Events of clients for backend.url, by kind and outcome.",
         |_, now, to| {
-            let Some((_, tally)) = now.backend else { return };
-            for (kind, outcome, count) in tally.ended() {
+            let Some((_, counts)) = now.backend else { return };
+            for (kind, outcome, count) in counts.ended() {
                 to.labelled(&[kind.as_str(), outcome.as_str()], count);
             }
         },
     )
     .by(&["kind", "outcome"]),
     counter("hubbub_backend_retries_total", "Repeated attempts of requests to backend.url.", |_, now, to| {
-        to.set_if(now.backend.map(|(_, tally)| tally.retries()));
+        to.set_if(now.backend.map(|(_, counts)| counts.retries()));
     }),
     counter("hubbub_backend_opened_total", "Times the circuit breaker of backend.url opened.", |_, now, to| {
-        to.set_if(now.backend.map(|(_, tally)| tally.opened()));
+        to.set_if(now.backend.map(|(_, counts)| counts.opened()));
     }),
     gauge("hubbub_backend_open", "1 while the circuit breaker of backend.url is open, else 0.", |_, now, to| {
         to.set_if(now.backend.map(|(auth_state, _)| auth_state.open.into()));
@@ -176,8 +176,8 @@ const OTHERS: &[Metric] = &[
         "hubbub_backend_seconds",
         "Time from an event of a client to its outcome at backend.url, retries included, in seconds.",
         |_, now, to| {
-            if let Some((_, tally)) = now.backend {
-                to.histogram(&tally.times());
+            if let Some((_, counts)) = now.backend {
+                to.histogram(&counts.times());
             }
         },
     ),

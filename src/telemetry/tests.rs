@@ -1,29 +1,29 @@
 use std::collections::BTreeSet;
 
-use super::metric::{Kind, Metric};
+use super::metric::{Metric, MetricKind};
 use super::*;
 use crate::auth::opaque;
 
-/// What a hub reads that uses everything there is.
-fn full<'a>(tally: &'a Tally, connections: &'a Connections) -> Readings<'a> {
+/// The readings of a hub that uses every feature.
+fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings<'a> {
     let backend = opaque::Standing { answered: 1, failed: 2, shed: 3, remembered: 4, waiting: 5, open: true };
     Readings {
         mailboxes: vec![("shard-1".into(), 4), ("shard-0".into(), 3)],
         tokens: Standing { keys: Some((Some(2), 3, 4)), backend: Some(backend) },
-        backend: Some((application::Standing { in_flight: 1, waiting: 2, open: true }, tally)),
+        backend: Some((application::UpstreamStatus { in_flight: 1, waiting: 2, open: true }, counts)),
         connections: Some(connections),
         started_at: 1_752_921_000_250,
         ..Readings::default()
     }
 }
 
-/// The page of a hub that uses everything there is.
+/// The page of a hub that uses every feature.
 fn full_page() -> String {
     let telemetry = Telemetry::default();
     for (method, status) in [("POST", 404), ("GET", 503), ("GET", 200)] {
-        telemetry.answered(method, status);
+        telemetry.count_request(method, status);
     }
-    telemetry.render(&Stats::default(), &full(&Tally::default(), &Connections::new(9, 0)))
+    telemetry.render(&Stats::default(), &full(&RequestCounts::default(), &Connections::new(9, 0)))
 }
 
 fn lines_of<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
@@ -38,15 +38,15 @@ fn lines_of<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn both_documents_find_their_metrics_with_help_and_type() {
+fn the_metrics_of_both_documents_have_help_and_type() {
     let stats = Stats::default();
     stats.sessions.add(42);
     stats.sessions_opened.add(1250);
     stats.users_by_websocket.add(1250);
     stats.guests_by_polling.add(3);
     let telemetry = Telemetry::default();
-    telemetry.answered("GET", 200);
-    telemetry.answered("GET", 200);
+    telemetry.count_request("GET", 200);
+    telemetry.count_request("GET", 200);
     let text = telemetry.render(&stats, &Readings::default());
     assert_eq!(
         lines_of(&text, "websocket_connections_total"),
@@ -100,7 +100,7 @@ fn families_are_sorted_by_name_and_series_by_labels() {
         lines_of(&page, "hubbub_mailbox_depth")[2..],
         ["hubbub_mailbox_depth{actor=\"shard-0\"} 3", "hubbub_mailbox_depth{actor=\"shard-1\"} 4"]
     );
-    // Of what differs between two pages of the same counters, there is the memory alone.
+    // Only the metrics of the process differ between two pages of the same counters.
     let lines = |page: &str| -> Vec<String> {
         page.lines().filter(|line| !line.starts_with("process_")).map(str::to_owned).collect()
     };
@@ -131,7 +131,7 @@ fn every_metric_has_its_help_and_type_once_and_before_its_samples() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_hub_that_uses_everything_has_a_sample_of_every_metric() {
+fn a_hub_that_uses_every_feature_has_a_sample_of_every_metric() {
     let page = full_page();
     for Metric { name, labels, .. } in METRICS.iter() {
         let sample = page.lines().find(|line| !line.starts_with('#') && line.starts_with(name)).unwrap();
@@ -142,7 +142,7 @@ fn a_hub_that_uses_everything_has_a_sample_of_every_metric() {
 }
 
 #[test]
-fn the_version_and_the_start_can_be_read() {
+fn the_version_and_the_start_are_shown() {
     let page = full_page();
     let version = format!("hubbub_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
     assert_eq!(
@@ -159,7 +159,7 @@ fn the_version_and_the_start_can_be_read() {
 
 #[test]
 fn every_help_is_one_short_plain_sentence_with_its_unit() {
-    const DIALECT: &[&str] = &[
+    const NOT_PLAIN: &[&str] = &[
         "those",
         "whom",
         "whose",
@@ -176,15 +176,15 @@ fn every_help_is_one_short_plain_sentence_with_its_unit() {
     for Metric { name, kind, help, .. } in METRICS.iter() {
         assert!(help.len() <= 110 && help.ends_with('.') && !help.contains(". "), "{name}: {help}");
         assert!(help.starts_with(|first: char| first.is_ascii_uppercase() || first == '1'), "{name}: {help}");
-        assert!(!DIALECT.iter().any(|word| help.to_lowercase().contains(word)), "{name}: {help}");
+        assert!(!NOT_PLAIN.iter().any(|word| help.to_lowercase().contains(word)), "{name}: {help}");
         for unit in ["bytes", "seconds"] {
             assert_eq!(name.contains(&format!("_{unit}")), help.contains(unit), "{name}: {help}");
         }
-        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == MetricKind::Counter, name.ends_with("_total"), "{name}");
     }
 }
 
-/// One that is added to the hub's counters and not shown is found here.
+/// Finds a counter that is in no row of the table.
 #[test]
 fn every_counter_of_the_hub_is_shown() {
     const NOT_SHOWN: &[&str] = &["sessions_since"];
@@ -199,8 +199,8 @@ fn every_counter_of_the_hub_is_shown() {
 
 #[test]
 fn the_buckets_of_a_histogram_are_cumulative_and_in_order() {
-    let tally = Tally::default();
-    let page = Telemetry::default().render(&Stats::default(), &full(&tally, &Connections::new(9, 0)));
+    let counts = RequestCounts::default();
+    let page = Telemetry::default().render(&Stats::default(), &full(&counts, &Connections::new(9, 0)));
     let (_, family) = page.split_once("# TYPE hubbub_backend_seconds histogram\n").unwrap();
     let lines: Vec<_> = family.lines().take_while(|line| !line.starts_with('#')).collect();
     assert_eq!(lines[0], "hubbub_backend_seconds_bucket{le=\"0.005\"} 0");
@@ -216,9 +216,9 @@ fn the_buckets_of_a_histogram_are_cumulative_and_in_order() {
 }
 
 #[test]
-fn two_hubs_in_one_process_count_apart() {
+fn two_hubs_in_one_process_count_separately() {
     let (one, other) = (Telemetry::default(), Telemetry::default());
-    one.answered("GET", 200);
+    one.count_request("GET", 200);
     let text = other.render(&Stats::default(), &Readings::default());
     assert!(!text.contains("http_requests_total{"));
 }
@@ -242,7 +242,7 @@ fn the_manual_has_the_table_of_all_metrics() {
 }
 
 #[test]
-fn the_alerts_name_metrics_and_label_values_that_are_there() {
+fn the_alerts_name_metrics_and_label_values_that_exist() {
     let (manual, page) = (manual(), full_page());
     let (_, alerts) = manual.split_once("### What to alert on").unwrap();
     let alerts = alerts.split("\n## ").next().unwrap();

@@ -1,11 +1,11 @@
-//! The text of a scrape in an order that does not change: the recorder has hash maps.
+//! Sorts the text of a scrape: the recorder uses hash maps of varying order.
 
 use std::collections::BTreeMap;
 
-use super::metric::{Kind, Metric};
+use super::metric::{Metric, MetricKind};
 
-/// The families of `metrics` by name, each with its `HELP`, its `TYPE` and its samples by labels. The samples are those
-/// of `recorded`, which is the recorder's text, and those of `histograms`, whose order stays.
+/// The families of `metrics` by name, each with its `HELP`, its `TYPE` and its samples by labels. The samples come from
+/// `recorded`, the text of the recorder, and from `histograms`, which keep their order.
 pub(super) fn sorted(metrics: &[Metric], recorded: &str, histograms: &[String]) -> String {
     let mut families: BTreeMap<&str, (&Metric, Vec<&str>)> =
         metrics.iter().map(|metric| (metric.name, (metric, Vec::new()))).collect();
@@ -19,7 +19,7 @@ pub(super) fn sorted(metrics: &[Metric], recorded: &str, histograms: &[String]) 
     }
     let mut text = String::with_capacity(recorded.len() * 2);
     for (name, (metric, mut lines)) in families {
-        if metric.kind != Kind::Histogram {
+        if metric.kind != MetricKind::Histogram {
             lines.sort_unstable();
         }
         text.push_str(&format!("# HELP {name} {}\n# TYPE {name} {}\n", metric.help, metric.kind.as_str()));
@@ -31,7 +31,7 @@ pub(super) fn sorted(metrics: &[Metric], recorded: &str, histograms: &[String]) 
     text
 }
 
-/// The histogram that has a sample of this name, or the name itself.
+/// The name of the histogram with a sample of this name, or the name itself.
 pub(super) fn family(name: &str) -> &str {
     let parts = ["_bucket", "_sum", "_count"];
     parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)

@@ -1,16 +1,15 @@
-//! The application behind the hub, over HTTP: what clients send it is posted to it, and its JSON is their answer.
+//! The application behind the hub, over HTTP: events of clients are posted to it, and its JSON is their reply.
 //!
-//! A client has its answer within [`Settings::timeout`], whatever the application does: that is the time for the whole of
-//! a question, waiting for its turn, attempts and the pauses between them. Nothing is attempted twice that may have worked, but
-//! where the application cannot be reached, hangs up, or says that it cannot now (502, 503, 504); and since it may have
-//! worked even then, every attempt bears the question's id, as `requestId` and as `Idempotency-Key`. An application that
-//! keeps silent had all the time there is, and is not asked again.
+//! A client gets its reply within [`UpstreamSettings::timeout`], which covers the wait for a free call, all attempts and the
+//! delays between them. A request is repeated only if the connection fails or the application answers 502, 503 or 504. It may
+//! have been processed even then, so every attempt has the same id, as `requestId` and as `Idempotency-Key`. A request that
+//! timed out is not repeated: no time is left.
 //!
-//! It is spared: [`CALLS`] questions at once, [`WAITING`] in all, and after failures in a row none for a while. A plain 500 is
-//! no such failure: an odd event may be enough for one, and whoever can make one up would keep all others out.
+//! The load is bounded: [`CALLS`] requests at once and [`WAITING`] in all. After several failures in a row the circuit breaker
+//! opens. A plain 500 does not count as a failure: a single malformed event may cause one, and its sender could block all others.
 
 mod answer;
-pub mod tally;
+pub mod counts;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,78 +20,78 @@ use std::time::Duration;
 use bytes::Bytes;
 use hubbub_actors::application::{Application, ApplicationFailure, ApplicationReply, ApplicationRequest, RequestKind};
 use hubbub_actors::events::json;
+use hubbub_actors::runtime::backoff::Backoff;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use self::answer::{Outcome, Trouble};
-use self::tally::Tally;
-use crate::config::Secret;
+use self::answer::{UpstreamError, UpstreamOutcome};
+use self::counts::RequestCounts;
 use crate::logging::periodic::{Periodic, Summary};
-use crate::upstream::circuit_breaker::{Breaker, REST_MS, Turn};
+use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
 use crate::upstream::http_client::{HttpClient, Redirects};
 
-/// Questions on their way at once.
+/// Most requests in flight.
 pub const CALLS: usize = 64;
 
-/// Questions on their way or waiting for their turn, and the bytes of their bodies; one more is not asked.
+/// Most requests in flight or waiting, and the bytes of their bodies. Further requests are refused.
 pub const WAITING: usize = 1_024;
 const WAITING_BYTES: usize = 32 << 20;
 
-/// Most bytes of an answer: it has to fit into its client's outbox beside others.
+/// Most bytes of an answer. It has to fit into the outbox of a client, beside others.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// Attempts a question gets.
+/// Most attempts of a request.
 const ATTEMPTS: u32 = 3;
 
-/// The pause before the second attempt, at most; the next ones are twice as long each.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The first and the longest delay between two attempts, before jitter.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What a [`Upstream`] goes by.
+/// The settings of an [`Upstream`].
 #[derive(Debug)]
-pub struct Settings {
+pub struct UpstreamSettings {
     /// The application's base URL.
     pub url: String,
-    /// The key that it is shown.
-    pub api_key: Option<Secret>,
-    /// For how long a client waits for an answer.
+    /// The value of `X-API-Key`, marked as sensitive.
+    pub api_key: Option<HeaderValue>,
+    /// How long a client waits for its reply.
     pub timeout: Duration,
 }
 
 /// The application behind the hub.
-pub struct Upstream(Arc<Inner>);
+pub struct Upstream(Arc<UpstreamClient>);
 
-struct Inner {
-    outside: HttpClient,
+struct UpstreamClient {
+    http: HttpClient,
     headers: HeaderMap,
     timeout: Duration,
     calls: Semaphore,
-    under_way: AtomicUsize,
+    in_progress: AtomicUsize,
     bytes: AtomicUsize,
-    breaker: Mutex<Breaker>,
-    tally: Tally,
-    /// Questions without an answer: clients can cause them at will.
-    troubles: Periodic,
+    breaker: Mutex<CircuitBreaker>,
+    counts: RequestCounts,
+    /// Failed requests. Clients can cause them, so they are logged once a minute.
+    failures: Periodic,
     started: Instant,
 }
 
-/// How it is with the application, for those who watch.
+/// The state of the calls to the application, for metrics and health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Questions on their way.
+pub struct UpstreamStatus {
+    /// Requests in flight.
     pub in_flight: usize,
-    /// Questions that wait for their turn.
+    /// Requests that wait for a free call.
     pub waiting: usize,
-    /// It is left alone because it did not answer.
+    /// The circuit breaker is open.
     pub open: bool,
 }
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Backend").finish_non_exhaustive()
+        f.debug_struct("Upstream").finish_non_exhaustive()
     }
 }
 
@@ -100,39 +99,37 @@ impl Upstream {
     /// An application at a URL.
     ///
     /// # Errors
-    /// See [`HttpClient::new`]; a key that cannot stand in a header.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    /// As [`HttpClient::new`].
+    pub fn new(settings: &UpstreamSettings) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         if let Some(key) = &settings.api_key {
-            let mut value = HeaderValue::from_str(key.expose()).map_err(|_| "the key cannot stand in a header")?;
-            value.set_sensitive(true);
-            headers.insert(API_KEY, value);
+            headers.insert(API_KEY, key.clone());
         }
-        Ok(Self(Arc::new(Inner {
-            outside: HttpClient::new(&settings.url, Redirects::Refused)?,
+        Ok(Self(Arc::new(UpstreamClient {
+            http: HttpClient::new(&settings.url, Redirects::Refused)?,
             headers,
             timeout: settings.timeout,
             calls: Semaphore::new(CALLS),
-            under_way: AtomicUsize::new(0),
+            in_progress: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            breaker: Mutex::new(Breaker::new(settings.timeout)),
-            tally: Tally::default(),
-            troubles: Periodic::default(),
+            breaker: Mutex::new(CircuitBreaker::new(settings.timeout)),
+            counts: RequestCounts::default(),
+            failures: Periodic::default(),
             started: Instant::now(),
         })))
     }
 
-    /// How it is with the application.
-    pub fn auth_state(&self) -> Standing {
+    /// The state of the calls.
+    pub fn status(&self) -> UpstreamStatus {
         let inner = &self.0;
         let in_flight = CALLS.saturating_sub(inner.calls.available_permits());
-        let waiting = inner.under_way.load(Ordering::Relaxed).saturating_sub(in_flight);
-        Standing { in_flight, waiting, open: inner.lock().is_open(inner.now_ms()) }
+        let waiting = inner.in_progress.load(Ordering::Relaxed).saturating_sub(in_flight);
+        UpstreamStatus { in_flight, waiting, open: inner.lock().is_open(inner.now_ms()) }
     }
 
-    /// What became of the questions so far.
-    pub fn tally(&self) -> &Tally {
-        &self.0.tally
+    /// The requests so far, by outcome.
+    pub fn counts(&self) -> &RequestCounts {
+        &self.0.counts
     }
 }
 
@@ -143,93 +140,97 @@ impl Application for Upstream {
     ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
         let inner = self.0.clone();
         let (answer, answered) = oneshot::channel();
-        // A task of its own: who asked may hang up, and the application is to get the question all the same.
-        tokio::spawn(async move { answer.send(inner.see_through(question).await) });
+        // A task of its own, so that the application gets the request even if the client disconnects.
+        tokio::spawn(async move { answer.send(inner.answer(question).await) });
         Box::pin(async move { answered.await.unwrap_or(Err(ApplicationFailure("Internal error"))) })
     }
 }
 
-/// A question that is counted among those under way, for as long as it is.
-struct UnderWay<'a> {
-    inner: &'a Inner,
+/// Counts a request as in progress for as long as it lives.
+struct InProgress<'a> {
+    inner: &'a UpstreamClient,
     bytes: usize,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
-        self.inner.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.inner.in_progress.fetch_sub(1, Ordering::Relaxed);
         self.inner.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Breaker> {
+impl UpstreamClient {
+    fn lock(&self) -> MutexGuard<'_, CircuitBreaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Since the start, by a clock that nobody sets.
+    /// Milliseconds since the start, by a monotonic clock.
     fn now_ms(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Asks until there is an answer or no hope of one.
-    async fn see_through(&self, question: ApplicationRequest) -> Result<ApplicationReply, ApplicationFailure> {
-        let asked = Instant::now();
+    /// Sends the request, counts its outcome, and logs a failure.
+    async fn answer(&self, question: ApplicationRequest) -> Result<ApplicationReply, ApplicationFailure> {
+        let started = Instant::now();
         let kind = question.sent.kind();
-        let answered = self.question(&question, asked).await;
-        let outcome = answered.as_ref().map_or_else(|trouble| trouble.outcome, |_| Outcome::Answered);
-        self.tally.note(kind, outcome, asked.elapsed());
-        answered.map_err(|trouble| {
-            let Trouble { outcome, why } = trouble;
-            if let Some(Summary { count, .. }) = self.troubles.count(None, self.now_ms()) {
-                // Which question it was is in the line of its refusal.
+        let answered = self.send_with_retries(&question, started).await;
+        let outcome = answered.as_ref().map_or_else(|error| error.outcome, |_| UpstreamOutcome::Answered);
+        self.counts.note(kind, outcome, started.elapsed());
+        answered.map_err(|error| {
+            let UpstreamError { outcome, why } = error;
+            if let Some(Summary { count, .. }) = self.failures.count(None, self.now_ms()) {
+                // The log line of the refusal names the request.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
             ApplicationFailure(outcome.words())
         })
     }
 
-    async fn question(&self, question: &ApplicationRequest, asked: Instant) -> Result<ApplicationReply, Trouble> {
+    async fn send_with_retries(
+        &self,
+        question: &ApplicationRequest,
+        started: Instant,
+    ) -> Result<ApplicationReply, UpstreamError> {
         let body = json::encode(question);
-        let _under_way = self.take_in(body.len())?;
+        let _in_progress = self.reserve(body.len())?;
         if !self.lock().would_admit(self.now_ms()) {
-            return Err(Trouble::left_alone());
+            return Err(UpstreamError::breaker_open());
         }
-        // Half of the time at most is spent waiting, so that an attempt that is made is not cut short and held against
-        // the application.
-        let Ok(Ok(_turn)) = timeout_at(asked + self.timeout / 2, self.calls.acquire()).await else {
-            return Err(Trouble::overloaded());
+        // At most half of the time is spent waiting, so that an attempt is not cut short and counted as a failure of the
+        // application.
+        let Ok(Ok(_turn)) = timeout_at(started + self.timeout / 2, self.calls.acquire()).await else {
+            return Err(UpstreamError::overloaded());
         };
         let mut headers = self.headers.clone();
-        // A uuid can stand in a header.
         headers.extend(HeaderValue::from_str(&question.request_id.to_string()).map(|id| (IDEMPOTENCY_KEY, id)));
-        let deadline = asked + self.timeout;
+        let deadline = started + self.timeout;
+        let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
         let mut attempt = 1;
         loop {
-            let trouble = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
-                Err(trouble) if trouble.is_passing() && attempt < ATTEMPTS => trouble,
+            let error = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
+                Err(error) if error.is_passing() && attempt < ATTEMPTS => error,
                 ended => return ended,
             };
-            let pause = pause(attempt, getrandom::u32().unwrap_or(u32::MAX));
-            // An attempt with next to no time left would be silence by our own doing.
-            if Instant::now() + pause + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
-                return Err(trouble);
+            let delay = backoff.next_jittered(getrandom::u32().unwrap_or(u32::MAX));
+            // An attempt with almost no time left would time out because of the hub itself.
+            if Instant::now() + delay + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
+                return Err(error);
             }
-            sleep(pause).await;
-            self.tally.note_retry();
+            sleep(delay).await;
+            self.counts.note_retry();
             attempt += 1;
         }
     }
 
-    /// Takes a question among those under way.
-    fn take_in(&self, bytes: usize) -> Result<UnderWay<'_>, Trouble> {
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+    /// Reserves a place among the requests in progress.
+    fn reserve(&self, bytes: usize) -> Result<InProgress<'_>, UpstreamError> {
+        let before = self.in_progress.fetch_add(1, Ordering::Relaxed);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let under_way = UnderWay { inner: self, bytes };
+        let in_progress = InProgress { inner: self, bytes };
         if before >= WAITING || (before > 0 && bytes_before + bytes > WAITING_BYTES) {
-            return Err(Trouble::overloaded());
+            return Err(UpstreamError::overloaded());
         }
-        Ok(under_way)
+        Ok(in_progress)
     }
 
     async fn attempt(
@@ -238,19 +239,19 @@ impl Inner {
         headers: &HeaderMap,
         body: &Bytes,
         deadline: Instant,
-    ) -> Result<ApplicationReply, Trouble> {
+    ) -> Result<ApplicationReply, UpstreamError> {
         if !self.lock().admit(self.now_ms()) {
-            return Err(Trouble::left_alone());
+            return Err(UpstreamError::breaker_open());
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let answer = self.outside.post(path(kind), headers.clone(), body.clone(), left, ANSWER_MAX).await;
+        let answer = self.http.post(path(kind), headers.clone(), body.clone(), left, ANSWER_MAX).await;
         let answered = answer::read(answer);
-        let broken = answered.as_ref().err().filter(|trouble| trouble.is_breakdown());
-        let turn = self.lock().ended(broken.is_none(), self.now_ms());
+        let broken = answered.as_ref().err().filter(|error| error.is_breakdown());
+        let turn = self.lock().record(broken.is_none(), self.now_ms());
         match (turn, broken) {
-            (Some(Turn::Opened), Some(Trouble { why, .. })) => {
-                self.tally.note_opened();
-                log::warn!("backend.url does not answer, and is left alone for {} s: {why}", REST_MS / 1_000);
+            (Some(Transition::Opened), Some(UpstreamError { why, .. })) => {
+                self.counts.note_opened();
+                log::warn!("backend.url does not answer; no requests for {} s: {why}", OPEN_MS / 1_000);
             }
             (Some(_), _) => log::info!("backend.url answers again"),
             _ => {}
@@ -265,13 +266,6 @@ const fn path(kind: RequestKind) -> &'static str {
         RequestKind::Message => "api/messages",
         RequestKind::Action => "api/actions",
     }
-}
-
-/// How long to wait after an attempt, the first being 1: half of the longest pause to all of it, so that questions which
-/// failed together do not come back together.
-fn pause(attempt: u32, random: u32) -> Duration {
-    let longest = PAUSE * 2_u32.saturating_pow(attempt.saturating_sub(1));
-    longest.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -1,91 +1,93 @@
-//! When not to ask any more: after failures in a row, for a while, and then one question at a time until one is answered.
-//! Pure: the time is an argument. One for everybody outside who is asked.
+//! The circuit breaker of an upstream service. After several failures in a row it opens and no requests are sent for a while;
+//! then it lets one request at a time through until one succeeds. Pure: the time is an argument.
 
 use std::time::Duration;
 
-/// Failures in a row after which nobody is asked.
+/// Failures in a row that open it.
 const FAILURES: u32 = 5;
 
-/// For how long, ms.
-pub const REST_MS: i64 = 3_000;
+/// How long it stays open, ms.
+pub const OPEN_MS: i64 = 3_000;
 
-/// How much longer than an answer may take one question that tries it again is waited for before it counts as lost.
+/// How long after its timeout a trial request counts as lost, ms.
 const LOST_MS: i64 = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// So many failures in a row.
+enum BreakerState {
+    /// Requests are sent; this many failed in a row.
     Closed(u32),
-    /// Since when nobody is asked.
+    /// No requests are sent, since this time.
     Open(i64),
-    /// Since when one question is on its way.
-    Trying(i64),
+    /// One trial request is in flight, since this time.
+    HalfOpen(i64),
 }
 
-/// Whether somebody may be asked.
+/// Decides whether requests are sent.
 #[derive(Debug)]
-pub struct Breaker {
-    state: State,
+pub struct CircuitBreaker {
+    state: BreakerState,
     trial_ms: i64,
 }
 
-impl Breaker {
-    /// One that admits, for somebody who may take so long for an answer.
-    pub fn new(patience: Duration) -> Self {
-        let patience_ms = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
-        Self { state: State::Closed(0), trial_ms: patience_ms.saturating_add(LOST_MS) }
+impl CircuitBreaker {
+    /// A closed one, for a service that answers within `timeout`.
+    pub fn new(timeout: Duration) -> Self {
+        let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        Self { state: BreakerState::Closed(0), trial_ms: timeout_ms.saturating_add(LOST_MS) }
     }
 
-    /// Whether a question would be let through now.
+    /// Whether a request would be sent now.
     pub fn would_admit(&self, now_ms: i64) -> bool {
         match self.state {
-            State::Closed(_) => true,
-            State::Open(since) => !(since..since + REST_MS).contains(&now_ms),
-            State::Trying(since) => !(since..since.saturating_add(self.trial_ms)).contains(&now_ms),
+            BreakerState::Closed(_) => true,
+            BreakerState::Open(since) => !(since..since + OPEN_MS).contains(&now_ms),
+            BreakerState::HalfOpen(since) => !(since..since.saturating_add(self.trial_ms)).contains(&now_ms),
         }
     }
 
-    /// Whether nobody is asked: it is known not to answer.
+    /// Whether no requests are sent because the service does not answer.
     pub fn is_open(&self, now_ms: i64) -> bool {
-        !matches!(self.state, State::Trying(_)) && !self.would_admit(now_ms)
+        !matches!(self.state, BreakerState::HalfOpen(_)) && !self.would_admit(now_ms)
     }
 
-    /// Lets a question through, or not.
+    /// Admits a request, or refuses it.
     pub fn admit(&mut self, now_ms: i64) -> bool {
         let admitted = self.would_admit(now_ms);
-        if admitted && !matches!(self.state, State::Closed(_)) {
-            self.state = State::Trying(now_ms);
+        if admitted && !matches!(self.state, BreakerState::Closed(_)) {
+            self.state = BreakerState::HalfOpen(now_ms);
         }
         admitted
     }
 
-    /// Notes how a question that was let through ended; whether that opened it or closed it.
-    pub fn ended(&mut self, answered: bool, now_ms: i64) -> Option<Turn> {
+    /// Records the result of an admitted request; returns whether that opened or closed the breaker.
+    pub fn record(&mut self, answered: bool, now_ms: i64) -> Option<Transition> {
         match (self.state, answered) {
-            (State::Closed(_), true) => self.state = State::Closed(0),
-            (State::Closed(failures), false) if failures + 1 < FAILURES => self.state = State::Closed(failures + 1),
-            (State::Closed(_), false) => {
-                self.state = State::Open(now_ms);
-                return Some(Turn::Opened);
+            (BreakerState::Closed(_), true) => self.state = BreakerState::Closed(0),
+            (BreakerState::Closed(failures), false) if failures + 1 < FAILURES => {
+                self.state = BreakerState::Closed(failures + 1)
+            }
+            (BreakerState::Closed(_), false) => {
+                self.state = BreakerState::Open(now_ms);
+                return Some(Transition::Opened);
             }
             (_, true) => {
-                self.state = State::Closed(0);
-                return Some(Turn::Closed);
+                self.state = BreakerState::Closed(0);
+                return Some(Transition::Closed);
             }
-            (State::Trying(_), false) => self.state = State::Open(now_ms),
-            // One that was on its way when it opened: it says nothing new.
-            (State::Open(_), false) => {}
+            (BreakerState::HalfOpen(_), false) => self.state = BreakerState::Open(now_ms),
+            // A request that was already in flight when the breaker opened.
+            (BreakerState::Open(_), false) => {}
         }
         None
     }
 }
 
-/// A turn for the worse or the better.
+/// A change of the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Nobody is asked from now on.
+pub enum Transition {
+    /// No requests are sent from now on.
     Opened,
-    /// It answered again.
+    /// The service answered again.
     Closed,
 }
 
@@ -93,50 +95,50 @@ pub enum Turn {
 mod tests {
     use super::*;
 
-    fn opened() -> Breaker {
-        let mut breaker = Breaker::new(Duration::from_secs(5));
+    fn opened() -> CircuitBreaker {
+        let mut breaker = CircuitBreaker::new(Duration::from_secs(5));
         for _ in 1..FAILURES {
             assert!(breaker.admit(0));
-            assert_eq!(breaker.ended(false, 0), None);
+            assert_eq!(breaker.record(false, 0), None);
         }
         assert!(breaker.admit(0));
-        assert_eq!(breaker.ended(false, 0), Some(Turn::Opened));
+        assert_eq!(breaker.record(false, 0), Some(Transition::Opened));
         breaker
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_an_answer_starts_the_count_anew() {
-        let mut breaker = Breaker::new(Duration::from_secs(5));
+    fn failures_in_a_row_open_the_breaker_and_an_answer_resets_the_count() {
+        let mut breaker = CircuitBreaker::new(Duration::from_secs(5));
         for _ in 1..FAILURES {
-            breaker.ended(false, 0);
+            breaker.record(false, 0);
         }
-        breaker.ended(true, 0);
+        breaker.record(true, 0);
         for _ in 1..FAILURES {
-            breaker.ended(false, 0);
+            breaker.record(false, 0);
         }
         assert!(breaker.admit(0));
-        assert!(!opened().admit(REST_MS - 1));
+        assert!(!opened().admit(OPEN_MS - 1));
     }
 
     #[test]
-    fn after_its_rest_one_question_tries_and_decides() {
+    fn one_trial_request_decides_whether_an_open_breaker_closes() {
         let mut breaker = opened();
-        assert!(breaker.is_open(REST_MS - 1));
-        assert!(breaker.admit(REST_MS));
-        assert!(!breaker.admit(REST_MS), "one at a time");
-        assert!(!breaker.is_open(REST_MS), "that one may be answered");
-        assert_eq!(breaker.ended(false, REST_MS + 10), None);
-        assert!(!breaker.admit(2 * REST_MS + 9));
-        assert!(breaker.admit(2 * REST_MS + 10));
-        assert_eq!(breaker.ended(true, 2 * REST_MS + 20), Some(Turn::Closed));
-        assert!(breaker.admit(2 * REST_MS + 20));
+        assert!(breaker.is_open(OPEN_MS - 1));
+        assert!(breaker.admit(OPEN_MS));
+        assert!(!breaker.admit(OPEN_MS), "one at a time");
+        assert!(!breaker.is_open(OPEN_MS), "the trial request may succeed");
+        assert_eq!(breaker.record(false, OPEN_MS + 10), None);
+        assert!(!breaker.admit(2 * OPEN_MS + 9));
+        assert!(breaker.admit(2 * OPEN_MS + 10));
+        assert_eq!(breaker.record(true, 2 * OPEN_MS + 20), Some(Transition::Closed));
+        assert!(breaker.admit(2 * OPEN_MS + 20));
     }
 
     #[test]
-    fn neither_a_lost_question_nor_a_clock_set_back_keeps_it_open() {
+    fn a_lost_request_or_a_clock_set_back_does_not_keep_it_open() {
         let mut breaker = opened();
         assert!(breaker.admit(-1));
         assert!(breaker.admit(-2), "the clock went back again");
-        assert!(breaker.admit(5_000 + LOST_MS), "the question before is lost");
+        assert!(breaker.admit(5_000 + LOST_MS), "the request before is lost");
     }
 }

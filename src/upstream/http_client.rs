@@ -1,5 +1,5 @@
-//! One request to somebody outside, bounded in time and in bytes. Knows no token and no key, and shows no address in what it
-//! says: one may hold a password.
+//! One HTTP request to another service, bounded in time and bytes. It knows no tokens and no keys. Its errors never contain the
+//! URL, which may hold a password.
 
 use std::error::Error as _;
 use std::fmt;
@@ -14,42 +14,42 @@ use tokio::time::timeout;
 /// How long an answer to a GET may take, from the connection to its last byte.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections that are kept for the next request.
+/// Idle connections that are kept.
 const IDLE: usize = 8;
 
-/// What becomes of an answer that points elsewhere.
+/// How a redirect is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redirects {
-    /// It is the answer: a token is shown to nobody but whom it was meant for.
+    /// It is not followed, so that a token is sent to the configured service alone.
     Refused,
-    /// Up to three are followed, none to another scheme.
+    /// Up to three are followed, but not to another scheme.
     SameScheme,
 }
 
-/// Somebody outside.
+/// A client for one service.
 pub struct HttpClient {
     client: Client,
     url: Url,
 }
 
-/// What was answered.
-pub struct Answer {
+/// The answer of the service.
+pub struct HttpAnswer {
     /// The status.
     pub status: u16,
     /// The body, whole.
     body: Bytes,
-    /// The `Content-Encoding` that it has in spite of what was asked for.
+    /// Its `Content-Encoding`, although `identity` was requested.
     encoding: Option<String>,
 }
 
-impl Answer {
-    /// An answer whose body is in no content encoding.
+impl HttpAnswer {
+    /// An answer without a content encoding.
     #[cfg(test)]
     pub fn plain(status: u16, body: &[u8]) -> Self {
         Self { status, body: Bytes::copy_from_slice(body), encoding: None }
     }
 
-    /// How many bytes the body has.
+    /// The size of the body, in bytes.
     pub fn size(&self) -> usize {
         self.body.len()
     }
@@ -57,7 +57,7 @@ impl Answer {
     /// The body.
     ///
     /// # Errors
-    /// That it is compressed, by the header or by what it begins with: none was asked for, and nothing here unpacks one.
+    /// If it is compressed, by its header or its first bytes. Compression was not requested and is not supported.
     pub fn body(&self) -> Result<&Bytes, String> {
         let encoding = match &self.encoding {
             Some(encoding) => encoding,
@@ -65,18 +65,18 @@ impl Answer {
             None => return Ok(&self.body),
         };
         Err(format!(
-            "an answer in the content encoding {encoding}, although the request said `Accept-Encoding: identity`"
+            "an answer in the content encoding {encoding}, although the request had `Accept-Encoding: identity`"
         ))
     }
 }
 
-/// What a file in gzip begins with (RFC 1952, section 2.3.1). No JSON text does.
+/// The first bytes of gzip (RFC 1952, section 2.3.1). No JSON text begins with them.
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 
-/// Longest content encoding that is repeated in the log, in bytes.
+/// Longest content encoding that is logged, in bytes.
 const ENCODING_MAX: usize = 20;
 
-/// The content encoding that an answer names, other than none.
+/// The content encoding of an answer; `None` for `identity`.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
     let mut names = values.flat_map(|value| value.split(',')).map(str::trim);
@@ -87,16 +87,16 @@ fn encoding(headers: &HeaderMap) -> Option<String> {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// It took longer than this.
+pub enum HttpFailure {
+    /// It did not arrive within this time.
     Slow(Duration),
-    /// It is longer than this.
+    /// It is longer than this, in bytes.
     TooLong(usize),
-    /// The connection was not made, or broke.
+    /// The connection failed.
     Broken(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slow(within) => write!(f, "no whole answer within {} ms", within.as_millis()),
@@ -107,14 +107,14 @@ impl fmt::Display for Failure {
 }
 
 impl HttpClient {
-    /// Somebody at `url`, which is `http` or `https`. Proxies of the environment are not used: a hub's way to its issuer
-    /// is configured and not inherited.
+    /// A client for `url`, which is `http` or `https`. Proxies of the environment are not used: how a hub reaches its issuer
+    /// is configured, not inherited.
     ///
     /// # Errors
-    /// When the address is none, or the system has no certificates to judge an `https` one by.
+    /// If `url` is malformed, or if the system has no root certificates for `https`.
     pub fn new(url: &str, redirects: Redirects) -> Result<Self, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
-        // One provider for the process; when there is one already, that one serves.
+        // One provider for the process. An existing one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder()
             .user_agent(concat!("hubbub/", env!("CARGO_PKG_VERSION")))
@@ -123,18 +123,18 @@ impl HttpClient {
             .pool_max_idle_per_host(IDLE)
             .redirect(policy(redirects));
         if url.scheme() == "http" {
-            // It never meets a certificate, and a container may have none.
+            // Plain HTTP needs no root certificates, and a container may have none.
             client = client.tls_certs_only([]);
         }
         let client = client.build().map_err(|error| innermost(&error))?;
         Ok(Self { client, url })
     }
 
-    /// Asks, showing `bearer` where there is one; an answer of more than `most` bytes is none.
+    /// Sends a GET, with `bearer` if given. An answer of more than `most` bytes is an error.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
+    pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<HttpAnswer, HttpFailure> {
         let mut request = self.client.get(self.url.clone());
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
@@ -142,7 +142,7 @@ impl HttpClient {
         answer(request, TIMEOUT, most).await
     }
 
-    /// Posts JSON to a `path` below the URL, and waits for the answer for as long as `within`.
+    /// Posts JSON to `path` below the URL, and waits up to `within` for the answer.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -153,7 +153,7 @@ impl HttpClient {
         body: Bytes,
         within: Duration,
         most: usize,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpAnswer, HttpFailure> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/{path}", self.url.path().trim_end_matches('/')));
         let json = HeaderValue::from_static("application/json");
@@ -162,23 +162,30 @@ impl HttpClient {
     }
 }
 
-async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<Answer, Failure> {
-    timeout(within, read(request, most)).await.unwrap_or(Err(Failure::Slow(within)))
+/// `text` as the value of a header that no debug output shows; `None` if it cannot be one.
+pub fn secret_header(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
-async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
-    let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
+async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<HttpAnswer, HttpFailure> {
+    timeout(within, read(request, most)).await.unwrap_or(Err(HttpFailure::Slow(within)))
+}
+
+async fn read(request: RequestBuilder, most: usize) -> Result<HttpAnswer, HttpFailure> {
+    let broken = |error: reqwest::Error| HttpFailure::Broken(innermost(&error));
     // Without the second header, a proxy may compress as it likes (RFC 9110, section 12.5.3).
     let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
     let mut answer = request.send().await.map_err(broken)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > most {
-            return Err(Failure::TooLong(most));
+            return Err(HttpFailure::TooLong(most));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: answer.status().as_u16(), body: body.into(), encoding: encoding(answer.headers()) })
+    Ok(HttpAnswer { status: answer.status().as_u16(), body: body.into(), encoding: encoding(answer.headers()) })
 }
 
 fn policy(redirects: Redirects) -> Policy {
@@ -191,7 +198,7 @@ fn policy(redirects: Redirects) -> Policy {
     }
 }
 
-/// What an error comes from at last: `connection refused` and not `error sending request`.
+/// The root cause of an error: `connection refused` and not `error sending request`.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(deeper) = cause.and_then(std::error::Error::source) {
@@ -205,13 +212,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_compressed_answer_is_told_by_its_header_or_its_first_bytes() {
+    fn a_compressed_answer_is_recognized_by_its_header_or_its_first_bytes() {
         let of = |values: &[&'static str], body: &[u8]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            let answer = Answer { encoding: encoding(&headers), ..Answer::plain(200, body) };
+            let answer = HttpAnswer { encoding: encoding(&headers), ..HttpAnswer::plain(200, body) };
             answer.body().map(|body| body.to_vec())
         };
         for plain in [&[][..], &[""], &["identity"], &["Identity , "]] {

@@ -1,5 +1,6 @@
 //! What every actor runs on: mailboxes, queues, clocks, counters. It knows nothing of the domain.
 
+pub mod backoff;
 pub mod clock;
 pub mod count;
 pub mod counters;

@@ -15,6 +15,7 @@ use crate::model::ids::EventName;
 use crate::model::surface::Surface;
 use crate::notifications::{LastNotification, written_id};
 use crate::publication::Event;
+use crate::runtime::backoff::Backoff;
 use crate::store::Notice;
 
 /// How long to wait before the store is asked again, at first and at most.
@@ -35,7 +36,7 @@ impl Session {
         let (Some(identity), true) = (&self.identity, self.brings_unread()) else { return };
         let (hub, user) = (self.hub.clone(), identity.user.clone());
         let reading = async move {
-            let (mut pause, longest) = AGAIN;
+            let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
             loop {
                 let bytes = hub.settings().outbox.bytes / SHARE;
                 let unread = hub.notifications().unread(user.clone(), moment, bytes, hub.clock().now_ms()).await;
@@ -43,8 +44,7 @@ impl Session {
                     Err(Fault { code: Code::Overloaded | Code::StoreUnavailable, .. }) => {}
                     unread => return unread.unwrap_or_default(),
                 }
-                actix_rt::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                actix_rt::time::sleep(backoff.next_delay()).await;
             }
         };
         ctx.spawn(reading.into_actor(self).map(|unread, session, _| session.deliver_unread(unread)));

@@ -18,6 +18,7 @@ use super::reader::{self, Query};
 use super::schema::{self, Unfit};
 use super::{ANSWER_TIME, FILE, Role, Shared, Store, Threads, handover, notifications};
 use crate::model::fault::Fault;
+use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Clock;
 use crate::runtime::work_queue::{Refused, Taken};
 
@@ -112,8 +113,8 @@ impl Waiting {
     }
 
     fn opened(&mut self) -> Option<Opened> {
-        let mut pause = RETRY.0;
-        let mut next = Instant::now() + pause;
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut next = Instant::now() + backoff.next_delay();
         loop {
             match self.shared.reads.take_all(TOGETHER_MAX, next.saturating_duration_since(Instant::now())) {
                 Taken::Some(queries) => self.answer(queries),
@@ -127,8 +128,7 @@ impl Waiting {
                 Ok(opened) => return Some(opened),
                 Err(error) => self.shared.condition.fall_ill(StoreHealth { reason: error.reason(), is_damage: false }),
             }
-            pause = (pause * 2).min(RETRY.1);
-            next = Instant::now() + pause;
+            next = Instant::now() + backoff.next_delay();
         }
     }
 

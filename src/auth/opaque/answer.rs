@@ -7,7 +7,7 @@ use hubbub_actors::model::identity::Identity;
 use serde_json::{Map, Value};
 
 use crate::auth::claims::{self, LATEST_SECONDS, invalid};
-use crate::upstream::http_client::Answer;
+use crate::upstream::http_client::HttpAnswer;
 
 /// The members of a user object that may name the user, in the order they are sought.
 const USER_MEMBERS: [&str; 4] = ["id", "sub", "userId", "user_id"];
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
 }
 
 /// Reads an answer. A session of the token may last `leeway_ms` longer than the answer says.
-pub(super) fn read(answer: &Answer, leeway_ms: i64) -> Verdict {
+pub(super) fn read(answer: &HttpAnswer, leeway_ms: i64) -> Verdict {
     let trouble = match answer.status {
         200 => {
             return answer
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn read_ok(body: Value) -> Verdict {
-        read(&Answer::plain(200, body.to_string().as_bytes()), 5_000)
+        read(&HttpAnswer::plain(200, body.to_string().as_bytes()), 5_000)
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((bare.subscribe.as_ref(), bare.sign_in.as_ref()), (None, None));
         assert_eq!(read_ok(json!({"user": user})), Verdict::Holder(bare));
         let cut = br#"{"id": 42, "name": "Ann \ud83d"}"#;
-        let Verdict::Holder(cut) = read(&Answer::plain(200, cut), 0) else { panic!("a user") };
+        let Verdict::Holder(cut) = read(&HttpAnswer::plain(200, cut), 0) else { panic!("a user") };
         assert_eq!(cut.name.as_deref(), Some("Ann \u{fffd}"));
         for (user, id) in [
             (json!({"sub": "a", "userId": "b"}), "a"),
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn only_a_clear_no_is_a_no_and_all_else_lets_nobody_in() {
         for status in [401, 403, 404] {
-            assert!(matches!(read(&Answer::plain(status, b"{\"id\": 1}"), 0), Verdict::Refused(_)), "{status}");
+            assert!(matches!(read(&HttpAnswer::plain(status, b"{\"id\": 1}"), 0), Verdict::Refused(_)), "{status}");
         }
         for active in [json!(false), json!(0)] {
             for body in [
@@ -309,16 +309,16 @@ mod tests {
             (503, Down),
             (504, Down),
         ] {
-            let decision = read(&Answer::plain(status, b"{\"id\": 1}"), 0);
+            let decision = read(&HttpAnswer::plain(status, b"{\"id\": 1}"), 0);
             assert_eq!(decision, Verdict::Unclear(expected, format!("status {status}")));
         }
         for body in
             ["", "null", "[]", "<html>", "{}", "{\"user\": null}", "{\"user\": 1}", "{\"id\": {}}", "\u{1f}\u{8b}"]
         {
-            let decision = read(&Answer::plain(200, body.as_bytes()), 0);
+            let decision = read(&HttpAnswer::plain(200, body.as_bytes()), 0);
             assert!(matches!(decision, Verdict::Unclear(NotUnderstood, _)), "{body}");
         }
-        let decision = read(&Answer::plain(200, b"\x1f\x8b\x08\0"), 0);
+        let decision = read(&HttpAnswer::plain(200, b"\x1f\x8b\x08\0"), 0);
         assert!(matches!(&decision, Verdict::Unclear(NotUnderstood, why) if why.contains("gzip")), "{decision:?}");
     }
 }

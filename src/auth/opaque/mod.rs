@@ -23,8 +23,8 @@ use self::memory::{Digest, Memory};
 use super::claims::invalid;
 use super::{not_understood, unavailable};
 use crate::logging::periodic::{Periodic, Summary};
-use crate::upstream::circuit_breaker::{Breaker, REST_MS, Turn};
-use crate::upstream::http_client::{Failure, HttpClient, Redirects, TIMEOUT};
+use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
+use crate::upstream::http_client::{HttpClient, HttpFailure, Redirects, TIMEOUT};
 
 /// Questions on their way at once; one more waits for as long as an answer may take.
 const CALLS: usize = 64;
@@ -76,7 +76,7 @@ struct Known {
     /// Apart from the others, so that made-up tokens push none of those out.
     refused: Memory<Fault>,
     flights: HashMap<Digest, watch::Receiver<Option<Result<Identity, Fault>>>>,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
 }
 
 /// How it is with the application, for those who watch.
@@ -109,7 +109,7 @@ impl Backend {
                 holders: Memory::new(ANSWERS, ANSWER_BYTES),
                 refused: Memory::new(ANSWERS, ANSWER_BYTES),
                 flights: HashMap::new(),
-                breaker: Breaker::new(TIMEOUT),
+                breaker: CircuitBreaker::new(TIMEOUT),
             }),
             kept_ms: i64::from(settings.cache_secs) * 1_000,
             leeway_ms: i64::from(settings.leeway_secs) * 1_000,
@@ -198,7 +198,7 @@ impl Inner {
 
     fn shed(&self) -> Fault {
         self.shed.fetch_add(1, Ordering::Relaxed);
-        unavailable(Duration::from_millis(REST_MS.unsigned_abs()))
+        unavailable(Duration::from_millis(OPEN_MS.unsigned_abs()))
     }
 
     /// Asks about `token`; what was answered, and how many bytes it took.
@@ -209,14 +209,16 @@ impl Inner {
         let (decision, weight) = match answer {
             Ok(answer) => (answer::read(&answer, self.leeway_ms), answer.size()),
             // It answers, if too much: it is not down.
-            Err(failure @ Failure::TooLong(_)) => (Verdict::Unclear(Trouble::NotUnderstood, failure.to_string()), 0),
+            Err(failure @ HttpFailure::TooLong(_)) => {
+                (Verdict::Unclear(Trouble::NotUnderstood, failure.to_string()), 0)
+            }
             Err(failure) => (Verdict::Unclear(Trouble::Down, failure.to_string()), 0),
         };
         let broken = matches!(decision, Verdict::Unclear(Trouble::Down, _));
-        let turn = self.lock().breaker.ended(!broken, now_ms);
+        let turn = self.lock().breaker.record(!broken, now_ms);
         match (&decision, turn) {
-            (Verdict::Unclear(_, why), Some(Turn::Opened)) => {
-                log::warn!("auth.backend.url does not answer, and is left alone for {} s: {why}", REST_MS / 1_000);
+            (Verdict::Unclear(_, why), Some(Transition::Opened)) => {
+                log::warn!("auth.backend.url does not answer, and is left alone for {} s: {why}", OPEN_MS / 1_000);
             }
             (Verdict::Unclear(Trouble::NotUnderstood, why), _) => {
                 if let Some(Summary { count, .. }) = self.not_understood.count(None, now_ms) {

@@ -1,4 +1,4 @@
-//! What a line is, whatever its values hold.
+//! The format of a line, for all kinds of values.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -48,7 +48,7 @@ fn a_line_has_time_level_target_message_and_fields() {
 }
 
 #[test]
-fn values_that_could_be_taken_for_more_than_one_are_quoted() {
+fn ambiguous_values_are_quoted() {
     for (value, expected) in [
         ("plain", "plain"),
         ("ünïcode/ß", "ünïcode/ß"),
@@ -66,7 +66,7 @@ fn values_that_could_be_taken_for_more_than_one_are_quoted() {
 }
 
 #[test]
-fn no_value_and_no_message_begins_a_line_or_steers_a_terminal() {
+fn control_characters_of_messages_and_values_are_escaped() {
     let hidden = [
         '\0', '\u{7}', '\u{8}', '\t', '\n', '\r', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{61c}', '\u{200e}',
         '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{feff}',
@@ -85,7 +85,7 @@ fn no_value_and_no_message_begins_a_line_or_steers_a_terminal() {
 }
 
 #[test]
-fn a_field_overwrites_neither_what_every_line_has_nor_another_field() {
+fn a_field_cannot_overwrite_another_or_a_reserved_name() {
     let fields =
         [("time", "t"), ("level", "l"), ("target", "g"), ("message", "m"), ("cut", "c"), ("v", "1"), ("v", "2")];
     let read = json("the message", &fields);
@@ -99,7 +99,7 @@ fn a_field_overwrites_neither_what_every_line_has_nor_another_field() {
 }
 
 #[test]
-fn a_long_line_is_cut_and_says_so() {
+fn a_long_line_is_cut_and_marked() {
     // Each of these takes six bytes as an escape.
     let long = "\u{1b}".repeat(100_000);
     let names: Vec<_> = (0..40).map(|n| format!("field{n}")).collect();

@@ -1,4 +1,4 @@
-//! What the application's answer comes to. Pure.
+//! Reads the application's answer and decides its outcome. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,34 @@ use hubbub_actors::application::ApplicationReply;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::text;
 
-use crate::upstream::http_client::{Answer, Failure};
+use crate::upstream::http_client::{HttpAnswer, HttpFailure};
 
-/// Longest message id that is taken over, in bytes; a longer one is none.
+/// Longest message id, in bytes. A longer one is ignored.
 const MESSAGE_ID_MAX: usize = 256;
 
-/// What became of a question.
+/// The outcome of a request to the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum UpstreamOutcome {
     /// It was answered.
     Answered,
-    /// The application will not (4xx).
+    /// The application refused it (4xx).
     Refused,
     /// The application failed (5xx).
     Failed,
-    /// What it answered is no answer.
+    /// The answer cannot be used.
     Unusable,
-    /// It cannot be reached, hung up, or says that it cannot now.
+    /// The connection failed, or the application is unavailable (502, 503, 504).
     Unavailable,
     /// It did not answer in time.
     Timeout,
-    /// It was not asked: it is known not to answer.
-    LeftAlone,
-    /// It was not asked: too many questions were under way.
+    /// It was not sent: the circuit breaker is open.
+    BreakerOpen,
+    /// It was not sent: too many requests were in progress.
     Overloaded,
 }
 
-impl Outcome {
-    /// All of them.
+impl UpstreamOutcome {
+    /// All outcomes.
     pub const ALL: [Self; 8] = [
         Self::Answered,
         Self::Refused,
@@ -41,7 +41,7 @@ impl Outcome {
         Self::Unusable,
         Self::Unavailable,
         Self::Timeout,
-        Self::LeftAlone,
+        Self::BreakerOpen,
         Self::Overloaded,
     ];
 
@@ -54,7 +54,7 @@ impl Outcome {
             Self::Unusable => "unusable",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
-            Self::LeftAlone => "left_alone",
+            Self::BreakerOpen => "breaker_open",
             Self::Overloaded => "overloaded",
         }
     }
@@ -66,72 +66,71 @@ impl Outcome {
             Self::Refused => "The application refused the request",
             Self::Failed => "The application failed",
             Self::Unusable => "The application gave no answer that can be passed on",
-            Self::Unavailable | Self::LeftAlone => "The application cannot be reached at the moment; try again",
+            Self::Unavailable | Self::BreakerOpen => "The application cannot be reached at the moment; try again",
             Self::Timeout => "The application did not answer in time",
             Self::Overloaded => "Too many requests to the application are under way; try again",
         }
     }
 }
 
-/// Why there is no answer.
+/// Why there is no answer: the outcome for the client, the reason for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) outcome: Outcome,
-    /// For the log.
+pub(super) struct UpstreamError {
+    pub(super) outcome: UpstreamOutcome,
     pub(super) why: String,
 }
 
-impl Trouble {
-    fn new(outcome: Outcome, why: impl Into<String>) -> Self {
+impl UpstreamError {
+    fn new(outcome: UpstreamOutcome, why: impl Into<String>) -> Self {
         Self { outcome, why: why.into() }
     }
 
-    pub(super) fn left_alone() -> Self {
-        Self::new(Outcome::LeftAlone, "it is left alone for a while")
+    pub(super) fn breaker_open() -> Self {
+        Self::new(UpstreamOutcome::BreakerOpen, "the circuit breaker is open")
     }
 
     pub(super) fn overloaded() -> Self {
-        Self::new(Outcome::Overloaded, "too many questions are under way")
+        Self::new(UpstreamOutcome::Overloaded, "too many requests are in progress")
     }
 
-    /// Whether the next attempt may well succeed.
+    /// Whether another attempt may succeed.
     pub(super) fn is_passing(&self) -> bool {
-        self.outcome == Outcome::Unavailable
+        self.outcome == UpstreamOutcome::Unavailable
     }
 
-    /// Whether it shows the application to be down, rather than to dislike one question.
+    /// Whether it counts as a failure of the application, and not of one request.
     pub(super) fn is_breakdown(&self) -> bool {
-        matches!(self.outcome, Outcome::Unavailable | Outcome::Timeout)
+        matches!(self.outcome, UpstreamOutcome::Unavailable | UpstreamOutcome::Timeout)
     }
 }
 
 /// Reads an answer.
-pub(super) fn read(answer: Result<Answer, Failure>) -> Result<ApplicationReply, Trouble> {
-    let unusable = |why: &str| Trouble::new(Outcome::Unusable, why);
+pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<ApplicationReply, UpstreamError> {
+    let unusable = |why: &str| UpstreamError::new(UpstreamOutcome::Unusable, why);
     let answer = answer.map_err(|failure| {
         let outcome = match failure {
-            Failure::Slow(_) => Outcome::Timeout,
-            Failure::TooLong(_) => Outcome::Unusable,
-            Failure::Broken(_) => Outcome::Unavailable,
+            HttpFailure::Slow(_) => UpstreamOutcome::Timeout,
+            HttpFailure::TooLong(_) => UpstreamOutcome::Unusable,
+            HttpFailure::Broken(_) => UpstreamOutcome::Unavailable,
         };
-        Trouble::new(outcome, failure.to_string())
+        UpstreamError::new(outcome, failure.to_string())
     })?;
     let status = answer.status;
     let outcome = match status {
-        // There is nothing to say but that it was done.
+        // Done, with no data.
         204 => return Ok(ApplicationReply { data: Json::null(), message_id: None }),
-        200..=299 => Outcome::Answered,
-        400..=499 => Outcome::Refused,
-        502..=504 => Outcome::Unavailable,
-        500..=599 => Outcome::Failed,
-        _ => Outcome::Unusable,
+        200..=299 => UpstreamOutcome::Answered,
+        400..=499 => UpstreamOutcome::Refused,
+        502..=504 => UpstreamOutcome::Unavailable,
+        500..=599 => UpstreamOutcome::Failed,
+        _ => UpstreamOutcome::Unusable,
     };
-    if outcome != Outcome::Answered {
-        return Err(Trouble::new(outcome, format!("status {status}")));
+    if outcome != UpstreamOutcome::Answered {
+        return Err(UpstreamError::new(outcome, format!("status {status}")));
     }
     let body = answer.body().map_err(|why| unusable(&why))?;
     let body = text::resolve(body.clone());
-    let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
+    let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is not JSON"))?;
     text::check_members(&body, "answer").map_err(|fault| unusable(&fault.message))?;
     let mut members = members(&whole);
     let data = members.remove("data");
@@ -163,10 +162,10 @@ mod tests {
 
     use super::*;
 
-    fn answered(status: u16, body: &str) -> Result<(String, Option<String>), Outcome> {
-        read(Ok(Answer::plain(status, body.as_bytes())))
+    fn answered(status: u16, body: &str) -> Result<(String, Option<String>), UpstreamOutcome> {
+        read(Ok(HttpAnswer::plain(status, body.as_bytes())))
             .map(|answered| (answered.data.as_str().to_owned(), answered.message_id))
-            .map_err(|trouble| trouble.outcome)
+            .map_err(|error| error.outcome)
     }
 
     #[test]
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_is_sought_outside_and_inside_of_data() {
+    fn a_message_id_is_read_from_the_answer_or_from_its_data() {
         for (body, id) in [
             (r#"{"messageId":"m1"}"#, Some("m1")),
             (r#"{"data":{"messageId":"m2"}}"#, Some("m2")),
@@ -204,29 +203,29 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_answer_is_told_apart() {
+    fn failed_answers_have_different_outcomes() {
         for (status, outcome) in [
-            (302, Outcome::Unusable),
-            (400, Outcome::Refused),
-            (404, Outcome::Refused),
-            (429, Outcome::Refused),
-            (500, Outcome::Failed),
-            (502, Outcome::Unavailable),
-            (503, Outcome::Unavailable),
-            (504, Outcome::Unavailable),
-            (505, Outcome::Failed),
-            (600, Outcome::Unusable),
+            (302, UpstreamOutcome::Unusable),
+            (400, UpstreamOutcome::Refused),
+            (404, UpstreamOutcome::Refused),
+            (429, UpstreamOutcome::Refused),
+            (500, UpstreamOutcome::Failed),
+            (502, UpstreamOutcome::Unavailable),
+            (503, UpstreamOutcome::Unavailable),
+            (504, UpstreamOutcome::Unavailable),
+            (505, UpstreamOutcome::Failed),
+            (600, UpstreamOutcome::Unusable),
         ] {
             assert_eq!(answered(status, "{}"), Err(outcome), "{status}");
         }
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for body in ["", "<html>", "{", "{}{}", "\u{0}", r#"{"data":{"n":1e400}}"#, deep.as_str()] {
-            assert_eq!(answered(200, body), Err(Outcome::Unusable), "{body}");
+            assert_eq!(answered(200, body), Err(UpstreamOutcome::Unusable), "{body}");
         }
         for (failure, outcome) in [
-            (Failure::Slow(Duration::ZERO), Outcome::Timeout),
-            (Failure::TooLong(9), Outcome::Unusable),
-            (Failure::Broken("refused".into()), Outcome::Unavailable),
+            (HttpFailure::Slow(Duration::ZERO), UpstreamOutcome::Timeout),
+            (HttpFailure::TooLong(9), UpstreamOutcome::Unusable),
+            (HttpFailure::Broken("refused".into()), UpstreamOutcome::Unavailable),
         ] {
             assert_eq!(read(Err(failure)).unwrap_err().outcome, outcome);
         }

@@ -1,4 +1,4 @@
-//! Questions to somebody who answers as the test says. What clients see of it is tested from outside.
+//! Requests to a test server that answers as the test wants. What clients see is tested in the integration tests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -22,16 +22,16 @@ fn question() -> ApplicationRequest {
 }
 
 fn backend(url: String, timeout: Duration) -> Upstream {
-    Upstream::new(&Settings { url, api_key: Some(Secret::new("s3cret")), timeout }).unwrap()
+    Upstream::new(&UpstreamSettings { url, api_key: Some(HeaderValue::from_static("s3cret")), timeout }).unwrap()
 }
 
-/// A port where nobody listens.
+/// The URL of a port on which nothing listens.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// Takes connections and says nothing.
+/// Accepts connections and never answers.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -39,75 +39,71 @@ fn silent() -> (TcpListener, String) {
 }
 
 fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
-    let ended = backend.tally().ended();
+    let ended = backend.counts().ended();
     ended.filter(|(.., count)| *count > 0).map(|(_, outcome, count)| (outcome.as_str(), count)).collect()
 }
 
-#[test]
-fn pauses_grow_and_are_spread_over_half_of_their_length() {
-    let ms = |attempt, random| pause(attempt, random).as_millis();
-    assert_eq!([ms(1, 0), ms(1, u32::MAX), ms(2, 0), ms(2, u32::MAX), ms(3, 0)], [50, 100, 100, 200, 200]);
-}
-
 #[tokio::test]
-async fn one_who_is_not_there_is_tried_again_and_then_left_alone() {
+async fn an_unreachable_application_is_retried_until_the_breaker_opens() {
     let backend = backend(nowhere(), Duration::from_secs(10));
-    let words = ApplicationFailure(Outcome::Unavailable.words());
+    let words = ApplicationFailure(UpstreamOutcome::Unavailable.words());
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
-    assert_eq!(outcomes(&backend), [("unavailable", 2), ("left_alone", 1)]);
-    // The fifth failure opens it; the question whose second attempt that was is not tried a third time.
-    assert_eq!((backend.tally().retries(), backend.tally().opened()), (3, 1));
-    assert_eq!(backend.auth_state(), Standing { in_flight: 0, waiting: 0, open: true });
+    assert_eq!(outcomes(&backend), [("unavailable", 2), ("breaker_open", 1)]);
+    // The fifth failure opens the breaker. It was a second attempt, and no third one follows.
+    assert_eq!((backend.counts().retries(), backend.counts().opened()), (3, 1));
+    assert_eq!(backend.status(), UpstreamStatus { in_flight: 0, waiting: 0, open: true });
 }
 
 #[tokio::test]
-async fn one_who_is_silent_is_waited_for_once_and_no_longer_than_said() {
+async fn a_request_that_times_out_is_not_repeated() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_millis(300));
-    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(Outcome::Timeout.words()));
-    assert_eq!((outcomes(&backend), backend.tally().retries()), (vec![("timeout", 1)], 0));
+    let started = Instant::now();
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Timeout.words()));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!((outcomes(&backend), backend.counts().retries()), (vec![("timeout", 1)], 0));
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_asked_all_the_same() {
+async fn a_request_is_sent_even_if_its_client_is_gone() {
     let (listener, url) = silent();
     let backend = backend(format!("{url}/base/"), Duration::from_secs(10));
     let question = question();
     let id = question.request_id;
     drop(backend.ask(question));
-    let said = tokio::task::spawn_blocking(move || {
+    let received = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut said = Vec::new();
-        while !said.ends_with(b"}") {
+        let mut received = Vec::new();
+        while !received.ends_with(b"}") {
             let mut bytes = [0; 1024];
             let read = stream.read(&mut bytes).unwrap();
             assert!(read > 0);
-            said.extend_from_slice(&bytes[..read]);
+            received.extend_from_slice(&bytes[..read]);
         }
         stream.write_all(b"HTTP/1.1 204 Done\r\n\r\n").unwrap();
-        String::from_utf8(said).unwrap()
+        String::from_utf8(received).unwrap()
     });
-    let said = said.await.unwrap();
-    assert!(said.starts_with("POST /base/api/events HTTP/1.1\r\n"), "{said}");
+    let received = received.await.unwrap();
+    assert!(received.starts_with("POST /base/api/events HTTP/1.1\r\n"), "{received}");
     for header in ["x-api-key: s3cret", &format!("idempotency-key: {id}"), "content-type: application/json"] {
-        assert!(said.lines().any(|line| line == header), "{header} in {said}");
+        assert!(received.lines().any(|line| line == header), "{header} in {received}");
     }
 }
 
 #[tokio::test]
-async fn more_than_the_bound_is_not_asked() {
+async fn requests_beyond_the_bound_are_not_sent() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_secs(10));
     let inner = backend.0.clone();
-    let held: Vec<_> = (0..WAITING).map(|_| inner.take_in(1).unwrap()).collect();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(Outcome::Overloaded.words()));
-    assert_eq!(backend.auth_state().waiting, WAITING);
-    drop(held);
-    let large = inner.take_in(WAITING_BYTES + 1);
-    assert!(large.is_ok(), "a single one may be of any size");
-    assert!(inner.take_in(1).is_err());
+    let reserved: Vec<_> = (0..WAITING).map(|_| inner.reserve(1).unwrap()).collect();
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Overloaded.words()));
+    assert_eq!(backend.status().waiting, WAITING);
+    drop(reserved);
+    let large = inner.reserve(WAITING_BYTES + 1);
+    assert!(large.is_ok(), "a single request can have any size");
+    assert!(inner.reserve(1).is_err());
     drop(large);
-    assert_eq!((inner.under_way.load(Ordering::Relaxed), inner.bytes.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((inner.in_progress.load(Ordering::Relaxed), inner.bytes.load(Ordering::Relaxed)), (0, 0));
 }

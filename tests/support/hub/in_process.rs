@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hubbub::config::{Config, Sources};
 use hubbub::serve::signals::Stop;
-use hubbub::serve::{self, Ended, ServeError};
+use hubbub::serve::{self, ServeError, Shutdown};
 use hubbub_actors::runtime::clock::Clock;
 use tokio::sync::mpsc::{Sender, channel};
 
@@ -21,7 +21,7 @@ pub(super) struct InProcess {
     clock: Clock,
     stops: Sender<Stop>,
     /// Taken once the hub has ended.
-    thread: Option<JoinHandle<Result<Ended, ServeError>>>,
+    thread: Option<JoinHandle<Result<Shutdown, ServeError>>>,
 }
 
 impl InProcess {
@@ -65,14 +65,14 @@ impl InProcess {
     #[track_caller]
     pub(super) fn exit_status(&mut self, deadline: Duration) -> i32 {
         match self.end(deadline) {
-            Ok(Ended::Drained) => 0,
-            Ok(Ended::Cut(stop)) => stop.status().into(),
+            Ok(Shutdown::Drained) => 0,
+            Ok(Shutdown::Cut(stop)) => stop.status().into(),
             Err(error) => panic!("the hub failed: {error}"),
         }
     }
 
     #[track_caller]
-    fn end(&mut self, deadline: Duration) -> Result<Ended, ServeError> {
+    fn end(&mut self, deadline: Duration) -> Result<Shutdown, ServeError> {
         let thread = self.thread.take().expect("a hub ends once");
         wait_until(deadline, "the hub ends", || thread.is_finished());
         thread.join().expect("the hub's thread does not panic")

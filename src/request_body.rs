@@ -1,4 +1,4 @@
-//! The body of a request: read when its sender was judged, within a bound.
+//! Reads the body of a request within a bound. Callers check the sender first.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
@@ -10,9 +10,9 @@ use crate::http_stream::{Exchange, body_too_slow};
 /// Reads the body of `request`, at most `most` bytes.
 ///
 /// # Errors
-/// [`Code::UnsupportedEncoding`] when it is encoded, [`Code::PayloadTooLarge`], [`Code::RequestTimeout`], and
-/// [`Code::InvalidRequest`] when it ends early or its chunks are malformed.
-pub(crate) async fn read(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Fault> {
+/// [`Code::UnsupportedEncoding`] if it is encoded, [`Code::PayloadTooLarge`], [`Code::RequestTimeout`], and
+/// [`Code::InvalidRequest`] if it ends early or its chunks are malformed.
+pub async fn read(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Fault> {
     check_head(request.headers(), most)?;
     let exchange = request.conn_data::<std::rc::Rc<Exchange>>();
     if let Some(exchange) = exchange {
@@ -26,7 +26,7 @@ pub(crate) async fn read(request: &HttpRequest, payload: Payload, most: usize) -
     }
 }
 
-/// What the head alone says against a body.
+/// Refuses a body by its head alone.
 fn check_head(headers: &HeaderMap, most: usize) -> Result<(), Fault> {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if length.unwrap_or(0) == 0 && !headers.contains_key(TRANSFER_ENCODING) {

@@ -1,20 +1,21 @@
-//! `GET /health` for people and monitors, `/health/live` and `/health/ready` for orchestrators.
+//! `GET /health` for people and monitors; `/health/live` and `/health/ready` for orchestrators.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::events::debug::megabytes;
+use hubbub_actors::events::moment::Iso;
 use hubbub_actors::hub::Readiness;
 use serde_json::{Value, json};
 
-use super::{Answer, iso};
+use crate::error::HandlerResult;
 use crate::state::{State, not_ready};
 use crate::telemetry;
 
-/// `GET /health`: the shapes of three documents in one.
-pub(super) async fn health(state: web::Data<State>) -> Answer {
+/// `GET /health`. The body has the fields of three documents.
+pub(crate) async fn health(state: web::Data<State>) -> HandlerResult {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
     let max = state.hub.max_connections();
-    // A hub without its store still serves those who are here: it is not ready for more, but not unhealthy.
+    // Without its store the hub still serves open sessions: it is healthy, but not ready for more.
     let readiness = state.hub.readiness();
     let reason = match readiness {
         Readiness::WithoutStore(_) => None,
@@ -27,7 +28,7 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
     let reason = reason.or_else(|| (state.hub.registry().connections() >= max).then(|| "At capacity".to_owned()));
     let mut body = json!({
         "status": if reason.is_some() { "unhealthy" } else { "healthy" },
-        "timestamp": iso(state.now_ms()),
+        "timestamp": Iso(state.now_ms()),
         "uptime": state.uptime_secs(),
         "uptime_seconds": state.uptime_secs(),
         "memory": memory(telemetry::resident(), telemetry::available()),
@@ -48,17 +49,17 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
 }
 
 /// `GET /health/live`: the process answers, so it need not be restarted.
-pub(super) async fn live(state: web::Data<State>) -> Answer {
+pub(crate) async fn live(state: web::Data<State>) -> HandlerResult {
     Ok(HttpResponse::Ok().json(json!({
         "status": "alive",
-        "timestamp": iso(state.now_ms()),
+        "timestamp": Iso(state.now_ms()),
     })))
 }
 
-/// `GET /health/ready`: whether traffic should be sent here. A hub at capacity is ready: it works, and it is counted
-/// upon. One that cannot judge tokens because those it asks do not answer is not.
-pub(super) async fn ready(state: web::Data<State>) -> Answer {
-    let timestamp = iso(state.now_ms());
+/// `GET /health/ready`: whether a load balancer should send traffic here. A hub at capacity is ready. A hub is not ready
+/// while the services that it needs to check tokens do not answer.
+pub(crate) async fn ready(state: web::Data<State>) -> HandlerResult {
+    let timestamp = Iso(state.now_ms());
     Ok(match state.not_ready() {
         None => HttpResponse::Ok().json(json!({"status": "ready", "timestamp": timestamp})),
         Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
@@ -69,7 +70,7 @@ pub(super) async fn ready(state: web::Data<State>) -> Answer {
     })
 }
 
-/// Memory in MB. Of a total that the system does not tell there is no percentage.
+/// Memory in MB. The percentage is `null` if the total is not known.
 fn memory(used: u64, total: Option<u64>) -> Value {
     let percentage =
         total.filter(|total| *total > 0).map(|total| (used as f64 / total as f64 * 1_000.0).round() / 10.0);
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_told_in_megabytes() {
+    fn memory_is_shown_in_megabytes() {
         assert_eq!(
             memory(268_959_744, Some(2_147_483_648)),
             json!({"used": 256.5, "total": 2048.0, "percentage": 12.5})
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_hub_from_working_is_said() {
+    fn a_hub_that_is_not_ready_gives_the_reason() {
         assert_eq!(not_ready(&Readiness::Ready), None);
         assert_eq!(not_ready(&Readiness::Draining).as_deref(), Some("Draining"));
         assert_eq!(

@@ -1,20 +1,21 @@
-//! `GET /status` as the community document has it, and `GET /api/status` as the push document has it.
+//! `GET /status` of the community document, and `GET /api/status` of the push document.
 
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::events::debug::megabytes;
+use hubbub_actors::events::moment::Iso;
 use hubbub_actors::hub::Readiness;
 use hubbub_actors::store::Store;
 use serde_json::{Value, json};
 
 use super::info::VERSION;
-use super::{Answer, iso};
+use crate::error::HandlerResult;
 use crate::state::State;
 use crate::telemetry;
 
-/// `GET /status`, memory in MB. A process without a managed heap has no heap figures of its own: they repeat `rss`.
-pub(super) async fn community(state: web::Data<State>) -> Answer {
+/// `GET /status`, memory in MB. The process has no managed heap, so the heap fields repeat `rss`.
+pub(crate) async fn community(state: web::Data<State>) -> HandlerResult {
     let stats = state.hub.stats();
     let rss = megabytes(telemetry::resident());
     Ok(HttpResponse::Ok().json(json!({
@@ -24,7 +25,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
             Readiness::WithoutStore(_) => "degraded",
             Readiness::Broken(_) => "broken",
         },
-        "timestamp": iso(state.now_ms()),
+        "timestamp": Iso(state.now_ms()),
         "server": {
             "uptime": state.uptime_secs(),
             "environment": state.policies().config.server.environment,
@@ -46,7 +47,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
     })))
 }
 
-/// The embedded store: whether it reads and writes, and how long a read takes now, in ms.
+/// Whether the embedded store reads and writes, and how long a read takes now, in ms.
 async fn database(store: &Store) -> Value {
     let answered = store.ping().await;
     let works = answered.is_ok() && store.failing().is_none();
@@ -59,7 +60,7 @@ async fn database(store: &Store) -> Value {
 }
 
 /// `GET /api/status`, memory in bytes.
-pub(super) async fn push(state: web::Data<State>) -> Answer {
+pub(crate) async fn push(state: web::Data<State>) -> HandlerResult {
     let stats = state.hub.stats();
     let rss = telemetry::resident();
     Ok(HttpResponse::Ok().json(json!({
@@ -79,6 +80,6 @@ pub(super) async fn push(state: web::Data<State>) -> Answer {
             "heapUsed": rss,
             "external": 0,
         },
-        "timestamp": iso(state.now_ms()),
+        "timestamp": Iso(state.now_ms()),
     })))
 }

@@ -1,27 +1,27 @@
-//! `GET /metrics`: Prometheus' text, or the raw document's JSON object for who asks for JSON.
+//! `GET /metrics`: Prometheus' text format, or the raw document's JSON object if `Accept` names JSON.
 
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::Answer;
-use super::info::figures;
+use super::info::counts_json;
+use crate::error::HandlerResult;
 use crate::state::State;
 
-/// The text format's own content type.
+/// The content type of Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `GET /metrics`.
-pub(super) async fn metrics(request: HttpRequest, state: web::Data<State>) -> Answer {
+pub(crate) async fn metrics(request: HttpRequest, state: web::Data<State>) -> HandlerResult {
     let accept = request.headers().get_all(ACCEPT);
     let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
     Ok(if json {
-        HttpResponse::Ok().json(figures(state.hub.stats()))
+        HttpResponse::Ok().json(counts_json(state.hub.stats()))
     } else {
         HttpResponse::Ok().content_type(TEXT).body(state.metrics())
     })
 }
 
-/// Whether an `Accept` names JSON. A scraper names its own formats, a browser and curl take anything; neither names it.
+/// Whether an `Accept` names JSON. Scrapers name their own formats; browsers and curl accept anything and do not name JSON.
 fn wants_json(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let kind = range.split(';').next().unwrap_or_default();
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_names_json_gets_json() {
+    fn only_an_accept_that_names_json_gets_json() {
         for (accept, json) in [
             ("application/json", true),
             ("text/html, Application/JSON;q=0.9", true),

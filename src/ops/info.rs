@@ -1,22 +1,23 @@
-//! What the hub is: `GET /` for whoever comes by, `GET /info` for clients of the raw surface, and the answer to those
-//! who come to `/ws` without a WebSocket.
+//! What the hub is: `GET /` for anyone, `GET /info` for clients of the raw surface, and the answer to a request for `/ws`
+//! that is no WebSocket upgrade.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use hubbub_actors::events::moment::Iso;
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::runtime::counters::Stats;
 use serde_json::{Value, json};
 
-use super::guard::policies_of;
-use super::{Answer, iso};
+use crate::admission::policies_of;
+use crate::error::HandlerResult;
 use crate::peer::BasePath;
 use crate::policies::Policies;
 use crate::state::State;
 
 /// The hub's version.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What `GET /` names, and the routes.
+/// The endpoints that `GET /` lists: name and route.
 const ENDPOINTS: [(&str, &str); 12] = [
     ("health", "/health"),
     ("live", "/health/live"),
@@ -33,7 +34,7 @@ const ENDPOINTS: [(&str, &str); 12] = [
 ];
 
 /// `GET /`.
-pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answer {
+pub(crate) async fn root(request: HttpRequest, state: web::Data<State>) -> HandlerResult {
     let policies = policies_of(&state, &request);
     let (base, url) = (&policies.base, websocket_url(&request, &policies));
     Ok(HttpResponse::Ok().json(json!({
@@ -41,7 +42,7 @@ pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answe
         "message": "WebSocket server is running",
         "version": VERSION,
         "environment": policies.config.server.environment,
-        "timestamp": iso(state.now_ms()),
+        "timestamp": Iso(state.now_ms()),
         "endpoints": endpoints(base),
         "websocket": {
             "url": url,
@@ -53,14 +54,14 @@ pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answe
     })))
 }
 
-/// The ways in over plain HTTP, by what they are for.
+/// The paths of the endpoints, by name.
 fn endpoints(base: &BasePath) -> Value {
     let endpoints = ENDPOINTS.iter().map(|(name, route)| ((*name).to_owned(), format!("{base}{route}").into()));
     Value::Object(endpoints.collect())
 }
 
-/// The address by which the caller reached the hub, as a WebSocket's: `wss` where a trusted proxy says in `X-Forwarded-Proto`
-/// that it was `https` or `wss`. Of several values the first is the client's.
+/// The WebSocket URL of the address by which the caller reached the hub. The scheme is `wss` if a trusted proxy sent `https`
+/// or `wss` as the first value of `X-Forwarded-Proto`, which is the client's.
 fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
     let text = |name| {
         let value: Option<&header::HeaderValue> = request.headers().get(name);
@@ -76,8 +77,8 @@ fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
     }
 }
 
-/// `GET /info`: no secret, by naming each key that is shown.
-pub(super) async fn info(state: web::Data<State>) -> Answer {
+/// `GET /info`. It names each key that it shows, so that no secret is shown.
+pub(crate) async fn info(state: web::Data<State>) -> HandlerResult {
     let policies = state.policies();
     let server = &policies.config.server;
     Ok(HttpResponse::Ok().json(json!({
@@ -93,7 +94,7 @@ pub(super) async fn info(state: web::Data<State>) -> Answer {
                 "max_frame_size": server.max_frame_size,
             },
         },
-        "stats": figures(state.hub.stats()),
+        "stats": counts_json(state.hub.stats()),
         "features": [
             "websocket",
             "heartbeat",
@@ -106,8 +107,8 @@ pub(super) async fn info(state: web::Data<State>) -> Answer {
     })))
 }
 
-/// The figures as the raw document has them, here and in `/metrics`.
-pub(super) fn figures(stats: &Stats) -> Value {
+/// The counts of the raw document, in `/info` and in the JSON of `/metrics`.
+pub(crate) fn counts_json(stats: &Stats) -> Value {
     json!({
         "active_connections": stats.sessions.get(),
         "total_connections": stats.sessions_opened.get(),
@@ -118,7 +119,7 @@ pub(super) fn figures(stats: &Stats) -> Value {
 }
 
 /// `GET /ws` without an upgrade.
-pub(super) async fn not_an_upgrade() -> Answer {
-    let fault = Fault::new(Code::UpgradeRequired, "This path speaks WebSocket only");
+pub(crate) async fn not_an_upgrade() -> HandlerResult {
+    let fault = Fault::new(Code::UpgradeRequired, "This path accepts WebSocket upgrades only");
     Err(fault.into())
 }

@@ -1,0 +1,152 @@
+//! API keys, limits, idempotency keys and signatures.
+
+use super::*;
+
+#[actix_web::test]
+async fn a_request_without_a_key_or_with_a_wrong_one_is_refused() {
+    let app = TestApp::start(|_| {});
+    let bare = || TestRequest::post().uri("/api/push").insert_header(("x-request-id", "r-1")).set_payload(PUSH);
+    for (request, error, code) in [
+        (bare(), "An API key is needed in X-API-Key", "UNAUTHORIZED"),
+        (bare().insert_header(("x-api-key", "")), "An API key is needed in X-API-Key", "UNAUTHORIZED"),
+        (bare().insert_header(("x-api-key", "guess")), "Invalid API key", "INVALID_API_KEY"),
+        (bare().insert_header(("x-websocket-api-key", "guess")), "Invalid API key", "INVALID_API_KEY"),
+        (
+            bare().insert_header(("x-api-key", "guess")).insert_header(("x-websocket-api-key", KEY)),
+            "Invalid API key",
+            "INVALID_API_KEY",
+        ),
+    ] {
+        let answer = app.answer(request).await;
+        assert_eq!((answer.status, answer.json()), (401, refused(error, code)));
+    }
+    let answer = app.answer(bare().insert_header(("x-websocket-api-key", KEY))).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[actix_web::test]
+async fn an_empty_key_header_hides_no_good_key() {
+    let app = TestApp::start(|_| {});
+    let bare = || TestRequest::post().uri("/api/push").set_payload(PUSH);
+    for request in [
+        bare().insert_header(("x-api-key", "")).insert_header(("x-websocket-api-key", KEY)),
+        bare().insert_header(("x-api-key", KEY)).insert_header(("x-websocket-api-key", "")),
+        bare().append_header(("x-api-key", "")).append_header(("x-api-key", KEY)),
+    ] {
+        let answer = app.answer(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    }
+}
+
+#[actix_web::test]
+async fn a_key_over_its_limit_gets_retry_after() {
+    let app = TestApp::start(|config| config.limits.http.requests_per_minute = 2);
+    let answers = app.answers((0..3).map(|_| post("/api/push", PUSH))).await;
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 429]);
+    let mut limited = refused("Rate limit exceeded", "RATE_LIMITED");
+    limited["retryAfter"] = 60.into();
+    assert_eq!(answers[2].json(), limited);
+    assert_eq!(answers[2].header("retry-after"), Some("60"));
+    app.clock.advance(60_000);
+    assert_eq!(app.answer(post("/api/push", PUSH)).await.status, 200);
+}
+
+#[actix_web::test]
+async fn wrong_keys_count_for_the_address_and_not_for_valid_keys() {
+    let app = TestApp::start(|config| config.limits.http.requests_per_minute = 2);
+    let guess = || get("/api/status").insert_header(("x-api-key", "guess"));
+    let answers = app.answers([guess(), get("/api/status"), guess(), get("/api/status")]).await;
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [401, 401, 429, 429]);
+    assert_eq!(app.answer(keyed(get("/api/status"))).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_repeated_idempotency_key_gets_the_first_answer_for_five_minutes() {
+    let app = TestApp::start(|_| {});
+    let named = || post("/api/push", PUSH).insert_header(("idempotency-key", "order-1"));
+    let first = app.answer(named()).await;
+    assert_eq!(first.header("idempotency-replayed"), None);
+    app.clock.advance(299_999);
+    let again = app.answer(named()).await;
+    assert_eq!((again.status, &again.text), (200, &first.text));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.header("content-type"), Some("application/json"));
+    assert_eq!(app.state.hub.stats().published.get(), 1);
+    app.clock.advance(1);
+    assert_ne!(app.answer(named()).await.text, first.text);
+    assert_eq!(app.state.hub.stats().published.get(), 2);
+}
+
+#[actix_web::test]
+async fn an_idempotency_key_belongs_to_one_request_and_a_refusal_frees_it() {
+    let app = TestApp::start(|_| {});
+    let named = |path: &str, body: &str| post(path, body).insert_header(("idempotency-key", "order-1"));
+    for refused in [named("/api/push", "{}"), named("/api/room", "{}"), named("/api/push", "no JSON")] {
+        assert_eq!(app.answer(refused).await.status, 400);
+    }
+    let first = app.answer(named("/api/push", PUSH)).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (200, None));
+    for other in [named("/api/push", "{}"), named("/api/room", PUSH), named("/api/push?a=1", PUSH)] {
+        let answer = app.answer(other).await;
+        let conflict = refused("This Idempotency-Key was used for a different request", "CONFLICT");
+        assert_eq!((answer.status, answer.json()), (409, conflict));
+    }
+}
+
+#[actix_web::test]
+async fn a_request_with_an_unknown_outcome_is_not_repeated() {
+    let app = TestApp::start(|_| {});
+    let named = || post("/api/push", PUSH).insert_header(("idempotency-key", "order-1"));
+    app.state.hub.rooms().panic_shard_of(&RoomName::parse("any", "room").unwrap());
+    let unknown = refused("The outcome is not known: it may have been done or not", "OUTCOME_UNKNOWN");
+    let answer = app.answer(named()).await;
+    assert_eq!((answer.status, answer.json()), (504, unknown));
+    // Kept, and stored for the next run.
+    let kept = app.state.idempotency.take();
+    assert_eq!(
+        kept.iter().map(|entry| (&*entry.key.name, &entry.end)).collect::<Vec<_>>(),
+        [("order-1", &End::Unknown)]
+    );
+}
+
+#[actix_web::test]
+async fn a_rate_limited_answer_is_not_stored() {
+    let app = TestApp::start(|config| config.limits.http.requests_per_minute = 1);
+    let named = || post("/api/push", PUSH).insert_header(("idempotency-key", "order-1"));
+    assert_eq!(app.answer(post("/api/push", PUSH)).await.status, 200);
+    assert_eq!(app.answer(named()).await.status, 429);
+    app.clock.advance(60_000);
+    assert_eq!(app.answer(named()).await.status, 200);
+}
+
+fn signed(method: &str, path: &str, nonce: &str) -> TestRequest {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING_KEY.as_bytes()).unwrap();
+    mac.update(format!("{method}{path}{NOW}{nonce}").as_bytes());
+    TestRequest::with_uri(path)
+        .method(method.parse().unwrap())
+        .insert_header(("x-api-key", SIGNING_KEY))
+        .insert_header(("x-request-id", "r-1"))
+        .insert_header(("x-request-timestamp", NOW.to_string()))
+        .insert_header(("x-request-nonce", nonce))
+        .insert_header(("x-signature", hex(mac.finalize().into_bytes())))
+}
+
+#[actix_web::test]
+async fn a_signature_is_valid_once() {
+    let app = TestApp::start(|_| {});
+    assert_eq!(app.answer(signed("POST", "/api/push", "n-1").set_payload(PUSH)).await.status, 200);
+    let again = app.answer(signed("POST", "/api/push", "n-1").set_payload(PUSH)).await;
+    assert_eq!((again.status, again.json()), (401, refused("X-Request-Nonce was used before", "INVALID_SIGNATURE")));
+    assert_eq!(app.answer(signed("GET", "/api/status", "n-2")).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_signature_is_checked_if_the_key_requires_it_or_the_request_has_one() {
+    let app = TestApp::start(|_| {});
+    let unsigned = get("/api/status").insert_header(("x-api-key", SIGNING_KEY)).insert_header(("x-request-id", "r-1"));
+    let wrong = keyed(get("/api/status")).insert_header(("x-signature", "00"));
+    for (request, error) in [(unsigned, "X-Signature is missing"), (wrong, "X-Request-Timestamp is missing")] {
+        let answer = app.answer(request).await;
+        assert_eq!((answer.status, answer.json()), (401, refused(error, "INVALID_SIGNATURE")));
+    }
+}

@@ -1,0 +1,126 @@
+//! The shutdown of a hub. It becomes not ready; then the sessions end, then the HTTP side, then the store closes, all within
+//! `server.shutdown_secs`.
+//!
+//! Each session gets a notice of when to reconnect, then what was accepted for it, then close code 1001;
+//! `server.drain_per_sec` sessions are closed a second. Meanwhile the topics' histories are stored. Last, the store gets the
+//! records of idempotent requests and nonces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::time::{sleep, timeout};
+use actix_server::ServerHandle;
+use hubbub_actors::hub::Hub;
+use hubbub_actors::shutdown::schedule::DrainRate;
+use hubbub_actors::store::Store;
+
+use super::reload;
+use super::signals::{Stop, Stops};
+use crate::socketio::router::EngineRouter;
+use crate::state::State;
+
+/// How often a hub that drains checks whether the last connection is closed.
+const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The most of `server.shutdown_secs` that the HTTP side gets.
+pub(super) const HTTP_TIME: Duration = Duration::from_secs(1);
+
+/// The most of `server.shutdown_secs` that the store gets to write what is queued. None of that was acknowledged yet.
+const STORE_TIME: Duration = Duration::from_secs(2);
+
+/// The most time to store sessions after a second signal.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
+/// Ends the sessions, then the HTTP side, then the store. Returns the second signal, if one cut this short.
+pub(super) async fn shut_down(
+    state: &State,
+    router: &EngineRouter,
+    store: &Store,
+    handle: ServerHandle,
+    stops: &mut Stops,
+) -> Option<Stop> {
+    let config = state.policies().config.clone();
+    let times = ShutdownTimes::of(Duration::from_secs(config.server.shutdown_secs.into()));
+    let rate = DrainRate { per_sec: config.server.drain_per_sec, within: times.sessions };
+    let cut = drain(&state.hub, router, rate, stops).await;
+    let http_time = if cut.is_some() { Duration::ZERO } else { times.http };
+    let _ = timeout(http_time, handle.stop(cut.is_none())).await;
+    state.notices.finish();
+    let closed = async {
+        // After the last request, so that its record is stored too.
+        state.store_once().await;
+        store.close().await;
+    };
+    let _ = timeout(times.store, closed).await;
+    state.hub.refusal_log().finish();
+    reload::remove_running(&config);
+    cut
+}
+
+/// The parts of `server.shutdown_secs`, in the order in which they are used.
+#[derive(Debug, PartialEq, Eq)]
+struct ShutdownTimes {
+    sessions: Duration,
+    http: Duration,
+    store: Duration,
+}
+
+impl ShutdownTimes {
+    /// Splits `time`. The sessions get at least half of it.
+    fn of(time: Duration) -> Self {
+        let (http, store) = (HTTP_TIME.min(time / 4), STORE_TIME.min(time / 4));
+        Self { sessions: time.saturating_sub(http + store), http, store }
+    }
+}
+
+/// Drains the hub until it is empty, its time is over, or a second signal arrives. Returns that signal.
+async fn drain(hub: &Arc<Hub>, router: &EngineRouter, rate: DrainRate, stops: &mut Stops) -> Option<Stop> {
+    let drained = async {
+        router.close_idle();
+        hub.drain(rate).await;
+        // Some connections lost their last session during the drain because their client left.
+        router.close_idle();
+        // A Socket.IO session ends before its last packets are written; its connection ends after.
+        while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
+            sleep(DRAIN_CHECK_INTERVAL).await;
+        }
+    };
+    let cut = tokio::select! {
+        biased;
+        _ = timeout(rate.within, drained) => None,
+        stop = stops.next() => Some(stop),
+    };
+    // The remaining sessions wait for a reply, or their clients have not read everything.
+    let end = async {
+        hub.close_remaining().await;
+        hub.store_sessions().await;
+    };
+    if cut.is_some() {
+        log::warn!("second stop signal; ending at once");
+        let _ = timeout(CUT_TIME, end).await;
+        return cut;
+    }
+    end.await;
+    let left = hub.registry().connections();
+    if left > 0 {
+        log::warn!("{left} connections did not read everything within {} s", rate.within.as_secs());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_shutdown_time_add_up_to_it() {
+        let secs = Duration::from_secs_f64;
+        for (time, sessions, http, store) in
+            [(1.0, 0.5, 0.25, 0.25), (2.0, 1.0, 0.5, 0.5), (6.0, 3.5, 1.0, 1.5), (15.0, 12.0, 1.0, 2.0)]
+        {
+            let times = ShutdownTimes { sessions: secs(sessions), http: secs(http), store: secs(store) };
+            assert_eq!(ShutdownTimes::of(secs(time)), times);
+            assert_eq!(sessions + http + store, time);
+        }
+    }
+}
