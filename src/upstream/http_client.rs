@@ -133,7 +133,7 @@ impl HttpClient {
     /// Sends a GET, with `bearer` if given. An answer of more than `most` bytes is an error.
     ///
     /// # Errors
-    /// See [`Failure`].
+    /// See [`HttpFailure`].
     pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<HttpAnswer, HttpFailure> {
         let mut request = self.client.get(self.url.clone());
         if let Some(token) = bearer {
@@ -145,7 +145,7 @@ impl HttpClient {
     /// Posts JSON to `path` below the URL, and waits up to `within` for the answer.
     ///
     /// # Errors
-    /// See [`Failure`].
+    /// See [`HttpFailure`].
     pub async fn post(
         &self,
         path: &str,
