@@ -194,7 +194,8 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
         assert_eq!(backend.count(), sent);
     }
     assert_eq!(elsewhere.count(), 0);
-    let logged = hub.output().lines().filter(|line| line.contains("hubbub::upstream::application: backend.url: ")).count();
+    let logged =
+        hub.output().lines().filter(|line| line.contains("hubbub::upstream::application: backend.url: ")).count();
     assert!((1..=EVENTS.len()).contains(&logged), "at most one line a minute, and not {logged} of {sent}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.set_reply(Reply::Text(204, String::new()));
