@@ -1,80 +1,116 @@
 //! The actors of Hubbub: sessions, rooms, presence, limits. This crate knows no HTTP, no socket and no token format.
 //!
-//! # Who owns what
+//! # Vocabulary
 //!
-//! | owner | where | owns |
+//! | word | meaning |
+//! |---|---|
+//! | connection | one WebSocket, or one Engine.IO session by polling; on Socket.IO it carries one session a namespace |
+//! | session | one client in one namespace, or one client on `/ws`; an actor |
+//! | session handle | the output side of a session, shared by its actor, its fan-out and its transport |
+//! | surface | the protocol of a session: `/ws`, `/` or `/chat` |
+//! | room | a named set of members; a topic is a room that clients join by name |
+//! | shard | the actor that orders the publications of its rooms |
+//! | fan-out | the actor that delivers publications to the members on one worker |
+//! | worker | one thread with its event loop, sessions and fan-out |
+//! | publication | an event on its way to the members of a room |
+//! | encoder | turns events and replies into the bytes of one wire format |
+//! | outbox | the bytes and entries that a session has not written yet |
+//! | reply slot | the reserved place of a reply, which keeps replies in the order of the requests |
+//! | offset, epoch | the number of a publication in a topic's history, and the name of that numbering |
+//! | history | the publications of a topic that the hub keeps |
+//! | suspended session | a session without a connection that its client can still recover |
+//! | recovery token | the secret by which a client recovers its session |
+//! | presence | which users are online, and with which status |
+//! | listener | a session that receives presence events |
+//! | fault | an error with a stable code; the edge chooses the status or the close code |
+//! | refusal | a request or a connection that the hub rejects; one line of the log |
+//! | drain | the ordered end of all sessions before the hub stops |
+//!
+//! # Owners
+//!
+//! | owner | instances | owns |
 //! |---|---|---|
-//! | [`session::Session`] | one a connection, on Socket.IO one a namespace of it, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
-//! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go, what is kept of them |
-//! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
-//! | [`connection::sweeper::HeartbeatSweeper`] | one a worker | the heartbeats and expiries of that worker's sessions |
-//! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
-//! | [`limits::RateLimit`] | one | what connections share: limits by address, by API key and by user |
-//! | [`monitor::Monitor`] | one | what happened to connections lately, and their figures |
-//! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications; over a planned restart histories and sessions that may come back |
-//! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
-//! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
+//! | [`session::Session`] | one a session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
+//! | [`rooms::shard::RoomShard`] | one a worker; the hash of its name assigns a room to a shard | members, order and history of its rooms |
+//! | [`rooms::fanout::Fanout`] | one a worker | the members of every room on that worker |
+//! | [`connection::sweeper::HeartbeatSweeper`] | one a worker | heartbeats and token expiries of the worker's sessions |
+//! | [`presence::Presence`] | one | online users, and presence changes that are not announced yet |
+//! | [`limits::RateLimit`] | one | limits that connections share: by address, API key and user |
+//! | [`monitor::Monitor`] | one | recent connection events, and their metrics |
+//! | [`store::Store`] | its own threads | accounts, sign-ins, chats, messages, notifications; over a planned restart also histories and suspended sessions |
+//! | [`notifications`] | counters and a table | notifications that are being written to the disk |
+//! | [`registry::Registry`] | a table | the number of connections, and the sessions of each user |
 //! | [`chats::writer::ChatWriter`] | one | changes of chats, one at a time |
-//! | rooms that clients made, by `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` of a user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
-//! | [`chats::Chats`] | a table | who may join which chat; who is in one is its shard's, in a [`chats::members`] |
-//! | [`recovery::Recovery`] | one | which token recovers which session that was cut off |
-//! | [`revocations::Revoked`] | a table | which tokens no longer hold |
-//! | [`idempotency::Idempotency`] | a table for each kind of name | what became of requests that their senders named |
-//! | [`connection::SessionHandle`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
+//! | [`chats::Chats`] | a table | which users may join which chat; the shard has the members, in [`chats::members`] |
+//! | [`recovery::Recovery`] | one | recovery tokens and the suspended sessions of each |
+//! | [`revocations::Revoked`] | a table | revoked tokens |
+//! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
+//! | [`connection::SessionHandle`] | one a session, on its worker's thread; a multiplexed connection has one too | outbox, reply slots, liveness |
 //!
-//! A session asks shards, presence and limits by message; shards and presence ask fan-outs; nobody asks a session: it is reached by
-//! what is put on its seat, and told when a chat it is in may be closed to it. HTTP handlers enter through [`hub::Hub`], by the same messages.
+//! Sessions ask shards, presence and limits by message. Shards and presence ask fan-outs. Nothing asks a session: the hub
+//! reaches it through its handle, and sends it a message when its access to a chat changes. HTTP handlers enter through
+//! [`hub::Hub`], by the same messages.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
-//! * **Order.** A room has one order, its shard's. Every member sees its messages in that order.
-//! * **Exactly once.** A member gets every message that its shard accepted between the answer to its join and the answer
-//!   to its leave, once. The answer to a join comes before the first of them.
-//! * **What was missed** in a room that keeps [history](rooms::history) comes to a raw client that says since when: all of
-//!   it, once, in its order, between the answer to its join and what is live; or the answer says that it does not.
-//! * **Notifications** that were answered as accepted are on the disk, and reach each session of their user once: see
+//! * **Order.** The shard gives each room one order. Every member receives the publications of the room in that order.
+//! * **Exactly once.** A member receives each publication that the shard accepts between the reply to its join and the
+//!   reply to its leave, once. The reply to the join precedes the first publication.
+//! * **History.** A raw client that joins a topic with `since` receives all later publications, once, in order, between the
+//!   reply to its join and live publications. If the [history](rooms::history) is incomplete, the reply says so.
+//! * **Notifications** are on the disk before the hub accepts them, and reach each session of their user once: see
 //!   [`notifications`].
-//! * **Answers** leave in the order of the requests, but for those of the [application](application::Application),
-//!   which leave when they come.
-//! * **Messages of chats** that were acknowledged are on the disk; so are receipts. Those in the chat do not wait for
-//!   that. Who was cut off and comes back gets what was said meanwhile: see [`recovery`].
-//! * **What was missed over a cut** comes to a client on `/` that says what it got last: all of it, once, in its order,
-//!   before what is live; or it is told that it does not. So it does over a planned restart.
-//! * **Nothing accepted is dropped.** A fan-out that is full makes its shard wait; the shard's mailbox then fills, and
-//!   publishers are refused with [`model::fault::Code::Overloaded`]. The one exception is a client that does not read: when its
-//!   outbox is full it is closed, and what it had not read is given up and counted.
+//! * **Replies** leave in the order of the requests. Replies of the [application](application::Application) leave when they
+//!   arrive.
+//! * **Chat messages** and receipts are on the disk before they are acknowledged. Other members receive them without this
+//!   wait. A recovered session receives the messages of the meantime: see [`recovery`].
+//! * **Recovery on `/`.** A client that names its last offset receives all missed events, once, in order, before live
+//!   events. If the hub cannot provide them, it says so. This holds over a planned restart.
+//! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
+//!   refuses publications with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
+//!   and its unwritten entries are counted as dropped.
 //!
 //! # Queues
 //!
 //! | queue | bound | when full | metric |
 //! |---|---|---|---|
 //! | [`runtime::mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
-//! | [`connection::outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
-//! | [`revocations::Revoked`] | [`revocations::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
-//! | [`presence::pending::PendingChanges`] | [`presence::pending::WAITING_MAX`] users, [`presence::pending::PATIENCE_MS`] | nobody is told of the change | `hubbub_presence_changes_total{outcome="suppressed"}` |
-//! | [`monitor::event_log::EventLog`] | [`monitor::event_log::EVENTS_MAX`] events | the oldest goes | |
-//! | what is told the monitor | its mailbox, and [`monitor::sampling`] of what strangers do | not remembered | `hubbub_observations_lost_total{reason}` |
-//! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
-//! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
-//! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest goes | |
-//! | who is in a [chat](chats::members), and types there | as the sessions in it; what is told of it is paced | told later, all at once; of receipts, the author alone | `hubbub_chat_receipts_narrowed_total` |
-//! | sessions that were cut off | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] of a user, for `recovery.window_secs` | the one cut off first goes | `hubbub_sessions_evicted_total` |
-//! | what is [`connection::kept`] for each of those | `recovery.queue` messages, half of `limits.outbox_bytes` | the oldest goes, and its client is told how many | `hubbub_parked_messages` |
-//! | the [`connection::tail`] of each session on `/` that says what it got | `recovery.queue` deliveries, half of `limits.outbox_bytes` | the oldest goes; who lacks it is told that it is not recovered | `hubbub_sessions_not_recovered_total` |
-//! | what is [`connection::retained`] for all of them | `recovery.bytes`, its share for each worker | those who were cut off first give theirs up, then those who are there | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
-//! | notifications that a session has [`connection::noted`] | [`connection::noted::NOTED_MAX`] | what was missed comes at the next connect | |
+//! | [`connection::outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | the session is closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
+//! | rooms made by clients, in `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` for each user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
+//! | [`revocations::Revoked`] | [`revocations::REVOCATIONS_MAX`] requested by backends | evicts one older than every valid token, else refused, `OVERLOADED` | |
+//! | [`presence::pending::PendingChanges`] | [`presence::pending::WAITING_MAX`] users, [`presence::pending::PATIENCE_MS`] | the change is not announced | `hubbub_presence_changes_total{outcome="suppressed"}` |
+//! | [`monitor::event_log::EventLog`] | [`monitor::event_log::EVENTS_MAX`] events | evicts the oldest | |
+//! | observations of the monitor | its mailbox, and [`monitor::sampling`] for anonymous clients | not recorded | `hubbub_observations_lost_total{reason}` |
+//! | writer and readers of [`store::Store`] | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
+//! | notifications | the store's writes; [`store::KEPT_MAX`] unread and as many read ones of each user on the disk | refused, `OVERLOADED`; on the disk the oldest is deleted | `hubbub_notifications_pruned_total` |
+//! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest is deleted | |
+//! | [members](chats::members) and typists of a chat | its sessions; announcements are paced | announced later, together; receipts go to the author alone | `hubbub_chat_receipts_narrowed_total` |
+//! | suspended sessions | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] for each user, for `recovery.window_secs` | evicts the longest suspended | `hubbub_sessions_evicted_total` |
+//! | [`connection::kept`]: messages for a suspended session | `recovery.queue` messages, half of `limits.outbox_bytes` | evicts the oldest, and reports the number | `hubbub_parked_messages` |
+//! | [`connection::tail`]: sent events of a session on `/` | `recovery.queue` events, half of `limits.outbox_bytes` | evicts the oldest; a session that lacks one is not recovered | `hubbub_sessions_not_recovered_total` |
+//! | [`connection::retained`]: both together | `recovery.bytes`, divided among the workers | evicts the buffers of the longest-suspended sessions, then those of connected ones | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
+//! | [`connection::noted`]: notifications of a session | [`connection::noted::NOTED_MAX`] | later ones are delivered at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
-//! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
-//! | what is remembered of publishes with a `client_id` | [`hub::CLIENT_IDS`], of a user and in all | the same user's oldest answer goes, then the oldest of all | `hubbub_client_ids_forgotten_total` |
-//! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
-//! | promised answers of each session | [`connection::PENDING_REPLIES_MAX`]; one that may be large; none while its outbox is half full | its transport stops reading | |
-//! | its questions to the application | [`connection::UNORDERED_REPLIES_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
+//! | Socket.IO requests, one mailbox a worker at the edge | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
+//! | results of publishes with a `client_id` | [`hub::CLIENT_IDS`], for each user and in all | evicts the user's oldest, then the oldest of all | `hubbub_client_ids_forgotten_total` |
+//! | histories | the rule of each topic; `limits.history_bytes`, divided among the shards | evicts the oldest publication; then the whole history unused for longest | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
+//! | reply slots of each session | [`connection::PENDING_REPLIES_MAX`]; one for a large reply; none while its outbox is half full | its transport stops reading | |
+//! | requests of a session to the application | [`connection::UNORDERED_REPLIES_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revocations`], [`idempotency`] → [`notifications`] → [`store`], [`connection::sweeper`], [`connection`], [`connection::kept`], [`connection::handed`], [`connection::tail`], [`connection::copies`], [`connection::retained`], [`connection::noted`], [`runtime::hash`], [`connection::outbox`], [`publication`], [`runtime::mailbox`], [`runtime::work_queue`] → [`shutdown::schedule`], [`events`],
-//! [`model::fault`], [`model::identity`], [`model::client`], [`model::ids`], [`runtime::clock`], [`runtime::latency`], [`runtime::histogram`].
+//! Imports flow down this list:
+//!
+//! * [`shutdown`]: the order in which the hub stops. Its `schedule` is pure and used by the fan-outs.
+//! * [`session`], [`worker`]: the session actor, and the shared parts of a worker.
+//! * [`hub`]: the facade, and the start of all actors.
+//! * [`recovery`], [`presence`], [`chats`], [`rooms`]: the central actors. Rooms and chats share the member lists of chats.
+//! * [`monitor`], [`limits`], [`idempotency`], [`registry`]: what sessions report, share and are found by.
+//! * [`notifications`], [`revocations`]: tables over the store. [`connection`]: the output side of a session.
+//! * [`store`], [`publication`], [`refusal_log`]: the disk; encoded events; the log of refusals.
+//! * [`events`], [`application`]: the event table and its wire structs; requests to the application.
+//! * [`runtime`], [`model`]: what actors run on; the domain. One exception: [`runtime::counters`] counts by event and by
+//!   refusal, so it imports both tables.
 
 pub mod application;
 pub mod chats;
