@@ -353,6 +353,6 @@ async fn an_unrequested_content_encoding_is_logged() {
     assert_eq!(answer["success"], false, "{answer}");
     assert_eq!(answer["error"], "The application gave no answer that can be passed on");
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
-    let line = "unusable: an answer in the content encoding deflate, although the request said";
+    let line = "unusable: an answer in the content encoding deflate, although the request had";
     eventually(DEADLINE, "it is logged", || hub.output().contains(line)).await;
 }

@@ -53,7 +53,7 @@ async fn an_unrequested_content_encoding_is_logged() {
     let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: gzip", json!({"id": 1})));
     let hub = Hub::with(&with_backend(&backend, ""));
     assert_not_understood(&upgrade_with(&hub, "12|abc").await);
-    let reason = "an answer in the content encoding gzip, although the request said `Accept-Encoding: identity`";
+    let reason = "an answer in the content encoding gzip, although the request had `Accept-Encoding: identity`";
     assert_logged(&hub, &["auth.backend.url did not tell whose a token is", reason]);
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
 
