@@ -281,7 +281,7 @@ section! {
     }
 }
 
-/// An item of `[[chats]]`: a chat that a start makes if it does not exist. Later changes over HTTP stay.
+/// An item of `[[chats]]`: a chat that a start makes if it does not exist. Later changes over HTTP are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatRoom {
@@ -345,7 +345,7 @@ impl ChatRoom {
 section! {
     /// `[presence]`.
     Presence {
-        /// Which clients learn of presence changes. Default `all`.
+        /// Which clients receive presence changes. Default `all`.
         audience: Audience = Audience::All,
         /// Milliseconds after which a disconnected user counts as offline, up to 60000. Default 1000.
         linger_ms: u32 = 1_000,
@@ -367,8 +367,8 @@ section! {
         outbox_frames: usize = 16_384,
         /// Rooms that clients may make by joining them, in total, at least 1. Default 1000000.
         rooms: usize = 1_000_000,
-        /// Rooms made by one user, on all sessions of the user, 0 for any number. If not set, it is at most half of
-        /// `limits.rooms`. Default 1000.
+        /// Existing rooms that one user made, on all sessions of the user, 0 for any number. If not set, it is at most
+        /// half of `limits.rooms`. Default 1000.
         rooms_per_user: usize = 1_000,
         /// Chats that one user may make by joining them with `chat.auto_create`, 0 for any number. Default 100.
         chats_per_user: usize = 100,
@@ -448,7 +448,8 @@ section! {
         connection_attempts: u32 = 5,
         /// Length of the window in seconds, at least 1. Default 300.
         attempts_window_secs: u32 = 300,
-        /// Seconds that an address over the limit is blocked, and at least to the end of the window. Default 900.
+        /// Seconds that an address is blocked after it exceeds the limit, at least to the end of the window. Default
+        /// 900.
         block_secs: u32 = 900,
         /// `message:send` requests a minute of a user, on all surfaces together. Default 100.
         messages_per_minute: u32 = 100,

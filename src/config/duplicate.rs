@@ -25,7 +25,7 @@ pub(super) fn explain(text: &str, at: usize) -> String {
     match first {
         Some((path, first)) => format!("{path}: is set twice; the first is in line {first}"),
         None => {
-            // In an inline table, the key before it is set only once, so its name stays.
+            // In an inline table, the path is that of the outer key, which is set once. Name only the inner key.
             let key = text.get(at..).unwrap_or_default().split(['=', ']', '\n']).next().unwrap_or_default();
             let key: String = key.trim().chars().take(SHOWN_MAX).collect();
             format!("{key}: is set twice")

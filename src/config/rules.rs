@@ -17,10 +17,10 @@ use crate::auth::jwt;
 pub struct TopicRule {
     /// The pattern of topics: `*` stands for any run of characters, dots included.
     pub pattern: String,
-    /// Who may subscribe: every client that matches one of these. Default `authenticated`.
+    /// Access rules for subscribing; a client needs one of them. Default `authenticated`.
     #[serde(default = "authenticated", deserialize_with = "one_or_several")]
     pub subscribe: Vec<AccessRule>,
-    /// Who may publish: every client that matches one of these. Default `authenticated`.
+    /// Access rules for publishing; a client needs one of them. Default `authenticated`.
     #[serde(default = "authenticated", deserialize_with = "one_or_several")]
     pub publish: Vec<AccessRule>,
     /// Messages kept, 0 to 1000000; 0 keeps none. Default 0.
@@ -140,7 +140,7 @@ impl Algorithm {
     }
 }
 
-/// Which clients learn of presence changes of a user.
+/// Which clients receive presence changes of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Audience {
