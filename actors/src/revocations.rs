@@ -77,7 +77,8 @@ impl Revoked {
 
     /// Refuses a revoked token.
     ///
-    /// # Errors [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while the revocations are unknown.
+    /// # Errors
+    /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while the revocations are unknown.
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
         if self.is_unknown.load(Ordering::Acquire) {
             let message = "It cannot be known at the moment which tokens were revoked; try again";
@@ -98,7 +99,8 @@ impl Revoked {
 
     /// Makes space for one more revocation. Returns the evicted one, if any.
     ///
-    /// # Errors [`Code::Overloaded`] when the table is full and no revocation may be evicted.
+    /// # Errors
+    /// [`Code::Overloaded`] when the table is full and no revocation may be evicted.
     pub fn make_room(&self, revocation: &Revocation) -> Result<Option<Forgotten>, Fault> {
         let mut table = self.write();
         if table.by_age.len() < self.max || table.entry(revocation).is_some() {

@@ -154,7 +154,8 @@ impl Memory {
 
     /// Adds an unfinished request with an unused name.
     ///
-    /// # Errors [`crate::model::fault::Code::Overloaded`] when only unfinished requests could be evicted.
+    /// # Errors
+    /// [`crate::model::fault::Code::Overloaded`] when only unfinished requests could be evicted.
     pub(super) fn begin(&mut self, key: &Key, digest: Digest, wait: watch::Receiver<()>) -> Result<(), Fault> {
         let of_owner = |memory: &Self| memory.owners.get(&key.owner).map_or(0, |owner| owner.entries.len());
         while of_owner(self) >= self.bounds.owner.entries {

@@ -113,9 +113,9 @@ impl Idempotency {
 
     /// Looks up the request `key` with this `digest`. An unused name is claimed for the caller.
     ///
-    /// # Errors [`Code::Conflict`] when a different request has the name, [`Code::OutcomeUnknown`] when the outcome is
-    /// unknown, [`Code::Overloaded`] when only unfinished requests could be evicted, [`Code::ShuttingDown`] after the
-    /// export.
+    /// # Errors
+    /// [`Code::Conflict`] when a different request has the name, [`Code::OutcomeUnknown`] when the outcome is unknown,
+    /// [`Code::Overloaded`] when only unfinished requests could be evicted, [`Code::ShuttingDown`] after the export.
     pub fn look(&self, key: &Key, digest: Digest) -> Result<Found, Fault> {
         let mut guard = self.0.memory();
         let memory = guard.as_mut().ok_or_else(Fault::shutting_down)?;
@@ -135,7 +135,8 @@ impl Idempotency {
     /// Like [`Idempotency::look`], but waits for an unfinished request. If that request frees the name, the caller
     /// claims it.
     ///
-    /// # Errors As [`Idempotency::look`].
+    /// # Errors
+    /// As [`Idempotency::look`].
     pub async fn claim(&self, key: &Key, digest: Digest) -> Result<Claim, Fault> {
         loop {
             match self.look(key, digest)? {

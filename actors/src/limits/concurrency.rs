@@ -25,7 +25,8 @@ pub struct ConcurrencyLimits(DashMap<ConcurrencyKey, u32, ahash::RandomState>);
 impl ConcurrencyLimits {
     /// Takes one of `most` slots of `key`; 0 is no limit.
     ///
-    /// # Errors [`crate::model::fault::Code::LimitReached`] when all slots are taken.
+    /// # Errors
+    /// [`crate::model::fault::Code::LimitReached`] when all slots are taken.
     pub fn take(self: &Arc<Self>, key: ConcurrencyKey, most: u32) -> Result<ConcurrencySlot, Fault> {
         let mut held = self.0.entry(key.clone()).or_insert(0);
         if most > 0 && *held >= most {

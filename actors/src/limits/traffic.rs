@@ -49,12 +49,12 @@ impl TrafficLimit {
     }
 }
 
-/// Divisor of the limits for a connection without a joined namespace. It sends only CONNECT packets and answers to
+/// Divisor of the limits for a connection that has joined no namespace. It sends only CONNECT packets and answers to
 /// pings.
 const PENDING_SHARE: u32 = 10;
 
 impl TrafficRule {
-    /// The limits of a connection without a joined namespace.
+    /// The limits of a connection that has joined no namespace.
     #[must_use]
     pub fn pending(self) -> Self {
         // Rounded up, because 0 means no limit.
@@ -91,7 +91,7 @@ impl TrafficBudget {
         self.spend_by(self.limit.get(), elapsed, frames, bytes)
     }
 
-    /// Like [`TrafficBudget::spend`], for a connection without a joined namespace.
+    /// Like [`TrafficBudget::spend`], for a connection that has joined no namespace.
     #[must_use]
     pub fn spend_pending(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
         self.spend_by(self.limit.get().pending(), elapsed, frames, bytes)

@@ -73,7 +73,8 @@ const ACCOUNT: &str = "users.id, users.username, users.name, users.email, users.
 impl Store {
     /// Creates an account.
     ///
-    /// # Errors [`Code::Conflict`] when the name is taken.
+    /// # Errors
+    /// [`Code::Conflict`] when the name is taken.
     pub async fn add_account(&self, new: Credentials) -> Result<(), Fault> {
         self.write(move |conn| {
             let account = &new.account;
@@ -104,14 +105,16 @@ impl Store {
 
     /// The account with this name, in the form used for comparison.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn account(&self, name_key: String) -> Result<Option<Credentials>, Fault> {
         self.read(move |conn| find(conn, &name_key)).await
     }
 
     /// The account of `user`; `None` for a user without an account here, for example with tokens from another issuer.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn account_of(&self, user: UserId) -> Result<Option<Account>, Fault> {
         self.read(move |conn| {
             let sql = format!("SELECT {ACCOUNT} FROM users WHERE id = ?1");
@@ -123,7 +126,8 @@ impl Store {
 
     /// All accounts, ordered by name.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn accounts(&self) -> Result<Vec<Account>, Fault> {
         self.read(|conn| {
             let mut statement = conn.prepare(&format!("SELECT {ACCOUNT} FROM users ORDER BY name_key"))?;
@@ -135,7 +139,8 @@ impl Store {
 
     /// Sets a new password for the account with this name and ends its sign-ins; `None` when no such account exists.
     ///
-    /// # Errors [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub async fn set_password(&self, name_key: String, password: String, now: i64) -> Result<Option<Account>, Fault> {
         self.write(move |conn| {
             let Some(found) = find(conn, &name_key)? else { return Ok(None) };
@@ -153,7 +158,8 @@ impl Store {
     /// Replaces the hash `old` by a new hash of the same password; `false` when the hash has changed since. The
     /// account's sign-ins continue.
     ///
-    /// # Errors [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub async fn renew_password(&self, user: UserId, old: String, new: String) -> Result<bool, Fault> {
         self.write(move |conn| {
             let renewed = conn.execute(
@@ -168,7 +174,8 @@ impl Store {
     /// Disables or enables the account with this name; `None` when no such account exists. A disabled account ends its
     /// sign-ins and revokes all tokens of its user. Enabling it does not restore ended sign-ins.
     ///
-    /// # Errors [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub async fn set_disabled(&self, name_key: String, disabled: bool, now: i64) -> Result<Option<Account>, Fault> {
         self.write(move |conn| {
             let Some(found) = find(conn, &name_key)? else { return Ok(None) };
@@ -191,7 +198,8 @@ impl Store {
     /// Begins a sign-in of the account in `credentials`. `false` when the account was disabled, or its password, roles
     /// or permissions changed, since `credentials` were read.
     ///
-    /// # Errors [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub async fn begin_sign_in(&self, credentials: Credentials, sign_in: SignIn) -> Result<bool, Fault> {
         self.write(move |conn| {
             let user = credentials.account.id.as_str();
@@ -228,7 +236,8 @@ impl Store {
 
     /// Finds a sign-in by its refresh token, and records that one of its access tokens lives until `tokens_until`.
     ///
-    /// # Errors [`Code::InvalidToken`] when no sign-in has the token, [`Code::TokenExpired`] when it has expired.
+    /// # Errors
+    /// [`Code::InvalidToken`] when no sign-in has the token, [`Code::TokenExpired`] when it has expired.
     pub async fn refresh(&self, refresh: [u8; 32], now: i64, tokens_until: i64) -> Result<Refreshed, Fault> {
         // Read first, so that a guessed token costs no write.
         self.read(move |conn| refreshable(conn, &refresh, now)).await?;
@@ -243,7 +252,8 @@ impl Store {
 
     /// The user of a sign-in; `None` when no such sign-in exists.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn holder_of_sign_in(&self, id: String) -> Result<Option<UserId>, Fault> {
         self.read(move |conn| {
             let user: Option<String> =
@@ -255,7 +265,8 @@ impl Store {
 
     /// Ends a sign-in and returns the revocation of its tokens; `None` when no such sign-in exists.
     ///
-    /// # Errors [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub async fn end_sign_in(&self, id: String, now: i64) -> Result<Option<Revocation>, Fault> {
         self.write(move |conn| {
             let ended: Option<(String, i64)> = conn

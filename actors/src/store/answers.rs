@@ -48,21 +48,24 @@ pub struct StoredNonce {
 impl Store {
     /// Stores these answers and replaces all stored answers.
     ///
-    /// # Errors As [`Store::keep_histories`].
+    /// # Errors
+    /// As [`Store::keep_histories`].
     pub async fn keep_answers(&self, answers: Vec<StoredAnswer>) -> Result<(), Fault> {
         self.hand_over(answers).await
     }
 
     /// Removes the stored answers and returns them in their order.
     ///
-    /// # Errors As [`Store::keep_histories`].
+    /// # Errors
+    /// As [`Store::keep_histories`].
     pub async fn take_answers(&self) -> Result<Vec<StoredAnswer>, Fault> {
         self.take_over().await
     }
 
     /// Stores these nonces, which also marks this stop as planned.
     ///
-    /// # Errors As [`Store::keep_histories`].
+    /// # Errors
+    /// As [`Store::keep_histories`].
     pub async fn keep_nonces(&self, nonces: StoredNonces) -> Result<(), Fault> {
         self.hand_over(Some(nonces)).await
     }
@@ -70,7 +73,8 @@ impl Store {
     /// Removes the stored nonces and returns them; `None` when the last stop was not planned, or this is the first
     /// start.
     ///
-    /// # Errors As [`Store::keep_histories`].
+    /// # Errors
+    /// As [`Store::keep_histories`].
     pub async fn take_nonces(&self) -> Result<Option<StoredNonces>, Fault> {
         self.take_over().await
     }

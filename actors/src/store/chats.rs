@@ -36,8 +36,8 @@ pub struct Chat {
 impl Chat {
     /// A chat created at `now`, from a client's `name` and `description`. An empty name is replaced by the id.
     ///
-    /// # Errors [`crate::model::fault::Code::InvalidRequest`], with the name of a field that is too long or not
-    /// printable.
+    /// # Errors
+    /// [`crate::model::fault::Code::InvalidRequest`], with the name of a field that is too long or not printable.
     pub fn new(id: ChatId, name: String, description: String, now: i64) -> Result<Self, Fault> {
         let name = if name.is_empty() { id.as_str().to_owned() } else { name };
         printable(&name, "name", NAME_MAX)?;
@@ -53,7 +53,8 @@ impl Chat {
 
     /// Sets the participants.
     ///
-    /// # Errors [`crate::model::fault::Code::InvalidRequest`] for more than [`PARTICIPANTS_MAX`].
+    /// # Errors
+    /// [`crate::model::fault::Code::InvalidRequest`] for more than [`PARTICIPANTS_MAX`].
     pub fn with_participants(self, mut participants: Vec<UserId>) -> Result<Self, Fault> {
         participants.sort_unstable();
         participants.dedup();
@@ -93,7 +94,8 @@ impl Store {
     /// Creates or replaces a chat. Returns the stored chat and whether it is new. A replaced chat keeps its creation
     /// time and its messages.
     ///
-    /// # Errors [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
+    /// # Errors
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
         self.write(move |conn| {
             let made_at = made_at(conn, &chat.id)?;
@@ -105,7 +107,8 @@ impl Store {
 
     /// Creates the chats that do not exist yet.
     ///
-    /// # Errors As [`Store::put_chat`].
+    /// # Errors
+    /// As [`Store::put_chat`].
     pub async fn add_chats(&self, chats: Vec<Chat>) -> Result<(), Fault> {
         let add = move |conn: &Connection| {
             for chat in &chats {
@@ -123,7 +126,8 @@ impl Store {
 
     /// The chat with this id.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn chat(&self, id: ChatId) -> Result<Option<Chat>, Fault> {
         self.read(move |conn| {
             let found = conn
@@ -141,7 +145,8 @@ impl Store {
 
     /// The access rules of all chats.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn chat_access(&self) -> Result<Vec<Access>, Fault> {
         self.read(|conn| {
             let mut statement =
@@ -164,7 +169,8 @@ impl Store {
     /// The chats that `user` may join: public chats and chats with `user` as a participant. Returns the first `most`,
     /// ordered by id.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn chats_of(&self, user: UserId, most: usize) -> Result<Vec<ListedChat>, Fault> {
         self.read(move |conn| {
             // An index yields both halves in order, so that at most `most` rows of each are read.

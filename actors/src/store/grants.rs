@@ -24,7 +24,8 @@ impl Store {
     /// accept the result when something is added. A removal is always accepted. The account's sign-ins end when
     /// something is removed, because their tokens still contain it.
     ///
-    /// # Errors The error of `fits`; [`Code::StoreUnavailable`](crate::model::fault::Code::StoreUnavailable),
+    /// # Errors
+    /// The error of `fits`; [`Code::StoreUnavailable`](crate::model::fault::Code::StoreUnavailable),
     /// [`Code::Overloaded`](crate::model::fault::Code::Overloaded).
     pub async fn change_grants(
         &self,

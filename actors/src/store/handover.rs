@@ -31,7 +31,8 @@ pub(super) trait Handover: Sized + Send + 'static {
 impl Store {
     /// Stores this state and replaces the stored one.
     ///
-    /// # Errors As [`Store::write`].
+    /// # Errors
+    /// As [`Store::write`].
     pub(super) async fn hand_over<T: Handover>(&self, state: T) -> Result<(), Fault> {
         self.write(move |conn| {
             conn.execute_batch(T::CLEAR)?;
@@ -42,7 +43,8 @@ impl Store {
 
     /// Removes the stored state and returns it.
     ///
-    /// # Errors As [`Store::write`].
+    /// # Errors
+    /// As [`Store::write`].
     pub(super) async fn take_over<T: Handover>(&self) -> Result<T, Fault> {
         if self.is_waiting() {
             // When the store opens, it removes the state.
@@ -70,7 +72,8 @@ impl Store {
 
     /// Deletes the state that could not be removed at the start. The hub has continued without it.
     ///
-    /// # Errors As [`Store::write`].
+    /// # Errors
+    /// As [`Store::write`].
     pub(crate) async fn drop_handover(&self) -> Result<(), Fault> {
         self.write(|conn| Ok(conn.execute_batch(&clearing())?)).await?;
         let lock = OpenOptions::new().write(true).open(self.0.path.with_file_name(LOCK_FILE));

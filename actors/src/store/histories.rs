@@ -38,14 +38,16 @@ pub struct StoredEvent {
 impl Store {
     /// Stores these histories and replaces all stored histories.
     ///
-    /// # Errors [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
+    /// # Errors
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn keep_histories(&self, histories: Vec<StoredHistory>) -> Result<(), Fault> {
         self.hand_over(histories).await
     }
 
     /// Removes the stored histories and returns them in their order.
     ///
-    /// # Errors As [`Store::keep_histories`].
+    /// # Errors
+    /// As [`Store::keep_histories`].
     pub async fn take_histories(&self) -> Result<Vec<StoredHistory>, Fault> {
         self.take_over().await
     }

@@ -36,8 +36,8 @@ impl Store {
     /// Stores a message as the last of its chat, and returns `passenger` when the message is on the disk. Queues the
     /// write before it returns, which fixes the order of writes.
     ///
-    /// # Errors [`Code::StoreUnavailable`], [`Code::Overloaded`]; then [`Code::NotFound`] when the chat no longer
-    /// exists.
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`]; then [`Code::NotFound`] when the chat no longer exists.
     pub fn keep_message<T: Send + 'static>(
         &self,
         message: ChatMessage,
@@ -53,7 +53,8 @@ impl Store {
     /// Records at `now` that `user` received or read a message of a chat. Reading includes receiving. Finds every
     /// message that was [queued](Store::keep_message) before the first poll of this future.
     ///
-    /// # Errors [`Code::NotFound`] when the chat has no such message, [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::NotFound`] when the chat has no such message, [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub async fn confirm(
         &self,
         chat: ChatId,
@@ -90,7 +91,8 @@ impl Store {
     /// such message exists. Finds every message that was [queued](Store::keep_message) before the first poll of this
     /// future.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn delivery_status(&self, message: ChatMessageId) -> Result<Option<(ChatId, DeliveryStatus)>, Fault> {
         let look = || {
             let message = message.clone();
@@ -107,7 +109,8 @@ impl Store {
     /// Returns at most `limit` messages with at most `bytes` of content in total, but at least one. Finds every message
     /// that was [queued](Store::keep_message) before the first poll of this future.
     ///
-    /// # Errors [`Code::NotFound`] when the chat has no message `before`; as [`Store::ping`].
+    /// # Errors
+    /// [`Code::NotFound`] when the chat has no message `before`; as [`Store::ping`].
     pub async fn history(
         &self,
         chat: ChatId,
@@ -133,7 +136,8 @@ impl Store {
     /// Number of messages in all chats, number of their receipts, and number of read receipts. The cost does not depend
     /// on these numbers.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn message_figures(&self) -> Result<(u64, u64, u64), Fault> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached("SELECT messages, delivered, read FROM message_tally")?;
@@ -145,7 +149,8 @@ impl Store {
 
     /// Time of the last message of a chat, ms since the epoch; `None` when the chat has no messages.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn last_message_at(&self, chat: ChatId) -> Result<Option<i64>, Fault> {
         self.read(move |conn| {
             let sql = "SELECT created_at FROM messages WHERE chat_id = ?1

@@ -218,8 +218,9 @@ impl Shared {
 impl Store {
     /// Opens the store in `directory`. [`Role::Hub`] creates the directory and the file if they are missing. Blocks.
     ///
-    /// # Errors Another hub uses the directory; the file is locked, damaged, of another program or of a later hub; the
-    /// system call fails; for [`Role::Command`], the file is missing.
+    /// # Errors
+    /// Another hub uses the directory; the file is locked, damaged, of another program or of a later hub; the system
+    /// call fails; for [`Role::Command`], the file is missing.
     pub fn open(directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
         Self::of(Opened::at(directory, role, &mut None)?, directory, role, clock)
     }
@@ -275,7 +276,8 @@ impl Store {
     /// Waits until all earlier writes are done, so that the next read sees them. Does not wait for a store that cannot
     /// write, because reads continue.
     ///
-    /// # Errors [`Code::Overloaded`].
+    /// # Errors
+    /// [`Code::Overloaded`].
     async fn settled(&self) -> Result<(), Fault> {
         match self.write(|_| Ok(())).await {
             Err(fault) if !matches!(fault.code, Code::StoreUnavailable | Code::OutcomeUnknown) => Err(fault),
@@ -290,7 +292,8 @@ impl Store {
 
     /// Runs the smallest possible read and returns its duration.
     ///
-    /// # Errors `STORE_UNAVAILABLE`; `OVERLOADED` when the queue is full.
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; `OVERLOADED` when the queue is full.
     pub async fn ping(&self) -> Result<Duration, Fault> {
         let asked = Instant::now();
         self.read(|conn| Ok(conn.query_row("SELECT count(*) FROM probe", (), |row| row.get::<_, i64>(0))?)).await?;

@@ -63,8 +63,9 @@ impl Store {
     /// Stores a notification of `user`. It replaces an unread one with the same id. Returns `passenger` when the result
     /// is known. Queues the write before it returns, which fixes the order of writes.
     ///
-    /// # Errors [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`]: the call
-    /// had no effect.
+    /// # Errors
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`]: the call had no
+    /// effect.
     pub(crate) fn keep_notification<T: Send + 'static>(
         &self,
         user: UserId,
@@ -76,7 +77,8 @@ impl Store {
 
     /// Marks the notification `id` of `user` as read; `None` when no such notification exists.
     ///
-    /// # Errors [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
+    /// # Errors
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub(crate) async fn read_notification(
         &self,
         user: UserId,
@@ -103,7 +105,8 @@ impl Store {
     /// The newest unread notifications of `user` with numbers up to `last`, oldest first, with at most `bytes` of data
     /// in total, but at least one. `pending` are notifications that may not be stored yet.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub(crate) async fn unread_notifications(
         &self,
         user: UserId,

@@ -151,7 +151,8 @@ impl Store {
     /// Whether `directory` has a store that can be opened; `false` when it has none yet. Creates and changes nothing.
     /// Blocks.
     ///
-    /// # Errors As [`Store::open`], except that a running hub is no error.
+    /// # Errors
+    /// As [`Store::open`], except that a running hub is no error.
     pub fn look(directory: &Path) -> Result<bool, OpenError> {
         let path = directory.join(FILE);
         match OpenOptions::new().write(true).open(&path) {

@@ -19,7 +19,8 @@ impl Store {
     /// Deletes a chat with its messages; `false` when it does not exist. No reader finds the messages after this
     /// returns. Their disk space is freed later.
     ///
-    /// # Errors As [`Store::put_chat`].
+    /// # Errors
+    /// As [`Store::put_chat`].
     pub async fn delete_chat(&self, id: ChatId) -> Result<bool, Fault> {
         let condition = self.0.condition.clone();
         self.write(move |conn| {

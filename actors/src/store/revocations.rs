@@ -86,15 +86,16 @@ impl Revocation {
 
     /// Revokes all tokens with this `sid`, of any issuer. `field` is its name in the request.
     ///
-    /// # Errors [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than
-    /// [`MARK_MAX`].
+    /// # Errors
+    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than [`MARK_MAX`].
     pub fn parse_sid(sid: &str, field: &str, now: i64) -> Result<Self, Fault> {
         check(sid, field).map(|()| Self::outright(Mark::SignIn, sid, now))
     }
 
     /// Revokes all tokens with this `jti`. `field` is its name in the request.
     ///
-    /// # Errors As [`Revocation::parse_sid`].
+    /// # Errors
+    /// As [`Revocation::parse_sid`].
     pub fn parse_jti(jti: &str, field: &str, now: i64) -> Result<Self, Fault> {
         check(jti, field).map(|()| Self::outright(Mark::Token, jti, now))
     }
@@ -135,7 +136,8 @@ pub struct Forgotten {
 impl Store {
     /// Stores a revocation, ends the sign-ins that it matches, and deletes the evicted one.
     ///
-    /// # Errors [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
+    /// # Errors
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn revoke(&self, revocation: Revocation, forgotten: Option<Forgotten>) -> Result<(), Fault> {
         self.write(move |conn| {
             if let Some(Forgotten { made_at, mark, subject }) = forgotten {
@@ -151,7 +153,8 @@ impl Store {
 
     /// The revocations that have not expired at `now`.
     ///
-    /// # Errors As [`Store::ping`].
+    /// # Errors
+    /// As [`Store::ping`].
     pub async fn revocations(&self, now: i64) -> Result<Vec<Revocation>, Fault> {
         self.read(move |conn| {
             let mut statement = conn.prepare_cached(

@@ -49,14 +49,16 @@ pub struct StoredDelivery {
 impl Store {
     /// Stores these sessions and replaces all stored sessions.
     ///
-    /// # Errors [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
+    /// # Errors
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn keep_parked(&self, suspended: StoredSessions) -> Result<(), Fault> {
         self.hand_over(suspended).await
     }
 
     /// Removes the stored sessions and returns them.
     ///
-    /// # Errors As [`Store::keep_parked`].
+    /// # Errors
+    /// As [`Store::keep_parked`].
     pub async fn take_parked(&self) -> Result<StoredSessions, Fault> {
         self.take_over().await
     }

@@ -34,7 +34,8 @@ impl Store {
     /// reason in [`Store::failing`], refuses writes, reads what it can, and retries until it opens: see
     /// [`Store::opened`]. Blocks.
     ///
-    /// # Errors As [`Store::open`], for every other reason.
+    /// # Errors
+    /// As [`Store::open`], for every other reason.
     pub fn open_or_wait(directory: &std::path::Path, clock: Clock) -> Result<Self, OpenError> {
         let mut lock = None;
         let error = match Opened::at(directory, Role::Hub, &mut lock) {
@@ -78,7 +79,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// # Errors The file can be read and belongs to another program or a later hub.
+    /// # Errors
+    /// The file can be read and belongs to another program or a later hub.
     fn new(directory: PathBuf, shared: Arc<Shared>, lock: Option<File>, error: &OpenError) -> Result<Self, OpenError> {
         let unusable = |unfit| OpenError::unfit(&shared.path, unfit);
         let empty = schema::empty().map_err(|error| unusable(error.into()))?;

@@ -265,7 +265,8 @@ pub(super) fn data_version(conn: &Connection) -> Result<i64, rusqlite::Error> {
 
 /// Checks the whole file.
 ///
-/// # Errors The damage found.
+/// # Errors
+/// The damage found.
 pub(super) fn sound(conn: &Connection) -> Result<(), rusqlite::Error> {
     let decision: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
     match decision.as_str() {
