@@ -18,7 +18,7 @@ use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 use crate::store::{Forgotten, Mark, Revocation, is_older};
 
-/// Most stored revocations of users, `sid`s and `jti`s without a known expiry, without the unfinished ones.
+/// Most revocations without a known expiry: of users, `sid`s and `jti`s. Revocations still being written do not count.
 pub const REVOCATIONS_MAX: usize = 100_000;
 
 /// `retry_after` while the revocations are unknown, seconds.

@@ -1,5 +1,5 @@
-//! Stores the outcomes of named requests, so that a repeated request gets the same answer and has no second effect.
-//! Independent of HTTP and events: an answer is bytes.
+//! Stores the outcomes of named requests (requests with an idempotency key). A repeated request gets the same answer
+//! and has no second effect. Independent of HTTP and events: an answer is bytes.
 //!
 //! Each name belongs to an owner: an API key or a user. Each owner has its own share of the memory. One owner's
 //! requests evict another owner's only when the whole memory is full. A full share evicts the owner's oldest answer

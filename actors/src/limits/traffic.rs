@@ -49,8 +49,7 @@ impl TrafficLimit {
     }
 }
 
-/// Divisor of the limits for a connection that has joined no namespace. It sends only CONNECT packets and answers to
-/// pings.
+/// Divisor of the limits before a connection joins a namespace: it only sends CONNECT packets and answers to pings.
 const PENDING_SHARE: u32 = 10;
 
 impl TrafficRule {

@@ -1,4 +1,4 @@
-//! Keeps, between a planned stop and the next start, the answers to requests and publications with an idempotency name
+//! Keeps, between a planned stop and the next start, the answers to requests and publications with an idempotency key
 //! and the nonces of signed requests. Stored nonces prove that the stop was planned. Without them, the next start
 //! refuses every request that was signed before it.
 
@@ -10,7 +10,7 @@ use super::handover::Handover;
 use super::health::{StoreError, unless_damaged};
 use crate::model::fault::Fault;
 
-/// The outcome of a request with an idempotency name.
+/// The outcome of a request with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
     /// The kind of name.
