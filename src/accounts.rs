@@ -1,5 +1,7 @@
-//! Users who sign in with a password: what may be a name and a password, which tokens a sign-in gets, and what a refusal
-//! may tell. Where they are kept is the store's matter, and HTTP is not known here.
+//! The accounts of users that sign in with a password: the rules for user names and passwords, the tokens of a sign-in,
+//! and the errors that a client receives.
+//!
+//! The store keeps the accounts. This module knows no HTTP.
 
 mod description;
 mod name;
@@ -25,23 +27,23 @@ use self::terms::{Signing, Terms, claims, written_iat};
 use crate::auth::jwt;
 use crate::config;
 
-/// Fewest and most bytes of a password. More than fits a hash's block costs nothing but its hashing.
+/// Fewest and most bytes of a password. Argon2 shortens a long one first, so its length costs little.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
 
-/// Longest refresh token that is looked at, in bytes.
+/// Longest refresh token that is read, in bytes.
 const REFRESH_MAX: usize = 256;
 
-/// The accounts, as the edge uses them.
+/// The accounts, as the HTTP side and the command line use them.
 #[derive(Debug)]
 pub struct Accounts {
     store: Store,
     passwords: Passwords,
     terms: ArcSwap<Terms>,
-    /// Which tokens no longer hold, where a hub runs.
+    /// The revoked tokens, where a hub runs.
     revoked: Option<Revoked>,
 }
 
-/// What a new account is to be.
+/// The properties of a new account.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct NewUser {
     /// The name to sign in with.
@@ -54,7 +56,7 @@ pub struct NewUser {
     pub permissions: Vec<String>,
     /// The name to show.
     pub name: Option<String>,
-    /// Where mail goes.
+    /// The mail address.
     pub email: Option<String>,
 }
 
@@ -62,35 +64,35 @@ pub struct NewUser {
 pub struct SignedIn {
     /// Its id.
     pub session_id: String,
-    /// Lets its holder in for [`SignedIn::expires_in`].
+    /// Valid for [`SignedIn::expires_in`].
     pub access_token: String,
-    /// Gets further access tokens.
+    /// Requests further access tokens.
     pub refresh_token: String,
-    /// Seconds that the access token lives.
+    /// Seconds that the access token is valid.
     pub expires_in: i64,
-    /// Who it is.
+    /// The account of the user.
     pub account: Account,
 }
 
 /// A further access token.
 pub struct Refreshed {
-    /// Lets its holder in for [`Refreshed::expires_in`].
+    /// Valid for [`Refreshed::expires_in`].
     pub access_token: String,
-    /// Seconds that it lives.
+    /// Seconds that the access token is valid.
     pub expires_in: i64,
 }
 
 impl Accounts {
-    /// The accounts in `store`, with tokens as `auth` says.
+    /// The accounts in `store`, with tokens as `auth` configures them.
     ///
     /// # Errors
-    /// The system has no threads for the passwords.
+    /// The system starts no threads for the passwords.
     pub fn new(store: Store, auth: &config::Auth) -> io::Result<Self> {
         let terms = ArcSwap::from_pointee(Terms::of(auth));
         Ok(Self { store, passwords: Passwords::start()?, terms, revoked: None })
     }
 
-    /// Makes tokens as `auth` says from now on.
+    /// Makes tokens as `auth` configures them from now on.
     pub fn follow(&self, auth: &config::Auth) {
         let terms = Terms::of(auth);
         if let Some(revoked) = &self.revoked {
@@ -99,7 +101,7 @@ impl Accounts {
         self.terms.store(Arc::new(terms));
     }
 
-    /// Makes tokens that hold in spite of the revocations in `revoked`: those are of tokens that were made before.
+    /// Gives every new token an `iat` after the revocations in `revoked`: those are for earlier tokens only.
     #[must_use]
     pub fn after(self, revoked: Revoked) -> Self {
         Self { revoked: Some(revoked), ..self }
@@ -110,7 +112,7 @@ impl Accounts {
         &self.passwords
     }
 
-    /// That the hub can sign tokens, without which nobody signs in.
+    /// Checks that the hub can sign tokens. Without that, sign-in is off.
     ///
     /// # Errors
     /// [`Code::NotFound`].
@@ -121,8 +123,8 @@ impl Accounts {
     /// Signs a user in.
     ///
     /// # Errors
-    /// [`Code::InvalidCredentials`] for an unknown or disabled user and for a wrong password alike, and as late;
-    /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    /// [`Code::InvalidCredentials`] for an unknown or disabled user and for a wrong password. All three take the same
+    /// time. [`Code::Overloaded`] and [`Code::StoreUnavailable`].
     pub async fn sign_in(&self, username: &Username, password: String, clock: &Clock) -> Result<SignedIn, Fault> {
         self.check_sign_in()?;
         // Twice, because another sign-in of the user may renew the hash while this one verifies it.
@@ -143,7 +145,8 @@ impl Accounts {
         let credentials = found.filter(|found| verified.holds && !found.account.disabled);
         let credentials = credentials.ok_or_else(wrong_credentials)?;
 
-        // Now, not before the hashing: a revocation meanwhile must find what is made here newer than itself, or not at all.
+        // Read the time after the hashing: a revocation during the hashing must be older than the token made here, or
+        // prevent it.
         let (now_ms, terms) = (clock.now_ms(), self.terms.load_full());
         let refresh_token = random()?;
         let sign_in = SignIn {
@@ -166,7 +169,7 @@ impl Accounts {
         Ok(Some(SignedIn { session_id, access_token, refresh_token, expires_in, account }))
     }
 
-    /// Hashes a password that was verified at the cost that is configured now. Should that fail, the next sign-in tries it.
+    /// Hashes a verified password again at the configured cost. If that fails, the next sign-in tries again.
     async fn renew_hash(&self, account: &Account, password: String, old: String, cost: Cost) {
         let renewed = match self.passwords.hash(password, cost).await {
             Ok(new) => self.store.renew_password(account.id.clone(), old, new).await,
@@ -181,7 +184,7 @@ impl Accounts {
         }
     }
 
-    /// Gives a further access token for a refresh token.
+    /// Returns a further access token for a refresh token.
     ///
     /// # Errors
     /// [`Code::InvalidToken`], [`Code::TokenExpired`]; [`Code::Overloaded`] and [`Code::StoreUnavailable`].
@@ -196,7 +199,7 @@ impl Accounts {
         Ok(Refreshed { access_token, expires_in: terms.access_ttl_secs })
     }
 
-    /// Whose a sign-in is; `None` when there is no such sign-in.
+    /// The user of a sign-in; `None` when there is no such sign-in.
     ///
     /// # Errors
     /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
@@ -204,7 +207,8 @@ impl Accounts {
         self.store.holder_of_sign_in(session_id.to_owned()).await
     }
 
-    /// Ends a sign-in in the store; what the hub must revoke now, or `None` when there is no such sign-in.
+    /// Ends a sign-in in the store. Returns the revocation that the hub must apply, or `None` when there is no such
+    /// sign-in.
     ///
     /// # Errors
     /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
@@ -243,7 +247,7 @@ impl Accounts {
         Ok(credentials.account)
     }
 
-    /// Gives an account another password; every sign-in of it ends.
+    /// Sets the password of an account and ends all its sign-ins.
     ///
     /// # Errors
     /// As [`Accounts::add`]; [`Code::NotFound`] when there is no such account.
@@ -253,8 +257,8 @@ impl Accounts {
         self.store.set_password(username.key().to_owned(), password, now_ms).await?.ok_or_else(no_such_user)
     }
 
-    /// Gives an account roles and permissions, and takes others away. What it gets is in its next access token; where it lost
-    /// something, every sign-in of it ends.
+    /// Adds roles and permissions to an account, and removes others. An addition takes effect with the next access
+    /// token. A removal ends all sign-ins of the account.
     ///
     /// # Errors
     /// As [`Accounts::add`]; [`Code::NotFound`] when there is no such account.
@@ -263,7 +267,7 @@ impl Accounts {
         changed.await?.ok_or_else(no_such_user)
     }
 
-    /// Disables an account and every token of its user, or enables it again.
+    /// Disables an account and revokes all its tokens, or enables it again.
     ///
     /// # Errors
     /// [`Code::NotFound`] when there is no such account; [`Code::Overloaded`] and [`Code::StoreUnavailable`].
@@ -285,7 +289,8 @@ impl Accounts {
         for (claim, text) in own_claims {
             claims[*claim] = text.as_str().into();
         }
-        // A revocation looks some seconds ahead, for the sake of issuers whose clocks are. This token was made after it.
+        // A revocation reaches some seconds into the future, because clocks of issuers differ. This token must be later
+        // than that.
         let earliest = self.revoked.as_ref().map_or(i64::MIN, |revoked| revoked.earliest(&account.id));
         if now_ms / 1_000 * 1_000 < earliest {
             claims["iat"] = written_iat(earliest.min(now_ms.saturating_add(terms.leeway_ms)));
@@ -314,8 +319,8 @@ fn wrong_credentials() -> Fault {
     Fault::new(Code::InvalidCredentials, "Invalid user name or password")
 }
 
-/// The refusal of a sign-in that would get a token which no surface reads: its account is of a version that had no bound
-/// for it, or the configured issuer and audience are long.
+/// The error of a sign-in when its token would be too long to be accepted. The account is from a version without this
+/// bound, or the configured issuer and audience are long.
 fn useless(account: &Account, bytes: usize) -> Fault {
     let most = jwt::TOKEN_MAX;
     log::error!(
@@ -338,7 +343,8 @@ fn random() -> Result<String, Fault> {
     })
 }
 
-/// What is kept of a refresh token: whoever reads the file cannot use it. Its 256 random bits need no slow hash.
+/// The store keeps only this digest of a refresh token, which cannot be used to refresh. The token has 256 random bits
+/// and needs no slow hash.
 fn digest(refresh_token: &str) -> [u8; 32] {
     Sha256::digest(refresh_token).into()
 }

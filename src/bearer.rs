@@ -1,9 +1,9 @@
-//! The token of `Authorization: Bearer …` (RFC 6750 section 2.1), for plain HTTP and for upgrades alike.
+//! The token of `Authorization: Bearer …` (RFC 6750, section 2.1), for plain HTTP and for upgrades.
 
 use actix_http::header::{self, HeaderMap};
 
-/// The token, if there is one; the scheme's case does not matter. An empty one counts as absent, so that it hides none that
-/// comes in another header or another way.
+/// The token, if there is one; the scheme is case-insensitive. An empty token counts as absent, so that another source
+/// of a token is used.
 pub fn token(headers: &HeaderMap) -> Option<String> {
     headers.get_all(header::AUTHORIZATION).find_map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

@@ -1,7 +1,8 @@
-//! The command line: what is asked for, what goes to standard output, and the exit status.
+//! The command line: its commands, their output and the exit status.
 //!
-//! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
-//! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
+//! Standard output contains only the result, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes
+//! to standard error. The status is 0 for success, 1 for a failure (one line begins with `hubbub: `), 2 for a usage
+//! error.
 
 mod check;
 mod live;
@@ -44,9 +45,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the hub; what `hubbub` alone does
+    /// Run the hub; the default command
     Serve(Settings),
-    /// Read the configuration and say what is wrong
+    /// Check the configuration and print its errors
     Check(check::Check),
     /// Print a token signed with the configured secret
     Token(Token),
@@ -57,7 +58,7 @@ enum Command {
     Key(Key),
     /// Print every event that clients and the hub send
     Events {
-        /// How to print them
+        /// The output format
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
@@ -71,7 +72,7 @@ struct Token {
     claims: Claims,
 }
 
-/// What the token says of its holder.
+/// The claims of the token.
 #[derive(Debug, Args)]
 struct Claims {
     /// The user's id (sub)
@@ -89,16 +90,16 @@ struct Claims {
     /// A permission; may be given several times
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<String>,
-    /// How long it lives, like 90s, 1h or 30days; without it, auth.access_ttl_secs
+    /// The lifetime, like 90s, 1h or 30days; default: auth.access_ttl_secs
     #[arg(long, value_parser = lifetime)]
     ttl: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Key {
-    /// Print a fresh key, and what to put in the configuration for it
+    /// Print a new key and its entry for the configuration
     New {
-        /// What the key goes by in logs and limits
+        /// The name of the key in logs and limits
         #[arg(long, default_value = "backend")]
         name: String,
     },
@@ -112,7 +113,7 @@ enum Format {
     JsonSchema,
 }
 
-/// Why a command failed: lines for standard error.
+/// The error of a command: lines for standard error.
 struct Failure(Vec<String>);
 
 impl Failure {
@@ -127,12 +128,12 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// Does what the command line of this process asks for.
+/// Runs the command of this process.
 pub fn run() -> ExitCode {
     run_with(std::env::args_os(), |_| ())
 }
 
-/// Does what the command line `args` asks for; `started` is called once a hub serves.
+/// Runs the command in `args`; `started` is called once a hub serves.
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = parse(args).unwrap_or_else(|error| error.exit());
     let mut done = ExitCode::SUCCESS;
@@ -150,9 +151,9 @@ pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Servi
     status
 }
 
-/// The command line as it is meant, or the usage error.
+/// The parsed command line, or the usage error.
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    // `hubbub user list --data-dir DIR` as well as `hubbub user --data-dir DIR list`.
+    // Accepts `hubbub user list --data-dir DIR` and `hubbub user --data-dir DIR list`.
     let everywhere =
         |user: clap::Command| Place::ARGUMENTS.iter().fold(user, |user, name| user.mut_arg(name, |it| it.global(true)));
     let command = Cli::command().mut_subcommand("user", everywhere);
@@ -162,7 +163,7 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
 }
 
 impl Command {
-    /// Refuses flags before the command that do nothing for it.
+    /// Rejects flags before the command that have no effect on it.
     fn check(&self, before: &Settings) -> Result<(), clap::Error> {
         let (name, allowed) = match self {
             Self::Serve(_) | Self::Check(_) => return Ok(()),
@@ -181,7 +182,7 @@ impl Command {
     }
 }
 
-/// Does what is asked for; the answer is for standard output. Where that is done, `status` is the exit status.
+/// Runs the command. Returns the text for standard output, and sets `status` to the exit status of a success.
 fn answer(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, Failure> {
     let before = cli.settings;
     let serve = |settings: Settings| {
@@ -200,13 +201,13 @@ fn answer(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Res
     }
 }
 
-/// Reads the configuration for a command, and says which one that is.
+/// Reads the configuration for a command, and prints its file's name.
 fn configured(sources: &Sources) -> Result<Config, ConfigError> {
     say(sources.reading());
     Config::load(sources)
 }
 
-/// Says something on standard error.
+/// Writes a line to standard error.
 fn say(line: impl Display) {
     logging::print(Level::Info, &line.to_string());
 }
@@ -223,16 +224,16 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Runs the hub until it is told to stop; the exit status.
+/// Runs the hub until it is stopped. Returns the exit status.
 fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Failure> {
-    // First: a SIGHUP that comes before the hub serves must not end it.
+    // Comes first: a SIGHUP before the hub serves must not end the process.
     let prepared = Prepared::new().map_err(Failure::of)?;
     let sources = sources.pinned();
     let mut config = Config::load(&sources)?;
     logging::start(config.log.format, &config.log.level).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
-            // Whatever the log lets through: nobody could find a secret that was made in silence.
+            // Printed at every log level: the operator must learn where a new secret is.
             (true, _) => say(notice),
             (false, true) => log::warn!("{notice}"),
             (false, false) => log::info!("{notice}"),
@@ -252,7 +253,7 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
 
 fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
     let mut config = configured(sources)?;
-    // Before a secret is looked for, which such a configuration has none of.
+    // Checked before a secret is read, because other algorithms have no secret.
     let Some(algorithm) = hmac(&config) else {
         return Err(Failure::of("auth.algorithm: tokens are signed with a shared secret only"));
     };
@@ -278,7 +279,7 @@ fn hmac(config: &Config) -> Option<Hmac> {
 }
 
 impl Claims {
-    /// The claims of a token that is made at `now` and lives for `ttl`, in seconds.
+    /// The claims of a token made at `now` with a lifetime of `ttl`, in seconds.
     fn to_json(&self, now: i64, ttl: u64) -> Value {
         let mut claims = json!({
             "sub": self.user,
@@ -306,10 +307,11 @@ fn key_new(name: &str) -> Result<String, Failure> {
     Ok(format!("key: {key}\n\n[[api.keys]]\nname = {name}\nsha256 = \"{digest}\"\n"))
 }
 
-/// The hash of the key that is the one line of `input`. It comes this way because arguments are seen by everybody.
+/// The hash of the key in `input`, a single line. It is not an argument, because all users of the machine can read
+/// those.
 fn key_hash(input: impl io::Read) -> Result<String, Failure> {
     let mut key = String::new();
-    // One byte and a line end more than a key has, so that a longer one is told from the longest.
+    // One byte and a line end more than the longest key, so that a longer key is detected.
     input
         .take(KEY_MAX as u64 + 3)
         .read_to_string(&mut key)
@@ -323,7 +325,7 @@ fn key_hash(input: impl io::Read) -> Result<String, Failure> {
     Ok(digest_of(key) + "\n")
 }
 
-/// What the configuration holds in place of a key.
+/// The digest of a key, for the configuration.
 fn digest_of(key: &str) -> String {
     hex::encode(Sha256::digest(key))
 }

@@ -1,7 +1,7 @@
-//! The configuration: one struct a `[section]`, every key with its unit, its bounds and its default in one place.
+//! The configuration: one struct for each `[section]`, with the unit, bounds and default of every key in one place.
 //!
-//! Knows what a value may be, not what it is for. Where values come from and how an error names its place is
-//! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`].
+//! This module owns the keys, not their use. [`source`] reads the values and names the place of an error; [`check`]
+//! rejects invalid values; [`secrets`] makes the secrets of the first start.
 
 pub mod check;
 pub mod diff;
@@ -31,7 +31,7 @@ pub use rules::{Algorithm, Audience, Offsets, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 
-/// One section: its struct, and a default beside the documentation of each key.
+/// A section: its struct, and the default next to the documentation of each key.
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
@@ -52,34 +52,34 @@ macro_rules! section {
 section! {
     /// The whole configuration, with the built-in defaults.
     Config {
-        /// `[server]`: where the hub listens, and what it bears.
+        /// `[server]`: addresses, connections, timeouts and shutdown.
         server: Server = Server::default(),
-        /// `[auth]`: whom it believes.
+        /// `[auth]`: how tokens are verified and signed.
         auth: Auth = Auth::default(),
-        /// `[api]`: who may push over HTTP.
+        /// `[api]`: the keys of the push API.
         api: Api = Api::default(),
-        /// `[backend]`: the application that answers what clients send it.
+        /// `[backend]`: the application that answers the messages of clients.
         backend: Backend = Backend::default(),
-        /// `[socketio]`: Engine.IO's numbers.
+        /// `[socketio]`: intervals and bounds of Engine.IO.
         socketio: SocketIo = SocketIo::default(),
-        /// `[recovery]`: what is kept for a client that was cut off.
+        /// `[recovery]`: the messages kept for disconnected clients.
         recovery: Recovery = Recovery::default(),
-        /// `[[topics]]`: who may use which topic; the first rule whose pattern fits holds. A topic that no rule
-        /// fits is refused. A list replaces the built-in rule, `*`.
+        /// `[[topics]]`: the access rules of topics; the first rule with a matching pattern applies. A topic without a
+        /// matching rule is refused. A list in the file replaces the built-in rule for `*`.
         topics: Vec<TopicRule> = vec![TopicRule::any()],
         /// `[chat]`: the `/chat` surface.
         chat: Chat = Chat::default(),
-        /// `[[chats]]`: chats that are made where a start does not find them.
+        /// `[[chats]]`: chats that a start makes if they do not exist.
         chats: Vec<ChatRoom> = vec![ChatRoom::general()],
-        /// `[presence]`: who learns who is online.
+        /// `[presence]`: which clients receive presence changes.
         presence: Presence = Presence::default(),
-        /// `[limits]`: how much of everything.
+        /// `[limits]`: rates and sizes.
         limits: Limits = Limits::default(),
-        /// `[log]`: what is logged, and how.
+        /// `[log]`: level and format of the log.
         log: Log = Log::default(),
-        /// `[debug]`: what is shown to those who are no admin.
+        /// `[debug]`: access to debug information.
         debug: Debug = Debug::default(),
-        /// `[cluster]`: how several hubs work as one.
+        /// `[cluster]`: how several hubs work together.
         cluster: Cluster = Cluster::default(),
     }
 }
@@ -91,35 +91,37 @@ section! {
         host: String = "127.0.0.1".into(),
         /// The TCP port, 0 to 65535; 0 lets the system choose. Default 8081.
         port: u16 = 8081,
-        /// Worker threads, 0 to 1024; 0 is one a core. Default 0.
+        /// Worker threads, 0 to 1024; 0 starts one for each core. Default 0.
         workers: usize = 0,
-        /// Connections at once, at least 1; one more is answered with 503. Default 10000.
+        /// Connections at once, at least 1; the next one is answered with 503. Default 10000.
         max_connections: usize = 10_000,
-        /// Bytes of one assembled message, 125 to 16777216; a longer one is closed with 1009. Default 65536.
+        /// Bytes of one assembled message, 125 to 16777216; a longer one closes the connection with 1009. Default
+        /// 65536.
         max_frame_size: usize = 65_536,
         /// Seconds between two WebSocket pings, at least 1. Default 30.
         heartbeat_interval_secs: u32 = 30,
         /// Seconds of silence after which a connection is closed, more than the interval. Default 60.
         client_timeout_secs: u32 = 60,
-        /// Where secrets and the store are kept, relative to the working directory. Default `data`.
+        /// The directory for secrets and the store, relative to the working directory. Default `data`.
         data_dir: PathBuf = "data".into(),
-        /// Origins that browsers may connect from: `scheme://host[:port]`, `null`, `file://`, or `*` for all. Empty: the
-        /// same host only. Default empty.
+        /// Origins that browsers may connect from: `scheme://host[:port]`, `null`, `file://`, or `*` for all. Empty:
+        /// the same host only. Default empty.
         allowed_origins: Vec<String> = Vec::new(),
-        /// Whether pages of listed origins may send cookies (`withCredentials`), but for `null` and `file://`. Default false.
+        /// Whether pages of listed origins may send cookies (`withCredentials`), except `null` and `file://`. Default
+        /// false.
         allow_credentials: bool = false,
-        /// Names and addresses that `Host` may bear, without a port, up to 256. Health checks may name any address. Default
-        /// empty: any.
+        /// Names and addresses accepted in `Host`, without a port, up to 256. Health checks may use any address.
+        /// Default empty: any.
         hosts: Vec<String> = Vec::new(),
-        /// The path that all routes are under, like `/hub`, up to 256 bytes. Default empty.
+        /// The path prefix of all routes, like `/hub`, up to 256 bytes. Default empty.
         base_path: String = String::new(),
-        /// Addresses or CIDR blocks whose `X-Forwarded-For` counts. Default empty.
+        /// Addresses or CIDR blocks of proxies with a trusted `X-Forwarded-For`. Default empty.
         #[serde(deserialize_with = "rules::blocks")]
         trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// Seconds that going away may take, 1 to 3600. Default 15.
+        /// Longest shutdown in seconds, 1 to 3600. Default 15.
         shutdown_secs: u32 = 15,
-        /// Sessions a second that are closed when the hub goes away, and told to come back, 0 to 1000000; 0 is all at
-        /// once. They are closed faster where [`Self::shutdown_secs`] leaves no time for that. Default 2000.
+        /// Sessions a second that a shutdown closes with a request to reconnect, 0 to 1000000; 0 closes all at once.
+        /// The rate rises if [`Self::shutdown_secs`] is too short for it. Default 2000.
         drain_per_sec: u32 = 2_000,
         /// Bytes of a request's body, 1 to 268435456; a longer one is answered with 413. Default 1048576.
         max_body: usize = 1_048_576,
@@ -127,20 +129,20 @@ section! {
         head_secs: u32 = 5,
         /// Seconds that the body of a request may take. Default 30.
         body_secs: u32 = 30,
-        /// Where the hub runs, as `/`, `/status` and `system:welcome` say: 1 to 64 printable characters. Default
+        /// The environment that `/`, `/status` and `system:welcome` report: 1 to 64 printable characters. Default
         /// `production`.
         environment: String = "production".into(),
     }
 }
 
 impl Server {
-    /// [`Self::host`] and [`Self::port`] as in a URL: an IPv6 address stands in brackets.
+    /// [`Self::host`] and [`Self::port`] as in a URL, with brackets around an IPv6 address.
     pub fn authority(&self) -> String {
         let (host, port) = (&self.host, self.port);
         if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
-    /// The number of worker threads: the configured one, or one a core.
+    /// The number of worker threads: the configured number, or one for each core.
     pub fn worker_count(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -152,42 +154,42 @@ impl Server {
 section! {
     /// `[auth]`.
     Auth {
-        /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, [`secrets::ensure`] makes one.
+        /// The secret for HS256, HS384 and HS512, at least 16 bytes. Without it, [`secrets::ensure`] makes a secret.
         jwt_secret: Option<Secret> = None,
-        /// The one algorithm that tokens may be signed with. All but HS* need [`Self::public_key_file`] or [`Self::jwks`].
+        /// The only algorithm accepted in tokens. All except HS* need [`Self::public_key_file`] or [`Self::jwks`].
         /// Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
-        /// A PEM file with the public key of RS*, PS*, ES* or Ed25519, read at the start and at a reload, relative to the
-        /// working directory. Default none.
+        /// A PEM file with the public key for RS*, PS*, ES* or Ed25519, read at the start and at a reload, relative to
+        /// the working directory. Default none.
         public_key_file: Option<PathBuf> = None,
-        /// A file or an `http(s)` URL with a JWKS: the file is read again when it changes, the URL asked again every
-        /// 10 minutes and for a `kid` that is not known. Default none.
+        /// A file or an `http(s)` URL with a JWKS. The file is read again when it changes. The URL is requested again
+        /// every 10 minutes, and for an unknown `kid`. Default none.
         jwks: Option<String> = None,
         /// Whether a token must have an `exp`. Default true.
         require_exp: bool = true,
-        /// Seconds that clocks may differ, 0 to 3600. Default 5.
+        /// Allowed difference between clocks in seconds, 0 to 3600. Default 5.
         leeway_secs: u32 = 5,
-        /// Seconds a Socket.IO client has to authenticate, at least 1. Default 10.
+        /// Seconds that a Socket.IO client has to authenticate, at least 1. Default 10.
         grace_secs: u32 = 10,
-        /// Who may have made a JWT: its `iss` is one of these, 1 to 16 texts of at most 1024 characters, or one text alone.
-        /// Tokens that the hub signs bear the first. Default none: `iss` is not looked at.
+        /// Accepted values of a JWT's `iss`: 1 to 16 texts of at most 1024 characters, or a single text. Tokens that
+        /// the hub signs contain the first. Default none: `iss` is not checked.
         #[serde(deserialize_with = "rules::one_or_several")]
         issuer: Vec<String> = Vec::new(),
-        /// Whom a JWT may be made for: its `aud` is one of these, or a list that holds one of them; likewise. Default none:
-        /// `aud` is not looked at.
+        /// Accepted values of a JWT's `aud`, which may be a list with one of them; the same bounds. Default none: `aud`
+        /// is not checked.
         #[serde(deserialize_with = "rules::one_or_several")]
         audience: Vec<String> = Vec::new(),
-        /// Permissions that a token must all have to connect. Default none.
+        /// Permissions that a token needs to connect; all of them are required. Default none.
         required_permissions: Vec<String> = Vec::new(),
-        /// Seconds an access token lives that the hub itself signs, at least 1. Default 3600.
+        /// Seconds that an access token signed by the hub is valid, at least 1. Default 3600.
         access_ttl_secs: u32 = 3_600,
-        /// Seconds a refresh token lives, at least 1. Default 2592000 (30 days).
+        /// Seconds that a refresh token is valid, at least 1. Default 2592000 (30 days).
         refresh_ttl_secs: u32 = 2_592_000,
-        /// KiB of memory that the hash of a password takes, 19456 to 262144. Default 19456.
+        /// KiB of memory for the hash of a password, 19456 to 262144. Default 19456.
         password_memory_kib: u32 = 19_456,
         /// Passes over that memory, 2 to 16. Default 2.
         password_passes: u32 = 2,
-        /// `[auth.backend]`: who verifies tokens that are no JWT.
+        /// `[auth.backend]`: the application that verifies opaque tokens.
         backend: AuthBackend = AuthBackend::default(),
     }
 }
@@ -195,9 +197,10 @@ section! {
 section! {
     /// `[auth.backend]`.
     AuthBackend {
-        /// The `http(s)` URL that a token which is no JWT is verified at. Default none: refused.
+        /// The `http(s)` URL that verifies opaque tokens, which are all tokens except JWTs. Default none: they are
+        /// rejected.
         url: Option<String> = None,
-        /// Seconds for which its yes holds, at most 86400; 0 asks each time. Default 60.
+        /// Seconds that an accepted token is cached, at most 86400; 0 asks each time. Default 60.
         cache_secs: u32 = 60,
     }
 }
@@ -205,16 +208,16 @@ section! {
 section! {
     /// `[api]`.
     Api {
-        /// `[[api.keys]]`: the keys of the push API. Without one, [`secrets::ensure`] makes one.
+        /// `[[api.keys]]`: the keys of the push API. Without any, [`secrets::ensure`] makes a key.
         keys: Vec<ApiKey> = Vec::new(),
     }
 }
 
-/// One of `[[api.keys]]`: its `key`, or the key's `sha256`.
+/// An item of `[[api.keys]]`, with its `key` or the key's `sha256`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
-    /// What the key goes by in logs and limits; no two keys share one.
+    /// The name of the key in logs and limits, unique among the keys.
     pub name: String,
     /// The key itself: printable ASCII.
     #[serde(default)]
@@ -233,11 +236,11 @@ pub struct ApiKey {
 section! {
     /// `[backend]`.
     Backend {
-        /// The application's base URL: `http://` or `https://`. Default none: the hub answers by itself.
+        /// The application's base URL: `http://` or `https://`. Default none: the hub answers on its own.
         url: Option<String> = None,
-        /// The key that the hub shows it in `X-API-Key`. Default none.
+        /// The key that the hub sends in `X-API-Key`. Default none.
         api_key: Option<Secret> = None,
-        /// Milliseconds to wait for an answer, further attempts included, at least 1. Default 5000.
+        /// Milliseconds to wait for an answer, retries included, at least 1. Default 5000.
         timeout_ms: u32 = 5_000,
     }
 }
@@ -249,11 +252,11 @@ section! {
         ping_interval_ms: u32 = 25_000,
         /// Milliseconds to wait for a pong, at least 1. Default 20000.
         ping_timeout_ms: u32 = 20_000,
-        /// Milliseconds a connection has to join a namespace, at least 1. Default 45000.
+        /// Milliseconds that a connection has to join a namespace, at least 1. Default 45000.
         connect_timeout_ms: u32 = 45_000,
         /// Bytes of one message or polling body, 125 to 16777216. Default 1000000.
         max_payload: usize = 1_000_000,
-        /// Whose events on `/` bear numbers, so that their clients can recover what they missed. Default auto.
+        /// Which clients receive events with offsets on `/`, so that they can recover missed events. Default auto.
         offsets: Offsets = Offsets::Auto,
     }
 }
@@ -261,11 +264,11 @@ section! {
 section! {
     /// `[recovery]`.
     Recovery {
-        /// Seconds for which a cut session can be recovered; 0 for never. Default 120.
+        /// Seconds that a disconnected session can be recovered; 0 disables recovery. Default 120.
         window_secs: u32 = 120,
-        /// Messages kept for one cut session. Default 500.
+        /// Messages kept for one disconnected session. Default 500.
         queue: u32 = 500,
-        /// Bytes of messages kept for all of them. Default 67108864.
+        /// Bytes of messages kept for all disconnected sessions together. Default 67108864.
         bytes: usize = 67_108_864,
     }
 }
@@ -273,44 +276,44 @@ section! {
 section! {
     /// `[chat]`.
     Chat {
-        /// Whether joining a chat that does not exist makes it, public. Default false.
+        /// Whether joining a chat that does not exist makes it, as a public chat. Default false.
         auto_create: bool = false,
     }
 }
 
-/// One of `[[chats]]`: a chat that is made at a start that does not find it. What HTTP changed in it later stays.
+/// An item of `[[chats]]`: a chat that a start makes if it does not exist. Later changes over HTTP are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatRoom {
-    /// Its id, 1 to 195 printable characters; no two chats share one.
+    /// Its id, 1 to 195 printable characters, unique among the chats.
     pub id: String,
     /// The name to show, up to 200 printable characters. Default empty: the id.
     #[serde(default)]
     pub name: String,
-    /// What it is about, up to 2000 characters. Default empty.
+    /// The description, up to 2000 characters. Default empty.
     #[serde(default)]
     pub description: String,
-    /// Whether anyone authenticated may join; otherwise the participants. Default false.
+    /// Whether every authenticated user may join; otherwise only the participants. Default false.
     #[serde(default)]
     pub public: bool,
-    /// Ids of the users who may join when it is not public, up to 10000. Default none.
+    /// Ids of users that may join a chat that is not public, up to 10000. Default none.
     #[serde(default)]
     pub participants: Vec<UserId>,
 }
 
 impl Auth {
-    /// The claims that say who made a token and for whom, for tokens that the hub signs.
+    /// The issuer and audience claims of tokens that the hub signs.
     pub fn own_claims(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let claims = [("iss", &self.issuer), ("aud", &self.audience)];
         claims.into_iter().filter_map(|(claim, texts)| Some((claim, texts.first()?.as_str())))
     }
 
-    /// How long a token of the hub's own can live, ms.
+    /// Longest lifetime of a token that the hub signs, in ms.
     pub fn token_life_ms(&self) -> i64 {
         i64::from(self.access_ttl_secs.max(self.refresh_ttl_secs)) * 1_000 + self.leeway_ms()
     }
 
-    /// How far clocks may differ, ms.
+    /// Allowed difference between clocks, in ms.
     pub fn leeway_ms(&self) -> i64 {
         i64::from(self.leeway_secs) * 1_000
     }
@@ -320,14 +323,14 @@ impl ChatRoom {
     /// The chat, made at `now`.
     ///
     /// # Errors
-    /// What is wrong with it, with the key as the field.
+    /// The first invalid value, with its key as the field.
     pub fn made(&self, now: i64) -> Result<store::Chat, Fault> {
         let chat = store::Chat::new(ChatId::parse(&self.id, "id")?, self.name.clone(), self.description.clone(), now)?;
         let chat = chat.with_participants(self.participants.clone())?;
         Ok(store::Chat { public: self.public, ..chat })
     }
 
-    /// The public chat that ships with the hub.
+    /// The default public chat.
     pub fn general() -> Self {
         Self {
             id: "general".into(),
@@ -342,50 +345,51 @@ impl ChatRoom {
 section! {
     /// `[presence]`.
     Presence {
-        /// Who learns that a user came, went or is there in another way. Default `all`.
+        /// Which clients receive presence changes. Default `all`.
         audience: Audience = Audience::All,
-        /// Milliseconds a user who went may come back unnoticed, up to 60000. Default 1000.
+        /// Milliseconds after which a disconnected user counts as offline, up to 60000. Default 1000.
         linger_ms: u32 = 1_000,
-        /// Messages a second that tell of users, to all clients together, 0 for any number; a change that waited for 30
-        /// seconds is not told. Default 50000.
+        /// Presence messages a second to all clients together, 0 for any number; a change that waited for 30 seconds is
+        /// dropped. Default 50000.
         deliveries_per_second: u32 = 50_000,
     }
 }
 
 section! {
-    /// `[limits]`. Of the limits a minute, 0 means none.
+    /// `[limits]`. In limits per minute, 0 means no limit.
     Limits {
         /// Whether direct connections from loopback are exempt from the connection limits. Default true.
         exempt_loopback: bool = true,
-        /// Bytes held for one session that does not read, at least `server.max_frame_size`; over it, the session is
-        /// closed with 1008. Where nobody sets it, it grows to four frames of that size. Default 1048576.
+        /// Bytes waiting for one slow session, at least `server.max_frame_size`; over it, the session is closed with
+        /// 1008. If not set, it grows to four frames of that size. Default 1048576.
         outbox_bytes: usize = 1_048_576,
-        /// Frames held for one session that does not read, 1 to 1048576. Default 16384.
+        /// Frames waiting for one slow session, 1 to 1048576. Default 16384.
         outbox_frames: usize = 16_384,
-        /// Rooms that clients may make by joining them, in all, at least 1. Default 1000000.
+        /// Rooms that clients may make by joining them, in total, at least 1. Default 1000000.
         rooms: usize = 1_000_000,
-        /// Of those, rooms that exist because one user made them, on all of the user's sessions, 0 for any number.
-        /// Where nobody sets it, it is at most half of `limits.rooms`. Default 1000.
+        /// Existing rooms that one user made, on all sessions of the user, 0 for any number. If not set, it is at most
+        /// half of `limits.rooms`. Default 1000.
         rooms_per_user: usize = 1_000,
-        /// Chats that one user may make by joining them, where `chat.auto_create` is set, 0 for any number. Default 100.
+        /// Chats that one user may make by joining them with `chat.auto_create`, 0 for any number. Default 100.
         chats_per_user: usize = 100,
-        /// Bytes of messages kept for those who missed them, of all rooms together, up to 1099511627776; over it, the
-        /// history goes that was not touched for longest. Default 67108864.
+        /// Bytes of message history of all rooms together, up to 1099511627776; over it, the least recently used
+        /// history is evicted. Default 67108864.
         history_bytes: usize = 67_108_864,
-        /// Rooms one session may be in, 0 for any number. Default 1000.
+        /// Rooms that one session may join, 0 for any number. Default 1000.
         rooms_per_session: usize = 1_000,
         /// Topics in one `Subscribe` or `Unsubscribe`, 0 for any number. Default 100.
         topics_per_request: usize = 100,
-        /// Bytes that the data of a notification may have, as JSON with no more escapes than it needs, 1 to 16777216; more
-        /// is answered with 413. Default 65536.
+        /// Bytes of a notification's data, as JSON with no unnecessary escapes, 1 to 16777216; more is answered with
+        /// 413. Default 65536.
         notification_bytes: usize = 65_536,
-        /// Messages waiting before a central actor, 1 to 1048576; one more is refused. Default 1024.
+        /// Messages in the mailbox of a central actor, 1 to 1048576; the next one is refused. Default 1024.
         mailbox: usize = 1_024,
         /// Frames a second that one connection may send, averaged over 5 seconds, up to 1000000; 0 for any number. A
-        /// polling request counts as one, and so does each packet in it. Over it, closed with 4429. Default 2000.
+        /// polling request counts as one frame, and each packet in it as another. Over it, the connection is closed
+        /// with 4429. Default 2000.
         frames_per_second: u32 = 2_000,
-        /// Bytes a second that one connection may send, likewise, up to 1073741824 and enough for the largest message in 5
-        /// seconds; 0 for any number. Default 8388608.
+        /// Bytes a second that one connection may send, averaged over 5 seconds, up to 1073741824; 0 for any number.
+        /// The largest message must fit into 5 seconds. Over it, the connection is closed with 4429. Default 8388608.
         bytes_per_second: u32 = 8_388_608,
         /// `[limits.raw]`: the raw WebSocket.
         raw: ConnectionLimits = ConnectionLimits::default(),
@@ -403,7 +407,7 @@ section! {
 }
 
 impl Limits {
-    /// How much one connection may send.
+    /// The rule for the traffic of one connection.
     pub fn traffic(&self) -> TrafficRule {
         TrafficRule { frames_per_second: self.frames_per_second, bytes_per_second: self.bytes_per_second }
     }
@@ -412,9 +416,9 @@ impl Limits {
 section! {
     /// `[limits.raw]` and `[limits.push]`.
     ConnectionLimits {
-        /// Connections a minute an address. Default 100.
+        /// Connections a minute from an address. Default 100.
         connections_per_minute: u32 = 100,
-        /// Messages a minute a connection. Default 1000.
+        /// Messages a minute on a connection. Default 1000.
         messages_per_minute: u32 = 1_000,
     }
 }
@@ -422,11 +426,11 @@ section! {
 section! {
     /// `[limits.community]`.
     CommunityLimits {
-        /// Connections a minute an address. Default 5.
+        /// Connections a minute from an address. Default 5.
         connections_per_minute: u32 = 5,
-        /// Connections at once an address. Default 10.
+        /// Connections at once from an address. Default 10.
         connections_per_address: u32 = 10,
-        /// Connections at once a user. Default 5.
+        /// Connections at once of a user. Default 5.
         connections_per_user: u32 = 5,
         /// Messages a minute. Default 60.
         messages_per_minute: u32 = 60,
@@ -440,17 +444,18 @@ section! {
 section! {
     /// `[limits.chat]`.
     ChatLimits {
-        /// Connection attempts an address in the window, 0 for any number. Default 5.
+        /// Connection attempts from an address in the window, 0 for any number. Default 5.
         connection_attempts: u32 = 5,
-        /// Seconds of the window, at least 1. Default 300.
+        /// Length of the window in seconds, at least 1. Default 300.
         attempts_window_secs: u32 = 300,
-        /// Seconds an address over the limit is kept out, from then on and at least to the end of the window. Default 900.
+        /// Seconds that an address is blocked after it exceeds the limit, at least to the end of the window. Default
+        /// 900.
         block_secs: u32 = 900,
-        /// `message:send` a minute a user, on all surfaces together. Default 100.
+        /// `message:send` requests a minute of a user, on all surfaces together. Default 100.
         messages_per_minute: u32 = 100,
-        /// `message:typing` a minute a user, on all surfaces together. Default 10.
+        /// `message:typing` requests a minute of a user, on all surfaces together. Default 10.
         typing_per_minute: u32 = 10,
-        /// All other requests on `/chat` a minute a connection. Default 1000.
+        /// All other requests a minute on a connection to `/chat`. Default 1000.
         requests_per_minute: u32 = 1_000,
     }
 }
@@ -458,10 +463,10 @@ section! {
 section! {
     /// `[limits.http]`.
     HttpLimits {
-        /// Requests a minute a key without `per_minute`, and an address without a valid key. Default 100.
+        /// Requests a minute for a key without `per_minute`, and for an address without a valid key. Default 100.
         requests_per_minute: u32 = 100,
-        /// Plain HTTP connections at once an address; loopback and `server.trusted_proxies` are exempt. 0 for any number.
-        /// Default 256.
+        /// Plain HTTP connections at once from an address; loopback and `server.trusted_proxies` are exempt. 0 for any
+        /// number. Default 256.
         connections_per_address: u32 = 256,
     }
 }
@@ -469,18 +474,18 @@ section! {
 section! {
     /// `[limits.login]`.
     LoginLimits {
-        /// Attempts a minute an address and a user name. Default 10.
+        /// Attempts a minute for an address and a user name. Default 10.
         attempts_per_minute: u32 = 10,
     }
 }
 
 section! {
-    /// `[log]`. `RUST_LOG` goes before both keys of it that choose what is logged.
+    /// `[log]`. `RUST_LOG` overrides the level.
     Log {
-        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list as `RUST_LOG` takes it
+        /// The log level: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list in the form of `RUST_LOG`
         /// (`info,hubbub::refused=off`). Default `info`.
         level: String = "info".into(),
-        /// How a line looks: `text`, or `json` with one object a line. Default `text`.
+        /// The format of a line: `text`, or `json` with one object a line. Default `text`.
         format: LogFormat = LogFormat::Text,
     }
 }
@@ -488,7 +493,7 @@ section! {
 section! {
     /// `[debug]`.
     Debug {
-        /// Whether `debug_mode` is open to all, not only to admins. Default false.
+        /// Whether every client may use `debug_mode`, not only admins. Default false.
         open: bool = false,
     }
 }
@@ -496,9 +501,9 @@ section! {
 section! {
     /// `[cluster]`.
     Cluster {
-        /// How hubs reach each other. Only `local`, one hub alone, is supported yet. Default `local`.
+        /// How hubs reach each other. Only `local`, a single hub, is supported yet. Default `local`.
         driver: String = "local".into(),
-        /// Where they meet; may hold a password. Default none.
+        /// The address of the cluster; may contain a password. Default none.
         url: Option<Secret> = None,
     }
 }
@@ -509,7 +514,7 @@ mod tests {
 
     const SHIPPED: &str = include_str!("../config.toml");
 
-    /// Every dotted key in the text of a file, those that are commented out too, in order.
+    /// Every dotted key in the text of a file in order, commented-out keys included.
     fn keys_in(text: &str) -> Vec<String> {
         let mut section = String::new();
         let mut keys = Vec::new();
@@ -526,7 +531,7 @@ mod tests {
         keys
     }
 
-    /// Every dotted key of the structs, of the first item where there is a list of tables.
+    /// Every dotted key of the structs; for a list of tables, the keys of its first item.
     fn keys_of(within: &str, value: &serde_json::Value, keys: &mut Vec<String>) {
         for (name, value) in value.as_object().unwrap() {
             let key = format!("{within}{name}");

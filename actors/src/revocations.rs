@@ -1,10 +1,11 @@
-//! Which tokens no longer hold, as the hub asks at every verification: a table in memory, the same as the store's. Off the
-//! delivery path.
+//! The revoked tokens, in memory: a copy of the store's table. Every token verification checks it. Not on the delivery
+//! path.
 //!
-//! Revocations whose tokens' end is known go with it; there are as many of them as sign-ins ended lately. Of those made
-//! from outside nobody knows how long their tokens live: at most [`REVOCATIONS_MAX`] are kept, and none is forgotten
-//! while there is room. Beyond it the oldest gives way, once it is older than any token of the hub's own can be; where
-//! none is, the new one is refused. A revocation that was answered is never given up for another one before that.
+//! A revocation with a known expiry of its tokens expires with them. There are as many as recently ended sign-ins. For
+//! a revocation made by a client, the lifetime of the tokens is unknown. At most [`REVOCATIONS_MAX`] of these are kept,
+//! and none is evicted while there is space. When the table is full, a new one evicts the oldest, if it is older than
+//! the longest lifetime of the hub's own tokens. Otherwise the new one is refused. No accepted revocation is evicted
+//! earlier.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,17 +18,17 @@ use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 use crate::store::{Forgotten, Mark, Revocation, is_older};
 
-/// Revocations of users, `sid`s and `jti`s that are kept, those under way left out.
+/// Most revocations without a known expiry: of users, `sid`s and `jti`s. Revocations still being written do not count.
 pub const REVOCATIONS_MAX: usize = 100_000;
 
-/// When a token may be tried again that cannot be judged, in seconds.
+/// `retry_after` while the revocations are unknown, seconds.
 const UNKNOWN_SECS: u32 = 5;
 
-/// The table; one behind all clones.
+/// The table, shared by all clones.
 #[derive(Debug, Clone)]
 pub struct Revoked {
     table: Arc<RwLock<Table>>,
-    /// The store could not be read yet.
+    /// Whether the store has not been read yet.
     is_unknown: Arc<AtomicBool>,
     max: usize,
     token_life: Arc<AtomicI64>,
@@ -36,9 +37,9 @@ pub struct Revoked {
 #[derive(Debug, Default)]
 struct Table {
     entries: [AHashMap<Arc<str>, Entry>; Mark::ALL.len()],
-    /// Those that end by themselves, by their end.
+    /// Entries that expire, by expiry time.
     by_end: BTreeSet<(i64, Mark, Arc<str>)>,
-    /// Those that only give way, by their age.
+    /// Entries that can only be evicted, by age.
     by_age: BTreeSet<Forgotten>,
     changes: u64,
 }
@@ -48,36 +49,36 @@ struct Entry {
     before: i64,
     until: Option<i64>,
     made_at: i64,
-    /// The number of the change that brought it.
+    /// The number of the change that added it.
     change: u64,
 }
 
-/// A moment in the table's life.
+/// A version of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment(u64);
 
 impl Revoked {
-    /// An empty table of a hub whose own tokens live for at most `token_life` ms.
+    /// An empty table. The hub's own tokens live at most `token_life` ms.
     pub fn new(token_life: i64) -> Self {
         let token_life = Arc::new(AtomicI64::new(token_life));
         Self { table: Arc::default(), is_unknown: Arc::default(), max: REVOCATIONS_MAX, token_life }
     }
 
-    /// Notes whether it is unknown which tokens hold.
+    /// Sets whether the revocations are unknown.
     pub(crate) fn set_unknown(&self, is_unknown: bool) {
         self.is_unknown.store(is_unknown, Ordering::Release);
     }
 
-    /// The hub's own tokens live for at most `token_life` ms from now on. Those that were made before may live longer: the
-    /// longest life there ever was counts.
+    /// Sets the longest lifetime of the hub's own tokens, ms. A shorter value has no effect, because earlier tokens may
+    /// live longer.
     pub fn expect_life(&self, token_life: i64) {
         self.token_life.fetch_max(token_life, Ordering::Relaxed);
     }
 
-    /// Refuses a token that no longer holds.
+    /// Refuses a revoked token.
     ///
     /// # Errors
-    /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while it is unknown which tokens hold.
+    /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while the revocations are unknown.
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
         if self.is_unknown.load(Ordering::Acquire) {
             let message = "It cannot be known at the moment which tokens were revoked; try again";
@@ -91,15 +92,15 @@ impl Revoked {
         if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked").by("token revoked")) } else { Ok(()) }
     }
 
-    /// The first time of issue with which a token of `user` holds, ms since the epoch; `i64::MIN` where any does.
+    /// The earliest time of issue of a valid token of `user`, ms since the epoch; `i64::MIN` without a revocation.
     pub fn earliest(&self, user: &UserId) -> i64 {
         self.read().entries[Mark::User as usize].get(user.as_str()).map_or(i64::MIN, |entry| entry.before)
     }
 
-    /// Sees to it that there is room for one more, and says which one was forgotten for it.
+    /// Makes space for one more revocation. Returns the evicted one, if any.
     ///
     /// # Errors
-    /// [`Code::Overloaded`] when it is full and none may be forgotten.
+    /// [`Code::Overloaded`] when the table is full and no revocation may be evicted.
     pub fn make_room(&self, revocation: &Revocation) -> Result<Option<Forgotten>, Fault> {
         let mut table = self.write();
         if table.by_age.len() < self.max || table.entry(revocation).is_some() {
@@ -118,17 +119,18 @@ impl Revoked {
         }
     }
 
-    /// Adds a revocation; `false` when it refuses no token that was not refused before.
+    /// Adds a revocation; `false` when it revokes no further token.
     pub fn add(&self, revocation: &Revocation) -> bool {
         self.write().add(revocation)
     }
 
-    /// Now.
+    /// The current version.
     pub fn moment(&self) -> Moment {
         Moment(self.read().changes)
     }
 
-    /// Makes the table what was read from the store after `moment`, but for what was added since; answers what is new.
+    /// Replaces the table by the revocations read from the store after `moment`, and keeps the ones added since.
+    /// Returns the new ones.
     pub fn replace(&self, moment: Moment, read: Vec<Revocation>) -> Vec<Revocation> {
         let mut table = self.write();
         let still: AHashSet<(Mark, Arc<str>)> = read.iter().map(|it| (it.mark, it.subject.clone())).collect();
@@ -176,7 +178,7 @@ impl Table {
         self.entries[mark as usize].insert(subject.clone(), entry);
         match entry.until {
             Some(until) => _ = self.by_end.insert((until, mark, subject.clone())),
-            // The disabled give way to nobody; accounts bound them.
+            // A disabled account is never evicted; the number of accounts bounds these entries.
             None if mark == Mark::Account => {}
             None => _ = self.by_age.insert(Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
         }
@@ -308,7 +310,7 @@ mod tests {
         revoked.add(&of("carol", 120));
         assert!(holds(&revoked, &token("alice", None)));
         assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
-        // Tokens live longer from now on, and those that were made then still do when they live shorter again.
+        // A longer lifetime stays in force when it is shortened again: earlier tokens still live as long.
         for life in [1_000, 50] {
             revoked.expect_life(life);
         }

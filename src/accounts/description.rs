@@ -1,11 +1,11 @@
-//! What an account says of its user: all of it goes into every access token, so it is bounded as a whole.
+//! The description of a user in its account. Every access token contains all of it, so its total size has a bound.
 
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::ids::printable;
 use hubbub_actors::store::Account;
 use serde_json::json;
 
-/// Most roles and most permissions of a user, and longest name of one, in characters.
+/// Most roles and most permissions of a user, and the longest name of each, in characters.
 const GRANTS_MAX: usize = 32;
 const GRANT_MAX: usize = 100;
 
@@ -13,8 +13,8 @@ const GRANT_MAX: usize = 100;
 const NAME_MAX: usize = 200;
 const EMAIL_MAX: usize = 320;
 
-/// Most bytes of names, mail address, roles and permissions together, as JSON. A token with more could be longer than the
-/// longest one that is read ([`crate::auth::jwt::TOKEN_MAX`]), and its user could not connect.
+/// Most bytes of names, mail address, roles and permissions together, as JSON. With more, a token could exceed
+/// [`crate::auth::jwt::TOKEN_MAX`], and the user could not connect.
 const BYTES_MAX: usize = 4_096;
 
 /// Roles, permissions and names of an account.
@@ -27,7 +27,7 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// The same without repeats, for the user of that name, when it is within all bounds.
+    /// Checks all bounds for the user with that name, and removes repeats.
     ///
     /// # Errors
     /// [`hubbub_actors::model::fault::Code::InvalidRequest`] with the field.
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!((checked.roles, checked.permissions), (names(&["a", "b"]), names(&["p"])));
     }
 
-    /// The longest account there may be, with the longest claims that do not depend on it.
+    /// The longest possible account, with the longest claims that do not depend on it.
     #[test]
     fn the_longest_account_has_a_token_that_is_read() {
         let of = |count: usize, length: usize| {

@@ -1,4 +1,4 @@
-//! The name a user signs in with: how it was typed, and how it is compared.
+//! User names: the form that the user typed, and the form that is compared.
 
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::ids::printable;
@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization as _;
 /// Longest user name, in characters.
 const USERNAME_MAX: usize = 200;
 
-/// A user name: 1 to 200 printable characters. Two that look alike to Unicode (NFKC) and differ in case are one.
+/// A user name: 1 to 200 printable characters. Names that differ only in case or in Unicode form (NFKC) are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username {
     typed: String,
@@ -16,7 +16,7 @@ pub struct Username {
 }
 
 impl Username {
-    /// Parses a name that came in as `field`.
+    /// Parses the name in `field` of a request.
     ///
     /// # Errors
     /// [`hubbub_actors::model::fault::Code::InvalidRequest`] with the field.
@@ -28,28 +28,29 @@ impl Username {
                 format!("`{field}` has a space at an end, or a character that shows nothing"),
             ));
         }
-        // Lowering can take a character out of its normal form, so that is sought again.
+        // The lower-case text may no longer be in normal form, so it is normalised again.
         let lower = text.nfkc().collect::<String>().to_lowercase();
         Ok(Self { typed: text.to_owned(), key: lower.nfkc().collect() })
     }
 
-    /// The name as it was typed.
+    /// The name as the user typed it.
     pub fn as_typed(&self) -> &str {
         &self.typed
     }
 
-    /// The name as it is compared.
+    /// The form of the name that is compared.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The SHA-256 of [`Username::key`], of one length for every name.
+    /// The SHA-256 of [`Username::key`]: the same length for every name.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.key).into()
     }
 }
 
-/// Characters that make two names look like one: soft hyphen, zero-width and direction marks, the byte order mark.
+/// Characters that make two different names look equal: soft hyphen, zero-width and direction marks, the byte order
+/// mark.
 fn is_invisible(char: char) -> bool {
     matches!(char, '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}')

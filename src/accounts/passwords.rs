@@ -1,6 +1,7 @@
-//! The hashing of passwords: argon2id, on threads of its own. By default, one hash takes a core for some hundredths of a
-//! second and 19 MiB; at the highest cost there may be, some seconds and 256 MiB. So only so many run at once and only so
-//! many wait; no worker of the hub ever does.
+//! Hashes passwords with argon2id, on threads of its own.
+//!
+//! By default, one hash takes some hundredths of a second of one core and 19 MiB. At the highest cost it takes some
+//! seconds and 256 MiB. The number of running hashes and of waiting passwords is bounded. No worker of the hub hashes.
 
 use std::error::Error;
 use std::io;
@@ -15,23 +16,25 @@ use hubbub_actors::runtime::work_queue::{Queue, Refused, Taken};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
-/// Passwords that may wait to be hashed; one more is answered with 503. A thread needs seconds for as many by default.
+/// Most passwords that wait to be hashed; the next request is answered with 503. By default, one thread hashes this
+/// many within seconds.
 pub const WAITING_MAX: usize = 128;
 
-/// How long a password waits at most; then it is answered with 503 and not hashed. At a high cost, as many as may wait
-/// would take minutes. The hub cannot always tell a client that gave up from one that only closed its sending side.
+/// Longest wait of a password; after it, the request is answered with 503 and the password is not hashed. At a high
+/// cost, a full queue takes minutes. The hub cannot always tell a client that gave up from a client that closed only
+/// its sending side.
 const WAITING_TIME: Duration = Duration::from_secs(30);
 
-/// Threads that hash, at most; half the cores where those are fewer, so that the other half delivers.
+/// Most threads that hash. With fewer than 8 cores, half of the cores hash and the other half delivers.
 const THREADS_MAX: usize = 4;
 
 /// Lanes of a hash.
 const LANES: u32 = 1;
 
-/// The salt of a hash of no password. A sign-in without an account takes as long as one with an account.
+/// The salt of the hash for an unknown user. Such a sign-in takes as long as that of a known user.
 const NOBODY: &[u8; 16] = b"nobody-nobody-no";
 
-/// What a hash costs. Hashes of other costs hold too, and are outdated.
+/// The cost of a hash. Hashes of other costs remain valid, but are outdated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Memory, in KiB.
@@ -46,45 +49,45 @@ impl Cost {
     }
 }
 
-/// What came of verifying a password.
+/// The result of verifying a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
-    /// The password is the hash's.
+    /// The password matches the hash.
     pub holds: bool,
-    /// The hash is of another cost than asked for, or was made by another program.
+    /// The hash has another cost than the requested one, or another program made it.
     pub is_outdated: bool,
 }
 
 type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
-/// After how long without a password a thread gives its memory back.
+/// A thread without a password for this long frees its memory.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// What a thread hashes with. Its memory is allocated when it is first needed and kept while passwords come: given back
-/// after every hash, 19 MiB at a time, it would be taken from elsewhere each time. More than the configured cost takes is
-/// kept for no hash that needs less.
+/// The state of a hashing thread. Its memory is allocated at the first password and kept while passwords arrive,
+/// because allocating 19 MiB for each hash is slow. A hash that costs more than configured does not enlarge the memory
+/// that is kept.
 #[derive(Default)]
 struct Hasher {
     memory: Vec<Block>,
 }
 
 impl Hasher {
-    /// Gives the memory back, until the next password comes.
+    /// Frees the memory until the next password.
     fn release_memory(&mut self) {
         self.memory = Vec::new();
     }
 
-    /// Makes the memory `blocks` long. Of memory that is there already, up to `kept` blocks are kept.
+    /// Makes the memory `blocks` long. Of existing memory, up to `kept` blocks are kept.
     fn take_memory(&mut self, blocks: usize, kept: usize) {
         if !(blocks..=kept.max(blocks)).contains(&self.memory.capacity()) {
-            // First, so that never both are there.
+            // Free the old memory first: both must not be allocated together.
             self.release_memory();
             self.memory.reserve_exact(blocks);
         }
         self.memory.resize(blocks, Block::default());
     }
 
-    /// What `params` make of a password, where hashes usually cost `usual`.
+    /// The output of `params` for a password, where the usual cost is `usual`.
     fn output(
         &mut self,
         password: &str,
@@ -114,7 +117,7 @@ impl Hasher {
         Ok(hash.to_string())
     }
 
-    /// Verifies a password at the cost of its hash; without a hash it does not hold, and that costs `cost`.
+    /// Verifies a password at the cost of its hash. Without a hash, computes one at `cost` and reports a mismatch.
     fn verify(&mut self, password: &str, hash: Option<&str>, cost: Cost) -> Result<Verified, Box<dyn Error>> {
         let ours = cost.params()?;
         let Some(hash) = hash else {
@@ -132,7 +135,7 @@ impl Hasher {
             (Some(salt), Some(hash)) if is_usual => {
                 self.output(password, &salt, theirs, &ours)?.ct_eq(hash.as_bytes()).into()
             }
-            // Another variant of Argon2, by another program.
+            // A hash of another Argon2 variant, made by another program.
             _ => Argon2::default().verify_password(password.as_bytes(), &known).is_ok(),
         };
         Ok(Verified { holds, is_outdated })
@@ -156,12 +159,12 @@ impl Passwords {
     /// Starts the threads.
     ///
     /// # Errors
-    /// The system has none to give.
+    /// The system cannot start them.
     pub fn start() -> io::Result<Self> {
         Self::with_waiting_time(WAITING_TIME)
     }
 
-    /// As [`Passwords::start`], where a password waits at most so long.
+    /// As [`Passwords::start`], with another bound on the wait of a password.
     pub(super) fn with_waiting_time(waiting_time: Duration) -> io::Result<Self> {
         let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)), waiting_time };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -172,7 +175,7 @@ impl Passwords {
                 loop {
                     match queue.take_all(1, IDLE_TIME) {
                         Taken::Some(jobs) => jobs.into_iter().for_each(|job| {
-                            // The panic's own words went to the log; the caller is told by the answer that never comes.
+                            // The panic is in the log already. The caller notices it because its reply channel closes.
                             let _ = catch_unwind(AssertUnwindSafe(|| job(&mut hasher)));
                         }),
                         Taken::Idle => hasher.release_memory(),
@@ -184,7 +187,7 @@ impl Passwords {
         Ok(passwords)
     }
 
-    /// The hash of a new password, a PHC string.
+    /// Hashes a new password into a PHC string.
     ///
     /// # Errors
     /// [`OVERLOADED`](hubbub_actors::model::fault::Code::Overloaded).
@@ -192,8 +195,8 @@ impl Passwords {
         self.ask(move |hasher| hasher.hash(&password, cost)).await
     }
 
-    /// Whether the password is that of `hash`. Without a hash it is not, and finding that out takes as long as a hash of this
-    /// cost does.
+    /// Checks whether the password matches `hash`. Without a hash it does not match, and the check takes as long as a
+    /// hash at `cost`.
     ///
     /// # Errors
     /// [`OVERLOADED`](hubbub_actors::model::fault::Code::Overloaded).
@@ -201,7 +204,7 @@ impl Passwords {
         self.ask(move |hasher| hasher.verify(&password, hash.as_deref(), cost)).await
     }
 
-    /// Passwords that wait.
+    /// The number of passwords that wait.
     pub fn depth(&self) -> usize {
         self.queue.depth()
     }
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn a_hash_of_another_cost_or_another_program_holds_too_and_is_outdated() {
         let mut hasher = Hasher::default();
-        // Of the password "password" and the salt "somesalt", from the tests of the reference implementation.
+        // The hash of the password "password" with the salt "somesalt", from the tests of the reference implementation.
         let theirs = [
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
             "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
@@ -271,7 +274,7 @@ mod tests {
             let verified = hasher.verify("password", Some(&ours), other).unwrap();
             assert_eq!(verified, Verified { is_outdated: true, ..GOOD });
         }
-        // And theirs of ours.
+        // The reference implementation accepts our hash too.
         assert!(Argon2::default().verify_password(b"password", &PasswordHash::new(&ours).unwrap()).is_ok());
     }
 
@@ -283,7 +286,7 @@ mod tests {
             let params = cost.params().unwrap();
             assert_eq!(hasher.verify("password", None, cost).unwrap(), BAD);
             expected.output("password", NOBODY, params.clone(), &params).unwrap();
-            // What a hash leaves in its memory depends on the memory and the passes.
+            // The content of the memory after a hash depends on its size and the number of passes.
             let left = |hasher: &Hasher| hasher.memory.iter().map(|block| block.as_ref().to_vec()).collect::<Vec<_>>();
             assert_eq!(hasher.memory.len(), params.block_count());
             assert!(left(&hasher) == left(&expected), "{memory_kib} KiB");
@@ -320,7 +323,7 @@ mod tests {
     async fn a_password_that_waited_too_long_is_not_hashed() {
         let passwords = Passwords::with_waiting_time(Duration::ZERO).unwrap();
         assert_eq!(passwords.hash("password".into(), COST).await, Err(Fault::overloaded()));
-        // Its cost is one that no hash can have: to verify it would be a defect.
+        // No hash can have this cost, so verifying with it would be a defect.
         let none = Cost { memory_kib: 0, passes: 0 };
         assert_eq!(passwords.verify("password".into(), None, none).await, Err(Fault::overloaded()));
     }

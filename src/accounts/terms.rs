@@ -1,4 +1,4 @@
-//! How the tokens of a sign-in are made: by which secret, for how long, with which claims.
+//! How the hub makes the tokens of a sign-in: their secret, lifetime and claims.
 
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::store::Account;
@@ -9,17 +9,17 @@ use super::passwords::Cost;
 use crate::auth::jwt::Hmac;
 use crate::config::{self, Secret};
 
-/// The largest `auth.leeway_secs` there may ever be: for so much longer than it says a token may be believed.
+/// The largest possible `auth.leeway_secs`: a token may be accepted this long after its expiry.
 const LEEWAY_MAX_SECS: i64 = 3_600;
 
-/// How tokens are made.
+/// The settings for tokens.
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) signing: Option<Signing>,
     pub(super) access_ttl_secs: i64,
     pub(super) refresh_ttl_secs: i64,
     pub(super) leeway_ms: i64,
-    /// What the hash of a password costs.
+    /// The cost of a password's hash.
     pub(super) cost: Cost,
 }
 
@@ -61,11 +61,11 @@ impl Terms {
 pub(super) struct Signing {
     pub(super) secret: Secret,
     pub(super) algorithm: Hmac,
-    /// What every token says of who made it and for whom.
+    /// The claims for issuer and audience in every token.
     pub(super) own_claims: Vec<(&'static str, String)>,
 }
 
-/// A moment in ms as an `iat` in seconds, with a fraction that is read as the same moment again.
+/// A time in ms as an `iat` in seconds. Its fraction makes the hub read the same ms again.
 pub(super) fn written_iat(ms: i64) -> Value {
     (ms as f64 / 1_000.0 + 0.000_5).into()
 }

@@ -1,4 +1,4 @@
-//! What a token of a sign-in says, and what may be in an account.
+//! Tests: the claims of a sign-in's token, and the bounds of an account.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -58,7 +58,7 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
     let ms = |iat: Value| (iat.as_f64().unwrap() * 1_000.0).floor() as i64;
     assert_eq!(ms(iat(now + 1)), now + 5_001);
     assert_eq!(iat(now + 6_000), 1_767_225_606, "no sooner than now");
-    // Nobody would believe it before that time.
+    // No token with a later `iat` would be accepted yet.
     revoked.add(&Revocation::of_user(&account().id, now + 60_000, now));
     assert_eq!(ms(iat(now)), now + 5_000);
 }
@@ -235,7 +235,7 @@ async fn a_sign_in_is_refused_after_its_password_was_hashed_whether_or_not_the_u
         accounts.add(new, clock.now_ms()).await.unwrap();
         accounts.set_disabled(&name(user), disabled, clock.now_ms()).await.unwrap();
     }
-    // Here every password that is to be hashed is refused: it has waited too long.
+    // Every password that must be hashed is refused here, because its waiting time is zero.
     let overloaded = Accounts {
         passwords: Passwords::with_waiting_time(std::time::Duration::ZERO).unwrap(),
         ..Accounts::new(store, &auth).unwrap()

@@ -1,14 +1,14 @@
 //! The names of signature algorithms in tokens, key sets and messages.
 //!
-//! RFC 9864 replaces the name `EdDSA` by `Ed25519`. Both mean the same algorithm here, because the hub takes Ed25519 keys
-//! only. All other names are compared exactly (RFC 7515, section 4.1.1: they are case-sensitive).
+//! RFC 9864 replaces the name `EdDSA` by `Ed25519`. Both mean the same algorithm here, because the hub accepts only
+//! Ed25519 keys. All other names are compared exactly (RFC 7515, section 4.1.1: they are case-sensitive).
 
 use jsonwebtoken::Algorithm;
 
-/// Longest name of a token's algorithm that a message repeats, in bytes. Registered names are shorter.
+/// Longest algorithm name from a token that an error repeats, in bytes. Registered names are shorter.
 const SHOWN_MAX: usize = 20;
 
-/// The algorithm of that name; `None` for one that the hub does not verify, `none` included.
+/// The algorithm with that name; `None` for an algorithm that the hub does not verify, `none` included.
 pub(super) fn named(name: &str) -> Option<Algorithm> {
     match name {
         "Ed25519" => Some(Algorithm::EdDSA),
@@ -16,7 +16,7 @@ pub(super) fn named(name: &str) -> Option<Algorithm> {
     }
 }
 
-/// The algorithm as messages call it.
+/// The name of the algorithm in messages.
 fn shown(algorithm: Algorithm) -> String {
     match algorithm {
         Algorithm::EdDSA => "Ed25519 (EdDSA)".to_owned(),
@@ -24,8 +24,8 @@ fn shown(algorithm: Algorithm) -> String {
     }
 }
 
-/// Why a token whose header names `found` is refused where `expected` is required. `found` is the client's text: it is
-/// repeated only where it can be a registered name.
+/// The message for a token with the algorithm `found` in its header when `expected` is required. `found` comes from the
+/// client, so it is repeated only if it can be a registered name.
 pub(super) fn mismatch(found: &str, expected: Algorithm) -> String {
     let expected = shown(expected);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+".contains(&byte);

@@ -1,6 +1,6 @@
-//! API keys: which one came, if any. Only their SHA-256 digests are kept.
+//! Finds the configured API key that a request presents. The hub keeps only SHA-256 digests of keys.
 //!
-//! Knows no header and no limit: who presents a key, and how often, is judged elsewhere.
+//! This module knows no header and no rate limit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-/// Longest presented key that is looked at, in bytes. No key is longer.
+/// Longest presented key that is looked up, in bytes. No configured key is longer.
 pub const KEY_MAX: usize = 512;
 
-/// A configured key, known by its digest alone.
+/// A configured key, with its digest only.
 pub struct KeySpec {
-    /// What the key is called in logs and limits.
+    /// The name of the key in logs and limits.
     pub name: String,
     /// The SHA-256 of the key's text.
     pub sha256: Option<[u8; 32]>,
     /// Whether every request with this key must be signed.
     pub require_signature: bool,
-    /// Requests a minute, 0 for no limit; `None` for the general one.
+    /// Requests a minute, 0 for no limit; `None` for the default limit.
     pub per_minute: Option<u32>,
 }
 
-/// A key that is one of ours, without the key.
+/// A configured key that a request presented, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// What the key is called in logs and limits.
+    /// The name of the key in logs and limits.
     pub name: Arc<str>,
     /// Whether every request with this key must be signed.
     pub require_signature: bool,
-    /// Requests a minute, 0 for no limit; `None` for the general one.
+    /// Requests a minute, 0 for no limit; `None` for the default limit.
     pub per_minute: Option<u32>,
 }
 
@@ -40,15 +40,15 @@ impl fmt::Debug for ApiKeys {
     }
 }
 
-/// All keys that open the HTTP API.
+/// All keys for the HTTP API.
 pub struct ApiKeys {
-    /// Digests and the place in `keys` of what they open.
+    /// Each digest with the index of its key in `keys`.
     digests: Vec<([u8; 32], u64)>,
     keys: Vec<ApiKey>,
 }
 
 impl ApiKeys {
-    /// Takes the configured keys. One without a digest, or with that of an empty text, opens nothing.
+    /// Takes the configured keys. A key without a digest, or with the digest of an empty text, never matches.
     pub fn new(specs: Vec<KeySpec>) -> Self {
         let mut digests = Vec::with_capacity(specs.len());
         let mut keys = Vec::with_capacity(specs.len());
@@ -64,9 +64,9 @@ impl ApiKeys {
         Self { digests, keys }
     }
 
-    /// The key that was presented, if it is one of ours.
+    /// The configured key that equals `presented`.
     ///
-    /// Every digest is compared, each in constant time, so that the time taken says nothing of which key was near.
+    /// All digests are compared, each in constant time, so that the duration reveals nothing about the keys.
     pub fn find(&self, presented: &str) -> Option<&ApiKey> {
         if presented.is_empty() || presented.len() > KEY_MAX {
             return None;

@@ -1,9 +1,9 @@
-//! What the claims of a token mean, once its signature held. Knows no algorithm and no key.
+//! Reads the claims of a token with a valid signature. This module knows no algorithm and no key.
 //!
-//! Two rules for a claim of the wrong type. One that only describes its holder (`name`, `avatar`, a role) is passed over,
-//! as `null` is: the holder gets less by it, never more. One that narrows (`exp`, `nbf`, `topics`), or that
-//! a token can be revoked by (`sid`, `jti`, `iat`), refuses the token, `null` included: it must never widen what the
-//! token allows.
+//! A claim of the wrong type is handled in two ways. A claim that only describes the user (`name`, `avatar`, a role) is
+//! ignored, like `null`: the user gets fewer rights, never more. A claim that restricts the token (`exp`, `nbf`,
+//! `topics`) or identifies it for revocation (`sid`, `jti`, `iat`) makes the token invalid, `null` included: it must
+//! never widen the rights of the token.
 
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
@@ -12,39 +12,39 @@ use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::store::MARK_MAX;
 use serde_json::{Map, Value};
 
-/// The claims that may name the user, in the order they are sought.
+/// The claims that can contain the user's id, in order of preference.
 const USER_CLAIMS: [&str; 3] = ["sub", "userId", "user_id"];
 
-/// 9999-12-31T23:59:59Z. A later time is a mistake, most often milliseconds where seconds belong.
+/// 9999-12-31T23:59:59Z. A later time is a mistake, usually milliseconds in place of seconds.
 pub(super) const LATEST_SECONDS: i64 = 253_402_300_799;
 
-/// Longest part of a time that is given back, in characters.
+/// Longest part of a time that an error repeats, in characters.
 const ECHO_MAX: usize = 40;
 
-/// What is asked of every token.
+/// The requirements for every token.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
-    /// Whether a token must say when it expires.
+    /// Whether a token needs an `exp`.
     pub(super) require_exp: bool,
-    /// How far the issuer's clock may be from ours, in ms.
+    /// Allowed difference between the issuer's clock and ours, in ms.
     pub(super) leeway_ms: i64,
-    /// Who may have made it; empty: anybody.
+    /// The accepted issuers; empty: any.
     pub(super) issuers: Vec<String>,
-    /// Whom it may be made for; empty: anybody.
+    /// The accepted audiences; empty: any.
     pub(super) audiences: Vec<String>,
 }
 
-/// A refusal of the token, in the caller's words.
+/// The error for an invalid token.
 pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
     Fault::new(Code::InvalidToken, message)
 }
 
-/// As [`invalid`], for what is wrong with one claim.
+/// As [`invalid`], for an error in one claim.
 fn of_claim(claim: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
     invalid(message).by(format!("token {claim}"))
 }
 
-/// Turns verified claims into who the holder is, or says why they do not hold at `now_ms`.
+/// Turns verified claims into an identity, or returns why the token is not valid at `now_ms`.
 pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Identity, Fault> {
     check_origin(claims, "iss", &terms.issuers)?;
     check_origin(claims, "aud", &terms.audiences)?;
@@ -61,7 +61,7 @@ pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) 
     })
 }
 
-/// What `claims` say of `user` that bounds nothing.
+/// The part of the identity in `claims` that only describes `user`.
 pub(super) fn described(user: UserId, claims: &Map<String, Value>) -> Identity {
     Identity {
         name: text(claims, "name"),
@@ -74,9 +74,9 @@ pub(super) fn described(user: UserId, claims: &Map<String, Value>) -> Identity {
     }
 }
 
-/// Checks `exp` and `nbf`, and answers when the session must end, the leeway included.
+/// Checks `exp` and `nbf`, and returns the end of the session, leeway included.
 ///
-/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`.
+/// RFC 7519, section 4.1.4: a token is rejected *on* or after its expiry; section 4.1.5: before `nbf`.
 fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let not_before = time(claims, "nbf")?;
     let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
@@ -92,8 +92,8 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
     Ok(expires_at)
 }
 
-/// Checks `iss` or `aud`: where `accepted` names any, the claim must be one of them, or a list that holds one (RFC 7519,
-/// sections 4.1.1 and 4.1.3; they compare as they are written). A refusal does not say which are accepted.
+/// Checks `iss` or `aud`. If `accepted` is not empty, the claim must be one of its values, or a list that contains one
+/// (RFC 7519, sections 4.1.1 and 4.1.3; compared exactly). The error does not show the accepted values.
 fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -> Result<(), Fault> {
     if accepted.is_empty() {
         return Ok(());
@@ -112,7 +112,7 @@ fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -
     }
 }
 
-/// Checks `iat`. A token from the future would outlive the revocation of its user, so it is refused.
+/// Checks `iat`. A token from the future would survive a revocation of its user, so it is rejected.
 fn issue_time(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let issued_at = time(claims, "iat")?;
     if issued_at.is_some_and(|issued| issued > now_ms.saturating_add(terms.leeway_ms)) {
@@ -122,8 +122,8 @@ fn issue_time(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result
     Ok(issued_at)
 }
 
-/// A claim that is a NumericDate (RFC 7519, section 2: seconds, with a fraction or without), in ms. What lies before
-/// 1970 counts as 1970.
+/// A claim with a NumericDate (RFC 7519, section 2: seconds, with or without a fraction), in ms. A time before 1970
+/// counts as 1970.
 pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, Fault> {
     let Some(value) = claims.get(claim) else {
         return Ok(None);
@@ -131,7 +131,7 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
     let seconds = value.as_f64().filter(|seconds| seconds.is_finite());
     match (value.as_i64(), seconds) {
         (Some(whole), _) if whole <= LATEST_SECONDS => Ok(Some(whole.max(0) * 1_000)),
-        // No overflow: the product is below 2^53, where floats still count every integer.
+        // No overflow: the product is below 2^53, where floats represent every integer.
         (None, Some(seconds)) if seconds <= LATEST_SECONDS as f64 => {
             Ok(Some((seconds.max(0.0) * 1_000.0).floor() as i64))
         }
@@ -146,7 +146,7 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
     }
 }
 
-/// The user: the first of `names` that is there and not `null`.
+/// The user's id: the first claim of `names` that is present and not `null`.
 pub(super) fn user(claims: &Map<String, Value>, names: &[&'static str]) -> Result<UserId, Fault> {
     let found = names.iter().find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
     let Some((claim, value)) = found else {
@@ -157,7 +157,7 @@ pub(super) fn user(claims: &Map<String, Value>, names: &[&'static str]) -> Resul
     UserId::parse(&id, claim).map_err(|fault| of_claim(claim, format!("The token's {}", fault.message)))
 }
 
-/// An id's text, written as a string or as an integer.
+/// The text of an id, which may be a string or an integer.
 fn id_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -166,13 +166,13 @@ fn id_text(value: &Value) -> Option<String> {
     }
 }
 
-/// A claim to show. One that is blank counts as absent.
+/// A claim for display. A blank text counts as absent.
 fn text(claims: &Map<String, Value>, claim: &str) -> Option<String> {
     let text = claims.get(claim)?.as_str()?;
     (!text.trim().is_empty()).then(|| text.to_owned())
 }
 
-/// `role` and `roles` together, each a string or a list of them, in order and without repeats.
+/// `role` and `roles` together, each a string or a list of strings, in order and without repeats.
 fn roles(claims: &Map<String, Value>) -> Vec<String> {
     let mut roles = Vec::new();
     for role in ["role", "roles"].into_iter().flat_map(|claim| texts(claims, claim)) {
@@ -181,7 +181,7 @@ fn roles(claims: &Map<String, Value>) -> Vec<String> {
     roles
 }
 
-/// `permissions`: a list, or one string with spaces between them, as OAuth writes a scope (RFC 6749, section 3.3).
+/// `permissions`: a list, or one string with spaces between the items, like an OAuth scope (RFC 6749, section 3.3).
 fn permissions(claims: &Map<String, Value>) -> Vec<String> {
     let mut permissions = Vec::new();
     let one_string = claims.get("permissions").is_some_and(Value::is_string);
@@ -201,25 +201,25 @@ fn add(held: &mut Vec<String>, name: &str) {
     }
 }
 
-/// The strings of a claim that is a string or a list; whatever else is in it grants nothing.
+/// The strings of a claim that is a string or a list; other values grant nothing.
 fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item = &'a str> {
     let value = claims.get(claim);
     let list = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     value.and_then(Value::as_str).into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
-/// `sid` or `jti`. A token of which it cannot be read could not be revoked by it, so it is refused.
+/// `sid` or `jti`. If it is unreadable, no revocation could name the token, so the token is rejected.
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
     let unreadable = || of_claim(claim, format!("The token's `{claim}` is no string and no integer, or too long"));
-    // One that is too long for a revocation to name could not be revoked.
+    // A longer id cannot be in a revocation, so its token could not be revoked.
     let read = |value| id_text(value).filter(|text| text.chars().count() <= MARK_MAX).ok_or_else(unreadable);
     claims.get(claim).map(read).transpose()
 }
 
-/// What `topics` narrows `subscribe` and `publish` to.
+/// The patterns that `topics` allows for `subscribe` and `publish`.
 type Narrowed = (Option<Vec<Pattern>>, Option<Vec<Pattern>>);
 
-/// `topics`. A key that is not known refuses the token, because a misspelt one would narrow nothing.
+/// Reads `topics`. An unknown key makes the token invalid, because a misspelt key would restrict nothing.
 fn topics(claims: &Map<String, Value>) -> Result<Narrowed, Fault> {
     let Some(value) = claims.get("topics") else {
         return Ok((None, None));

@@ -1,7 +1,8 @@
-//! Signed tokens (RFC 7515, RFC 7518, RFC 8037): with a shared secret, or with a private key whose public half is known.
+//! Verifies signed tokens (RFC 7515, RFC 7518, RFC 8037): with a shared secret or with a public key.
 //!
-//! Owns whether a token holds. The algorithm is the configuration's, never the token's: `none` and every other one are
-//! refused before any key is touched. What the claims then mean, and where keys come from, is not known here.
+//! This module owns the check of the signature. The algorithm is always the configured one: a token with another
+//! algorithm, `none` included, is rejected before any key is used. This module knows neither the meaning of claims nor
+//! the origin of keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use super::key_source::KeySource;
 
 mod parts;
 
-/// Longest token that is looked at, in bytes. A longer one is refused unread.
+/// Longest token that is read, in bytes. A longer token is rejected unread.
 pub const TOKEN_MAX: usize = 8 * 1024;
 
-/// The algorithms that a shared secret can sign with.
+/// The algorithms for a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hmac {
     /// HMAC with SHA-256.
@@ -35,12 +36,12 @@ pub enum Hmac {
 }
 
 impl Hmac {
-    /// The algorithm of that name: `HS256`, `HS384` or `HS512`, exactly so (RFC 7518, section 3.1).
+    /// The algorithm with exactly that name: `HS256`, `HS384` or `HS512` (RFC 7518, section 3.1).
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Hs256, Self::Hs384, Self::Hs512].into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// The name it has in a token's header.
+    /// Its name in a token's header.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
@@ -49,7 +50,7 @@ impl Hmac {
         }
     }
 
-    /// As one of all the algorithms there are.
+    /// The same algorithm as a value of [`Algorithm`].
     pub const fn algorithm(self) -> Algorithm {
         match self {
             Self::Hs256 => Algorithm::HS256,
@@ -65,36 +66,36 @@ impl fmt::Display for Hmac {
     }
 }
 
-/// What a [`Verifier`] asks of every token.
+/// The requirements of a [`Verifier`] for every token.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The one algorithm that is accepted.
+    /// The only accepted algorithm.
     pub algorithm: Algorithm,
-    /// Whether a token must say when it expires.
+    /// Whether a token needs an `exp`.
     pub require_exp: bool,
-    /// How far the issuer's clock may be from ours, in seconds.
+    /// Allowed difference between the issuer's clock and ours, in seconds.
     pub leeway_secs: u64,
-    /// Who may have made it: its `iss` is one of these. Empty: anybody.
+    /// The accepted values of `iss`. Empty: any.
     pub issuers: Vec<String>,
-    /// Whom it may be made for: its `aud` is one of these, or holds one. Empty: anybody.
+    /// The accepted values of `aud`, which may be a list with one of them. Empty: any.
     pub audiences: Vec<String>,
 }
 
 impl Default for Settings {
-    /// HS256, an expiry, 5 seconds, and any issuer and audience.
+    /// HS256, a required expiry, a leeway of 5 seconds, and any issuer and audience.
     fn default() -> Self {
         let (issuers, audiences) = (Vec::new(), Vec::new());
         Self { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: 5, issuers, audiences }
     }
 }
 
-/// Where the key is that a token's signature is judged by.
+/// The source of the key that verifies a token's signature.
 pub enum Keys {
-    /// A secret that the issuer shares with the hub. With an empty one nothing holds.
+    /// A secret shared by the issuer and the hub. With an empty secret, no token is valid.
     Secret(Vec<u8>),
-    /// One public key, whatever a token calls it.
+    /// One public key, for tokens with any `kid`.
     Public(DecodingKey),
-    /// A set of public keys, each by its `kid`.
+    /// A set of public keys, selected by `kid`.
     Set(Arc<KeySource>),
 }
 
@@ -103,9 +104,9 @@ enum Source {
     Set(Arc<KeySource>),
 }
 
-/// Judges signed tokens. Holds the secret, prints nothing of it.
+/// Verifies signed tokens. Its debug output contains no secret.
 pub struct Verifier {
-    /// `None` when no secret is configured: then no token holds.
+    /// `None` without a configured secret: no token is valid.
     source: Option<Source>,
     algorithm: Algorithm,
     terms: Terms,
@@ -118,7 +119,7 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier for tokens of one algorithm. A key of another family than the algorithm's makes no token hold.
+    /// A verifier for tokens of one algorithm. With a key of another family, no token is valid.
     pub fn new(keys: Keys, settings: Settings) -> Self {
         let Settings { algorithm, require_exp, leeway_secs, issuers, audiences } = settings;
         let leeway_ms = i64::try_from(leeway_secs.saturating_mul(1_000));
@@ -135,11 +136,11 @@ impl Verifier {
         }
     }
 
-    /// Says who holds `token`, which must be good at `now_ms`.
+    /// Returns the identity in `token`, which must be valid at `now_ms`.
     ///
     /// # Errors
-    /// `TokenExpired` for a token that was good once; `AuthUnavailable` when its key cannot be had now; `InvalidToken` for
-    /// whatever else is wrong with it.
+    /// `TokenExpired` for a token that was valid before; `AuthUnavailable` when its key is not available now;
+    /// `InvalidToken` for any other error.
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         if token.len() > TOKEN_MAX {
             return Err(too_long());
@@ -148,12 +149,12 @@ impl Verifier {
             return Err(invalid("No token is accepted here"));
         };
         let parts = Parts::of(token).ok_or_else(malformed)?;
-        // Before any key is sought: a token that cannot hold must not have one fetched.
+        // Checked before the key lookup: an invalid token must not cause a load of the key set.
         let header = parts.header().ok_or_else(malformed)?;
         if algorithm::named(&header.alg) != Some(self.algorithm) {
             return Err(invalid(algorithm::mismatch(&header.alg, self.algorithm)).by("auth.algorithm"));
         }
-        // RFC 7515, section 4.1.11: extensions that must be understood and are not refuse the token. We know none.
+        // RFC 7515, section 4.1.11: a token with an unknown critical extension is rejected. The hub knows none.
         if header.has_crit {
             return Err(invalid("The token's `crit` asks for an unknown extension").by("token crit"));
         }
@@ -161,7 +162,7 @@ impl Verifier {
             Source::One(key) => key.clone(),
             Source::Set(source) => source.key(header.kid.as_deref()).await?,
         };
-        // By the configured algorithm. A key of another family, or a signature that is not base64url, is an error.
+        // Uses the configured algorithm. A key of another family, or a signature that is not base64url, is an error.
         match jsonwebtoken::crypto::verify(parts.signature, parts.message.as_bytes(), &key, self.algorithm) {
             Ok(true) => claims::identity(&parts.claims().ok_or_else(malformed)?, &self.terms, now_ms),
             Ok(false) => Err(invalid("The token's signature does not hold").by("token signature")),
@@ -169,7 +170,7 @@ impl Verifier {
         }
     }
 
-    /// The key set, where there is one.
+    /// The key set, if one is configured.
     pub fn key_source(&self) -> Option<&Arc<KeySource>> {
         match self.source.as_ref()? {
             Source::One(_) => None,
@@ -182,7 +183,7 @@ fn malformed() -> Fault {
     invalid("The token is malformed").by("token")
 }
 
-/// The refusal of a token that is longer than [`TOKEN_MAX`].
+/// The error for a token longer than [`TOKEN_MAX`].
 pub(super) fn too_long() -> Fault {
     invalid(format!("The token is longer than {TOKEN_MAX} bytes")).by("token")
 }
@@ -190,7 +191,7 @@ pub(super) fn too_long() -> Fault {
 /// Signs `claims`, an object, into a token.
 ///
 /// # Errors
-/// `Internal` when the claims are no object or the secret is empty: the hub itself wrote both.
+/// `Internal` when the claims are no object or the secret is empty: both come from the hub itself.
 pub fn sign(claims: &Value, secret: &[u8], algorithm: Hmac) -> Result<String, Fault> {
     if secret.is_empty() || !claims.is_object() {
         return Err(Fault::internal().caused_by("a token needs a secret and claims in an object"));

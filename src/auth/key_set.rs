@@ -1,6 +1,6 @@
-//! A JSON Web Key Set (RFC 7517) as far as it serves one algorithm: which key a token's `kid` stands for.
+//! A JSON Web Key Set (RFC 7517): the keys for one algorithm, selected by a token's `kid`.
 //!
-//! Pure: where a set comes from and when it is read again is `key_source`'s.
+//! Pure: `key_source` owns the origin and the refresh of a set.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use serde_json::Value;
 
 use super::public_key;
 
-/// Most keys of one set. Issuers have a handful; what has more is no key set of an issuer.
+/// Most keys of one set. Issuers publish only a few.
 pub const KEYS_MAX: usize = 100;
 
-/// The keys of a set that fit.
+/// The usable keys of a set.
 pub struct KeySet {
     keys: Vec<(Option<String>, Arc<DecodingKey>)>,
 }
 
-/// Why no key of the set serves a token.
+/// Why no key of the set can verify a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// None goes by that `kid`: perhaps one that the issuer has since added does.
+    /// No key has that `kid`. The issuer may have added it since the last load.
     Unknown,
-    /// Several could be meant.
+    /// Several keys match.
     Several,
 }
 
 impl KeySet {
-    /// Reads a set and keeps the keys that fit `algorithm`. What is left out is told in the second value, a line each.
+    /// Reads a set and keeps the keys for `algorithm`. The second value has one line for each ignored key.
     ///
     /// # Errors
-    /// Why it is no key set.
+    /// Why it is not a key set.
     pub fn parse(bytes: &[u8], algorithm: Algorithm) -> Result<(Self, Vec<String>), String> {
         #[derive(Deserialize)]
         struct Set {
@@ -53,20 +53,20 @@ impl KeySet {
         Ok((Self { keys }, left_out))
     }
 
-    /// How many keys fit.
+    /// The number of usable keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether none fits.
+    /// Whether there is no usable key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The one key that a token with this `kid`, or with none, can be signed with.
+    /// The only key that can have signed a token with this `kid`, or without one.
     ///
     /// # Errors
-    /// See [`Missing`]. No second key is tried: a token names its key, or there is but one.
+    /// See [`Missing`]. No second key is tried: a token names its key, or the set has a single key.
     pub fn find(&self, kid: Option<&str>) -> Result<&Arc<DecodingKey>, Missing> {
         let mut fitting = self.keys.iter().filter(|(id, _)| kid.is_none() || id.as_deref() == kid);
         match (fitting.next(), fitting.next()) {

@@ -1,8 +1,8 @@
-//! Where a key set comes from, and keeping it fresh: a file that is read again when it changes, or a URL that is asked
-//! again from time to time and when a token names a key that is not known.
+//! Loads a key set and keeps it fresh: from a file, again when it changes, or from a URL, again at intervals and for an
+//! unknown `kid`.
 //!
-//! One task loads, so that however many tokens wait, one load is under way. What was loaded last is kept while nothing
-//! better comes. Knows no token: it is asked for the key of a `kid`.
+//! A single task loads, so that many waiting tokens cause one load. After a failed load, the last good set stays in
+//! use. This module knows no token; it returns the key for a `kid`.
 
 use std::fs;
 use std::io::Read as _;
@@ -25,10 +25,10 @@ use crate::upstream::http_client::{HttpClient, Redirects, TIMEOUT};
 /// Most bytes of a key set.
 const BYTES_MAX: usize = 256 * 1024;
 
-/// The first and the longest pause after a load that failed; each is twice the one before.
+/// The first and the longest pause after a failed load; each pause is twice the previous one.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// How long a token waits for a load that is under way: as long as one takes, and a little.
+/// How long a token waits for a running load: the longest load plus a margin.
 const PATIENCE: Duration = TIMEOUT.saturating_add(Duration::from_millis(500));
 
 enum Origin {
@@ -37,8 +37,8 @@ enum Origin {
 }
 
 impl Origin {
-    /// The pause between loads that nobody asked for, and between those that an unknown `kid` asked for. To look at a
-    /// file's time costs next to nothing; a request is spared, because anybody can make a `kid` up.
+    /// The pause between regular loads, and between loads for an unknown `kid`. Checking a file's time is cheap.
+    /// Requests to a URL are limited, because any client can invent a `kid`.
     fn rhythm(&self) -> (Duration, Duration) {
         match self {
             Self::File(_) => (Duration::from_secs(1), Duration::from_secs(1)),
@@ -47,39 +47,39 @@ impl Origin {
     }
 }
 
-/// When a file was changed, and its length.
+/// The modification time and length of a file.
 type Stamp = (Option<SystemTime>, u64);
 
 #[derive(Default)]
 struct Loaded {
     keys: Option<Arc<KeySet>>,
     stamp: Option<Stamp>,
-    /// The last load failed: what is held may be old.
+    /// The last load failed, so the keys may be out of date.
     failed: bool,
-    /// A load is under way or was asked for.
+    /// A load is running or requested.
     loading: bool,
-    /// When an unknown `kid` last asked for one.
+    /// The time of the last load for an unknown `kid`.
     asked_at: Option<Instant>,
-    /// What was last said in the log, so that it is not said every second.
+    /// The last logged text, which is not repeated every second.
     said: String,
 }
 
-/// The source of a key set, and what it gave last.
+/// The source of a key set, and the last loaded set.
 pub struct KeySource {
     origin: Origin,
     algorithm: Algorithm,
     loaded: Mutex<Loaded>,
     loads: watch::Sender<u64>,
     wanted: Arc<Notify>,
-    /// A task keeps it fresh.
+    /// A task keeps the set fresh.
     is_kept: AtomicBool,
-    /// Loads that gave a set, and those that failed.
+    /// The number of successful and of failed loads.
     counts: (AtomicU64, AtomicU64),
 }
 
 impl Drop for KeySource {
     fn drop(&mut self) {
-        // Its task sees that nobody uses it.
+        // Wakes the task, which then ends because the source is gone.
         self.wanted.notify_one();
     }
 }
@@ -88,10 +88,10 @@ impl KeySource {
     /// The key set in a file, read at once.
     ///
     /// # Errors
-    /// When it cannot be read, is no key set, or has no key that fits; a line that begins with the file's name.
+    /// When the file cannot be read, is not a key set, or has no usable key; the line begins with the file's name.
     pub fn file(path: &Path, algorithm: Algorithm) -> Result<Self, String> {
         let failed = |why: String| format!("{}: {why}", path.display());
-        // Its stamp first: a change between the two is then seen at the next look.
+        // Take the stamp first: the next check then detects a change between the two.
         let stamp = stamp(path).map_err(failed)?;
         let bytes = read(path).map_err(failed)?;
         let (keys, left_out) = KeySet::parse(&bytes, algorithm).map_err(failed)?;
@@ -104,13 +104,13 @@ impl KeySource {
         Ok(source)
     }
 
-    /// The key set at a URL, which is asked once [`keep`](Self::keep) runs.
+    /// The key set at a URL, requested once [`keep`](Self::keep) runs.
     ///
     /// # Errors
     /// See [`HttpClient::new`].
     pub fn url(url: &str, algorithm: Algorithm) -> Result<Self, String> {
         let source = Self::new(Origin::Url(HttpClient::new(url, Redirects::SameScheme)?), algorithm);
-        // Tokens that come before the first load wait for it.
+        // Tokens that arrive before the first load wait for it.
         source.lock().loading = true;
         Ok(source)
     }
@@ -132,13 +132,13 @@ impl KeySource {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key of the tokens with this `kid`, or with none. Waits for a load where one may bring it.
+    /// The key for tokens with this `kid`, or without one. Waits for a load if the load may add the key.
     ///
     /// # Errors
-    /// `InvalidToken` when there is no such key or it is not clear which; `AuthUnavailable` when it may exist, but its
-    /// issuer cannot be asked now.
+    /// `InvalidToken` when there is no such key or several keys match; `AuthUnavailable` when the key may exist, but
+    /// the issuer does not answer now.
     pub async fn key(&self, kid: Option<&str>) -> Result<Arc<DecodingKey>, Fault> {
-        // Before the first look, so that no load is missed between it and the wait.
+        // Subscribed before the first lookup, so that no load between the lookup and the wait is missed.
         let mut loads = self.loads.subscribe();
         if let Some(found) = self.look(kid) {
             return found;
@@ -167,14 +167,14 @@ impl KeySource {
         }
     }
 
-    /// Whether a load is under way, if need be because of this question.
+    /// Requests a load if none is running. Returns whether to wait for one.
     fn ask(&self) -> bool {
         let mut loaded = self.lock();
         if loaded.loading {
             return true;
         }
         let (_, gap) = self.origin.rhythm();
-        // With nothing loaded yet the task tries again by itself, at a pace that spares the issuer.
+        // Before the first successful load, the task retries on its own, with a backoff.
         if loaded.keys.is_none() || loaded.asked_at.is_some_and(|at| at.elapsed() < gap) {
             return false;
         }
@@ -184,17 +184,17 @@ impl KeySource {
         true
     }
 
-    /// Whether nothing keeps it fresh yet; from now on the caller does.
+    /// Marks the set as kept fresh. Returns whether the caller must do so: no other task does.
     pub(super) fn begin_keeping(&self) -> bool {
         !self.is_kept.swap(true, Ordering::AcqRel)
     }
 
-    /// Says that a load is wanted.
+    /// Notifies the task that a load is wanted.
     pub(super) fn wanted(&self) -> Arc<Notify> {
         self.wanted.clone()
     }
 
-    /// Loads, again and again, for as long as the source is used.
+    /// Loads repeatedly while the source is in use.
     pub async fn keep(source: Weak<Self>, wanted: Arc<Notify>) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Some(source) = source.upgrade() {
@@ -207,7 +207,7 @@ impl KeySource {
         }
     }
 
-    /// Loads once; returns the time until the next load, which `backoff` gives after a failure.
+    /// Loads once. Returns the time until the next load; after a failure, it comes from `backoff`.
     async fn load_once(&self, backoff: &mut Backoff) -> Duration {
         self.lock().loading = true;
         let result = self.load().await;
@@ -231,7 +231,7 @@ impl KeySource {
     /// Waits for the first load.
     ///
     /// # Errors
-    /// When that came to nothing, or takes too long.
+    /// When the load failed or takes too long.
     pub async fn loaded(&self) -> Result<(), String> {
         let mut loads = self.loads.subscribe();
         let is_loaded = || self.lock().keys.is_some();
@@ -241,11 +241,11 @@ impl KeySource {
         if is_loaded() { Ok(()) } else { Err(self.lock().said.clone()) }
     }
 
-    /// Has the set loaded again, a file that is as it was too, and waits for that; the log says what came of it. A set that
-    /// cannot be loaded leaves the keys that there are. Does nothing where no task keeps it fresh.
+    /// Loads the set again, even if a file has not changed, waits for the load, and logs the result. A failed load
+    /// keeps the current keys. Does nothing if no task keeps the set fresh.
     ///
     /// # Errors
-    /// When it was not loaded in time, or in vain.
+    /// When the load failed or takes too long.
     pub async fn refresh(&self) -> Result<(), String> {
         let mut loads = self.loads.subscribe();
         let was_under_way = {
@@ -253,7 +253,7 @@ impl KeySource {
             (loaded.stamp, loaded.said) = (None, String::new());
             loaded.loading
         };
-        // One that is under way may have read what was there before.
+        // A running load may have read the old content, so wait for another one.
         for _ in 0..1 + usize::from(was_under_way) {
             self.wanted.notify_one();
             if timeout(PATIENCE, loads.changed()).await.is_err() {
@@ -264,7 +264,7 @@ impl KeySource {
         if loaded.failed || loaded.loading || loaded.keys.is_none() { Err(loaded.said.clone()) } else { Ok(()) }
     }
 
-    /// Loads once, and says how many keys fit.
+    /// Loads once. Returns the number of usable keys.
     ///
     /// # Errors
     /// Why there is no key set.
@@ -326,14 +326,14 @@ impl KeySource {
         loaded.failed = true;
     }
 
-    /// How many keys there are, `None` before the first load; how many loads gave a set, and how many failed.
+    /// The number of keys, `None` before the first load; the number of successful loads, and of failed loads.
     pub fn auth_state(&self) -> (Option<usize>, u64, u64) {
         let keys = self.lock().keys.as_ref().map(|keys| keys.len());
         (keys, self.counts.0.load(Ordering::Relaxed), self.counts.1.load(Ordering::Relaxed))
     }
 }
 
-/// The file's bytes and stamp, when it is not as it was.
+/// The file's bytes and stamp, if it has changed.
 fn changed(path: &Path, before: Option<Stamp>) -> Result<Option<(Vec<u8>, Stamp)>, String> {
     let stamp = stamp(path)?;
     if before == Some(stamp) {

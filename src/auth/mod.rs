@@ -1,17 +1,17 @@
-//! Who is calling: from what a client shows to what the hub believes.
+//! Authentication: turns credentials of a client into a verified identity, key or request.
 //!
-//! | what came | who judges it | what it becomes |
+//! | input | verified by | result |
 //! |---|---|---|
 //! | a token | [`tokens::Tokens`] | an [`Identity`](hubbub_actors::model::identity::Identity) |
 //! | an API key | [`api_key::ApiKeys`] | an [`api_key::ApiKey`] |
-//! | a signed request | [`signature::Signatures`] | leave to go on |
+//! | a signed request | [`signature::Signatures`] | accepted or refused |
 //!
-//! How a token is verified depends on its kind: `jwt` judges one by an `algorithm` and a key, the shared secret or a public one
-//! (`public_key`), which may come from a set (`key_set`) that is loaded and refreshed (`key_source`); `opaque` asks the
-//! application about a token that only it can read. What the claims mean is in `claims`, apart from all that.
+//! `jwt` verifies a signed token by an `algorithm` and a key: the shared secret or a public key (`public_key`), which
+//! may come from a key set (`key_set`) that `key_source` loads and refreshes. `opaque` asks the application about other
+//! tokens. `claims` reads the claims of both.
 //!
-//! Knows neither configuration files nor how a request came: it takes plain settings and plain text, the time is an argument, and a
-//! refusal is a [`Fault`]. No message it makes holds a secret, a token or an expected signature.
+//! This module knows neither configuration files nor transports. It takes plain settings and plain text, the time is an
+//! argument, and an error is a [`Fault`]. No message contains a secret, a token or an expected signature.
 
 mod algorithm;
 pub mod api_key;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use hubbub_actors::model::fault::{Code, Fault};
 
-/// The refusal of a token that nobody can judge now; `wait` is when it may be tried again.
+/// The error for a token that cannot be verified now; a client may retry after `wait`.
 fn unavailable(wait: Duration) -> Fault {
     let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
     Fault {
@@ -37,8 +37,8 @@ fn unavailable(wait: Duration) -> Fault {
     }
 }
 
-/// The refusal of a token about which the application gave an answer that means nothing to the hub. Another attempt gets
-/// the same answer, so none is invited.
+/// The error for a token when the hub does not understand the application's answer. A retry gets the same answer, so
+/// the error suggests none.
 fn not_understood() -> Fault {
     Fault::new(Code::AuthUnavailable, "The token cannot be verified: the answer about it was not understood")
         .by("auth.backend.url")

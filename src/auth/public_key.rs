@@ -1,6 +1,6 @@
-//! Public keys, from PEM text and from JWKs (RFC 7517), each judged once for the one algorithm it is to serve.
+//! Public keys, from PEM text and from JWKs (RFC 7517), each checked once for its algorithm.
 //!
-//! Owns which key fits which algorithm and which is too weak to be believed. Knows no file, no URL and no token.
+//! This module owns which key fits which algorithm, and the minimum strength. It knows no file, no URL and no token.
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use rsa::pkcs1::DecodeRsaPublicKey as _;
@@ -13,14 +13,14 @@ use serde::Deserialize;
 /// Fewest bits of an RSA modulus (RFC 7518, section 3.3).
 const RSA_MIN: usize = 2_048;
 
-/// The kinds of key that PEM files hold, by their object identifiers.
+/// The object identifiers of the supported kinds of key in PEM files.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// What kind of key an algorithm takes.
+/// The kind of key that an algorithm needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Secret,
@@ -54,10 +54,10 @@ impl Kind {
     }
 }
 
-/// The public key in `text`, which is one PEM block: `PUBLIC KEY` (RFC 5280) or `RSA PUBLIC KEY` (RFC 8017).
+/// The public key in `text`, a single PEM block: `PUBLIC KEY` (RFC 5280) or `RSA PUBLIC KEY` (RFC 8017).
 ///
 /// # Errors
-/// What is wrong with it, to come after the file's name. Shows nothing of the file.
+/// The problem, as the end of a sentence that begins with the file's name. Contains nothing from the file.
 pub fn from_pem(text: &str, algorithm: Algorithm) -> Result<DecodingKey, String> {
     let (label, document) =
         Document::from_pem(text.trim()).map_err(|_| "is no PEM file with one public key".to_owned())?;
@@ -109,13 +109,13 @@ fn kind_of_spki(bytes: &[u8]) -> Result<Kind, String> {
     })
 }
 
-/// An RSA key of a size that is believed.
+/// An RSA key of an accepted size.
 fn rsa(key: RsaPublicKey) -> Option<DecodingKey> {
     let fits = (RSA_MIN..=RsaPublicKey::MAX_SIZE).contains(&key.n().bits());
     fits.then(|| DecodingKey::from_rsa_raw_components(&key.n().to_bytes_be(), &key.e().to_bytes_be()))
 }
 
-/// A point that lies on its curve.
+/// A point on its curve.
 fn elliptic(kind: Kind, point: &[u8]) -> Option<DecodingKey> {
     let lies_on_curve = match kind {
         Kind::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
@@ -125,13 +125,13 @@ fn elliptic(kind: Kind, point: &[u8]) -> Option<DecodingKey> {
     lies_on_curve.then(|| DecodingKey::from_ec_der(point))
 }
 
-/// A point that is no member of a small group: with such a key, a signature would hold for many messages.
+/// A point outside the small subgroup. With a key in that subgroup, one signature would be valid for many messages.
 fn edwards(point: &[u8]) -> Option<DecodingKey> {
     let key = ed25519_dalek::VerifyingKey::from_bytes(point.try_into().ok()?).ok()?;
     (!key.is_weak()).then(|| DecodingKey::from_ed_der(point))
 }
 
-/// The members of a JWK that decide whether it serves; what else it says is passed over.
+/// The used members of a JWK; other members are ignored.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -145,16 +145,16 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    /// The private part, of every kind of key.
+    /// The private part, for every kind of key.
     d: Option<serde::de::IgnoredAny>,
     /// The secret of a symmetric key.
     k: Option<serde::de::IgnoredAny>,
 }
 
-/// The key of one JWK and its `kid`.
+/// The key in a JWK, and its `kid`.
 ///
 /// # Errors
-/// Why it does not serve `algorithm`, for the log. Shows nothing of the key.
+/// Why it does not fit `algorithm`, for the log. Contains nothing of the key.
 pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option<String>, DecodingKey), &'static str> {
     let jwk = Jwk::deserialize(jwk).map_err(|_| "it is malformed")?;
     if jwk.k.is_some() || jwk.kty == "oct" {
@@ -188,7 +188,7 @@ pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option
     let key = match kind {
         Kind::Rsa => {
             let (n, e) = (part(&jwk.n)?, part(&jwk.e)?);
-            // Before anything is computed with it.
+            // Checked before any computation with it.
             if n.len() > RsaPublicKey::MAX_SIZE / 8 + 1 {
                 return Err("it is too weak or too large");
             }

@@ -1,8 +1,9 @@
-//! Signed requests: whether a signature holds, is fresh, and comes for the first time.
+//! Verifies signed requests: a valid signature, a fresh timestamp, and a new nonce.
 //!
-//! Signed is `METHOD + PATH + TIMESTAMP + NONCE`, one after the other; version `v2` appends the lowercase hex SHA-256 of
-//! the body. `PATH` is the request's path exactly as sent, without the query; the query is signed by neither version.
-//! Knows no framework and no request type: the edge hands in what came, an empty text for what did not.
+//! The signature covers `METHOD + PATH + TIMESTAMP + NONCE`, concatenated; version `v2` appends the lowercase hex
+//! SHA-256 of the body. `PATH` is the request's path exactly as sent, without the query; no version signs the query.
+//! This module knows no framework and no request type: the HTTP side passes the values, and an empty text for an absent
+//! one.
 
 mod nonces;
 
@@ -16,23 +17,23 @@ use sha2::{Digest, Sha256};
 
 use self::nonces::Nonces;
 
-/// How far a timestamp may be from our clock, either way, in ms.
+/// Largest difference between a timestamp and our clock, in both directions, in ms.
 pub const WINDOW_MS: i64 = 5 * 60 * 1_000;
 
 /// Longest nonce, in characters.
 pub const NONCE_MAX: usize = 128;
 
-/// Most nonces remembered at a time: some 13 MB, and 1,300 signed requests a second without a pause. One more is
-/// refused rather than an old one forgotten, because a forgotten nonce could be used again.
+/// Most nonces kept at a time: about 13 MB, or 1,300 signed requests a second without a pause. The next request is
+/// refused. Evicting an old nonce would allow its reuse.
 pub const REMEMBERED_MAX: usize = 400_000;
 
-/// Longest part of a timestamp that is given back, in characters.
+/// Longest part of a timestamp that an error repeats, in characters.
 const ECHO_MAX: usize = 40;
 
-/// A SHA-256 in hex has this many digits.
+/// The number of hex digits of a SHA-256.
 const HEX_DIGEST: usize = 64;
 
-/// A request as it came, with the headers that sign it. An absent header is an empty text.
+/// A received request, with its signature headers. An absent header is an empty text.
 #[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
     /// The HTTP method, in capitals.
@@ -41,7 +42,7 @@ pub struct Signed<'a> {
     pub path: &'a str,
     /// `X-Request-Timestamp`: ms since the epoch, in decimal digits.
     pub timestamp: &'a str,
-    /// `X-Request-Nonce`: 1 to [`NONCE_MAX`] characters, never twice with one key.
+    /// `X-Request-Nonce`: 1 to [`NONCE_MAX`] characters, used once for each key.
     pub nonce: &'a str,
     /// `X-Signature-Version`: `v1` or `v2`.
     pub version: &'a str,
@@ -51,12 +52,12 @@ pub struct Signed<'a> {
     pub body: &'a [u8],
 }
 
-/// Judges signed requests, and remembers the nonces of those that held.
+/// Verifies signed requests, and keeps the nonces of accepted requests.
 ///
-/// Nonces outlast a planned restart. After a crash they are lost: then what was signed before the start is refused. A
-/// request whose timestamp is ahead of the hub's clock by more than the restart took cannot be told from a new one.
+/// Nonces survive a planned restart. A crash loses them, so requests signed before the start are then refused. If a
+/// timestamp is ahead of the hub's clock by more than the duration of the restart, a replay cannot be detected.
 pub struct Signatures {
-    /// `None` once they were taken for the next start.
+    /// `None` after they were taken for the next start.
     nonces: Mutex<Option<Nonces>>,
 }
 
@@ -67,7 +68,7 @@ impl Default for Signatures {
 }
 
 impl Signatures {
-    /// Remembers up to [`REMEMBERED_MAX`] nonces.
+    /// Keeps up to [`REMEMBERED_MAX`] nonces.
     pub fn new() -> Self {
         Self::remembering(REMEMBERED_MAX)
     }
@@ -80,12 +81,12 @@ impl Signatures {
         self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the request is signed with the key `key_text`, called `key_name`, is fresh by `clock`, and has not come
-    /// before. Of several with one nonce, however they race, exactly one passes.
+    /// Checks that the request is signed with the key `key_text`, named `key_name`, is fresh by `clock`, and is not a
+    /// replay. Of several concurrent requests with one nonce, exactly one passes.
     ///
     /// # Errors
-    /// `InvalidSignature` saying what is wrong; `Overloaded` when no more nonces can be remembered; `ShuttingDown` when
-    /// they were taken.
+    /// `InvalidSignature` with the reason; `Overloaded` when no more nonces can be kept; `ShuttingDown` after they were
+    /// taken.
     pub fn check(&self, signed: &Signed<'_>, key_text: &str, key_name: &str, clock: &Clock) -> Result<(), Fault> {
         signed.complete()?;
         let with_body = match signed.version {
@@ -100,18 +101,18 @@ impl Signatures {
             return Err(stale(timestamp, now_ms));
         }
         signed.verify(key_text, with_body)?;
-        // Only now: a nonce is used up by whoever holds the key, not by whoever guesses it.
+        // Stored after the signature check: only a holder of the key can use up a nonce.
         let mut nonces = self.nonces();
         let nonces = nonces.as_mut().ok_or_else(Fault::shutting_down)?;
         nonces.remember(name_nonce(key_name, signed.nonce), timestamp, now_ms, clock.elapsed_ms())
     }
 
-    /// Takes out all nonces, for the next start. From here on no request passes, so none is lost. `None` the second time.
+    /// Takes all nonces for the next start. After this, no request passes, so no nonce is lost. `None` the second time.
     pub fn take(&self) -> Option<StoredNonces> {
         self.nonces().take().map(Nonces::into_stored)
     }
 
-    /// Takes over the nonces of before the start. `None` when they are lost: what was signed before `now_ms` is refused.
+    /// Restores the nonces from before the start. `None` if they are lost: requests signed before `now_ms` are refused.
     pub fn restore(&self, nonces: Option<StoredNonces>, now_ms: i64) {
         if let Some(memory) = &mut *self.nonces() {
             memory.restore(nonces.unwrap_or(StoredNonces { not_before: now_ms, used: Vec::new() }));
@@ -146,7 +147,7 @@ impl Signed<'_> {
         let mut presented = [0; 32];
         hex::decode_to_slice(self.signature, &mut presented)
             .map_err(|_| refused("X-Signature is not 64 hex digits"))?;
-        // Compares in constant time.
+        // A comparison in constant time.
         mac.verify_slice(&presented).map_err(|_| refused("X-Signature does not match the request"))
     }
 }
@@ -155,8 +156,8 @@ fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
     Fault::new(Code::InvalidSignature, message)
 }
 
-/// Refuses a time that is too far from ours, and says which unit it seems to be in where that is not milliseconds. The
-/// bounds are far from each other: 10^11 ms are in 1973, 10^14 ms in the year 5138, 10^17 ms in none that matters.
+/// Refuses a timestamp outside the window, and names its probable unit if that is not milliseconds. The bounds are far
+/// apart: 10^11 ms are in 1973, 10^14 ms in the year 5138, and 10^17 ms beyond any realistic date.
 fn stale(timestamp: i64, now_ms: i64) -> Fault {
     let unit = match timestamp {
         ..100_000_000_000 => "seconds",
@@ -172,7 +173,7 @@ fn stale(timestamp: i64, now_ms: i64) -> Fault {
     refused(format!("X-Request-Timestamp is in milliseconds since 1970: got {timestamp}, which looks like {unit}"))
 }
 
-/// Plain digits alone, so that one time has one text and nothing of it can pass for the path or the nonce.
+/// Accepts only plain digits, so that a time has a single text and no part of it can belong to the path or the nonce.
 fn parse_timestamp(text: &str) -> Result<i64, Fault> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| canonical).ok_or_else(|| {
@@ -185,8 +186,8 @@ fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {
     if nonce.len() > NONCE_MAX && nonce.chars().count() > NONCE_MAX {
         return Err(refused(format!("X-Request-Nonce is longer than {NONCE_MAX} characters")));
     }
-    // What `v2` signs ends in the body's digest. The same signature would hold for `v1` with the digest moved into the
-    // nonce, and with any body; so no `v1` nonce may look like that.
+    // The text of `v2` ends with the body's digest. The same signature would be valid for `v1` with the digest as the
+    // end of the nonce, and with any body. So a `v1` nonce must not end like a digest.
     let digest =
         nonce.len().checked_sub(HEX_DIGEST).filter(|&start| start > 0).and_then(|start| nonce.as_bytes().get(start..));
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -198,7 +199,7 @@ fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Half a SHA-256 of the key's name and the nonce: what is remembered has one size, whatever came.
+/// Half of the SHA-256 of the key's name and the nonce: a fixed size for every nonce.
 fn name_nonce(key_name: &str, nonce: &str) -> [u8; 16] {
     let name_length = (key_name.len() as u64).to_be_bytes();
     let digest = Sha256::new().chain_update(name_length).chain_update(key_name).chain_update(nonce).finalize();

@@ -1,7 +1,6 @@
-//! The one place that judges a token: by its shape it goes to who can tell, and whatever holds is checked once more
-//! against what was revoked.
+//! Verifies every token: selects the verifier by the token's form, then checks a valid token against the revocations.
 //!
-//! Knows no configuration and no surface. Shared by all workers; what it waits for, it waits for without blocking one.
+//! This module knows no configuration and no transport. All workers share it; it waits without blocking a worker.
 
 use std::sync::Arc;
 
@@ -13,29 +12,29 @@ use super::jwt::{self, TOKEN_MAX, Verifier};
 use super::key_source::KeySource;
 use super::opaque::{self, Backend};
 
-/// What may still be said against a token that holds: that it was revoked. Asked at every verification, also when the
-/// rest of the answer is remembered, so it must be quick.
+/// The last check of a valid token: whether it is revoked. It runs at every verification, cached answers included, so
+/// it must be quick.
 pub type Check = Arc<dyn Fn(&Identity) -> Result<(), Fault> + Send + Sync>;
 
-/// Judges tokens of every kind.
+/// Verifies tokens of every kind.
 pub struct Tokens {
     jwt: Verifier,
     backend: Option<Backend>,
     check: Option<Check>,
 }
 
-/// How it is with those who are asked about tokens, for those who watch.
+/// The state of the key set and the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The key set, where there is one: its keys that fit (`None` before the first load), the loads that gave a set, and
-    /// those that failed.
+    /// The key set, if configured: its usable keys (`None` before the first load), the successful loads, and the failed
+    /// loads.
     pub keys: Option<(Option<usize>, u64, u64)>,
-    /// The application that knows opaque tokens, where there is one.
+    /// The application that verifies opaque tokens, if configured.
     pub backend: Option<opaque::Standing>,
 }
 
 impl Standing {
-    /// What keeps the hub from judging tokens at all.
+    /// The reason why the hub cannot verify tokens at all.
     pub fn complaint(&self) -> Option<&'static str> {
         match self.keys {
             Some((None, ..)) => return Some("The keys of auth.jwks are not there yet"),
@@ -53,19 +52,19 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Judges JWTs by `jwt`, and all other tokens by `backend`, where there is one.
+    /// Verifies JWTs with `jwt`, and all other tokens with `backend`, if configured.
     pub fn new(jwt: Verifier, backend: Option<Backend>) -> Self {
         Self { jwt, backend, check: None }
     }
 
-    /// Asks `check` about every token that holds; what it answers instead of nothing is the refusal.
+    /// Runs `check` for every valid token; an error of it rejects the token.
     #[must_use]
     pub fn with_check(self, check: Check) -> Self {
         Self { check: Some(check), ..self }
     }
 
-    /// Loads the key set, where there is one that is not kept fresh yet, and does so for as long as it is used; `died` is called should
-    /// that end by a defect. To be called on a runtime.
+    /// Keeps a configured key set fresh while it is in use, unless another task does. Calls `died` if that task panics.
+    /// Needs a runtime.
     pub fn start(&self, died: impl FnOnce() + Send + 'static) {
         if let Some(source) = self.jwt.key_source()
             && source.begin_keeping()
@@ -79,13 +78,13 @@ impl Tokens {
         }
     }
 
-    /// Says who holds `token`, which must be good at `now_ms`.
+    /// Returns the identity of `token`, which must be valid at `now_ms`.
     ///
     /// # Errors
-    /// [`TokenExpired`](hubbub_actors::model::fault::Code::TokenExpired) for a token that was good once,
-    /// [`AuthUnavailable`](hubbub_actors::model::fault::Code::AuthUnavailable) when nobody can tell now,
-    /// [`InvalidToken`](hubbub_actors::model::fault::Code::InvalidToken) for whatever else is wrong with it, and what the check
-    /// says.
+    /// [`TokenExpired`](hubbub_actors::model::fault::Code::TokenExpired) for a token that was valid before,
+    /// [`AuthUnavailable`](hubbub_actors::model::fault::Code::AuthUnavailable) when it cannot be verified now,
+    /// [`InvalidToken`](hubbub_actors::model::fault::Code::InvalidToken) for any other error, and the error of the
+    /// check.
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         if token.len() > TOKEN_MAX {
             return Err(jwt::too_long());
@@ -101,17 +100,17 @@ impl Tokens {
         Ok(identity)
     }
 
-    /// The key set, where there is one.
+    /// The key set, if configured.
     pub fn key_source(&self) -> Option<&Arc<KeySource>> {
         self.jwt.key_source()
     }
 
-    /// The application that knows opaque tokens, where there is one.
+    /// The application that verifies opaque tokens, if configured.
     pub fn backend(&self) -> Option<&Backend> {
         self.backend.as_ref()
     }
 
-    /// How it is with those who are asked.
+    /// The state of the key set and the application.
     pub fn auth_state(&self, now_ms: i64) -> Standing {
         Standing {
             keys: self.jwt.key_source().map(|source| source.auth_state()),
@@ -120,8 +119,8 @@ impl Tokens {
     }
 }
 
-/// Whether `token` has a JWT's shape: three parts of base64url, empty ones too, so that an unsigned JWT is judged, and
-/// refused, as what it is.
+/// Whether `token` has the form of a JWT: three parts of base64url, which may be empty. An unsigned JWT thus goes to
+/// the JWT verifier, which rejects it.
 fn is_jwt(token: &str) -> bool {
     token.bytes().filter(|&byte| byte == b'.').count() == 2
         && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
@@ -175,7 +174,7 @@ mod tests {
     async fn what_was_revoked_is_refused_also_when_its_answer_is_remembered() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        // Answers once: the second time it is remembered, or the test fails.
+        // Answers one request: the second verification must use the cache, or the test fails.
         let answering = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             assert!(stream.read(&mut [0; 1024]).unwrap() > 0);

@@ -1,5 +1,4 @@
-//! `hubbub check`: whether the configuration is sound, which topic rules it has, what of it a running hub does not have yet, and what of it does not
-//! work here and now.
+//! `hubbub check`: validates the configuration, prints its topic rules, compares it with the running hub, and tries it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,20 +16,20 @@ use crate::config::{Config, Sources, secrets};
 use crate::serve::reload;
 use crate::{logging, state};
 
-/// What to check.
+/// The options of the check.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
     settings: Settings,
-    /// Say which keys differ from those of the running hub, or of another FILE, and whether SIGHUP applies them
+    /// Print the keys that differ from the running hub, or from another FILE, and whether SIGHUP applies them
     #[arg(long, value_name = "FILE", conflicts_with = "live")]
     diff: Option<Option<PathBuf>>,
-    /// Also try what it names: port, data folder, store, keys, applications, open files
+    /// Also try the port, data folder, store, keys, applications and open files
     #[arg(long)]
     live: bool,
 }
 
-/// Does what is asked for; the answer is for standard output.
+/// Runs the command. Returns the text for standard output.
 pub(super) fn run(before: Settings, Check { settings, diff, live: is_live }: Check) -> Result<String, Failure> {
     let sources = settings.over(before).sources();
     say(sources.reading());
@@ -59,7 +58,7 @@ fn try_live(config: &Config) -> Result<String, Failure> {
     }
 }
 
-/// What `config` changes against the file `other`, or against what the running hub has.
+/// The differences between `config` and the file `other`, or the running hub.
 fn compare(mut config: Config, sources: &Sources, other: Option<PathBuf>) -> Result<String, Failure> {
     let Some(other) = other else {
         let path = reload::running_file(&config);
@@ -74,7 +73,8 @@ fn compare(mut config: Config, sources: &Sources, other: Option<PathBuf>) -> Res
     Ok(differences(&Values::of(&old), &Values::of(&config), &other))
 }
 
-/// What the hub runs with that works in the data folder, where `is_in_use`. A hub that crashed left its file there.
+/// The values of the hub that runs in the data directory. A hub that crashed left its file there, so `is_in_use`
+/// decides.
 fn running(path: &Path, is_in_use: bool) -> Result<Values, Failure> {
     let shown = path.display();
     if !is_in_use {
@@ -99,7 +99,7 @@ fn differences(old: &Values, new: &Values, path: &Path) -> String {
     }
     let mut text = format!("the configuration is sound; against {shown} it changes:\n");
     for change in changes {
-        // Writing into a string does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(text, "{change}");
     }
     text

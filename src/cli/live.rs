@@ -1,4 +1,4 @@
-//! `hubbub check --live`: tries what the configuration names, as a start would. Makes nothing that stays.
+//! `hubbub check --live`: tries the configured resources like a start does. Leaves nothing behind.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -16,13 +16,13 @@ use crate::auth::key_source::KeySource;
 use crate::config::{Auth, Config, Server};
 use crate::{serve, state};
 
-/// How long a connection may take.
+/// Longest time for a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Fewest bytes that should be free where the store is.
+/// Fewest free bytes on the store's disk.
 const FREE_MIN: u64 = 64 << 20;
 
-/// What came of one trial.
+/// The result of one trial.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Ok(String),
@@ -32,7 +32,7 @@ pub(super) enum Outcome {
 
 use Outcome::{Failed, Ok as Fine, Skipped};
 
-/// One trial: the key that it is about, and what came of it.
+/// A trial: its configuration key and its result.
 #[derive(Debug)]
 pub(super) struct Trial(&'static str, Outcome);
 
@@ -90,7 +90,7 @@ fn port(server: &Server) -> Outcome {
     }
 }
 
-/// Whether files can be made in the data folder, or it can be made itself; and how much room there is.
+/// Whether files can be made in the data directory, or the directory itself; and the free space.
 fn folder(directory: &Path) -> Outcome {
     let shown = directory.display();
     let Some(existing) = existing(directory) else {
@@ -117,7 +117,7 @@ fn folder(directory: &Path) -> Outcome {
     }
 }
 
-/// The folder, or the nearest above it that exists.
+/// The directory, or its nearest existing parent.
 fn existing(directory: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(directory).ok()?;
     if directory.try_exists().is_ok_and(|exists| exists) {
@@ -134,7 +134,7 @@ fn store(directory: &Path) -> Outcome {
     }
 }
 
-/// Whether there is a key that tokens are verified with.
+/// Whether there is a key that verifies tokens.
 async fn token_keys(auth: &Auth) -> Outcome {
     if auth.algorithm.is_symmetric() {
         return Skipped("auth.algorithm has a shared secret");
@@ -161,13 +161,13 @@ async fn token_keys(auth: &Auth) -> Outcome {
     }
 }
 
-/// Whether a connection to the host of `url` is taken. Nothing is sent.
+/// Whether the host of `url` accepts a connection. Nothing is sent.
 async fn reach(url: Option<&str>) -> Outcome {
     let Some(url) = url else { return Skipped("it is not set") };
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
     let Some((host, port)) = host else { return Failed("is no URL with a host".into()) };
-    // An IPv6 address stands in brackets in a URL, and without them elsewhere.
+    // An IPv6 address has brackets in a URL, and none elsewhere.
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let connected = async {
         let addresses = lookup_host((name, port)).await.map_err(|error| format!("{host} is not known: {error}"))?;
@@ -187,7 +187,7 @@ async fn reach(url: Option<&str>) -> Outcome {
     }
 }
 
-/// Whether the system gives the hub as many open files as its connections need.
+/// Whether the limit on open files is high enough for the configured connections.
 fn open_files(connections: usize) -> Outcome {
     let needed = serve::descriptors_needed(connections);
     match rlimit::getrlimit(Resource::NOFILE) {

@@ -1,4 +1,5 @@
-//! Flags that set keys of the configuration, and where it is read from. Each command takes those that do something for it.
+//! Flags that set configuration keys, and the location of the configuration. Each command accepts only the flags that
+//! affect it.
 
 use std::path::PathBuf;
 
@@ -6,18 +7,18 @@ use clap::Args;
 
 use crate::config::{Flag, Sources};
 
-/// Where the configuration and the data are; for every command that reads them.
+/// The location of the configuration and the data, for every command that reads them.
 #[derive(Debug, Default, Args)]
 pub(super) struct Place {
     /// The configuration to read instead of ./config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where secrets and the store are kept (server.data_dir)
+    /// The folder of the secrets and the store (server.data_dir)
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 }
 
-/// All of them; for the commands that listen, or try to.
+/// All flags, for the commands that listen or check the addresses.
 #[derive(Debug, Default, Args)]
 pub(super) struct Settings {
     #[command(flatten)]
@@ -28,7 +29,7 @@ pub(super) struct Settings {
     /// The TCP port; 0 lets the system choose (server.port)
     #[arg(long, allow_negative_numbers = true)]
     port: Option<u16>,
-    /// Worker threads; 0 is one a core (server.workers)
+    /// Worker threads; 0 starts one for each core (server.workers)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     workers: Option<u16>,
 }
@@ -38,14 +39,14 @@ impl Place {
     pub(super) const ARGUMENTS: [&str; 2] = ["config", "data_dir"];
     pub(super) const FLAGS: [&str; 2] = ["--config", "--data-dir"];
 
-    /// These flags, and for those that are not given the ones `before` the command.
+    /// These flags, completed by the flags `before` the command.
     pub(super) fn over(self, before: Settings) -> Settings {
         Settings { place: self, ..Settings::default() }.over(before)
     }
 }
 
 impl Settings {
-    /// These flags, and for those that are not given the ones `before` the command.
+    /// These flags, completed by the flags `before` the command.
     pub(super) fn over(self, before: Self) -> Self {
         Self {
             place: Place {
@@ -70,7 +71,7 @@ impl Settings {
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag)
     }
 
-    /// What the configuration is read from.
+    /// The sources of the configuration.
     pub(super) fn sources(self) -> Sources {
         let text =
             |name, key, value: Option<String>| value.map(|value| Flag { name, key, value: toml::Value::String(value) });

@@ -1,4 +1,4 @@
-//! The line that says what was started: which version, by which configuration, on what, and who is let in. No secret.
+//! The log line of a start: the version, the configuration, the transports and the authentication. Contains no secret.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use crate::config::source::absolute;
 use crate::config::topic_rules::in_force;
 use crate::config::{Auth, Config, Sources};
 
-/// The line, but for the address, which the system may choose.
+/// The line without the address, which the system may choose.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct StartLine {
     configuration: String,
@@ -32,7 +32,7 @@ impl StartLine {
         }
     }
 
-    /// Logs it and the topic rules, now that the hub takes connections at `addresses`.
+    /// Logs the line and the topic rules, once the hub accepts connections at `addresses`.
     pub(super) fn log(&self, addresses: &[SocketAddr]) {
         let joined = |before: &str, between: &str| {
             let addresses: Vec<_> = addresses.iter().map(|address| format!("{before}{address}")).collect();
@@ -55,14 +55,14 @@ impl StartLine {
     }
 }
 
-/// What clients can speak, and where.
+/// The transports and their paths.
 fn surfaces(base_path: &str) -> String {
     let base = base_path.trim_end_matches('/');
     let http = if base.is_empty() { "HTTP".to_owned() } else { format!("HTTP under {base}") };
     format!("{base}/ws, {base}/socket.io/ (/ and /chat), {http}")
 }
 
-/// The ways to show who one is.
+/// The configured kinds of authentication.
 fn authentication(auth: &Auth) -> String {
     let algorithm = format!("{:?}", auth.algorithm.to_jwt());
     let mut ways = Vec::new();
@@ -80,7 +80,7 @@ fn authentication(auth: &Auth) -> String {
     ways.join(", ")
 }
 
-/// A URL, or a file's name, without what may hold a key.
+/// A URL without its query, which may contain a key; or the name of a file.
 fn without_query(from: &str) -> &str {
     match from.split_once('?') {
         Some((before, _)) if from.contains("://") => before,

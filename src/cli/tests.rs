@@ -1,4 +1,4 @@
-//! What the commands answer, short of running the hub.
+//! Tests: the output of the commands, except running the hub.
 
 use super::*;
 use crate::auth::jwt::{Keys, Settings as Verification, Verifier};
@@ -7,7 +7,7 @@ fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
     parse(std::iter::once(&"hubbub").chain(arguments).map(OsString::from))
 }
 
-/// The answer to `hubbub` with these arguments; a failure's lines, joined.
+/// The output of `hubbub` with these arguments; for a failure, its lines joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
     let cli = parsed(arguments).map_err(|error| error.to_string())?;
     let mut status = ExitCode::SUCCESS;
@@ -33,7 +33,7 @@ impl Place {
         hubbub(&[arguments, &settings].concat())
     }
 
-    /// The data folder, in which nothing is.
+    /// The data directory, which is empty.
     fn data(&self) -> std::path::PathBuf {
         self.directory.path().join("data")
     }
@@ -52,7 +52,7 @@ fn the_command_line_is_well_formed() {
     Cli::command().debug_assert();
 }
 
-/// The flags that a start gets.
+/// The flags of a start.
 fn flags_of_serve(arguments: &[&str]) -> Vec<(&'static str, String)> {
     let cli = parsed(arguments).unwrap();
     let settings = match cli.command {
@@ -157,7 +157,7 @@ fn what_is_read_is_named_whether_it_is_there_or_not() {
     let named = Sources { file: Some("/etc/hubbub/config.toml".into()), ..Sources::default() };
     assert_eq!(named.reading(), "reading /etc/hubbub/config.toml");
     let folder = std::env::current_dir().unwrap();
-    // The shipped file is where tests run.
+    // Tests run in the directory of the shipped file.
     assert_eq!(Sources::default().reading(), format!("reading {}/config.toml", folder.display()));
 }
 

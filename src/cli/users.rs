@@ -1,4 +1,4 @@
-//! `hubbub user …`: the accounts, from the command line. Works beside a running hub, which heeds what changes here.
+//! `hubbub user …`: manages the accounts on the command line. A running hub applies the changes.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
@@ -21,7 +21,7 @@ pub(super) struct Users {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
-    /// Make an account; the password is asked for, or the first line of standard input
+    /// Add an account; the password is read from the terminal, or from the first line of standard input
     Add {
         /// The name to sign in with
         name: String,
@@ -34,55 +34,55 @@ pub(super) enum User {
         /// The name to show
         #[arg(long = "name", value_name = "NAME", id = "shown")]
         shown: Option<String>,
-        /// Where mail goes
+        /// The mail address
         #[arg(long)]
         email: Option<String>,
     },
-    /// Give an account another password, and end what it was signed in to
+    /// Set the password of an account and end its sign-ins
     Passwd {
         /// The name to sign in with
         name: String,
     },
-    /// Print the accounts: name, id, roles, active or disabled, and permissions where there are any, with tabs between
+    /// Print the accounts: name, id, roles, active or disabled, and any permissions, separated by tabs
     List,
-    /// Give an account roles and permissions, or take some away, and print it
+    /// Add or remove roles and permissions of an account, and print it
     ///
-    /// What it gets is in its next access token. Where it loses something, its sessions end.
+    /// An addition takes effect with the next access token. A removal ends the account's sign-ins.
     #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
     Change {
         /// The name to sign in with
         name: String,
-        /// A role to give; may be given several times, as the others
+        /// A role to add; may be given several times, like the others
         #[arg(long, value_name = "ROLE", group = "change")]
         add_role: Vec<String>,
-        /// A role to take away
+        /// A role to remove
         #[arg(long, value_name = "ROLE", group = "change")]
         remove_role: Vec<String>,
-        /// A permission to give
+        /// A permission to add
         #[arg(long, value_name = "PERMISSION", group = "change")]
         add_permission: Vec<String>,
-        /// A permission to take away
+        /// A permission to remove
         #[arg(long, value_name = "PERMISSION", group = "change")]
         remove_permission: Vec<String>,
     },
-    /// Let an account sign in no more, and close its connections
+    /// Disable an account and close its connections
     Disable {
         /// The name to sign in with
         name: String,
     },
-    /// Let a disabled account sign in again
+    /// Enable a disabled account
     Enable {
         /// The name to sign in with
         name: String,
     },
 }
 
-/// Does what is asked for; the answer is for standard output.
+/// Runs the command. Returns the text for standard output.
 pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
     let config = configured(sources)?;
     secrets::check_folder(&config)?;
     let clock = Clock::System;
-    // Whatever can be wrong without the store is said before it is opened.
+    // Check the input before the store is opened.
     let password = match &user {
         User::Add { name, .. } | User::Passwd { name } => {
             parse(name)?;
@@ -145,8 +145,8 @@ fn refused(fault: hubbub_actors::model::fault::Fault) -> Failure {
     Failure::of(fault.message)
 }
 
-/// The password, from whoever sits there, or from the first line of standard input; never from an argument, which
-/// everybody on the machine can read.
+/// Reads the password from the terminal, or from the first line of standard input. It is never an argument, because all
+/// users of the machine can read those.
 fn read_password() -> Result<String, Failure> {
     let failed = |error: io::Error| Failure::of(format!("the password could not be read: {error}"));
     let password = if io::stdin().is_terminal() {
@@ -158,10 +158,10 @@ fn read_password() -> Result<String, Failure> {
         password
     } else {
         let mut line = Vec::new();
-        // A line end and one byte more than a password has, so that a longer one is told from the longest.
+        // A line end and one byte more than the longest password, so that a longer password is detected.
         let most = *PASSWORD_BYTES.end() + 3;
         io::stdin().lock().take(most as u64).read_until(b'\n', &mut line).map_err(failed)?;
-        // One that is longer may be cut within a character; its length is what is wrong with it.
+        // A longer line may be cut within a character; then its length is the error to report.
         if line.len() < most && std::str::from_utf8(&line).is_err() {
             return Err(Failure::of("the password is not UTF-8"));
         }

@@ -1,4 +1,4 @@
-//! What a configuration may not say: impossible values, contradictions, and keys that would silently do nothing.
+//! Rejects a configuration: impossible values, contradictions, and keys without any effect.
 
 mod addresses;
 
@@ -12,35 +12,35 @@ use sha2::{Digest, Sha256};
 use super::{ApiKey, Auth, Config, TopicRule};
 use crate::auth::api_key::KEY_MAX;
 
-/// Bytes of a WebSocket control frame's payload: a message bound below it could not carry a ping.
+/// Bytes of a WebSocket control frame's payload. With a smaller bound, a message could not carry a ping.
 const FRAME_MIN: u64 = 125;
 /// Most bytes of one message.
 const FRAME_MAX: u64 = 16 << 20;
 /// Most bytes of a WebSocket frame's head.
 const FRAME_HEAD_MAX: usize = 14;
-/// Fewest bytes of a signing secret that is not guessed in passing.
+/// Fewest bytes of a signing secret; a shorter one is easy to guess.
 const SECRET_MIN: usize = 16;
-/// Most issuers and most audiences, and longest name of one, in characters.
+/// Most issuers and most audiences, and the longest name of each, in characters.
 const NAMES_MAX: usize = 16;
 const NAME_MAX: usize = 1_024;
 /// Longest name of an environment, in characters.
 const ENVIRONMENT_MAX: usize = 64;
-/// Prefixes of rooms with rules of their own; no pattern of the configuration is asked about them.
+/// Prefixes of rooms with rules of their own; the configured patterns do not apply to them.
 const RESERVED: [&str; 4] = ["user:", "chat:", "thread:", "$"];
 
-/// How the text of a problem begins when the key does not exist.
+/// The start of a problem's text when the key does not exist.
 pub(super) const UNKNOWN: &str = "unknown key";
 
-/// One thing that is wrong.
+/// A problem in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The dotted key: `api.keys[1].sha256`.
     pub key: String,
-    /// What is wrong with it. Holds no secret.
+    /// The description of the problem. Contains no secret.
     pub text: String,
-    /// The key that it contradicts, which is to blame when this one was not set.
+    /// The key that it contradicts. The error names that key's place if this key was not set.
     pub about: Option<&'static str>,
-    /// The place to blame, where it is known.
+    /// The place to name in the error, if it is known.
     pub place: Option<String>,
 }
 
@@ -49,12 +49,12 @@ impl Problem {
         Self { key: key.into(), text: text.into(), about: None, place: None }
     }
 
-    /// Whether the key is one that does not exist.
+    /// Whether the key does not exist.
     pub(super) fn is_unknown(&self) -> bool {
         self.text.starts_with(UNKNOWN)
     }
 
-    /// An unknown key, for which there is a better word than the list of those that are known.
+    /// Replaces serde's list of known keys by a better text for an unknown key.
     pub(super) fn saying(self, text: String) -> Self {
         Self { text: format!("{UNKNOWN}; {text}"), ..self }
     }
@@ -65,7 +65,7 @@ impl Problem {
     }
 }
 
-/// Says everything that is wrong.
+/// Returns all problems of a configuration.
 pub fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Problems::default();
     problems.server(config);
@@ -161,7 +161,7 @@ impl Problems {
         }
         self.range("auth.access_ttl_secs", auth.access_ttl_secs, 1, u64::from(u32::MAX));
         self.range("auth.refresh_ttl_secs", auth.refresh_ttl_secs, 1, u64::from(u32::MAX));
-        // OWASP's cheat sheet on password storage gives the defaults as the least.
+        // The OWASP cheat sheet on password storage gives the defaults as the minimum.
         self.range("auth.password_memory_kib", auth.password_memory_kib, 19_456, 262_144);
         self.range("auth.password_passes", auth.password_passes, 2, 16);
         if let Some(url) = &auth.backend.url {
@@ -170,8 +170,8 @@ impl Problems {
         self.range("auth.backend.cache_secs", auth.backend.cache_secs, 0, 86_400);
     }
 
-    /// What tokens are verified with: a shared secret, or one of a public key and a key set, as the algorithm has it. A
-    /// key that would be passed over is refused: whoever set it believes that it counts.
+    /// The keys that verify tokens: a shared secret, or either a public key or a key set, as the algorithm requires. A
+    /// key that would be ignored is rejected, because the operator expects it to work.
     fn token_keys(&mut self, auth: &Auth) {
         let public = [("auth.public_key_file", auth.public_key_file.is_some()), ("auth.jwks", auth.jwks.is_some())];
         if auth.algorithm.is_symmetric() {
@@ -200,7 +200,7 @@ impl Problems {
         }
     }
 
-    /// A URL that the hub asks. One with a password is refused: it would be shown wherever the URL is.
+    /// A URL that the hub requests. A password in it is rejected, because the hub shows its URLs.
     fn url(&mut self, key: &str, text: &str) {
         match Url::parse(text) {
             Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
@@ -342,7 +342,7 @@ impl Problems {
         self.range("presence.linger_ms", config.presence.linger_ms, 0, 60_000);
     }
 
-    /// The largest message has to be within the budget of a connection, or nobody could send one.
+    /// The largest message must fit into the budget of a connection, or no client could send it.
     fn traffic(&mut self, config: &Config) {
         let TrafficRule { frames_per_second, bytes_per_second } = config.limits.traffic();
         self.range("limits.frames_per_second", frames_per_second, 0, 1_000_000);
@@ -377,7 +377,7 @@ impl Problems {
 }
 
 impl ApiKey {
-    /// The SHA-256 of the key, by which keys are compared. `None` only before the configuration was checked.
+    /// The SHA-256 of the key, which is what is compared. `None` only before the configuration is checked.
     pub fn digest(&self) -> Option<[u8; 32]> {
         if let Some(key) = &self.key {
             return Some(Sha256::digest(key.expose()).into());

@@ -1,7 +1,7 @@
-//! What differs between two configurations, and which keys a running hub takes over from another one.
+//! Compares two configurations, and selects the changes that a running hub applies at a reload.
 //!
-//! The one place that says of each key when a changed value holds: [`KEYS`]. No value that is a secret is in what this
-//! module hands out: its SHA-256 stands for it.
+//! [`KEYS`] is the only place that defines when a changed key takes effect. No output of this module contains a secret;
+//! it contains the SHA-256 of the secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Config, Secret};
 
-/// When a changed value of a key holds.
+/// When a changed value of a key takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// From a reload on, for live sessions too.
+    /// At a reload, for existing sessions too.
     AtOnce,
-    /// From a reload on, for connections and sessions that begin then.
+    /// At a reload, for new connections and sessions.
     New,
-    /// From the next start on.
+    /// At the next start.
     Restart,
 }
 
@@ -34,7 +34,8 @@ impl fmt::Display for Effect {
     }
 }
 
-/// Every key, without the numbers of list items, and when a changed value holds. A key stands for those within it.
+/// Every key, without indices of list items, and when a changed value takes effect. A key stands for all keys within
+/// it.
 pub const KEYS: &[(&str, Effect)] = &[
     ("server.host", Restart),
     ("server.port", Restart),
@@ -111,10 +112,10 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("cluster", Restart),
 ];
 
-/// Lists of tables: the keys of each item are keys of their own.
+/// Lists of tables. Each item has keys of its own.
 const TABLES: [&str; 3] = ["topics", "api.keys", "chats"];
 
-/// When a changed value of `key` holds; `None` for what is no key. `topics[2].pattern` is one of `topics`.
+/// When a changed value of `key` takes effect; `None` for an unknown key. `topics[2].pattern` belongs to `topics`.
 pub fn effect(key: &str) -> Option<Effect> {
     let key = without_numbers(key);
     let is_within = |outer: &str| key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -128,7 +129,7 @@ fn without_numbers(key: &str) -> String {
     parts.fold(first, |key, part| key + part.split_once(']').map_or("", |(_, rest)| rest))
 }
 
-/// The values of a configuration by their dotted keys; a digest for each secret, nothing for what is not set.
+/// The values of a configuration by their dotted keys. A secret is a digest; a key without a value is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Values(BTreeMap<String, Value>);
 
@@ -136,7 +137,7 @@ impl Values {
     /// The values of `config`.
     pub fn of(config: &Config) -> Self {
         let mut values = BTreeMap::new();
-        // A configuration is made of plain structs.
+        // A configuration consists of plain structs, so this cannot fail.
         flatten(&mut values, "", serde_json::to_value(config).unwrap_or_default());
         for (key, secret) in secrets(config) {
             values.insert(key, json!(format!("sha256:{}", hex::encode(Sha256::digest(secret.expose())))));
@@ -144,10 +145,10 @@ impl Values {
         Self(values)
     }
 
-    /// Reads what [`Values::to_toml`] wrote.
+    /// Reads the output of [`Values::to_toml`].
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The problem, in one line.
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let values: BTreeMap<String, Value> =
             toml::from_str(text).map_err(|error| error.message().replace('\n', " "))?;
@@ -163,7 +164,7 @@ impl Values {
         self.0.iter().map(line).collect()
     }
 
-    /// The keys with another value in `new`, by their names.
+    /// The keys with another value in `new`, in order.
     pub fn changes(&self, new: &Self) -> Vec<Change> {
         let keys: BTreeSet<_> = self.0.keys().chain(new.0.keys()).collect();
         let change = |key: &String| {
@@ -175,12 +176,12 @@ impl Values {
     }
 }
 
-/// A key with another value than before.
+/// A key with a changed value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The dotted key.
     pub key: String,
-    /// When the new value holds.
+    /// When the new value takes effect.
     pub effect: Effect,
     from: Option<Value>,
     to: Option<Value>,
@@ -193,7 +194,7 @@ impl Change {
     }
 }
 
-/// One line; of a secret it says that it changed and no more.
+/// One line. For a secret, it only reports the change.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<Value>| match value {
@@ -241,7 +242,8 @@ fn secrets(config: &Config) -> Vec<(String, &Secret)> {
     secrets
 }
 
-/// Takes from `running` what needs a restart: what a running hub makes of the configuration `new`.
+/// Replaces the values in `new` that need a restart by those of `running`. The result is the configuration after a
+/// reload.
 pub fn keep_until_restart(running: &Config, new: &mut Config) {
     let server = &running.server;
     new.server.host.clone_from(&server.host);
@@ -264,7 +266,7 @@ pub fn keep_until_restart(running: &Config, new: &mut Config) {
     new.cluster.clone_from(&running.cluster);
 }
 
-/// The table of the documentation: which keys hold when.
+/// The table in the documentation: when a change of each key takes effect.
 pub fn markdown() -> String {
     let keys = |wanted: Effect| {
         let keys = KEYS.iter().filter(|(_, effect)| *effect == wanted).map(|(key, _)| format!("`{key}`"));

@@ -1,4 +1,5 @@
-//! A key that a file sets twice, by its name and both its lines. TOML's parser says where the second one is, and no more.
+//! Describes a key that a file sets twice, with its name and both lines. The TOML parser reports only the second
+//! position.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::source::{line_of, note_table};
 /// Most characters of a key that are shown.
 const SHOWN_MAX: usize = 80;
 
-/// What is wrong with the key at the byte `at` of `text`, which is set there for the second time.
+/// Describes the key at the byte `at` of `text`, where it is set for the second time.
 pub(super) fn explain(text: &str, at: usize) -> String {
     let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
     let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
@@ -24,7 +25,7 @@ pub(super) fn explain(text: &str, at: usize) -> String {
     match first {
         Some((path, first)) => format!("{path}: is set twice; the first is in line {first}"),
         None => {
-            // Within an inline table: its name is that of the key before it, which is set once.
+            // In an inline table, the path is that of the outer key, which is set once. Name only the inner key.
             let key = text.get(at..).unwrap_or_default().split(['=', ']', '\n']).next().unwrap_or_default();
             let key: String = key.trim().chars().take(SHOWN_MAX).collect();
             format!("{key}: is set twice")
@@ -32,7 +33,7 @@ pub(super) fn explain(text: &str, at: usize) -> String {
     }
 }
 
-/// The dotted key that `line` sets, behind `before`.
+/// The dotted key that `line` sets, after the prefix `before`.
 fn path(before: &str, line: &str, lines: &BTreeMap<String, String>) -> Option<String> {
     if line.starts_with('[') {
         return header(line, lines);
@@ -44,7 +45,7 @@ fn path(before: &str, line: &str, lines: &BTreeMap<String, String>) -> Option<St
     }
 }
 
-/// `[server]` → `server`; `[[topics]]` → the last of them, `topics[1]`.
+/// `[server]` → `server`; `[[topics]]` → the last item, `topics[1]`.
 fn header(line: &str, lines: &BTreeMap<String, String>) -> Option<String> {
     let name = dotted(line.split(']').next()?.trim_start_matches('['));
     if !line.starts_with("[[") {

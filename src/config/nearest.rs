@@ -1,11 +1,11 @@
-//! The key that somebody meant who mistyped one.
+//! Suggests the known key that is nearest to a mistyped key.
 
 use serde_json::Value;
 
 use super::{ApiKey, Config};
 
-/// The known key or section that is nearest to the dotted key `typed`, which is unknown; `None` when none is near. Indices of
-/// lists stay as they were typed.
+/// The known key or section nearest to the unknown dotted key `typed`; `None` when none is near. Indices of lists stay
+/// unchanged.
 pub(super) fn key(typed: &str) -> Option<String> {
     let plain = without_indices(typed);
     let (section, name) = split(&plain);
@@ -16,7 +16,7 @@ pub(super) fn key(typed: &str) -> Option<String> {
         .map(|key| (strsim::osa_distance(&plain, key), key))
         .filter(|&(distance, key)| distance <= most && depth(key) == depth(&plain))
         .min_by_key(|&(distance, key)| (distance, split(key).0 != section));
-    // Spelled as it is, in the wrong section.
+    // The same name in another section.
     let elsewhere = || known.iter().find(|key| split(key).1 == name && !key.contains("[]"));
     let found = near.map(|(_, key)| key).or_else(elsewhere)?;
     let (found_section, found_name) = split(found);
@@ -28,8 +28,8 @@ pub(super) fn key(typed: &str) -> Option<String> {
     }
 }
 
-/// The variable that sets the known key which is nearest to what the variable `typed` seems to set: section and key may be
-/// separated by one underscore instead of two. Both without the prefix.
+/// The variable of the known key that is nearest to the variable `typed`, both without the prefix. A single underscore
+/// may separate section and key there.
 pub(super) fn variable(typed: &str) -> Option<String> {
     let flat = |key: &str| key.to_lowercase().replace("__", "_").replace('.', "_");
     let plain = flat(typed);
@@ -43,7 +43,7 @@ pub(super) fn variable(typed: &str) -> Option<String> {
     Some(found.or_else(elsewhere)?.to_uppercase().replace('.', "__"))
 }
 
-/// Every dotted key and section, with `[]` behind lists of tables.
+/// Every dotted key and section, with `[]` after lists of tables.
 fn known() -> Vec<String> {
     let mut config = Config::default();
     let any = ApiKey { name: String::new(), key: None, sha256: None, require_signature: false, per_minute: None };

@@ -1,4 +1,4 @@
-//! From TOML and variables to typed values, and from serde's words to those of somebody who edits a configuration.
+//! Turns TOML and variables into typed values, and serde's errors into texts for operators.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use toml::{Table, Value};
 use super::check::{Problem, UNKNOWN};
 use super::{Config, nearest};
 
-/// Keys whose values no error may show; what is below them is meant as well.
+/// Keys with values that no error may show, and all keys below them.
 const HIDDEN: [&str; 5] = ["api", "auth.jwt_secret", "backend.api_key", "backend.url", "cluster.url"];
 
-/// Keys that take one text or a list of them.
+/// Keys that accept a text or a list of texts.
 const TEXTS: [&str; 2] = ["auth.issuer", "auth.audience"];
 
 /// Turns the merged table into a configuration.
@@ -21,8 +21,8 @@ pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
     })
 }
 
-/// Parses a variable's text as the type that `key` has: numbers, booleans and texts as they are, lists in TOML; one text where
-/// a list of texts is possible.
+/// Parses a variable's text as the type of `key`: numbers, booleans and texts as they are, lists in TOML. Where a list
+/// of texts is possible, a single text is accepted.
 pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut known = &defaults;
@@ -35,7 +35,7 @@ pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
             Problem::new(key, unknown_key(key, &keys.join(", ")))
         })?;
     }
-    // A text where a number should be stays a text: reading the types says what was expected.
+    // A text instead of a number stays a text: the typed read reports the expected type.
     let as_text = || Value::String(text.to_owned());
     match known {
         serde_json::Value::Null | serde_json::Value::String(_) => Ok(as_text()),
@@ -61,7 +61,7 @@ fn unknown_key(key: &str, expected: &str) -> String {
     }
 }
 
-/// Serde's message about `key` in the words of the configuration.
+/// Translates serde's message about `key`.
 fn explain(key: &str, message: &str, value: Option<&Value>) -> Problem {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let names = expected.trim_start_matches("one of ").replace('`', "").replace(" or ", ", ");
@@ -78,7 +78,7 @@ fn explain(key: &str, message: &str, value: Option<&Value>) -> Problem {
     }
 }
 
-/// Serde's name of a type in plain words.
+/// Translates serde's name of a type.
 fn kind(expected: &str) -> String {
     match expected {
         "u16" => "an integer from 0 to 65535".into(),
@@ -92,7 +92,7 @@ fn kind(expected: &str) -> String {
     }
 }
 
-/// `, got "abc"`; of lists, tables and hidden keys only their kind.
+/// `, got "abc"`; for lists, tables and hidden keys only their kind.
 fn got(key: &str, value: Option<&Value>) -> String {
     let mut got = String::new();
     let Some(value) = value else { return got };

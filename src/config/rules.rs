@@ -1,4 +1,4 @@
-//! The values of the configuration that are more than a number or a text: topic rules, who may, algorithms, CIDR blocks.
+//! The structured values of the configuration: topic rules, access rules, algorithms, CIDR blocks.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,31 +11,32 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::auth::jwt;
 
-/// One of `[[topics]]`: who may do what with the topics that its pattern fits.
+/// An item of `[[topics]]`: the access rules and history of the topics that match its pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicRule {
-    /// Which topics: `*` stands for any run of characters, dots included.
+    /// The pattern of topics: `*` stands for any run of characters, dots included.
     pub pattern: String,
-    /// Who may subscribe: any of these. Default `authenticated`.
+    /// Access rules for subscribing; a client needs one of them. Default `authenticated`.
     #[serde(default = "authenticated", deserialize_with = "one_or_several")]
     pub subscribe: Vec<AccessRule>,
-    /// Who may publish: any of these. Default `authenticated`.
+    /// Access rules for publishing; a client needs one of them. Default `authenticated`.
     #[serde(default = "authenticated", deserialize_with = "one_or_several")]
     pub publish: Vec<AccessRule>,
     /// Messages kept, 0 to 1000000; 0 keeps none. Default 0.
     #[serde(default)]
     pub history: u32,
-    /// Seconds a kept message lives; 0 for as long as there is room. Default 0.
+    /// Seconds that a message is kept; 0 for as long as there is room. Default 0.
     #[serde(default)]
     pub history_secs: u32,
-    /// Whether members learn who else comes and goes. Not supported yet: `true` is refused. Default false.
+    /// Whether subscribers learn of each other's joins and leaves. Not supported yet: `true` is rejected. Default
+    /// false.
     #[serde(default)]
     pub presence: bool,
 }
 
 impl TopicRule {
-    /// The built-in rule: any topic, whoever is authenticated, no history.
+    /// The built-in rule: any topic, every authenticated user, no history.
     pub fn any() -> Self {
         Self {
             pattern: "*".into(),
@@ -52,7 +53,7 @@ fn authenticated() -> Vec<AccessRule> {
     vec![AccessRule::Authenticated]
 }
 
-/// One value where a list is possible: `"server"` for `["server"]`.
+/// Accepts one value where a list is possible: `"server"` for `["server"]`.
 pub(super) fn one_or_several<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -109,13 +110,13 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// Ed25519; RFC 9864 calls it so, and `EdDSA` the older name.
+    /// Ed25519. RFC 9864 uses this name; `EdDSA` is the older name.
     #[serde(rename = "EdDSA", alias = "Ed25519")]
     EdDsa,
 }
 
 impl Algorithm {
-    /// The same, for the judge of tokens.
+    /// The same algorithm, for the verifier of tokens.
     pub fn to_jwt(self) -> jwt::Algorithm {
         match self {
             Self::Hs256 => jwt::Algorithm::HS256,
@@ -139,27 +140,27 @@ impl Algorithm {
     }
 }
 
-/// Who learns that a user came, went or is there in another way.
+/// Which clients receive presence changes of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Audience {
-    /// Everybody.
+    /// All clients.
     All,
-    /// Those who share a room with the user.
+    /// Clients that share a room with the user.
     SharedRooms,
-    /// Nobody.
+    /// No client.
     Off,
 }
 
-/// Whose events on `/` bear numbers.
+/// Which clients receive events with offsets on `/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offsets {
-    /// Those of clients that expect it, as far as their handshake tells.
+    /// Clients that expect offsets, judging by their handshake.
     Auto,
-    /// Everybody's.
+    /// All clients.
     Always,
-    /// Nobody's: no session on `/` can be recovered.
+    /// No client; no session on `/` can be recovered.
     Never,
 }
 

@@ -1,14 +1,14 @@
-//! A string that cannot be printed.
+//! A string that is never printed.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
-/// What stands for a secret wherever one would be shown.
+/// The text that replaces a secret in output.
 const SHOWN: &str = "[secret]";
 
-/// A password, key or signing secret. Printed, logged or serialised it reads `[secret]`; two compare in constant time.
+/// A password, key or signing secret. It prints, logs and serialises as `[secret]`; comparisons take constant time.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -19,7 +19,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// The secret itself. Call it only where the secret is used.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-//! The secrets that nobody configured: made once, kept in the data directory, and never shown.
+//! The secrets without a configured value: made once, kept in the data directory, and never shown.
 //!
-//! Two hubs that start at once on one directory agree on one secret: a file appears with its whole content or not at
-//! all, and whoever comes second reads it.
+//! Two hubs that start at once with one directory use the same secret: a file appears with its whole content or not at
+//! all, and the second hub reads it.
 
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
@@ -20,10 +20,10 @@ const JWT_FILE: &str = "jwt.secret";
 /// The file of the API key that is made at the first start.
 const KEY_FILE: &str = "api.key";
 
-/// Where a secret is that the configuration does not hold, for the console. Holds no secret.
+/// The location of a secret that is not in the configuration, for the console. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// What it is: `JWT secret` or `API key`.
+    /// Its kind: `JWT secret` or `API key`.
     pub what: &'static str,
     /// Its file.
     pub path: PathBuf,
@@ -47,10 +47,10 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Reads the secrets that are not configured from the data directory, and makes those that are not there either.
+/// Reads the secrets that are not configured from the data directory, and makes the missing ones.
 ///
 /// # Errors
-/// When the directory cannot be made or written, or a file there holds something else.
+/// When the directory cannot be made or written, or a file in it has invalid content.
 pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     check_folder(config)?;
     let mut notices = Vec::new();
@@ -73,18 +73,18 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     Ok(notices)
 }
 
-/// Whether [`ensure`] finds all that it needs of `config`, and would make nothing.
+/// Whether all secrets of `config` exist, so that [`ensure`] would make none.
 pub fn are_made(config: &Config) -> bool {
     let is_made = |name| config.server.data_dir.join(name).is_file();
     let secret = config.auth.jwt_secret.is_some() || !config.auth.algorithm.is_symmetric() || is_made(JWT_FILE);
     secret && (!config.api.keys.is_empty() || is_made(KEY_FILE))
 }
 
-/// That a running hub gets no other secret because the file of the one that it has is gone: [`ensure`] would make a new one,
-/// and refuse all who have the old one.
+/// Checks that a reload keeps the running hub's secrets. If a secret's file is missing, [`ensure`] would make a new
+/// secret, and clients with the old one would be rejected.
 ///
 /// # Errors
-/// One line that names the missing file, and what to do.
+/// One line that names the missing file and the remedy.
 pub fn check_kept(running: &Config, config: &Config) -> Result<(), ConfigError> {
     let needs_jwt = config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric();
     let had_made_key = matches!(&*running.api.keys, [key] if key.name == MADE_KEY);
@@ -104,11 +104,11 @@ pub fn check_kept(running: &Config, config: &Config) -> Result<(), ConfigError> 
     Ok(())
 }
 
-/// Reads the secret of tokens from the data directory, where it is not configured; makes none. `None` when the configuration
-/// has it.
+/// Reads the secret of tokens from the data directory if it is not configured; never makes it. `None` when the
+/// configuration contains it.
 ///
 /// # Errors
-/// When there is none yet, or the file holds something else.
+/// When there is none yet, or the file has invalid content.
 pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
     check_folder(config)?;
     if config.auth.jwt_secret.is_some() {
@@ -127,10 +127,10 @@ pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
     Ok(Some(notice))
 }
 
-/// That there can be anything in the data directory.
+/// Checks that the data directory can exist.
 ///
 /// # Errors
-/// When it is something else than a directory.
+/// When the path is not a directory.
 pub fn check_folder(config: &Config) -> Result<(), ConfigError> {
     let directory = &config.server.data_dir;
     match std::fs::metadata(directory) {
@@ -145,14 +145,14 @@ pub fn check_folder(config: &Config) -> Result<(), ConfigError> {
 /// 256 random bits in hex, from the operating system.
 ///
 /// # Errors
-/// When the system has no randomness to give.
+/// When the system returns no random bytes.
 pub fn random() -> Result<Secret, ConfigError> {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits).map_err(|error| ConfigError::new(format!("no randomness from the system: {error}")))?;
     Ok(Secret::new(hex::encode(bits)))
 }
 
-/// The secret in the file `name`, which is made where it is not there; `key` is what can be set instead.
+/// The secret in the file `name`, made if it does not exist; `key` is the configuration key that replaces it.
 fn kept(directory: &Path, name: &str, what: &'static str, key: &str) -> Result<(Secret, Notice), ConfigError> {
     let path = directory.join(name);
     let mut made = false;
@@ -186,9 +186,9 @@ fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, Notice
     Ok((Secret::new(text), notice))
 }
 
-/// Puts `secret` in the new file `path`, whole; `false` when somebody else did so first.
+/// Writes `secret` to the new file `path`, whole; `false` when another process made the file first.
 fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
-    // Written beside it and linked: a link appears with its content, and not over another.
+    // Write a draft next to it and link it: the link appears with its content, and never replaces a file.
     let draft = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
     let written = write_new(&draft, secret).and_then(|()| std::fs::hard_link(&draft, path));
     let removed = match std::fs::remove_file(&draft) {
@@ -198,7 +198,7 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
     match written {
         Ok(()) => removed.map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.map(|()| false),
-        // A file system without links: still nobody's file is written over.
+        // On a file system without links, an existing file is not overwritten either.
         Err(error) if is_no_link(&error) => match write_new(path, secret) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             other => other.map(|()| true),
@@ -208,7 +208,7 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
 }
 
 fn is_no_link(error: &io::Error) -> bool {
-    // Linux answers EPERM where a file system has no links.
+    // Linux returns EPERM on a file system without links.
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 

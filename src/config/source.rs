@@ -1,6 +1,6 @@
-//! Where values come from: defaults, then a file, then variables, then flags; and which of them an error blames.
+//! Merges the sources of values: defaults, then a file, then variables, then flags; and names the source of an error.
 //!
-//! Knows the order and the places, not what a value may be. An error is one line that names the file and line, the
+//! This module owns the order and the places, not the valid values. An error is one line with the file and line, the
 //! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key; did you mean server.port?`.
 
 use std::collections::BTreeMap;
@@ -16,46 +16,46 @@ use toml::{Spanned, Table, Value};
 use super::check::{self, Problem};
 use super::{Config, duplicate, nearest, read};
 
-/// The file that is read when none is named, if it exists.
+/// The default file. It is read only if it exists.
 pub const DEFAULT_FILE: &str = "config.toml";
 
 /// Most bytes of the file.
 const FILE_MAX: usize = 16 << 20;
 
-/// Variables that begin so set a key: `HUBBUB_SERVER__PORT` sets `server.port`.
+/// The prefix of variables that set a key: `HUBBUB_SERVER__PORT` sets `server.port`.
 const PREFIX: &str = "HUBBUB_";
 
 /// A command line flag that sets a key.
 #[derive(Debug, Clone)]
 pub struct Flag {
-    /// As it is typed: `--port`.
+    /// Its name on the command line: `--port`.
     pub name: &'static str,
-    /// The dotted key that it sets.
+    /// The dotted key.
     pub key: &'static str,
-    /// What to.
+    /// The value.
     pub value: Value,
 }
 
-/// All places that a configuration is read from.
+/// All sources of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The file named with `--config`; it must exist. `None`: [`DEFAULT_FILE`], if it exists.
+    /// The file of `--config`, which must exist. `None`: [`DEFAULT_FILE`], if it exists.
     pub file: Option<PathBuf>,
-    /// The environment; only variables that begin with `HUBBUB_` count.
+    /// The environment; only variables with the prefix `HUBBUB_` are read.
     pub variables: Vec<(OsString, OsString)>,
     /// The flags that were given.
     pub flags: Vec<Flag>,
 }
 
 impl Sources {
-    /// The environment of this process beside what the command line says.
+    /// The environment of this process, together with the file and flags of the command line.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
         Self { file, variables: std::env::vars_os().collect(), flags }
     }
 }
 
 impl Sources {
-    /// Which file is read, for whoever runs a command: it may be another one than the hub's.
+    /// The name of the file, for the output of a command. It may differ from the running hub's file.
     pub fn reading(&self) -> String {
         match self.found() {
             Some(file) => format!("reading {}", file.display()),
@@ -63,12 +63,12 @@ impl Sources {
         }
     }
 
-    /// The absolute path of the file that is read; `None` where there is none and the defaults hold.
+    /// The absolute path of the file; `None` when there is no file and the defaults apply.
     pub fn found(&self) -> Option<PathBuf> {
         self.existing().map(absolute)
     }
 
-    /// The same sources, where a [`DEFAULT_FILE`] that exists is named: from then on it is an error when it is missing.
+    /// The same sources, with an existing [`DEFAULT_FILE`] as a named file: it is an error if it is missing later.
     #[must_use]
     pub fn pinned(self) -> Self {
         Self { file: self.existing().map(Path::to_owned), ..self }
@@ -80,12 +80,12 @@ impl Sources {
     }
 }
 
-/// A path that says where it is, wherever the process was started.
+/// The absolute path, independent of the working directory.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Why the configuration does not hold. Displays as one line, the first; holds no secret.
+/// Why the configuration is invalid. Displays its first line; contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     lines: Vec<String>,
@@ -96,7 +96,7 @@ impl ConfigError {
         Self { lines: vec![line.into()] }
     }
 
-    /// Everything that is known to be wrong, a line each; at least one.
+    /// All known problems, one in each line; at least one.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
@@ -111,10 +111,10 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads, merges and checks what `sources` say.
+    /// Reads, merges and checks the `sources`.
     ///
     /// # Errors
-    /// When a file cannot be read, is no TOML, or any source has an unknown key, a wrong type or an impossible value.
+    /// When a file cannot be read or is not TOML, or a source has an unknown key, a wrong type or an impossible value.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut layers = Layers::default();
         layers.read_file(sources.file.as_deref())?;
@@ -147,11 +147,11 @@ impl Config {
     }
 }
 
-/// What the sources said so far, and who said it last.
+/// The values merged so far, and the last source of each.
 #[derive(Default)]
 struct Layers {
     merged: Table,
-    /// The place of every dotted key that was set: `config.toml:12` or `HUBBUB_SERVER__PORT`.
+    /// The place of every dotted key: `config.toml:12` or `HUBBUB_SERVER__PORT`.
     places: BTreeMap<String, String>,
 }
 
@@ -175,7 +175,7 @@ impl Layers {
                 return Err(ConfigError::new(format!("{shown}: cannot be read: {error}")));
             }
         };
-        // The error's own display quotes the line, which may hold a secret.
+        // The error's own display quotes the line, which may contain a secret.
         let syntax = |error: toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
             let line = line_of(text.as_bytes(), at);
@@ -229,7 +229,7 @@ impl Layers {
         problems
     }
 
-    /// Sets a dotted key over whatever an earlier source said of it or of its parts.
+    /// Sets a dotted key, and replaces earlier values of it and of its parts.
     fn set(&mut self, key: &str, value: Value, place: &str) {
         let mut table = &mut self.merged;
         let mut parts = key.split('.').peekable();
@@ -239,7 +239,7 @@ impl Layers {
                 break;
             }
             let section = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
-            // A file that made a value of a section is at fault, and is told so when types are read.
+            // The file has a plain value in place of a section. The typed read reports this error.
             let Value::Table(section) = section else {
                 return;
             };
@@ -249,7 +249,8 @@ impl Layers {
         self.places.insert(key.to_owned(), place.to_owned());
     }
 
-    /// The line for a problem: its place is that of its key, else of what it is about, else of the section around.
+    /// The line for a problem. Its place is the place of its key, else of the contradicted key, else of the enclosing
+    /// section.
     fn blame(&self, problem: &Problem) -> String {
         let text = problem.text.replace(['\n', '\r'], " ");
         let place = problem
@@ -305,7 +306,7 @@ fn note_value(
     }
 }
 
-/// The bytes of a file, up to one more than it may have.
+/// The bytes of a file, at most one more than [`FILE_MAX`].
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
@@ -317,8 +318,8 @@ pub(super) fn line_of(text: &[u8], at: usize) -> usize {
     before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
-/// Whether an orchestrator set this variable for a service that is called `hubbub`, as Kubernetes does for every pod
-/// beside it: `HUBBUB_SERVICE_HOST`, `HUBBUB_PORT=tcp://10.0.0.1:8081`, `HUBBUB_PORT_8081_TCP_ADDR`.
+/// Whether an orchestrator set this variable for a service named `hubbub`. Kubernetes does so in every pod of the
+/// namespace: `HUBBUB_SERVICE_HOST`, `HUBBUB_PORT=tcp://10.0.0.1:8081`, `HUBBUB_PORT_8081_TCP_ADDR`.
 fn is_service_link(name: &str, value: &str) -> bool {
     let has_protocol = ["tcp://", "udp://", "sctp://"].iter().any(|protocol| value.starts_with(protocol));
     let is_detail = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol) && name.contains("PORT_"));

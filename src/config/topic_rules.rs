@@ -1,4 +1,4 @@
-//! The topic rules in force, in words: for the log of the start and for `hubbub check`.
+//! Describes the topic rules in force, for the log at the start and for `hubbub check`.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,16 @@ use hubbub_actors::rooms::rules::AccessRule;
 
 use super::TopicRule;
 
-/// Most rules in one line; `hubbub check --diff` and the file itself tell all.
+/// Most rules in one line; `hubbub check --diff` and the file show all.
 const TOLD_MAX: usize = 20;
 
-/// The rules, in one line: each with its pattern and who may, and what becomes of topics that fit no pattern. A list of
-/// one's own replaces the built-in rule for `*`, so a list without `*` closes all other topics.
+/// The rules in one line: each pattern with its access rules, and what happens to topics without a matching pattern. A
+/// configured list replaces the built-in rule for `*`, so a list without `*` refuses all other topics.
 pub fn in_force(rules: &[TopicRule]) -> String {
     let mut line = String::from("topic rules, the first that fits holds: ");
     for (index, rule) in rules.iter().take(TOLD_MAX).enumerate() {
         let separator = if index == 0 { "" } else { "; " };
-        // Writing into a string does not fail.
+        // Writing to a string does not fail.
         let _ = write!(line, "{separator}{:?} subscribe {}", rule.pattern, names(&rule.subscribe));
         let _ = write!(line, ", publish {}", names(&rule.publish));
         if rule.history > 0 {
@@ -33,7 +33,7 @@ pub fn in_force(rules: &[TopicRule]) -> String {
     line
 }
 
-/// Who may, as the configuration says it.
+/// The access rules in the words of the configuration.
 fn names(who: &[AccessRule]) -> String {
     who.iter().map(AccessRule::to_string).collect::<Vec<_>>().join(" or ")
 }

@@ -1,10 +1,9 @@
-//! What a configuration may say, and most likely does not mean. A warning stops nothing: the start logs it, and
-//! `hubbub check` prints it.
+//! Valid settings that are probably mistakes. A warning stops nothing: the start logs it, and `hubbub check` prints it.
 
 use super::Config;
 use crate::peer::AllowedOrigins;
 
-/// Everything that deserves a second look, a line each. Holds no secret.
+/// All warnings, one a line. Contains no secret.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let auth = &config.auth;
@@ -19,9 +18,9 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// What the list of origins lets in, or does not.
+/// Warnings about the list of origins.
 fn origins(config: &Config, warnings: &mut Vec<String>) {
-    // One that cannot be read stops the start.
+    // Invalid origins stop the start.
     let Ok(origins) = AllowedOrigins::parse(&config.server.allowed_origins) else { return };
     if origins.lists_null() {
         warnings.push(

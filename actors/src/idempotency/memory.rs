@@ -1,4 +1,4 @@
-//! What is remembered of named requests, and in which order it is forgotten. Pure.
+//! Stores the outcomes of named requests and decides which ones to evict. Reads no clock and does no I/O.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,47 +9,47 @@ use tokio::sync::watch;
 use super::{Digest, Key};
 use crate::model::fault::Fault;
 
-/// How long an answer is remembered, ms.
+/// How long an outcome is stored, ms.
 pub const KEPT_MS: i64 = 5 * 60 * 1000;
 
-/// What an entry counts beside its name and its answer, in bytes.
+/// Bytes counted for an entry in addition to its name and answer.
 const ENTRY_BYTES: usize = 256;
 
-/// How much may be remembered.
+/// A bound of the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
-    /// Requests, those under way included.
+    /// Most requests, including unfinished ones.
     pub entries: usize,
-    /// Bytes of names and answers.
+    /// Most bytes of names and answers.
     pub bytes: usize,
 }
 
-/// How much may be remembered of one owner, and in all.
+/// The bounds of the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Of one owner.
+    /// For each owner.
     pub owner: Bound,
-    /// Of all owners.
+    /// For all owners together.
     pub total: Bound,
 }
 
-/// How full a memory is.
+/// The current use of the memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fill {
-    /// Requests remembered, those under way included.
+    /// Stored requests, including unfinished ones.
     pub entries: usize,
-    /// Bytes remembered.
+    /// Stored bytes.
     pub bytes: usize,
-    /// Answers forgotten before their time, for want of room.
+    /// Answers evicted before their expiry.
     pub forgotten_early: u64,
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// With this answer.
+    /// The request was answered.
     Answered(Bytes),
-    /// It was begun, and what came of it is not known.
+    /// The request began, but its outcome is not known.
     Unknown,
 }
 
@@ -62,29 +62,29 @@ impl End {
     }
 }
 
-/// What is remembered of a request, on its way to the next start.
+/// A stored request, exported for the next start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
-    /// The request.
+    /// The key of the request.
     pub key: Key,
-    /// What it asked.
+    /// The digest of the request.
     pub digest: Digest,
-    /// How it ended.
+    /// The outcome.
     pub end: End,
-    /// For how long that is remembered still, ms.
+    /// Time until expiry, ms.
     pub left_ms: i64,
 }
 
-/// What is known of a request.
+/// The state of a request.
 #[derive(Debug)]
 pub(super) enum Known {
-    /// Nothing.
+    /// The name is not in use.
     Nothing,
-    /// Another one has its name.
+    /// A different request has this name.
     Another,
-    /// It is under way; the receiver resolves when it ends.
+    /// The request is unfinished. The receiver resolves when it ends.
     UnderWay(watch::Receiver<()>),
-    /// It ended so.
+    /// The request has this outcome.
     Ended(End),
 }
 
@@ -103,18 +103,18 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Owner {
     entries: HashMap<Arc<str>, Entry>,
-    /// The numbers of those that ended, oldest first.
+    /// The numbers of finished requests, oldest first.
     ended: VecDeque<u64>,
     bytes: usize,
 }
 
-/// The memory.
+/// The stored requests of all owners.
 #[derive(Debug)]
 pub(super) struct Memory {
     bounds: Bounds,
     owners: HashMap<Arc<str>, Owner>,
-    /// Those that ended, by their numbers: oldest first. With the time at which each is forgotten, by
-    /// [`crate::runtime::clock::Clock::elapsed_ms`], which grows with the number.
+    /// Finished requests by number, oldest first, with their expiry time by
+    /// [`crate::runtime::clock::Clock::elapsed_ms`]. The expiry time grows with the number.
     ended: BTreeMap<u64, (i64, Key)>,
     next: u64,
     entries: usize,
@@ -127,7 +127,7 @@ fn weight(key: &Key, end: &End) -> usize {
 }
 
 impl Memory {
-    /// Sets how much may be remembered from now on.
+    /// Replaces the bounds.
     pub(super) fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
@@ -141,7 +141,7 @@ impl Memory {
         Fill { entries: self.entries, bytes: self.bytes, forgotten_early: self.forgotten_early }
     }
 
-    /// What is known of a request at `now`.
+    /// The state of a request at `now`.
     pub(super) fn find(&mut self, key: &Key, digest: &Digest, now: i64) -> Known {
         self.expire(now);
         match self.owners.get(&key.owner).and_then(|owner| owner.entries.get(&key.name)) {
@@ -152,10 +152,10 @@ impl Memory {
         }
     }
 
-    /// Notes that a request is under way, of which nothing was known.
+    /// Adds an unfinished request with an unused name.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::Overloaded`] when all that could give way is under way.
+    /// [`crate::model::fault::Code::Overloaded`] when only unfinished requests could be evicted.
     pub(super) fn begin(&mut self, key: &Key, digest: Digest, wait: watch::Receiver<()>) -> Result<(), Fault> {
         let of_owner = |memory: &Self| memory.owners.get(&key.owner).map_or(0, |owner| owner.entries.len());
         while of_owner(self) >= self.bounds.owner.entries {
@@ -170,7 +170,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Notes how a request that was under way ended. One for which there is no room is forgotten.
+    /// Records the outcome of an unfinished request. Removes the request when the outcome does not fit.
     pub(super) fn end(&mut self, key: &Key, end: End, until: i64) {
         let weight = weight(key, &end);
         let (owner, total) = (self.bounds.owner.bytes, self.bounds.total.bytes);
@@ -192,7 +192,7 @@ impl Memory {
         self.next += 1;
     }
 
-    /// Forgets a request that is under way.
+    /// Removes an unfinished request.
     pub(super) fn forget(&mut self, key: &Key) {
         let Some(owner) = self.owners.get_mut(&key.owner) else { return };
         if owner.entries.remove(&key.name).is_some() {
@@ -203,7 +203,7 @@ impl Memory {
         }
     }
 
-    /// All that ended, and what is under way as not known: oldest first. Nothing is left.
+    /// Removes and returns all requests: finished ones oldest first, then unfinished ones with an unknown outcome.
     pub(super) fn take(&mut self, now: i64) -> Vec<Remembered> {
         self.expire(now);
         let mut taken = Vec::with_capacity(self.entries);
@@ -223,12 +223,12 @@ impl Memory {
         taken
     }
 
-    /// Takes over what an earlier memory had, in its order.
+    /// Adds the exported requests of an earlier memory, in their order.
     pub(super) fn restore(&mut self, remembered: Vec<Remembered>, now: i64) {
         for Remembered { key, digest, end, left_ms } in remembered {
             let (_, wait) = watch::channel(());
             if matches!(self.find(&key, &digest, now), Known::Nothing) && self.begin(&key, digest, wait).is_ok() {
-                // No longer than a new one: the wall clock may have been set back.
+                // Not longer than a new outcome, in case the wall clock was set back.
                 self.end(&key, end, now + left_ms.min(KEPT_MS));
             }
         }
@@ -241,7 +241,8 @@ impl Memory {
         }
     }
 
-    /// Forgets the oldest of an owner that ended; of any owner where this one has none and `or_other`.
+    /// Evicts the oldest finished request of the owner. If the owner has none and `or_other` is set, evicts the oldest
+    /// of any owner.
     fn give_way(&mut self, owner: &Arc<str>, or_other: bool) -> Option<()> {
         let own = self.owners.get(owner).and_then(|owner| owner.ended.front().copied());
         let number = own.or_else(|| self.ended.keys().next().copied().filter(|_| or_other))?;
@@ -251,7 +252,7 @@ impl Memory {
         Some(())
     }
 
-    /// Removes an owner's oldest that ended, which is no longer in the list of all.
+    /// Removes the owner's oldest finished request, after its removal from the list of all owners.
     fn remove_oldest(&mut self, key: &Key) {
         let Some(owner) = self.owners.get_mut(&key.owner) else { return };
         owner.ended.pop_front();

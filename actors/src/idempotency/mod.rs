@@ -1,10 +1,10 @@
-//! What became of requests that their senders named, so that the same request sent again gets the same answer and does
-//! nothing twice. Knows neither HTTP nor events: an answer is bytes.
+//! Stores the outcomes of named requests (requests with an idempotency key). A repeated request gets the same answer
+//! and has no second effect. Independent of HTTP and events: an answer is bytes.
 //!
-//! A name is one owner's (an API key, a user), and so is the room for it: one owner's requests never push out another
-//! owner's while the memory has room for all. When an owner's share is full its oldest answer is forgotten early and
-//! counted, for refusing new work would be worse. A request under way is never forgotten; when there are only such, the
-//! next is refused with `OVERLOADED`. Ages are counted by the monotonic clock.
+//! Each name belongs to an owner: an API key or a user. Each owner has its own share of the memory. One owner's
+//! requests evict another owner's only when the whole memory is full. A full share evicts the owner's oldest answer
+//! early and counts it, because refusing new requests would be worse. Unfinished requests are never evicted. When all
+//! are unfinished, a new request is refused with `OVERLOADED`. Ages use the monotonic clock.
 
 mod memory;
 
@@ -19,64 +19,64 @@ use self::memory::{Known, Memory};
 use crate::model::fault::{Code, Fault};
 use crate::runtime::clock::Clock;
 
-/// What a request is known by.
+/// The key of a named request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// Who sent it.
+    /// The sender: an API key or a user.
     pub owner: Arc<str>,
-    /// What the sender calls it.
+    /// The name, chosen by the sender.
     pub name: Arc<str>,
 }
 
-/// A SHA-256 of what was asked, to tell the same request from another under its name.
+/// A SHA-256 of the request, to detect different requests with the same name.
 pub type Digest = [u8; 32];
 
-/// The digest of a request of these parts.
+/// The digest of a request with these parts.
 pub fn digest(parts: &[&[u8]]) -> Digest {
     let mut digest = Sha256::new();
     for part in parts {
-        // The length first: no two lists of parts run together into the same bytes.
+        // The length prefix keeps two different lists of parts from having the same bytes.
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
     digest.finalize().into()
 }
 
-/// What the sender of a named request gets.
+/// The result of a lookup.
 #[derive(Debug)]
 pub enum Found {
-    /// It is the first: do the work, then use the ticket.
+    /// The request is new: do the work, then use the ticket.
     First(Ticket),
-    /// It was answered before.
+    /// The stored answer to an earlier request.
     Again(Bytes),
-    /// It is under way: look again after this.
+    /// The same request is unfinished: wait, then look it up again.
     UnderWay(Wait),
 }
 
-/// What the sender of a named request gets that waited, where it had to.
+/// The result of a lookup that waits for an unfinished request.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is the first: do the work, then use the ticket.
+    /// The request is new: do the work, then use the ticket.
     First(Ticket),
-    /// It was answered before.
+    /// The stored answer to an earlier request.
     Again(Bytes),
 }
 
-/// Waits for the end of a request that is under way.
+/// Waits for the end of an unfinished request.
 #[derive(Debug)]
 pub struct Wait(watch::Receiver<()>);
 
 impl Wait {
-    /// Resolves when the request has ended, whatever came of it.
+    /// Resolves when the request has ended with any outcome.
     pub async fn ended(mut self) {
-        // Nothing is ever sent: this returns when the ticket is gone.
+        // The ticket sends no value: this returns an error when the ticket is dropped.
         let _ = self.0.changed().await;
     }
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// `None` once it was taken for the next start.
+    /// `None` after the export for the next start.
     memory: Mutex<Option<Memory>>,
     clock: Clock,
     conflict: &'static str,
@@ -100,22 +100,22 @@ impl Shared {
 pub struct Idempotency(Arc<Shared>);
 
 impl Idempotency {
-    /// An empty memory. `conflict` is said to a sender that gives a name to two requests.
+    /// An empty memory. `conflict` is the error text for a name that is used for two different requests.
     pub fn new(bounds: Bounds, conflict: &'static str, clock: Clock) -> Self {
         let memory = Mutex::new(Some(Memory::new(bounds)));
         Self(Arc::new(Shared { memory, clock, conflict }))
     }
 
-    /// Sets how much may be remembered from now on. What is more goes as new requests come.
+    /// Replaces the bounds. New requests evict entries that no longer fit.
     pub fn set_bounds(&self, bounds: Bounds) {
         self.0.with(|memory, _| memory.set_bounds(bounds));
     }
 
-    /// What is known of the request `key`, which asks what `digest` says. It is the caller's when nothing is.
+    /// Looks up the request `key` with this `digest`. An unused name is claimed for the caller.
     ///
     /// # Errors
-    /// [`Code::Conflict`] when the name was given to another request, [`Code::OutcomeUnknown`] when it ended so,
-    /// [`Code::Overloaded`] when all that could be forgotten is under way, [`Code::ShuttingDown`] at the end.
+    /// [`Code::Conflict`] when a different request has the name, [`Code::OutcomeUnknown`] when the outcome is unknown,
+    /// [`Code::Overloaded`] when only unfinished requests could be evicted, [`Code::ShuttingDown`] after the export.
     pub fn look(&self, key: &Key, digest: Digest) -> Result<Found, Fault> {
         let mut guard = self.0.memory();
         let memory = guard.as_mut().ok_or_else(Fault::shutting_down)?;
@@ -132,8 +132,8 @@ impl Idempotency {
         }
     }
 
-    /// As [`Idempotency::look`], and waits for one under way: should that one come to nothing, this is the first in its
-    /// stead.
+    /// Like [`Idempotency::look`], but waits for an unfinished request. If that request frees the name, the caller
+    /// claims it.
     ///
     /// # Errors
     /// As [`Idempotency::look`].
@@ -147,41 +147,41 @@ impl Idempotency {
         }
     }
 
-    /// How full the memory is.
+    /// The current use of the memory.
     pub fn fill(&self) -> Fill {
         self.0.memory().as_ref().map(Memory::fill).unwrap_or_default()
     }
 
-    /// Takes out all that is remembered, for the next start. From here on nothing is claimed, so nothing is lost; what is
-    /// still under way counts as not known.
+    /// Exports all requests for the next start. Later lookups are refused, so no outcome is lost. An unfinished request
+    /// is exported with an unknown outcome.
     pub fn take(&self) -> Vec<Remembered> {
         let memory = self.0.memory().take();
         memory.map_or_else(Vec::new, |mut memory| memory.take(self.0.clock.elapsed_ms()))
     }
 
-    /// Takes over what an earlier memory had.
+    /// Adds the exported requests of an earlier memory.
     pub fn restore(&self, remembered: Vec<Remembered>) {
         self.0.with(|memory, now| memory.restore(remembered, now));
     }
 }
 
-/// The right, and the duty, to answer a named request. One that is dropped leaves its outcome unknown.
+/// The claim on a named request. Its holder must answer the request: a dropped ticket leaves the outcome unknown.
 #[derive(Debug)]
 pub struct Ticket {
     shared: Arc<Shared>,
     key: Key,
     used: bool,
-    // Dropped after `Drop::drop`: requests that wait then find the memory up to date.
+    // Dropped after `Drop::drop`: waiting requests then find the memory up to date.
     _done: watch::Sender<()>,
 }
 
 impl Ticket {
-    /// Remembers the answer and hands it to all who wait for it.
+    /// Stores the answer and wakes all waiting requests.
     pub fn keep(mut self, answer: Bytes) {
         self.end(End::Answered(answer));
     }
 
-    /// Frees the name: nothing was done.
+    /// Frees the name, because the request had no effect.
     pub fn free(mut self) {
         self.used = true;
         self.shared.with(|memory, _| memory.forget(&self.key));

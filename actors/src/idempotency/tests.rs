@@ -1,4 +1,4 @@
-//! The memory as its callers see it, on a clock that is moved by hand.
+//! Tests of the memory through its public calls, on a manual clock.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn keep(memory: &Idempotency, owner: &str, name: &str, answer: &str) {
     first(memory, owner, name).keep(Bytes::copy_from_slice(answer.as_bytes()));
 }
 
-/// The answer that is given again; `None` when nothing is known.
+/// The stored answer; `None` when the name is not in use.
 fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
     match memory.look(&key(owner, name), [1; 32]).unwrap() {
         Found::First(ticket) => {
@@ -109,7 +109,7 @@ async fn a_second_request_waits_for_the_end_of_the_first() {
         tokio::task::yield_now().await;
         assert!(!second.is_finished());
         match end {
-            // It takes the place of one that came to nothing.
+            // The waiting request replaces a request without an effect.
             true => ticket.free(),
             false => ticket.keep(Bytes::from_static(b"yes")),
         }
@@ -126,7 +126,7 @@ fn an_owner_pushes_out_its_own_answers_alone() {
     }
     assert_eq!(memory.fill().forgotten_early, 2);
     assert_eq!(again(&memory, "other", "a").as_deref(), Some("other's"));
-    // The oldest went.
+    // The oldest answer was evicted.
     assert_eq!(again(&memory, "one", "1"), None);
     assert_eq!(again(&memory, "one", "4").as_deref(), Some("one's"));
 }
@@ -183,7 +183,7 @@ fn what_was_taken_is_known_to_the_next_memory() {
     drop(first(&before, "two", "c"));
     let taken = before.take();
     assert_eq!(taken.iter().map(|one| one.left_ms).collect::<Vec<_>>(), [KEPT_MS - 1_000, KEPT_MS, KEPT_MS]);
-    // Nothing is claimed from now on; an answer that comes later is not stored.
+    // After the export, nothing is claimed and a late answer is not stored.
     assert_eq!(code(&before, "one", "d", [1; 32]), Code::ShuttingDown);
     under_way.keep(Bytes::new());
 

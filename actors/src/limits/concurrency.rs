@@ -1,5 +1,5 @@
-//! Limits of what there may be at once: connections of an address, of a user. Who takes a place holds it, and gives it
-//! back by ending, however that happens.
+//! Limits of concurrent connections per address and per user. A connection holds a slot, and dropping the slot releases
+//! it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use dashmap::DashMap;
 use crate::model::fault::Fault;
 use crate::model::ids::UserId;
 
-/// What places are counted by.
+/// The key of a concurrency limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ConcurrencyKey {
-    /// Connections of an address whose client showed no token as it came.
+    /// Connections from an address without a token in the handshake.
     Address(IpAddr),
-    /// Those of a user.
+    /// Connections of a user.
     User(UserId),
 }
 
-/// The places that are held: never more than there are connections.
+/// Number of held slots per key. A key without slots has no entry.
 #[derive(Debug, Default)]
 pub struct ConcurrencyLimits(DashMap<ConcurrencyKey, u32, ahash::RandomState>);
 
 impl ConcurrencyLimits {
-    /// Takes one of `most` places of `key`; 0 is any number.
+    /// Takes one of `most` slots of `key`; 0 is no limit.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::LimitReached`] when all are taken.
+    /// [`crate::model::fault::Code::LimitReached`] when all slots are taken.
     pub fn take(self: &Arc<Self>, key: ConcurrencyKey, most: u32) -> Result<ConcurrencySlot, Fault> {
         let mut held = self.0.entry(key.clone()).or_insert(0);
         if most > 0 && *held >= most {
@@ -46,7 +46,7 @@ impl ConcurrencyLimits {
     }
 }
 
-/// A place, given back when dropped.
+/// A slot, released on drop.
 #[derive(Debug)]
 pub struct ConcurrencySlot {
     holds: Arc<ConcurrencyLimits>,

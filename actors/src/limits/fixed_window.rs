@@ -1,53 +1,54 @@
-//! A limit in time, pure: a window that starts at the first counted event, so that a burst gets exactly the number.
+//! Counts events in a fixed window. The window starts at the first event, so that a burst gets exactly the limit. Reads
+//! no clock and does no I/O.
 
-/// Length of a window of a limit a minute, ms.
+/// Window of a limit per minute, ms.
 pub const WINDOW_MS: i64 = 60_000;
 
-/// How far over its limit a client may go in one window before it is closed.
+/// A client is disconnected above its limit times this factor in one window.
 pub const FLOOD_FACTOR: u32 = 10;
 
-/// How many events there may be, and in which time.
+/// A limit: a number of events in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// Events in a window; 0 is no limit.
+    /// Most events in a window; 0 is no limit.
     pub most: u32,
-    /// Length of a window, ms.
+    /// Length of the window, ms.
     pub window_ms: i64,
-    /// From the first event on that is over the limit, nothing more is within it for at least so long, ms.
+    /// Shortest block after the first event over the limit, ms. All events in a block are refused.
     pub block_ms: i64,
 }
 
 impl Rule {
-    /// So many events a minute; 0 is no limit.
+    /// At most `most` events per minute; 0 is no limit.
     pub const fn a_minute(most: u32) -> Self {
         Self { most, window_ms: WINDOW_MS, block_ms: 0 }
     }
 }
 
-/// The events counted in one window.
+/// The events of the current window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     started: i64,
     ends: i64,
     count: u32,
-    /// Of those counted, the ones that were within the limit. What was refused uses up nothing of a limit that is raised.
+    /// Events within the limit. Refused events do not count here, so a raised limit admits more events at once.
     admitted: u32,
 }
 
-/// Whether an event is within its limit.
+/// The decision about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It is.
+    /// The event is within the limit.
     Within,
-    /// It is not; the next can be in so many seconds, rounded up.
+    /// The event is over the limit. Retry after this many seconds, rounded up.
     Over(u32),
-    /// It is not, and neither were the [`FLOOD_FACTOR`] limits' worth before it; likewise.
+    /// The event is also over [`FLOOD_FACTOR`] times the limit. Retry after this many seconds, rounded up.
     Flood(u32),
 }
 
 impl Window {
-    /// Counts an event at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]: a step of the wall clock neither opens nor
-    /// prolongs a limit. Another `rule` than that of the events before holds at once, for what is left of the window.
+    /// Counts an event at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. A step of the wall clock has no
+    /// effect. A changed `rule` applies at once, within the current window.
     pub fn count(&mut self, now: i64, rule: Rule) -> Decision {
         if rule.most == 0 {
             return Decision::Within;
@@ -61,12 +62,12 @@ impl Window {
             return Decision::Within;
         }
         let refused = self.count - self.admitted;
-        // Those that follow do not make it longer.
+        // Only the first refused event extends the window.
         if refused == 1 {
             self.ends = self.ends.max(now + rule.block_ms);
         }
         let seconds = u32::try_from((self.ends - now + 999) / 1000).unwrap_or(u32::MAX).max(1);
-        // Only what was refused floods: a limit that is lowered closes nobody for what it let through before.
+        // Only refused events count as a flood, so a lowered limit disconnects no client for earlier events.
         if refused > rule.most.saturating_mul(FLOOD_FACTOR - 1) {
             Decision::Flood(seconds)
         } else {
@@ -74,12 +75,12 @@ impl Window {
         }
     }
 
-    /// Events counted since the window began.
+    /// Events counted in the current window.
     pub fn counted(&self) -> u32 {
         self.count
     }
 
-    /// Whether the window is over at `now`, or never began. A clock that was set back ends it too.
+    /// Whether the window has ended at `now` or never began. A clock set back ends it too.
     pub fn has_ended(&self, now: i64) -> bool {
         self.count == 0 || now < self.started || now >= self.ends
     }

@@ -1,8 +1,8 @@
-//! Limits that connections share: by address, by API key, by user and by user name. A limit of one connection alone lives
-//! in its session.
+//! Rate limits shared between connections: per address, API key, user and user name. A limit of a single connection
+//! belongs to its session.
 //!
-//! [`fixed_window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key. [`concurrency`] are limits of what there
-//! may be at once, which need no actor. [`traffic`] is the pure counting of what one connection sends.
+//! [`fixed_window`] counts events in a window, and the actor [`RateLimit`] keeps a window for each key. [`concurrency`]
+//! limits concurrent connections, without an actor. [`traffic`] counts the frames and bytes of one connection.
 
 pub mod concurrency;
 pub mod fixed_window;
@@ -22,38 +22,38 @@ use crate::model::surface::Surface;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 
-/// Windows of one kind kept at once. A stranger with many addresses can fill this; then the windows that have ended go,
-/// and if none has, new keys are refused until one does: who is counted already is not set free.
+/// Most windows of one kind. A client with many addresses can fill the table. A sweep then removes ended windows. If
+/// none has ended, new keys are refused, so that no counted client escapes its limit.
 pub const WINDOWS_MAX: usize = 200_000;
 
-/// Least time between two sweeps for want of a place, ms.
+/// Shortest time between two sweeps of a full table, ms.
 const SWEEP_MS: u64 = 1_000;
 
-/// What a limit shared between connections is counted by.
+/// The key of a rate limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LimitKey {
-    /// Connections of an address on a surface.
+    /// Connections from an address, per surface.
     Connect(Surface, IpAddr),
-    /// Connections of an address whose client showed no token.
+    /// Connections from an address without a token.
     Guest(IpAddr),
-    /// HTTP requests made with an API key, by the key's name.
+    /// HTTP requests with an API key, by the key's name.
     ApiKey(Arc<str>),
-    /// HTTP requests of an address that shows no valid key.
+    /// HTTP requests from an address without a valid key.
     Address(IpAddr),
-    /// Attempts to sign in from an address.
+    /// Sign-in attempts from an address.
     Login(IpAddr),
-    /// Attempts to sign in under a user name: a digest of the name as it is compared, for strangers choose its length.
+    /// Sign-in attempts for a user name. The key is a digest, because a client chooses the name's length.
     LoginName([u8; 32]),
-    /// Attempts of an address to connect to `/chat`.
+    /// Attempts to connect to `/chat` from an address.
     ChatAttempt(IpAddr),
-    /// What a user says in chats.
+    /// Chat messages of a user.
     ChatMessages(UserId),
-    /// How often a user types in chats, or stops.
+    /// Typing indicators of a user in chats, start and stop.
     ChatTyping(UserId),
 }
 
 impl LimitKey {
-    /// The configuration key of the limit. Of an API key, that is `per_minute` of its entry, by its name.
+    /// The configuration key of the limit. For an API key: `per_minute` and the name of the key's entry.
     pub fn rule(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Connect(Surface::Raw, _) => "limits.raw.connections_per_minute",
@@ -69,23 +69,23 @@ impl LimitKey {
     }
 }
 
-/// Counts one event of `key`.
+/// A request to count one event of `key`.
 #[derive(Debug)]
 pub struct Admit {
-    /// What is counted.
+    /// The key.
     pub key: LimitKey,
-    /// How many there may be.
+    /// The limit.
     pub rule: Rule,
-    /// The verdict.
+    /// Receives the decision.
     pub reply: ReplySender<Decision>,
 }
 
-/// Windows of keys of one kind.
+/// The windows of one kind of keys.
 #[derive(Debug)]
 struct Table {
     windows: AHashMap<LimitKey, Window>,
     most: usize,
-    /// When ended windows were last looked for, ms by [`Clock::elapsed_ms`].
+    /// Time of the last sweep, ms by [`Clock::elapsed_ms`].
     swept_at: i64,
 }
 
@@ -96,7 +96,7 @@ impl Table {
 
     fn admit(&mut self, key: LimitKey, rule: Rule, now: i64) -> Decision {
         if self.windows.len() >= self.most && !self.windows.contains_key(&key) {
-            // A sweep looks at every window, so it is not for every stranger.
+            // A sweep scans all windows, so it does not run for each refused key.
             if now.abs_diff(self.swept_at) >= SWEEP_MS {
                 self.sweep(now);
             }
@@ -115,21 +115,21 @@ impl Table {
     }
 }
 
-/// The actor that counts. Keys of one kind cannot take the places of another: names that strangers make up keep no
-/// address out, no more do those addresses that are blocked for long, and nobody keeps an API key or a user out.
+/// The actor that counts events. Each kind of key has its own table. Invented user names or long-blocked addresses
+/// therefore cannot fill the table of other keys.
 #[derive(Debug)]
 pub struct RateLimit {
     addresses: Table,
     names: Table,
     attempts: Table,
     users: Table,
-    /// As many as are configured.
+    /// Not bounded: only configured keys are counted.
     api_keys: Table,
     clock: Clock,
 }
 
 impl RateLimit {
-    /// An actor that has counted nothing yet.
+    /// An actor without windows.
     pub fn new(clock: Clock) -> Self {
         Self {
             addresses: Table::new(WINDOWS_MAX),

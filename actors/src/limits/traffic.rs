@@ -1,38 +1,39 @@
-//! A limit of the frames and bytes that one connection sends, pure: both are averaged over [`WINDOW_SECS`], so a burst of a
-//! whole window's worth passes. It counts what the limits of messages do not see: control frames, fragments, noops, pongs.
+//! Limits the frames and bytes sent by one connection, averaged over [`WINDOW_SECS`]. A burst of a whole window's
+//! budget passes. Includes traffic that message limits do not count: control frames, fragments, noops, pongs. Reads no
+//! clock and does no I/O.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Length of the time over which is averaged, seconds.
+/// Averaging window, seconds.
 pub const WINDOW_SECS: u32 = 5;
 
 const NANOS_PER_SEC: i64 = 1_000_000_000;
 const NANOS_PER_MS: i64 = 1_000_000;
 const WINDOW_NANOS: i64 = WINDOW_SECS as i64 * NANOS_PER_SEC;
 
-/// How much one connection may send a second; 0 is no limit.
+/// Traffic limits of one connection; 0 is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrafficRule {
-    /// Frames.
+    /// Most frames per second.
     pub frames_per_second: u32,
-    /// Bytes.
+    /// Most bytes per second.
     pub bytes_per_second: u32,
 }
 
-/// The limits that hold now, shared by all connections: changed for all of them at once, and read without a lock.
+/// The current limits, shared by all connections. A change applies to all of them at once. A read takes no lock.
 #[derive(Debug, Clone, Default)]
 pub struct TrafficLimit(Arc<AtomicU64>);
 
 impl TrafficLimit {
-    /// Limits that are `rule` until they are set.
+    /// Starts with the limits of `rule`.
     pub fn new(rule: TrafficRule) -> Self {
         let limit = Self::default();
         limit.set(rule);
         limit
     }
 
-    /// The limits now.
+    /// The current limits.
     pub fn get(&self) -> TrafficRule {
         let [f0, f1, f2, f3, b0, b1, b2, b3] = self.0.load(Ordering::Relaxed).to_be_bytes();
         TrafficRule {
@@ -41,29 +42,28 @@ impl TrafficLimit {
         }
     }
 
-    /// Sets the limits that hold from now on.
+    /// Replaces the limits.
     pub fn set(&self, rule: TrafficRule) {
         let both = u64::from(rule.frames_per_second) << 32 | u64::from(rule.bytes_per_second);
         self.0.store(both, Ordering::Relaxed);
     }
 }
 
-/// The part of the limits that a connection has before it joined anything: one of so many. It has nothing to send but
-/// CONNECTs and answers to pings.
+/// Divisor of the limits before a connection joins a namespace: it only sends CONNECT packets and answers to pings.
 const PENDING_SHARE: u32 = 10;
 
 impl TrafficRule {
-    /// The limits of a connection that has not joined anything.
+    /// The limits of a connection that has joined no namespace.
     #[must_use]
     pub fn pending(self) -> Self {
-        // Rounded up: 0 would be no limit.
+        // Rounded up, because 0 means no limit.
         let share = |limit: u32| limit.div_ceil(PENDING_SHARE);
         Self { frames_per_second: share(self.frames_per_second), bytes_per_second: share(self.bytes_per_second) }
     }
 }
 
-/// What one connection has sent. Each frame and byte takes its share of a second at the allowed rate; the budget holds
-/// the time at which all shares so far are over, and is exceeded when that is more than a window away.
+/// The traffic of one connection. Each frame and byte uses a share of a second at the allowed rate. The budget holds
+/// the time at which all shares are used up. A time more than a window ahead exceeds the limit.
 #[derive(Debug, Clone)]
 pub struct TrafficBudget {
     limit: TrafficLimit,
@@ -73,24 +73,24 @@ pub struct TrafficBudget {
 }
 
 impl TrafficBudget {
-    /// The budget of a connection that has sent nothing.
+    /// An unused budget.
     pub fn new(limit: TrafficLimit) -> Self {
         Self { limit, frames_paid_at: i64::MIN, bytes_paid_at: i64::MIN }
     }
 
-    /// Forgets what was sent.
+    /// Discards all counted traffic.
     pub fn reset(&mut self) {
         (self.frames_paid_at, self.bytes_paid_at) = (i64::MIN, i64::MIN);
     }
 
-    /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; whether
-    /// they are within the limits.
+    /// Counts `frames` with `bytes` in total, received at `elapsed`, ms by
+    /// [`crate::runtime::clock::Clock::elapsed_ms`]. Returns whether they are within the limits.
     #[must_use]
     pub fn spend(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
         self.spend_by(self.limit.get(), elapsed, frames, bytes)
     }
 
-    /// As [`TrafficBudget::spend`], of a connection that joined nothing yet.
+    /// Like [`TrafficBudget::spend`], for a connection that has joined no namespace.
     #[must_use]
     pub fn spend_pending(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
         self.spend_by(self.limit.get().pending(), elapsed, frames, bytes)
@@ -126,7 +126,7 @@ mod tests {
         TrafficBudget::new(TrafficLimit::new(rule))
     }
 
-    /// How many frames of `bytes` pass, one after the other, until one does not.
+    /// Sends frames of `bytes` until one is refused. Returns the number of frames that passed.
     fn passing(budget: &mut TrafficBudget, clock: &Clock, bytes: usize) -> u32 {
         let mut passed = 0;
         while budget.spend(clock.elapsed_ms(), 1, bytes) {
@@ -175,7 +175,7 @@ mod tests {
             passed += 1;
             clock.advance(90);
         }
-        // Each takes 100 ms and comes after 90: after 500 of them a window of 5 s is full.
+        // Each frame uses 100 ms and arrives after 90 ms: the backlog grows by 10 ms a frame, up to the window of 5 s.
         assert_eq!(passed, 491);
     }
 

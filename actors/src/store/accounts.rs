@@ -1,4 +1,4 @@
-//! Users and their sign-ins. Knows how they are kept; what a password or a token is, others know.
+//! Stores users and their sign-ins. Does not hash passwords and does not issue tokens.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -8,70 +8,70 @@ use super::{Store, stored_id};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
 
-/// Sign-ins of one user that can be refreshed; the oldest make room.
+/// Most sign-ins of a user that can be refreshed. A new one replaces the oldest.
 pub const SIGN_INS_MAX: i64 = 1_000;
 
-/// A user who can sign in.
+/// A user account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The id, which is the subject of the user's tokens.
+    /// The id: the subject of the user's tokens.
     pub id: UserId,
-    /// The name as it was typed when the account was made.
+    /// The user name as typed when the account was created.
     pub username: String,
-    /// The name to show.
+    /// The display name.
     pub name: Option<String>,
-    /// Where mail goes.
+    /// The e-mail address.
     pub email: Option<String>,
-    /// What the user may be.
+    /// The roles.
     pub roles: Vec<String>,
-    /// What the user may do, as the configuration's rules name it.
+    /// The permissions, named as in the configuration's rules.
     pub permissions: Vec<String>,
-    /// Signs in no more, and no token of the user holds.
+    /// Whether the user cannot sign in and all of the user's tokens are refused.
     pub disabled: bool,
-    /// When it was made, ms since the epoch.
+    /// Creation time, ms since the epoch.
     pub created_at: i64,
 }
 
-/// An account, by what it is found by and opened with.
+/// An account with its login name and password hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The account.
     pub account: Account,
-    /// The name as it is compared.
+    /// The user name in the form used for comparison.
     pub name_key: String,
     /// The password's hash, a PHC string.
     pub password: String,
 }
 
-/// A sign-in: the tokens that came from showing a password once.
+/// A sign-in: the tokens issued for one check of a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignIn {
-    /// Its id, the claim `sid` of its tokens.
+    /// The id: the claim `sid` of its tokens.
     pub id: String,
     /// The SHA-256 of its refresh token.
     pub refresh: [u8; 32],
-    /// When it began, ms since the epoch.
+    /// Start time, ms since the epoch.
     pub created_at: i64,
-    /// When the refresh token ends.
+    /// When the refresh token expires.
     pub refresh_until: i64,
-    /// When its last access token surely has ended.
+    /// When the last access token of the sign-in has certainly expired.
     pub tokens_until: i64,
 }
 
-/// What a refresh token stands for.
+/// The result of a lookup by refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refreshed {
     /// The sign-in.
     pub sign_in: String,
-    /// Whose it is, as the account is now.
+    /// The current account of the sign-in's user.
     pub account: Account,
 }
 
-/// What an account consists of, in the order of [`Columns`].
+/// The columns of an account, in the order of [`Columns`].
 const ACCOUNT: &str = "users.id, users.username, users.name, users.email, users.roles, users.permissions, users.disabled, users.created_at";
 
 impl Store {
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     /// [`Code::Conflict`] when the name is taken.
@@ -103,7 +103,7 @@ impl Store {
         .await
     }
 
-    /// The account of that name, as it is compared.
+    /// The account with this name, in the form used for comparison.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -111,7 +111,7 @@ impl Store {
         self.read(move |conn| find(conn, &name_key)).await
     }
 
-    /// The account whose user is `user`. A user whose tokens the hub did not make has none.
+    /// The account of `user`; `None` for a user without an account here, for example with tokens from another issuer.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -124,7 +124,7 @@ impl Store {
         .await
     }
 
-    /// All accounts, by name.
+    /// All accounts, ordered by name.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -137,7 +137,7 @@ impl Store {
         .await
     }
 
-    /// Gives the account of that name another password and ends its sign-ins; `None` when there is no such account.
+    /// Sets a new password for the account with this name and ends its sign-ins; `None` when no such account exists.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -155,8 +155,8 @@ impl Store {
         .await
     }
 
-    /// Puts another hash of the same password in the place of `old`; `false` when the account has another hash by now. Its
-    /// sign-ins go on.
+    /// Replaces the hash `old` by a new hash of the same password; `false` when the hash has changed since. The
+    /// account's sign-ins continue.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -171,8 +171,8 @@ impl Store {
         .await
     }
 
-    /// Disables the account of that name, with all tokens of its user, or enables it again; `None` when there is no such
-    /// account. Tokens of sign-ins that were ended stay ended.
+    /// Disables or enables the account with this name; `None` when no such account exists. A disabled account ends its
+    /// sign-ins and revokes all tokens of its user. Enabling it does not restore ended sign-ins.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -195,8 +195,8 @@ impl Store {
         .await
     }
 
-    /// Begins a sign-in of the account in `credentials`. `false`: since `credentials` were read, the account was disabled, or
-    /// its password, roles or permissions changed.
+    /// Begins a sign-in of the account in `credentials`. `false` when the account was disabled, or its password, roles
+    /// or permissions changed, since `credentials` were read.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -222,7 +222,7 @@ impl Store {
                     written(&credentials.account.roles),
                     written(&credentials.account.permissions),
                 ])?;
-            // Not deleted: their access tokens hold on, and whoever ends them must find them.
+            // The rows stay: their access tokens are still valid, and ending a sign-in needs its row.
             conn.prepare_cached(
                 "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = ?3 WHERE id IN
                  (SELECT id FROM sign_ins WHERE user_id = ?1 AND refresh_until > ?3
@@ -234,12 +234,12 @@ impl Store {
         .await
     }
 
-    /// Finds a sign-in by its refresh token, and notes that an access token of it lives until `tokens_until`.
+    /// Finds a sign-in by its refresh token, and records that one of its access tokens lives until `tokens_until`.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`] when there is none, [`Code::TokenExpired`] when there was.
+    /// [`Code::InvalidToken`] when no sign-in has the token, [`Code::TokenExpired`] when it has expired.
     pub async fn refresh(&self, refresh: [u8; 32], now: i64, tokens_until: i64) -> Result<Refreshed, Fault> {
-        // Read first: what strangers guess costs no write.
+        // Read first, so that a guessed token costs no write.
         self.read(move |conn| refreshable(conn, &refresh, now)).await?;
         self.write(move |conn| {
             let refreshed = refreshable(conn, &refresh, now)?;
@@ -250,7 +250,7 @@ impl Store {
         .await
     }
 
-    /// Whose a sign-in is; `None` when there is no such sign-in.
+    /// The user of a sign-in; `None` when no such sign-in exists.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -263,7 +263,7 @@ impl Store {
         .await
     }
 
-    /// Ends a sign-in; what is revoked by it, or `None` when there is no such sign-in.
+    /// Ends a sign-in and returns the revocation of its tokens; `None` when no such sign-in exists.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -319,7 +319,7 @@ fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refres
     }
 }
 
-/// How many columns [`ACCOUNT`] names.
+/// Number of columns in [`ACCOUNT`].
 const COLUMNS: usize = 8;
 
 type Columns = (String, String, Option<String>, Option<String>, String, String, bool, i64);

@@ -1,6 +1,6 @@
-//! What was done once, from one planned end to the next start: the answers to named requests and publishes, and the nonces
-//! of signed requests. That the nonces are there says that the end was planned; without them, the next start knows nothing
-//! of what was signed before it.
+//! Keeps, between a planned stop and the next start, the answers to requests and publications with an idempotency key
+//! and the nonces of signed requests. Stored nonces prove that the stop was planned. Without them, the next start
+//! refuses every request that was signed before it.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -10,43 +10,43 @@ use super::handover::Handover;
 use super::health::{StoreError, unless_damaged};
 use crate::model::fault::Fault;
 
-/// What became of a request that its sender named.
+/// The outcome of a request with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
-    /// What kind of name it has.
+    /// The kind of name.
     pub kind: String,
-    /// Whose name it is.
+    /// The owner of the name.
     pub owner: String,
     /// The name.
     pub name: String,
-    /// The SHA-256 of what was asked.
+    /// The SHA-256 of the request.
     pub digest: [u8; 32],
-    /// Until when it is remembered, ms since the epoch.
+    /// Expiry time, ms since the epoch.
     pub until: i64,
-    /// The answer; `None` where the outcome is not known.
+    /// The answer; `None` when the outcome is unknown.
     pub answer: Option<Bytes>,
 }
 
 /// The nonces of signed requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredNonces {
-    /// What was signed before is refused, ms since the epoch: its nonces were lost by an earlier crash.
+    /// Requests signed before this time are refused, ms since the epoch: an earlier crash lost their nonces.
     pub not_before: i64,
-    /// Those that were used.
+    /// The used nonces.
     pub used: Vec<StoredNonce>,
 }
 
-/// A nonce that was used.
+/// A used nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredNonce {
-    /// What it is known by.
+    /// The key of the nonce.
     pub name: [u8; 16],
-    /// The last moment at which the request that had it is fresh, ms since the epoch.
+    /// The last time at which its request is fresh, ms since the epoch.
     pub until: i64,
 }
 
 impl Store {
-    /// Keeps these answers until they are taken, instead of any there are.
+    /// Stores these answers and replaces all stored answers.
     ///
     /// # Errors
     /// As [`Store::keep_histories`].
@@ -54,7 +54,7 @@ impl Store {
         self.hand_over(answers).await
     }
 
-    /// Takes out the answers that are kept, in the order they were kept in.
+    /// Removes the stored answers and returns them in their order.
     ///
     /// # Errors
     /// As [`Store::keep_histories`].
@@ -62,7 +62,7 @@ impl Store {
         self.take_over().await
     }
 
-    /// Keeps these nonces until they are taken, and with them that this end was planned.
+    /// Stores these nonces, which also marks this stop as planned.
     ///
     /// # Errors
     /// As [`Store::keep_histories`].
@@ -70,7 +70,8 @@ impl Store {
         self.hand_over(Some(nonces)).await
     }
 
-    /// Takes out the nonces that are kept; `None` when the last end was not planned, or there was none.
+    /// Removes the stored nonces and returns them; `None` when the last stop was not planned, or this is the first
+    /// start.
     ///
     /// # Errors
     /// As [`Store::keep_histories`].
@@ -110,7 +111,7 @@ impl Handover for Vec<StoredAnswer> {
     }
 }
 
-/// A nonce's name and its end, in bytes.
+/// Bytes of a nonce: its name and its end.
 const NONCE_BYTES: usize = 24;
 
 impl Handover for Option<StoredNonces> {
@@ -118,7 +119,7 @@ impl Handover for Option<StoredNonces> {
 
     fn write(&self, conn: &Connection) -> Result<(), StoreError> {
         let Some(nonces) = self else { return Ok(()) };
-        // One row of bytes: a row for each would take seconds at the end.
+        // One row for all nonces: one row for each would take seconds at the stop.
         let mut bytes = Vec::with_capacity(nonces.used.len() * NONCE_BYTES);
         for StoredNonce { name, until } in &nonces.used {
             bytes.extend_from_slice(name);
@@ -135,7 +136,7 @@ impl Handover for Option<StoredNonces> {
             let (used, _) = bytes.as_chunks::<NONCE_BYTES>();
             Ok(StoredNonces { not_before: row.get(0)?, used: used.iter().map(stored_nonce).collect() })
         });
-        // Without them the end counts as one that was not planned: what was signed before the start is refused.
+        // Without nonces, the stop counts as unplanned: requests signed before the start are refused.
         Ok(unless_damaged(nonces.optional(), "used nonces")?.flatten())
     }
 }
@@ -180,7 +181,7 @@ mod tests {
         let store = open();
         assert_eq!((store.take_answers().await, store.take_nonces().await), (Ok(answers), Ok(Some(nonces))));
         assert_eq!((store.take_answers().await, store.take_nonces().await), (Ok(Vec::new()), Ok(None)));
-        // An end without a single nonce was planned too.
+        // A planned stop without any nonce is still planned.
         store.keep_nonces(none.clone()).await.unwrap();
         assert_eq!(store.take_nonces().await.unwrap(), Some(none));
     }

@@ -1,4 +1,4 @@
-//! Chats and their participants. What the hub goes by while it runs is [`crate::chats`].
+//! Stores chats and their participants. The running hub uses the copy in [`crate::chats`].
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -11,33 +11,33 @@ use crate::model::ids::{ChatId, UserId, printable};
 pub(super) const NAME_MAX: usize = 200;
 /// Longest description of a chat, in characters.
 pub(super) const DESCRIPTION_MAX: usize = 2_000;
-/// Participants of a chat.
+/// Most participants of a chat.
 pub const PARTICIPANTS_MAX: usize = 10_000;
 
-/// A chat as it is kept.
+/// A stored chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
-    /// Its id.
+    /// The id.
     pub id: ChatId,
-    /// The name to show.
+    /// The display name.
     pub name: String,
-    /// What it is about.
+    /// The description.
     pub description: String,
     /// Whether every user may join.
     pub public: bool,
-    /// Who may join when it is not public, by id, each once.
+    /// The users allowed to join a chat that is not public, ordered by id, without duplicates.
     pub participants: Vec<UserId>,
-    /// When it was made, ms since the epoch.
+    /// Creation time, ms since the epoch.
     pub created_at: i64,
-    /// The user who makes it by joining it. Not read: what goes by it is [`Access::made_by`].
+    /// The user that creates the chat by joining it. Not filled by reads; access checks use [`Access::made_by`].
     pub made_by: Option<UserId>,
 }
 
 impl Chat {
-    /// A chat made now, with what came in as `name`, `description` and `participants`. Without a name it goes by its id.
+    /// A chat created at `now`, from a client's `name` and `description`. An empty name is replaced by the id.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field that is too long or not printable.
+    /// [`crate::model::fault::Code::InvalidRequest`], with the name of a field that is too long or not printable.
     pub fn new(id: ChatId, name: String, description: String, now: i64) -> Result<Self, Fault> {
         let name = if name.is_empty() { id.as_str().to_owned() } else { name };
         printable(&name, "name", NAME_MAX)?;
@@ -51,10 +51,10 @@ impl Chat {
         Ok(Self { id, name, description, public: false, participants: Vec::new(), created_at: now, made_by: None })
     }
 
-    /// The same chat for these participants.
+    /// Sets the participants.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] when there are more than [`PARTICIPANTS_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] for more than [`PARTICIPANTS_MAX`].
     pub fn with_participants(self, mut participants: Vec<UserId>) -> Result<Self, Fault> {
         participants.sort_unstable();
         participants.dedup();
@@ -66,33 +66,33 @@ impl Chat {
     }
 }
 
-/// Who may join a chat.
+/// The access rules of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     /// The chat.
     pub id: ChatId,
-    /// Whether every user may.
+    /// Whether every user may join.
     pub public: bool,
-    /// Who may when it is not public; not read where it is.
+    /// The users allowed to join a chat that is not public; not filled for a public chat.
     pub participants: Vec<UserId>,
-    /// The user who made it by joining it.
+    /// The user that created the chat by joining it.
     pub made_by: Option<UserId>,
 }
 
-/// A chat in the list of those that a user may join.
+/// An entry in a user's list of chats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedChat {
     /// The chat.
     pub id: ChatId,
     /// Its name.
     pub name: String,
-    /// When somebody last said something there, ms since the epoch; until then, when it was made.
+    /// Time of the last message, ms since the epoch; creation time when the chat has no messages.
     pub last_activity: i64,
 }
 
 impl Store {
-    /// Makes a chat or replaces it; what is kept now, and whether it was made. A chat that is replaced keeps its age and
-    /// its messages.
+    /// Creates or replaces a chat. Returns the stored chat and whether it is new. A replaced chat keeps its creation
+    /// time and its messages.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
@@ -105,7 +105,7 @@ impl Store {
         .await
     }
 
-    /// Makes those of the chats that are not there.
+    /// Creates the chats that do not exist yet.
     ///
     /// # Errors
     /// As [`Store::put_chat`].
@@ -124,7 +124,7 @@ impl Store {
         self.write(add).await
     }
 
-    /// The chat of that id.
+    /// The chat with this id.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -143,7 +143,7 @@ impl Store {
         .await
     }
 
-    /// Who may join which chat.
+    /// The access rules of all chats.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -166,14 +166,14 @@ impl Store {
         .await
     }
 
-    /// The chats that `user` may join, the public ones and those of which the user is a participant: the first `most` by
-    /// their ids.
+    /// The chats that `user` may join: public chats and chats with `user` as a participant. Returns the first `most`,
+    /// ordered by id.
     ///
     /// # Errors
     /// As [`Store::ping`].
     pub async fn chats_of(&self, user: UserId, most: usize) -> Result<Vec<ListedChat>, Fault> {
         self.read(move |conn| {
-            // Both halves come ordered out of an index, so that no more than `most` are looked at.
+            // An index yields both halves in order, so that at most `most` rows of each are read.
             let mut statement = conn.prepare_cached(
                 "WITH open (id) AS (
                      SELECT id FROM chats WHERE is_public

@@ -1,4 +1,4 @@
-//! What an account may be and do: its roles and permissions, as they change.
+//! Changes the roles and permissions of an account.
 
 use rusqlite::params;
 
@@ -6,26 +6,27 @@ use super::accounts::{end_sign_ins, find, written};
 use super::{Account, Store};
 use crate::model::fault::Fault;
 
-/// A change of what an account may be and do.
+/// A change of an account's roles and permissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Roles to give.
+    /// Roles to add.
     pub add_roles: Vec<String>,
-    /// Roles to take away.
+    /// Roles to remove.
     pub remove_roles: Vec<String>,
-    /// Permissions to give.
+    /// Permissions to add.
     pub add_permissions: Vec<String>,
-    /// Permissions to take away.
+    /// Permissions to remove.
     pub remove_permissions: Vec<String>,
 }
 
 impl Store {
-    /// Changes what the account of that name may be and do; the account, or `None` when there is none. Where it gets
-    /// something, `fits` must allow the result; something can always be taken away. Its sign-ins end where it lost
-    /// something: their tokens say what it no longer may.
+    /// Changes the roles and permissions of the account with this name; `None` when no such account exists. `fits` must
+    /// accept the result when something is added. A removal is always accepted. The account's sign-ins end when
+    /// something is removed, because their tokens still contain it.
     ///
     /// # Errors
-    /// What `fits` says; [`Code::StoreUnavailable`](crate::model::fault::Code::StoreUnavailable), [`Code::Overloaded`](crate::model::fault::Code::Overloaded).
+    /// The error of `fits`; [`Code::StoreUnavailable`](crate::model::fault::Code::StoreUnavailable),
+    /// [`Code::Overloaded`](crate::model::fault::Code::Overloaded).
     pub async fn change_grants(
         &self,
         name_key: String,
@@ -54,15 +55,15 @@ impl Store {
     }
 }
 
-/// What became of a list.
+/// The effect of a change on a list.
 struct Changed {
-    /// It has something that it did not have before.
+    /// Whether the list has a new entry.
     got: bool,
-    /// It lost something that it had before.
+    /// Whether the list lost an entry.
     lost: bool,
 }
 
-/// Adds to a list what it lacks, and takes away what is to be removed.
+/// Adds the missing entries to a list, then removes the entries of `remove`.
 fn change(list: &mut Vec<String>, add: &[String], remove: &[String]) -> Changed {
     let before = list.len();
     list.retain(|held| !remove.contains(held));
@@ -107,11 +108,11 @@ mod tests {
             assert_eq!(fault, Fault::field("roles", "too many"));
             assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()), "nothing was changed");
 
-            // A sign-in under way made its token before the change.
+            // A concurrent sign-in issued its token before the change.
             let before = store.account("alice".into()).await.unwrap().unwrap();
             let taken = Grants { remove_permissions: names(&["p"]), ..Grants::default() };
             alice.account.permissions = names(&["q"]);
-            // Also from an account that is beyond a bound which an earlier version did not have.
+            // A removal also works on an account over a bound that earlier versions did not have.
             let taken = store.change_grants("alice".into(), taken, fits, 3).await;
             assert_eq!(taken.unwrap(), Some(alice.account.clone()));
             assert_eq!(

@@ -1,9 +1,8 @@
-//! What outlasts a planned restart: written whole when the hub goes away in order, taken out whole when it comes back. A
-//! hub that crashed wrote nothing, so that nobody takes what it had then for all that there was.
-
+//! State that survives a planned restart. The hub writes all of it at a planned stop and removes all of it at the next
+//! start. A crashed hub writes nothing, so that the next start cannot take partial state for complete state.
 //!
-//! A hub that starts while nothing can be written reads it and cannot take it out. It marks it as stale instead, by the time
-//! of the lock file, which needs no room on the disk; a start that finds the mark takes nothing over.
+//! A hub that starts while the store cannot write reads the state but cannot remove it. It marks the state as stale by
+//! the modification time of the lock file, which needs no disk space. A start that finds the mark ignores the state.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -17,20 +16,20 @@ use super::schema;
 use super::{LOCK_FILE, Store, StoredAnswer, StoredHistory, StoredNonces, StoredSessions};
 use crate::model::fault::Fault;
 
-/// Something that is handed over to the next start.
+/// State handed over to the next start.
 pub(super) trait Handover: Sized + Send + 'static {
-    /// The SQL that empties its tables.
+    /// The SQL that empties the state's tables.
     const CLEAR: &'static str;
 
-    /// Writes all of it into its empty tables.
+    /// Writes the state into its empty tables.
     fn write(&self, conn: &Connection) -> Result<(), StoreError>;
 
-    /// Reads all that its tables hold.
+    /// Reads the state from its tables.
     fn read(conn: &Connection) -> Result<Self, StoreError>;
 }
 
 impl Store {
-    /// Keeps it until it is taken, instead of what there is.
+    /// Stores this state and replaces the stored one.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -42,13 +41,13 @@ impl Store {
         .await
     }
 
-    /// Takes out what was kept: it is read once.
+    /// Removes the stored state and returns it.
     ///
     /// # Errors
     /// As [`Store::write`].
     pub(super) async fn take_over<T: Handover>(&self) -> Result<T, Fault> {
         if self.is_waiting() {
-            // The opening takes it out.
+            // When the store opens, it removes the state.
             let (is_valid, lock) = (self.0.condition.hands_over(), self.0.path.with_file_name(LOCK_FILE));
             let take = move |conn: &Connection| match is_valid && mark_stale(&lock).is_ok() {
                 true => T::read(conn),
@@ -63,7 +62,7 @@ impl Store {
         });
         let taken = taken.await;
         if taken.is_err() {
-            // The hub may go on without it, and a later start must not take it for all that there was.
+            // The hub may continue without this state, so a later start must not take it for complete state.
             if let Err(error) = mark_stale(&self.0.path.with_file_name(LOCK_FILE)) {
                 log::warn!("the lock file cannot be marked: {error}");
             }
@@ -71,7 +70,7 @@ impl Store {
         taken
     }
 
-    /// Drops what was kept and could not be taken out at the start: the hub has gone on without it.
+    /// Deletes the state that could not be removed at the start. The hub has continued without it.
     ///
     /// # Errors
     /// As [`Store::write`].
@@ -86,7 +85,7 @@ impl Store {
     }
 }
 
-/// The SQL that empties all tables of what is handed over.
+/// The SQL that empties all tables of handed-over state.
 fn clearing() -> String {
     let tables = [
         <Vec<StoredAnswer> as Handover>::CLEAR,
@@ -97,7 +96,7 @@ fn clearing() -> String {
     tables.join("; ")
 }
 
-/// Notes at the lock file that what the store hands over was read and must not be read again.
+/// Marks the handed-over state as read, at the lock file, so that no later start reads it.
 fn mark_stale(lock: &Path) -> io::Result<()> {
     let lock = OpenOptions::new().write(true).open(lock)?;
     lock.set_modified(SystemTime::UNIX_EPOCH)?;
@@ -112,7 +111,7 @@ pub(super) fn is_stale(lock: &File) -> bool {
     lock.metadata().and_then(|found| found.modified()).is_ok_and(|at| at == SystemTime::UNIX_EPOCH)
 }
 
-/// Drops what is handed over where it is stale.
+/// Deletes the handed-over state if it is stale.
 pub(super) fn drop_stale(conn: &Connection, lock: &File) -> Result<(), rusqlite::Error> {
     if is_stale(lock) {
         conn.execute_batch(&format!("BEGIN IMMEDIATE; {}; COMMIT", clearing()))?;

@@ -1,5 +1,5 @@
-//! How the store is: whether it can write, and why not. Turns SQLite's errors into faults; the only place that reads
-//! their codes.
+//! Tracks whether the store can write, and the reason when it cannot. Converts SQLite's errors to faults. No other
+//! module reads SQLite's error codes.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,43 +9,43 @@ use rusqlite::ErrorCode;
 use crate::model::fault::{Code, Fault};
 use crate::runtime::count::Count;
 
-/// How long a transaction may take before the store counts as hanging, ms. Longer than waiting for another program's.
+/// A transaction that takes longer counts as hanging, ms. Longer than the wait for another program's lock.
 const HANGING_MS: i64 = 5_000;
 
-/// Why the store cannot write, in words for an operator.
+/// The reason why the store cannot write, as text for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoreHealth {
     pub(super) reason: String,
-    /// The file itself is damaged: that a write works proves nothing.
+    /// Whether the file is damaged: then a successful write does not prove that the store works.
     pub(super) is_damage: bool,
 }
 
-/// What the threads of the store and those who ask it share.
+/// State shared by the store's threads and its handles.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     ailment: Mutex<Option<StoreHealth>>,
-    /// Since when the writer is at one transaction, one ms more than its time; 0 while it is at none.
+    /// Start time of the writer's transaction plus 1 ms; 0 without a transaction.
     writing_since: AtomicI64,
-    /// Jobs of the writer that were kept.
+    /// Committed jobs of the writer.
     pub(super) writes: Count,
-    /// Transactions that kept them.
+    /// Transactions that committed jobs.
     pub(super) commits: Count,
-    /// Jobs that found the queue full.
+    /// Jobs refused because the queue was full.
     pub(super) overloads: Count,
-    /// Jobs that failed for the store's sake.
+    /// Jobs that failed because of the store.
     pub(super) failures: Count,
     /// Rows of deleted chats that were removed.
     pub(super) purged: Count,
-    /// There may be rows of deleted chats.
+    /// Whether rows of deleted chats may be left.
     purging: AtomicBool,
-    /// What is handed over may be read while the store is not open.
+    /// Whether the handed-over state may be read before the store is open.
     hands_over: AtomicBool,
 }
 
-/// How a job of the store ends badly.
+/// How a job of the store fails.
 #[derive(Debug)]
 pub(super) enum StoreError {
-    /// What was asked for cannot be.
+    /// The request is refused.
     Refused(Fault),
     /// SQLite failed.
     Sqlite(rusqlite::Error),
@@ -64,42 +64,43 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Condition {
-    /// Why the store cannot write; `None` while it can.
+    /// The reason why the store cannot write; `None` while it can.
     pub(super) fn ailment(&self) -> Option<StoreHealth> {
         self.guard().clone()
     }
 
-    /// Notes when the writer began a transaction, ms by [`crate::runtime::clock::Clock::elapsed_ms`], or that it ended it.
+    /// Records when the writer began a transaction, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; `None` at its
+    /// end.
     pub(super) fn writing(&self, since: Option<i64>) {
         self.writing_since.store(since.map_or(0, |elapsed| elapsed + 1), Ordering::Relaxed);
     }
 
-    /// Notes whether what is handed over may be read while the store is not open.
+    /// Records whether the handed-over state may be read before the store is open.
     pub(super) fn hand_over(&self, may_be_read: bool) {
         self.hands_over.store(may_be_read, Ordering::Relaxed);
     }
 
-    /// Whether what is handed over may be read while the store is not open.
+    /// Whether the handed-over state may be read before the store is open.
     pub(super) fn hands_over(&self) -> bool {
         self.hands_over.load(Ordering::Relaxed)
     }
 
-    /// There may be rows of deleted chats.
+    /// Records that rows of deleted chats may be left.
     pub(super) fn await_purge(&self) {
         self.purging.store(true, Ordering::Relaxed);
     }
 
-    /// There are no rows of deleted chats any more, or they cannot be removed.
+    /// Records that no rows of deleted chats are left, or that they cannot be removed.
     pub(super) fn end_purge(&self) {
         self.purging.store(false, Ordering::Relaxed);
     }
 
-    /// Whether there may be rows of deleted chats, and the store can remove them.
+    /// Whether rows of deleted chats may be left and the store can remove them.
     pub(super) fn can_purge(&self) -> bool {
         self.purging.load(Ordering::Relaxed) && self.ailment().is_none()
     }
 
-    /// Whether the writer has been at one transaction for too long: a disk can hang instead of failing.
+    /// Whether the writer's transaction takes too long: a disk can hang instead of failing.
     pub(super) fn hangs(&self, elapsed: i64) -> bool {
         let since = self.writing_since.load(Ordering::Relaxed);
         since > 0 && elapsed - since > HANGING_MS
@@ -111,7 +112,7 @@ impl Condition {
         }
     }
 
-    /// What the caller is told of a setback; one of the store itself is logged and remembered.
+    /// The caller's fault for an error. An error of the store itself is logged and recorded.
     pub(super) fn judge(&self, setback: StoreError) -> Fault {
         match setback {
             StoreError::Refused(fault) => fault,
@@ -142,7 +143,7 @@ impl Condition {
     }
 }
 
-/// What is wrong with the store, where an error is the store's and not the statement's.
+/// The store's problem, if the error is about the store and not about the statement.
 pub(super) fn ailment_of(error: &rusqlite::Error) -> Option<StoreHealth> {
     let code = error.sqlite_error_code()?;
     let reason = match code {
@@ -159,7 +160,8 @@ pub(super) fn ailment_of(error: &rusqlite::Error) -> Option<StoreHealth> {
     Some(StoreHealth { reason: format!("{reason} ({error})"), is_damage })
 }
 
-/// What was read of `what`; `None`, and told, where the file holds something else there than the hub wrote. Only for what the
+/// The value read for `what`; `None`, with a log line, when the row is not as the hub writes it. Only for optional
+/// data.
 /// hub can do without.
 pub(super) fn unless_damaged<T>(read: rusqlite::Result<T>, what: &str) -> rusqlite::Result<Option<T>> {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
@@ -177,7 +179,7 @@ pub(super) fn unless_damaged<T>(read: rusqlite::Result<T>, what: &str) -> rusqli
 }
 
 impl Fault {
-    /// The store cannot do what is asked now; nothing was done.
+    /// The store is not available. The request had no effect.
     pub fn store_unavailable() -> Self {
         Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, "The store is unavailable; try again") }
     }

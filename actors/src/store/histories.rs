@@ -1,4 +1,4 @@
-//! What rooms with history keep, from one planned end to the next start: see [`super::handover`].
+//! Keeps the histories of rooms between a planned stop and the next start: see [`super::handover`].
 
 use bytes::Bytes;
 use rusqlite::{Connection, Row, Statement, params};
@@ -9,12 +9,12 @@ use super::health::{StoreError, unless_damaged};
 use crate::events::text;
 use crate::model::fault::Fault;
 
-/// One room's history.
+/// The history of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredHistory {
     /// The room's name.
     pub room: String,
-    /// Which numbering the offsets belong to.
+    /// The epoch of the offsets.
     pub epoch: String,
     /// The offset of the last message.
     pub last: u64,
@@ -27,16 +27,16 @@ pub struct StoredHistory {
 pub struct StoredEvent {
     /// The event's name.
     pub name: String,
-    /// Whether its receivers are told the room beside the data.
+    /// Whether recipients receive the room's name with the data.
     pub tells_topic: bool,
-    /// Its data, JSON text.
+    /// The data, JSON text.
     pub data: Bytes,
-    /// When it was accepted, ms since the epoch.
+    /// Acceptance time, ms since the epoch.
     pub timestamp: i64,
 }
 
 impl Store {
-    /// Keeps these histories until they are taken, instead of any there are.
+    /// Stores these histories and replaces all stored histories.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
@@ -44,7 +44,7 @@ impl Store {
         self.hand_over(histories).await
     }
 
-    /// Takes out the histories that are kept, in the order they were kept in: they are read once.
+    /// Removes the stored histories and returns them in their order.
     ///
     /// # Errors
     /// As [`Store::keep_histories`].
@@ -81,7 +81,7 @@ fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The histories that can be read: without one that cannot, the hub starts all the same.
+/// Reads the valid histories. A damaged one is skipped, so that the hub still starts.
 fn read(conn: &Connection) -> Result<Vec<StoredHistory>, StoreError> {
     let mut histories = conn.prepare("SELECT seq, room, epoch, last FROM histories ORDER BY seq")?;
     let mut rows = histories.query(())?;
@@ -96,7 +96,7 @@ fn read(conn: &Connection) -> Result<Vec<StoredHistory>, StoreError> {
 
 fn history_of(row: &Row<'_>, messages: &mut Statement<'_>) -> rusqlite::Result<StoredHistory> {
     let messages = messages.query_map([row.get::<_, i64>(0)?], |row| {
-        // An earlier version kept escapes as they came.
+        // An earlier version stored escapes without resolving them.
         let data = text::resolve(row.get::<_, Vec<u8>>(2)?.into());
         Ok(StoredEvent { name: row.get(0)?, tells_topic: row.get(1)?, data, timestamp: row.get(3)? })
     })?;

@@ -1,5 +1,5 @@
-//! Whether the files that are open are still those that their paths name. A file that was removed or replaced while the hub
-//! runs can still be written through its open descriptor, and what is written there is gone at the next start.
+//! Checks that the open files are still the files at their paths. A removed or replaced file can still be written
+//! through its open descriptor, but such writes are lost at the next start.
 
 use std::fs;
 use std::io;
@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 /// Device and inode.
 type Number = (u64, u64);
 
-/// Which files were opened: the database, and its write-ahead log with the index of that.
+/// The identities of the opened files: the database, its write-ahead log and the log's index.
 #[derive(Debug)]
 pub(super) struct Identity {
     files: Vec<(PathBuf, Number)>,
-    /// The database had content as it was opened: if it is empty later, somebody else emptied it.
+    /// Whether the database had content when it was opened. If it is empty later, another program emptied it.
     has_content: bool,
 }
 
 impl Identity {
-    /// The files that are at `path` and beside it now.
+    /// Reads the identities of the database at `path` and of the files beside it.
     pub(super) fn of(path: &Path) -> Self {
         let beside = |suffix: &str| {
             let mut name = path.as_os_str().to_owned();
@@ -32,8 +32,8 @@ impl Identity {
         }
     }
 
-    /// What is wrong with the files, in words for an operator; `None` while all are in their places. A path that cannot be
-    /// looked at for another reason counts as one that is in its place.
+    /// The problem with the files, as text for an operator; `None` while all files are unchanged. A path that cannot be
+    /// inspected for another reason counts as unchanged.
     pub(super) fn misplaced(&self) -> Option<String> {
         let misplaced = self.files.iter().find_map(|(path, opened)| {
             let name = path.file_name().unwrap_or_default().display();
@@ -52,8 +52,8 @@ impl Identity {
 }
 
 impl Identity {
-    /// Removes the log and its index where another database stands in place of the one that they belong to: opened with
-    /// them, that one would be damaged. To be called when nothing of the store is open any more.
+    /// Removes the log and its index when another database has replaced theirs: opening that database with them would
+    /// damage it. Call this only when no file of the store is open.
     pub(super) fn remove_orphans(&self) {
         let is_ours = |(path, opened): &(PathBuf, Number)| number_of(path).is_ok_and(|found| found == *opened);
         let Some((database @ (path, _), beside)) = self.files.split_first() else { return };

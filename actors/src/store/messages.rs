@@ -1,7 +1,7 @@
-//! What was said in chats, and who got and read it.
+//! Stores chat messages and their delivery and read receipts.
 //!
-//! A chat keeps its newest [`MESSAGES_KEPT_MAX`] messages; the oldest makes room for a new one, and its receipts go with
-//! it. How many there are of all, triggers count: nobody else has to.
+//! A chat keeps its newest [`MESSAGES_KEPT_MAX`] messages. A new message evicts the oldest one with its receipts. SQL
+//! triggers maintain the total counts.
 
 use std::future::Future;
 
@@ -14,29 +14,30 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, ChatMessageId, UserId};
 use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus, Receipt};
 
-/// Messages of one chat that are kept, the newest.
+/// Most stored messages of a chat; the newest are kept.
 pub const MESSAGES_KEPT_MAX: u32 = 10_000;
-/// Users that [`Store::delivery_status`] names of those who got a message, and of those who read it.
+/// Most users listed by [`Store::delivery_status`] as recipients, and most listed as readers.
 pub const RECEIPTS_NAMED_MAX: usize = 1_000;
 
-/// Old ones that a new message takes away, at most: one would do, were there never more than there may be.
+/// Most old messages deleted by one new message. One is enough unless a chat is over its bound.
 const PRUNED_MAX: i64 = 64;
 
-/// What a receipt did.
+/// The effect of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
-    /// Whether it says what nobody knew. One that comes again does not, nor does a delivery behind a reading.
+    /// Whether the receipt changed anything. A repeated receipt does not, nor does a delivery receipt after a read
+    /// receipt.
     pub changed: bool,
-    /// Who said the message.
+    /// The author of the message.
     pub author: UserId,
 }
 
 impl Store {
-    /// Keeps a message as the last of its chat. `passenger` comes back when it is on the disk. The write has its place
-    /// among all others when this returns.
+    /// Stores a message as the last of its chat, and returns `passenger` when the message is on the disk. Queues the
+    /// write before it returns, which fixes the order of writes.
     ///
     /// # Errors
-    /// [`Code::StoreUnavailable`], [`Code::Overloaded`]; then [`Code::NotFound`] when there is no such chat any more.
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`]; then [`Code::NotFound`] when the chat no longer exists.
     pub fn keep_message<T: Send + 'static>(
         &self,
         message: ChatMessage,
@@ -49,8 +50,8 @@ impl Store {
         })
     }
 
-    /// Notes at `now` that `user` got or read a message of a chat. Who read it got it. It finds a message that was to be
-    /// [kept](Store::keep_message) before this was first polled.
+    /// Records at `now` that `user` received or read a message of a chat. Reading includes receiving. Finds every
+    /// message that was [queued](Store::keep_message) before the first poll of this future.
     ///
     /// # Errors
     /// [`Code::NotFound`] when the chat has no such message, [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -86,8 +87,9 @@ impl Store {
         .await
     }
 
-    /// The chat of a message, and who got and read it: the first [`RECEIPTS_NAMED_MAX`] of each. `None` when there is no
-    /// such message, not even among those that were to be [kept](Store::keep_message) before this was first polled.
+    /// The chat of a message, and its recipients and readers: the first [`RECEIPTS_NAMED_MAX`] of each. `None` when no
+    /// such message exists. Finds every message that was [queued](Store::keep_message) before the first poll of this
+    /// future.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -103,12 +105,12 @@ impl Store {
         look().await
     }
 
-    /// The last messages of a chat, or the last before a message of it: at most `limit`, and as many as have `bytes` of
-    /// content in all and at least one, oldest first; and whether there are earlier ones. What was to be
-    /// [kept](Store::keep_message) before this was first polled is among them.
+    /// The last messages of a chat, or the last messages before `before`, oldest first, and whether earlier ones exist.
+    /// Returns at most `limit` messages with at most `bytes` of content in total, but at least one. Finds every message
+    /// that was [queued](Store::keep_message) before the first poll of this future.
     ///
     /// # Errors
-    /// [`Code::NotFound`] when the chat has no message `before`, and as [`Store::ping`].
+    /// [`Code::NotFound`] when the chat has no message `before`; as [`Store::ping`].
     pub async fn history(
         &self,
         chat: ChatId,
@@ -120,7 +122,7 @@ impl Store {
             let (chat, before) = (chat.clone(), before.clone());
             self.read(move |conn| page(conn, &chat, before.as_ref(), limit, bytes))
         };
-        // What was said before a message that is on the disk is there, too.
+        // A stored message proves that all earlier messages of its chat are stored.
         if before.is_some() {
             match look().await {
                 Err(fault) if fault.code == Code::NotFound => {}
@@ -131,8 +133,8 @@ impl Store {
         look().await
     }
 
-    /// How many messages there are in all chats, how many receipts of them, and how many of those say that it was read.
-    /// Costs the same however many.
+    /// Number of messages in all chats, number of their receipts, and number of read receipts. The cost does not depend
+    /// on these numbers.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -145,7 +147,7 @@ impl Store {
         .await
     }
 
-    /// When the last message of a chat was said, ms since the epoch; `None` when there is none.
+    /// Time of the last message of a chat, ms since the epoch; `None` when the chat has no messages.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -159,7 +161,7 @@ impl Store {
     }
 }
 
-/// There is no such message, or it is another chat's.
+/// The chat has no such message.
 fn no_message() -> Fault {
     Fault::new(Code::NotFound, "Message not found")
 }
@@ -185,7 +187,7 @@ fn keep(conn: &Connection, message: &ChatMessage) -> Result<(), StoreError> {
     }
 }
 
-/// Forgets the oldest messages of a chat beyond [`MESSAGES_KEPT_MAX`].
+/// Deletes the oldest messages of a chat beyond [`MESSAGES_KEPT_MAX`].
 fn prune(conn: &Connection, chat: &ChatId) -> Result<(), StoreError> {
     conn.prepare_cached(
         "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE chat_id = ?1

@@ -1,35 +1,36 @@
-//! What must not be forgotten: an embedded SQLite file, `hubbub.db` in the data directory.
+//! Durable storage: an embedded SQLite file, `hubbub.db` in the data directory.
 //!
-//! # What an answer guarantees
+//! # Guarantees
 //!
-//! [`Store`]'s writes are answered after their transaction was committed and is on the disk (WAL, `synchronous = FULL`):
-//! neither a crash of the hub nor a power cut takes back what was answered. A crash loses what was not answered, each
-//! write whole or not at all; the next start needs no repair. What is read is committed, and all that one call reads is
-//! of one moment.
+//! A write of [`Store`] returns after its transaction is committed and on the disk (WAL, `synchronous = FULL`). Neither
+//! a crash of the hub nor a power cut loses a write that has returned. A write that has not returned may be lost,
+//! always as a whole. The next start needs no repair. A read sees committed data only, and one call reads one snapshot.
 //!
-//! # How
+//! # Threads
 //!
 //! | thread | owns | queue |
 //! |---|---|---|
-//! | `store-writer` | the one connection that writes | [`WRITES_MAX`]; full: `OVERLOADED` |
-//! | `store-reader-N` | a connection each that cannot write | [`READS_MAX`] for all; full: `OVERLOADED` |
+//! | `store-writer` | the only connection that can write | [`WRITES_MAX`]; full: `OVERLOADED` |
+//! | `store-reader-N` | one read-only connection each | [`READS_MAX`], shared; full: `OVERLOADED` |
 //!
-//! Deleting a chat takes one small write; [`purge`] then removes what was said there, in slices between other writes.
+//! [`writer`] runs waiting jobs in one transaction, each job in its own savepoint. A failed job undoes only its own
+//! changes. Deleting a chat is one small write; [`purge`] removes the rows later, in slices between other writes.
 //!
-//! [`writer`] lets jobs that wait together share one transaction, each in a savepoint of its own, so that one that fails
-//! undoes nothing of the others. A store that cannot write (full disk, lock, damage) refuses writes at once with
-//! `STORE_UNAVAILABLE`, says why in [`Store::failing`], and tries by itself until it can again; reads go on as far as
-//! they can. What needs no store does not notice. A hub whose disk is full when it starts runs likewise, and the store
-//! opens by itself later: [`waiting`]. Files that were removed or replaced while they are open take no writes:
-//! [`identity`].
+//! # Failures
 //!
-//! One hub a data directory: the hub holds a lock on `hubbub.lock` while it lives. SQLite's own locks are left to it, so
-//! that the command line can write beside a running hub; [`Store::changed`] tells the hub that somebody did.
+//! A store that cannot write (full disk, lock, damage) refuses writes at once with `STORE_UNAVAILABLE`. It reports the
+//! reason in [`Store::failing`] and retries until it can write again. Reads continue as far as possible, and features
+//! without storage are not affected. A hub that starts on a full disk runs in the same state, and the store opens
+//! later: [`waiting`]. The store refuses writes when its open files were removed or replaced: [`identity`].
+//!
+//! A data directory belongs to one hub: the hub locks `hubbub.lock` for its lifetime. It does not use SQLite's own
+//! locks for this, so that the command line can write while the hub runs. [`Store::changed`] notifies the hub of such
+//! writes.
 //!
 //! # Layout
 //!
-//! [`opening`] opens the file, [`schema`] has the tables; then one file a family of data, each a few methods of [`Store`] around SQL. No type of
-//! SQLite leaves this module.
+//! [`opening`] opens the file and [`schema`] has the tables. Each family of data has its own file: a few methods of
+//! [`Store`] around SQL. No SQLite type is visible outside this module.
 
 mod accounts;
 mod answers;
@@ -79,50 +80,50 @@ use crate::model::ids::UserId;
 use crate::runtime::clock::Clock;
 use crate::runtime::work_queue::{Queue, Refused};
 
-/// The file.
+/// The database file in the data directory.
 pub const FILE: &str = "hubbub.db";
-/// The file that the one hub of a data directory holds locked.
+/// The lock file, held by the hub of a data directory.
 pub const LOCK_FILE: &str = "hubbub.lock";
 
-/// Writes that may wait.
+/// Most writes in the queue.
 pub const WRITES_MAX: usize = 1_024;
-/// Reads that may wait.
+/// Most reads in the queue.
 pub const READS_MAX: usize = 1_024;
-/// How long an answer is waited for. A disk that hangs is noticed sooner; see [`Store::failing`].
+/// How long a caller waits for a result. [`Store::failing`] detects a hanging disk sooner.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 
-/// Who opens a store.
+/// The kind of program that opens a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The one hub of the data directory.
+    /// The hub that owns the data directory.
     Hub,
-    /// A command beside it.
+    /// A command that runs beside the hub.
     Command,
 }
 
-/// What a store has done, for metrics.
+/// Counters of the store's work, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Writes that are on the disk.
+    /// Writes committed to the disk.
     pub writes: u64,
-    /// Transactions that took them there.
+    /// Transactions that committed writes.
     pub commits: u64,
-    /// Reads and writes that found the queue full.
+    /// Reads and writes refused because the queue was full.
     pub overloads: u64,
-    /// Reads and writes that failed for the store's sake.
+    /// Reads and writes that failed because of the store.
     pub failures: u64,
     /// Rows of deleted chats that were removed.
     pub purged: u64,
 }
 
-/// The handle: cheap to clone, one store behind all clones. The threads end with the last of them.
+/// A handle of the store, cheap to clone. The threads end when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Threads>);
 
 #[derive(Debug)]
 struct Threads(Arc<Shared>);
 
-/// What the handles and the threads share.
+/// State shared by the handles and the threads.
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
@@ -133,11 +134,11 @@ struct Shared {
     changed: Arc<Notify>,
     last_notification: Arc<AtomicI64>,
     ends: Mutex<Ends>,
-    /// Whether the file is open for writing, which it is not yet where the disk was full at the start.
+    /// Whether the file is open for writing. It is not while the disk is full at the start.
     open: watch::Sender<bool>,
 }
 
-/// What resolves when a thread has ended.
+/// Receivers that resolve when a thread has ended.
 #[derive(Debug, Default)]
 struct Ends {
     readers: Vec<oneshot::Receiver<()>>,
@@ -174,7 +175,7 @@ impl Shared {
         }
     }
 
-    /// Starts the readers of an opened store, and makes its writer.
+    /// Starts the readers of an opened store and builds its writer.
     fn begin(&self, opened: Opened, role: Role) -> std::io::Result<Writer> {
         let Opened { lock, writer, readers, seen, last_notification, identity } = opened;
         for (number, conn) in readers.into_iter().enumerate() {
@@ -202,7 +203,7 @@ impl Shared {
         })
     }
 
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     fn spawn_writer(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let end = spawn("store-writer".into(), self.writes.clone(), self.condition.clone(), work)?;
         self.ends().writer = Some(end);
@@ -215,11 +216,11 @@ impl Shared {
 }
 
 impl Store {
-    /// Opens the store in `directory`; [`Role::Hub`] makes both where they are not there. Blocks.
+    /// Opens the store in `directory`. [`Role::Hub`] creates the directory and the file if they are missing. Blocks.
     ///
     /// # Errors
-    /// Another hub works there; the file is locked, damaged, another program's or a later hub's; the system refuses; for
-    /// [`Role::Command`], there is none.
+    /// Another hub uses the directory; the file is locked, damaged, of another program or of a later hub; the system
+    /// call fails; for [`Role::Command`], the file is missing.
     pub fn open(directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
         Self::of(Opened::at(directory, role, &mut None)?, directory, role, clock)
     }
@@ -233,7 +234,7 @@ impl Store {
         Ok(Self(Arc::new(Threads(shared))))
     }
 
-    /// Writes, and answers when it is on the disk. What `work` did is undone when it fails.
+    /// Writes, and returns when the write is on the disk. An error undoes the changes of `work`.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -241,8 +242,8 @@ impl Store {
         self.begin_write(work)?.await
     }
 
-    /// As [`Store::write`]; when this returns, the write has its place among all others. It is done even when nobody waits
-    /// for its end.
+    /// Like [`Store::write`], but queues the write before it returns, which fixes the order of writes. The write runs
+    /// even if the caller drops the future.
     fn begin_write<T: Send + 'static, W>(
         &self,
         work: W,
@@ -259,7 +260,7 @@ impl Store {
         Ok(written(answer))
     }
 
-    /// Reads, all of it as of one moment.
+    /// Reads from one snapshot.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -272,8 +273,8 @@ impl Store {
         }
     }
 
-    /// Waits until all is written that was to be written before this, so that what is read next has it in. A store that
-    /// cannot write is not waited for: reads go on.
+    /// Waits until all earlier writes are done, so that the next read sees them. Does not wait for a store that cannot
+    /// write, because reads continue.
     ///
     /// # Errors
     /// [`Code::Overloaded`].
@@ -289,7 +290,7 @@ impl Store {
         Fault::overloaded()
     }
 
-    /// Reads as little as can be, and says how long that took.
+    /// Runs the smallest possible read and returns its duration.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OVERLOADED` when the queue is full.
@@ -299,23 +300,23 @@ impl Store {
         Ok(asked.elapsed())
     }
 
-    /// Why the store cannot write; `None` while it can.
+    /// The reason why the store cannot write; `None` while it can.
     pub fn failing(&self) -> Option<String> {
         let ailment = self.0.condition.ailment().map(|ailment| ailment.reason);
         ailment.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
     }
 
-    /// Resolves when another program has written since the last time.
+    /// Resolves when another program has written since the previous call.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
     }
 
-    /// Names of the queues and how many jobs wait in each.
+    /// The queues' names and lengths.
     pub fn depths(&self) -> [(&'static str, usize); 2] {
         [("store-writer", self.0.writes.depth()), ("store-reader", self.0.reads.depth())]
     }
 
-    /// What the store has done.
+    /// The current counters.
     pub fn counts(&self) -> Counts {
         let condition = &self.0.condition;
         Counts {
@@ -327,7 +328,7 @@ impl Store {
         }
     }
 
-    /// Whether the file could not be opened for writing yet: see [`Store::open_or_wait`].
+    /// Whether the file is not yet open for writing: see [`Store::open_or_wait`].
     pub fn is_waiting(&self) -> bool {
         !*self.0.open.borrow()
     }
@@ -338,24 +339,24 @@ impl Store {
         let _ = self.0.open.subscribe().wait_for(|open| *open).await;
     }
 
-    /// Connections to the file.
+    /// Number of connections to the file.
     pub fn connections(&self) -> usize {
         READERS + 1
     }
 
-    /// The file.
+    /// The path of the database file.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// Takes nothing more, and resolves when everything that waited is written and the file is closed.
+    /// Refuses new work. Resolves when all queued work is done and the file is closed.
     pub async fn close(&self) {
-        // The writer's connection goes last: only one that writes can put the log back into the file.
+        // The writer closes last: only a connection that can write can move the log back into the file.
         self.0.reads.close();
         let ends = std::mem::take(&mut *self.0.ends());
         let Ends { readers, writer } = ends;
         for end in readers {
-            // Dropped, not sent, when the thread ends.
+            // The thread drops its sender without sending, so the result is always an error.
             let _ = end.await;
         }
         self.0.writes.close();
@@ -365,8 +366,8 @@ impl Store {
     }
 }
 
-/// Waits for the end of a write, but not for ever: the caller holds a connection meanwhile. What the writer was given and
-/// did not answer may still be done.
+/// Waits for the end of a write, for a limited time: the caller holds a connection meanwhile. After a timeout, the
+/// writer may still do the write.
 async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
     match timeout(ANSWER_TIME, answer).await {
         Ok(Ok(answer)) => answer,
@@ -374,7 +375,7 @@ async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fa
     }
 }
 
-/// A user id as the store holds it; it was checked when it came in.
+/// Parses a user id from the store. It was validated before it was written.
 fn stored_id(text: &str) -> Result<UserId, StoreError> {
     let parsed = UserId::of_store(text);
     parsed.map_err(|fault| {
@@ -383,7 +384,8 @@ fn stored_id(text: &str) -> Result<UserId, StoreError> {
     })
 }
 
-/// Starts a thread that serves `queue`; the receiver resolves when it ends. However it ends, nobody waits for it in vain.
+/// Starts a thread that serves `queue`. The receiver resolves when the thread ends, also after a panic, and the jobs
+/// left in the queue are then dropped.
 fn spawn<T: Send + 'static>(
     name: String,
     queue: Arc<Queue<T>>,

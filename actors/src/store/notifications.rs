@@ -1,7 +1,7 @@
-//! What users have been notified of, and what of it they have read. How it reaches them is [`crate::notifications`].
+//! Stores users' notifications and whether they are read. [`crate::notifications`] delivers them.
 //!
-//! At most [`KEPT_MAX`] unread and as many read ones of each user are there, for [`KEPT_DAYS`] days. Every write makes room
-//! for itself: what is beyond the bound of its user goes, and some of what is too old, whoever's it is.
+//! A user has at most [`KEPT_MAX`] unread and [`KEPT_MAX`] read notifications, each for [`KEPT_DAYS`] days. Every write
+//! evicts the notifications of its user beyond these bounds, and some expired notifications of any user.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,55 +16,56 @@ use crate::events::{json, text};
 use crate::model::fault::Fault;
 use crate::model::ids::{NotificationId, UserId};
 
-/// Unread notifications of one user that are kept, the newest; and read ones.
+/// Most stored unread notifications of a user, and most read ones; the newest are kept.
 pub const KEPT_MAX: usize = 100;
-/// How long one is kept, in days.
+/// How long a notification is stored, days.
 pub const KEPT_DAYS: i64 = 30;
 
 const KEPT_MS: i64 = KEPT_DAYS * 24 * 60 * 60 * 1_000;
 
-/// Old ones that a write takes away, at most: it adds one, so none stay, and none waits for long.
+/// Most expired notifications deleted by one write. A write adds only one, so expired notifications do not accumulate.
 const SWEPT_MAX: i64 = 100;
 
-/// A notification, as it was sent.
+/// A notification as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Its place among those of its user: the later, the larger.
+    /// The sequence number: a later notification of a user has a larger one.
     pub number: i64,
     /// Its id.
     pub id: NotificationId,
-    /// Its data, JSON text.
+    /// The data, JSON text.
     pub data: Bytes,
-    /// When it was sent, ms since the epoch.
+    /// Send time, ms since the epoch.
     pub sent_at: i64,
 }
 
-/// A notification that is read.
+/// A notification that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
-    /// When it was read first, ms since the epoch.
+    /// Time of the first read, ms since the epoch.
     pub at: i64,
-    /// The data it came with, JSON text.
+    /// The data, JSON text.
     pub data: Bytes,
-    /// How many others made room.
+    /// Number of evicted notifications.
     pub pruned: usize,
 }
 
-/// What became of a notification that was to be kept.
+/// The result of storing a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// It was read before, under the same id: nothing was changed.
+    /// Whether a notification with this id was already read: then nothing changed.
     pub was_read: bool,
-    /// How many others made room.
+    /// Number of evicted notifications.
     pub pruned: usize,
 }
 
 impl Store {
-    /// Keeps a notification of `user`. An unread one of the same id gives way to it. `passenger` comes back when it is known
-    /// whether the notification is safe. The write has its place among all others when this returns.
+    /// Stores a notification of `user`. It replaces an unread one with the same id. Returns `passenger` when the result
+    /// is known. Queues the write before it returns, which fixes the order of writes.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`]: nothing was done.
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`]: the call had no
+    /// effect.
     pub(crate) fn keep_notification<T: Send + 'static>(
         &self,
         user: UserId,
@@ -74,7 +75,7 @@ impl Store {
         self.begin_write(move |conn| Ok((keep(conn, &user, &notice)?, passenger)))
     }
 
-    /// Notes that `user` has read the notification `id`. `None` when there is no such notification.
+    /// Marks the notification `id` of `user` as read; `None` when no such notification exists.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
@@ -101,8 +102,8 @@ impl Store {
         .await
     }
 
-    /// What `user` has not read of all that has a number up to `last`: the newest, as many as have `bytes` of data in all
-    /// and at least one, oldest first. `pending` are those that may not be in the store yet.
+    /// The newest unread notifications of `user` with numbers up to `last`, oldest first, with at most `bytes` of data
+    /// in total, but at least one. `pending` are notifications that may not be stored yet.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -126,8 +127,8 @@ impl Store {
         .await
     }
 
-    /// The largest number that a notification has or was given, 0 when there was none. Shared: a store that opens late
-    /// raises it then.
+    /// The largest number assigned to a notification so far; 0 when there is none. Shared, because a store that opens
+    /// late raises it.
     pub(crate) fn last_notification(&self) -> Arc<AtomicI64> {
         self.0.last_notification.clone()
     }
@@ -144,7 +145,7 @@ fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Store
              (SELECT seq FROM notifications WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)",
         )?
         .execute(params![notice.sent_at - KEPT_MS, SWEPT_MAX])?;
-    // Its data is JSON, and JSON is UTF-8.
+    // The data is JSON, so it is UTF-8.
     let data = std::str::from_utf8(&notice.data).map_err(|error| Fault::internal().caused_by(error.to_string()))?;
     let kept = conn
         .prepare_cached(
@@ -164,7 +165,7 @@ fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Store
     Ok(Kept { was_read: kept == 0, pruned })
 }
 
-/// Forgets a user's oldest of those of which `state` holds, beyond [`KEPT_MAX`].
+/// Deletes a user's oldest notifications in `state`, beyond [`KEPT_MAX`].
 fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize, StoreError> {
     let sql = format!(
         "DELETE FROM notifications WHERE user_id = ?1 AND {state} AND seq <=
@@ -173,7 +174,7 @@ fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize,
     Ok(conn.prepare_cached(&sql)?.execute(params![user.as_str(), KEPT_MAX as i64])?)
 }
 
-/// What a user has not read, newest first: no more than [`KEPT_MAX`], and than has `bytes` of data and one more.
+/// A user's unread notifications, newest first: at most [`KEPT_MAX`], and at most `bytes` of data and one more.
 fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -> Result<Vec<Notice>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT seq, id, data, created_at FROM notifications
@@ -191,7 +192,7 @@ fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -
     Ok(notices)
 }
 
-/// A notification as it was kept; `None` for one that its client could not read, which is told.
+/// Reads a stored notification; `None`, with a log line, when a client could not parse it.
 fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
     let (number, id, data): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let Ok(id) = NotificationId::parse(&id, "id") else {
@@ -202,7 +203,7 @@ fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
         log::error!("the store holds a notification {id:?} that is no JSON");
         return Ok(None);
     }
-    // An earlier version kept escapes as they came.
+    // An earlier version stored escapes without resolving them.
     Ok(Some(Notice { number, id, data: text::resolve(data.into()), sent_at: row.get(3)? }))
 }
 
@@ -213,7 +214,8 @@ fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> R
     Ok(statement.exists(params![user.as_str(), id.as_str(), now - KEPT_MS])?)
 }
 
-/// The newest of these, oldest first, each id once: [`KEPT_MAX`], and as many as have `bytes` of data in all, but one.
+/// The newest of these, oldest first, each id once: at most [`KEPT_MAX`] with at most `bytes` of data, but at least
+/// one.
 fn newest(mut notices: Vec<Notice>, bytes: usize) -> Vec<Notice> {
     notices.sort_unstable_by_key(|notice| std::cmp::Reverse(notice.number));
     let mut seen = ahash::AHashSet::new();
@@ -355,7 +357,7 @@ mod tests {
         assert_eq!(shelf.keep(notice(most + 1, "more", 6)).await.pruned, 1);
         let unread = shelf.unread("a", ALL, vec![], 6).await;
         assert_eq!((unread.len(), unread[0].0), (KEPT_MAX, 2));
-        // Read ones do not count among them, and are as many at most.
+        // Read notifications have their own bound.
         assert_eq!(shelf.read("2", 6).await, Some(6));
         assert_eq!(shelf.keep(notice(most + 2, "and more", 6)).await.pruned, 0);
         for number in 3..=most {
@@ -371,7 +373,7 @@ mod tests {
         assert_eq!(shelf.unread("a", ALL, vec![], 5 + KEPT_MS).await, seen(&[(most + 3, "young")]));
         assert_eq!(shelf.unread("a", ALL, vec![], 6 + KEPT_MS).await, seen(&[]));
         assert_eq!(shelf.read("young", 6 + KEPT_MS).await, None);
-        // Old ones of anybody go with the next write, some at a time.
+        // The next write of any user deletes some of the expired notifications.
         let swept = shelf.store.keep_notification(user("b"), notice(most + 4, "b", 6 + KEPT_MS), ()).unwrap();
         assert_eq!(swept.await.unwrap().0.pruned, SWEPT_MAX as usize);
     }

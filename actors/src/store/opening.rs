@@ -1,4 +1,5 @@
-//! Opens the file: makes it where there is none, checks whose it is, migrates it. Says whether a failure may pass by itself.
+//! Opens the file: creates it if it is missing, checks that it is a hub's, migrates it. Decides which failures are
+//! worth a retry.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -14,27 +15,27 @@ use super::identity::Identity;
 use super::schema::Unfit;
 use super::{FILE, LOCK_FILE, Role, Store, handover, health, notifications, schema, writer};
 
-/// How long a write waits for another program's.
+/// How long a write waits for another program's lock.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The largest file that is read whole at the start, in bytes. Damage in a larger one shows when it is met.
+/// The largest file that is checked as a whole at the start, bytes. Damage in a larger file is detected on access.
 const CHECKED_MAX: u64 = 64 << 20;
 
-/// The write-ahead log is cut back to this after it was larger, in bytes.
+/// The write-ahead log is truncated to this size after it was larger, bytes.
 const LOG_KEPT: i64 = 16 << 20;
 
-/// Connections that only read. Their threads share the cores with everything else, and a read takes microseconds.
+/// Read-only connections. A read takes microseconds, and the threads share the cores with the workers.
 pub(super) const READERS: usize = 2;
 
-/// Bytes that are written to see whether the disk has room.
+/// Bytes of a test write that checks for free disk space.
 const TRIAL_BYTES: usize = 64 << 10;
 
-/// Why a store cannot be opened: one line for an operator, with the file.
+/// The reason why a store cannot be opened: one line for an operator, with the path.
 #[derive(Debug)]
 pub struct OpenError {
     path: PathBuf,
     why: String,
-    /// The disk is full or fails.
+    /// Whether the disk is full or fails.
     may_pass: bool,
 }
 
@@ -49,7 +50,7 @@ impl OpenError {
             && let Some(code @ (ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) =
                 error.sqlite_error_code()
         {
-            // A file that SQLite needs beside this one may have found no room: then the code is another one.
+            // SQLite reports another code when a file that it needs beside this one found no space.
             let is_full = code != ErrorCode::DiskFull && path.parent().is_some_and(is_full);
             if is_full {
                 why = format!("the disk is full ({error})");
@@ -59,25 +60,25 @@ impl OpenError {
         Self { path: path.to_owned(), why, may_pass }
     }
 
-    /// Whether opening may succeed later without a change by the operator: the disk is full, or fails.
+    /// Whether a retry can succeed without a change by the operator: the disk is full or fails.
     pub fn may_pass(&self) -> bool {
         self.may_pass
     }
 
-    /// What is wrong, without the path.
+    /// The problem, without the path.
     pub(super) fn reason(&self) -> String {
         format!("{}: {}", self.path.file_name().unwrap_or_default().display(), self.why)
     }
 }
 
-/// Whether an error of the system is that of a disk that is full or fails.
+/// Whether a system error means that the disk is full or fails.
 pub fn may_pass(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
         || error.raw_os_error() == Some(EIO)
 }
 
-/// Whether a small file finds no room in `directory`. It is removed again.
+/// Whether `directory` has no space for a small file. The test file is removed again.
 fn is_full(directory: &Path) -> bool {
     let trial = directory.join("hubbub.trial");
     let written = File::create(&trial).and_then(|mut file| file.write_all(&[0; TRIAL_BYTES]));
@@ -93,24 +94,24 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// All that is open of a store.
+/// The open files and connections of a store.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// Held by the hub of the data directory.
+    /// The lock of the data directory, for the hub.
     pub(super) lock: Option<File>,
     pub(super) writer: Connection,
     pub(super) readers: Vec<Connection>,
-    /// SQLite's number for what other connections have written.
+    /// SQLite's counter of other connections' writes.
     pub(super) seen: i64,
-    /// The largest number of a notification, 0 where there is none.
+    /// The largest number of a notification; 0 when there is none.
     pub(super) last_notification: i64,
-    /// Which files these are.
+    /// The identities of the open files.
     pub(super) identity: Identity,
 }
 
 impl Opened {
-    /// Opens the store in `directory`; the hub makes both where they are not there. `lock` is the one that is held already;
-    /// it is put back when this fails.
+    /// Opens the store in `directory`; the hub creates both if they are missing. `lock` is a lock that the caller
+    /// already holds. A failure puts it back.
     pub(super) fn at(directory: &Path, role: Role, lock: &mut Option<File>) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
         let unusable = |unfit| OpenError::unfit(&path, unfit);
@@ -139,7 +140,7 @@ impl Opened {
 }
 
 impl Store {
-    /// Whether a hub works in `directory`. Makes and changes nothing.
+    /// Whether a hub uses `directory`. Creates and changes nothing.
     pub fn is_in_use(directory: &Path) -> bool {
         match OpenOptions::new().write(true).open(directory.join(LOCK_FILE)) {
             Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
@@ -147,11 +148,11 @@ impl Store {
         }
     }
 
-    /// Whether there is a store in `directory`, which can be opened; `false` where there is none yet. Makes and changes
-    /// nothing. Blocks.
+    /// Whether `directory` has a store that can be opened; `false` when it has none yet. Creates and changes nothing.
+    /// Blocks.
     ///
     /// # Errors
-    /// As [`Store::open`]; but that a hub works there is no error.
+    /// As [`Store::open`], except that a running hub is no error.
     pub fn look(directory: &Path) -> Result<bool, OpenError> {
         let path = directory.join(FILE);
         match OpenOptions::new().write(true).open(&path) {
@@ -160,7 +161,7 @@ impl Store {
             Ok(_) => {}
         }
         let unusable = |unfit| OpenError::unfit(&path, unfit);
-        // A hub that works there has made all files that are needed beside it, and needs the file for itself.
+        // The running hub has created every file it needs, and needs the database for itself.
         if Self::is_in_use(directory) {
             let conn = open_reading(&path).map_err(|error| unusable(error.into()))?;
             schema::version(&conn).map_err(unusable)?;
@@ -171,7 +172,7 @@ impl Store {
         let is_small = fs::metadata(&path).is_ok_and(|file| file.len() <= CHECKED_MAX);
         let found = match open_without_writing(&path) {
             Ok(Some(conn)) if is_small => writer::sound(&conn).map(|()| true).map_err(|error| unusable(error.into())),
-            // One of an earlier version is migrated by the next start.
+            // The next start migrates a store of an earlier version.
             Ok(Some(_)) | Err(Unfit::Older { .. }) => Ok(true),
             Ok(None) => Ok(false),
             Err(unfit) => Err(unusable(unfit)),
@@ -183,8 +184,8 @@ impl Store {
     }
 }
 
-/// Opens an existing store for reading alone, without writing a byte beside it or in it: on a full disk nothing else is
-/// possible. No other program can use the file meanwhile. `None` when it holds nothing yet.
+/// Opens an existing store read-only, without a write to it or beside it: the only way to read on a full disk. No other
+/// program can use the file meanwhile. `None` when the file is empty.
 pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Unfit> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -192,7 +193,7 @@ pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Un
     }
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
-    // Before the first read: the index of the log is then kept in memory, not in a file beside the log.
+    // Before the first read: SQLite then keeps the log's index in memory instead of in a file.
     conn.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "query_only", true)?;
@@ -204,7 +205,7 @@ pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Un
     }
 }
 
-/// Holds the data directory for one hub; the lock goes with the process, however it ends.
+/// Locks the data directory for one hub. The system releases the lock when the process ends for any reason.
 fn take_lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -219,8 +220,8 @@ fn take_lock(directory: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Makes the file, empty and for its owner alone; SQLite gives what it puts beside it the same mode. One that is there must be
-/// a file that may be written.
+/// Creates the file, empty and accessible by its owner only. SQLite gives the files beside it the same mode. An
+/// existing file must be a writable file.
 fn prepare_file(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
@@ -228,11 +229,11 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
             path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            // A copy that was put back has the mode that its maker gave it.
+            // A restored backup may have another mode.
             if std::fs::metadata(path)?.mode() & 0o077 != 0 {
                 log::warn!("other users may read {}; chmod 600 it", path.display());
             }
-            // SQLite opens a file that may not be written for reading alone, and says so at the first write.
+            // SQLite would open a read-only file without an error, and fail at the first write.
             OpenOptions::new().write(true).open(path).map(drop)
         }
         Err(error) => Err(error),
@@ -243,7 +244,7 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
-    // Before anything is changed: it may be another program's.
+    // Before any change: the file may be another program's.
     schema::version(&conn)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -264,7 +265,7 @@ fn open_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
     conn.pragma_update(None, "trusted_schema", false)?;
-    // Opens the log too: were that left to the first query, the files might be gone by then.
+    // This also opens the log. If the first query opened it, the files might be gone by then.
     conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))?;
     Ok(conn)
 }
@@ -311,7 +312,7 @@ mod tests {
         let (ended, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = Store::open(ended.path(), Role::Hub, Clock::System).unwrap();
         store.revoke(Revocation::parse_sid("s", "sid", 1).unwrap(), None).await.unwrap();
-        // What a crash leaves: the log is not in the file yet.
+        // After a crash, the log is not yet in the file.
         for name in [FILE, "hubbub.db-wal"] {
             std::fs::copy(ended.path().join(name), crashed.path().join(name)).unwrap();
         }
@@ -348,7 +349,7 @@ mod tests {
         std::fs::remove_dir(&path).unwrap();
         std::fs::write(&path, "").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
-        // Root may write it all the same.
+        // Root can write to a read-only file.
         if OpenOptions::new().write(true).open(&path).is_err() {
             assert!(refused().contains("hubbub.db: cannot be opened: Permission denied"), "{}", refused());
         }

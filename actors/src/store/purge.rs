@@ -1,6 +1,7 @@
-//! Deleting a chat. One small write marks it: from then on it is gone for everybody. Its messages and receipts are then
-//! deleted in slices, each a transaction of its own, and other writes go between them; a start goes on with what a crash
-//! left. A chat that is made under the same id meanwhile keeps the row, and what is not above `cleared_until` is not its.
+//! Deletes chats. One small write marks a chat as deleted, and no reader finds it from then on. Its messages and
+//! receipts are then deleted in slices. Each slice is one transaction, and other writes run between slices. A start
+//! continues after a crash. A new chat with the same id reuses the row: messages up to `cleared_until` do not belong to
+//! it.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -9,14 +10,14 @@ use super::health::StoreError;
 use crate::model::fault::Fault;
 use crate::model::ids::ChatId;
 
-/// Rows of one slice, messages and receipts together: bounds how long it keeps another write waiting.
+/// Most rows of a slice, messages and receipts together. Bounds the delay of other writes.
 pub(super) const SLICE_ROWS: usize = 1_000;
-/// Messages of one slice: a long one fills several pages of the file.
+/// Most messages of a slice: a long message fills several pages of the file.
 pub(super) const SLICE_MESSAGES: usize = 100;
 
 impl Store {
-    /// Deletes a chat with its messages; `false` when there is none. The messages are gone for all who ask when this is
-    /// answered; the space that they take is given back later.
+    /// Deletes a chat with its messages; `false` when it does not exist. No reader finds the messages after this
+    /// returns. Their disk space is freed later.
     ///
     /// # Errors
     /// As [`Store::put_chat`].
@@ -25,7 +26,7 @@ impl Store {
         self.write(move |conn| {
             let is_marked = mark(conn, &id)?;
             if is_marked {
-                // Only the writer runs this, and it looks at it behind the commit.
+                // Only the writer runs this, and it checks the flag after the commit.
                 condition.await_purge();
             }
             Ok(is_marked)
@@ -36,7 +37,7 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
-    /// Resolves when nothing of deleted chats is left.
+    /// Resolves when no rows of deleted chats are left.
     pub(crate) async fn purged(&self) {
         let purged = async {
             while self.0.condition.can_purge() {
@@ -47,7 +48,7 @@ impl Store {
     }
 }
 
-/// Marks a chat as deleted; `false` when there is none.
+/// Marks a chat as deleted; `false` when it does not exist.
 fn mark(conn: &Connection, id: &ChatId) -> Result<bool, StoreError> {
     let marked = conn
         .prepare_cached(
@@ -60,7 +61,7 @@ fn mark(conn: &Connection, id: &ChatId) -> Result<bool, StoreError> {
     Ok(marked > 0)
 }
 
-/// Deletes up to [`SLICE_ROWS`] rows of deleted chats; how many, `None` when there are none left.
+/// Deletes up to [`SLICE_ROWS`] rows of deleted chats. Returns their number; `None` when none are left.
 pub(super) fn slice(conn: &Connection) -> Result<Option<usize>, rusqlite::Error> {
     let found: Option<(String, i64)> = conn
         .prepare_cached("SELECT id, cleared_until FROM chats WHERE is_purging ORDER BY id LIMIT 1")?

@@ -1,4 +1,4 @@
-//! The threads that read, each with a connection of its own that cannot write. What one job reads is of one moment.
+//! The reader threads. Each has its own read-only connection. A job reads one snapshot.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use super::writer::guarded;
 use crate::model::fault::Fault;
 use crate::runtime::work_queue::Queue;
 
-/// Something to read, and somebody who waits for it.
+/// A read, with the channel for its result.
 pub(super) type Query = Box<dyn FnOnce(&Connection, &Condition) + Send>;
 
-/// A query out of a closure.
+/// Wraps a closure as a query.
 pub(super) fn query<T: Send + 'static>(
     work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     reply: oneshot::Sender<Result<T, Fault>>,
 ) -> Query {
     Box::new(move |conn, condition| {
-        // Nobody waits for it any more.
+        // The caller has stopped waiting.
         if reply.is_closed() {
             return;
         }
@@ -33,7 +33,7 @@ pub(super) fn query<T: Send + 'static>(
     })
 }
 
-/// A query that may change what it reads; what fails is undone.
+/// A query that may change the data. An error undoes the change.
 pub(super) fn change<T: Send + 'static>(
     work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     reply: oneshot::Sender<Result<T, Fault>>,
@@ -49,7 +49,7 @@ pub(super) fn change<T: Send + 'static>(
     })
 }
 
-/// Reads until the queue is closed and empty.
+/// Runs queries until the queue is closed and empty.
 pub(super) fn run(conn: &Connection, queue: &Arc<Queue<Query>>, condition: &Condition) {
     while let Some(query) = queue.take() {
         query(conn, condition);

@@ -1,4 +1,4 @@
-//! Which tokens no longer hold. What the hub goes by while it runs is [`crate::revocations`].
+//! Stores revoked tokens. The running hub uses the copy in [`crate::revocations`].
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 
-/// Longest `sid` or `jti` that can be revoked from outside, in characters.
+/// Longest `sid` or `jti` accepted from a client, in characters.
 pub const MARK_MAX: usize = 255;
 
-/// What of a token a revocation looks at.
+/// The part of a token that a revocation matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mark {
-    /// Its user, whose account is disabled.
+    /// The user, for a disabled account.
     Account,
-    /// Its user, and when it was issued.
+    /// The user and the time of issue.
     User,
-    /// Its `sid`: the sign-in that it came from.
+    /// The `sid`: the sign-in that issued the token.
     SignIn,
-    /// Its `jti`.
+    /// The `jti`.
     Token,
 }
 
 impl Mark {
-    /// All of them.
+    /// All marks.
     pub const ALL: [Self; 4] = [Self::Account, Self::User, Self::SignIn, Self::Token];
 
-    /// Its name in the file.
+    /// The name in the file.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
@@ -40,7 +40,7 @@ impl Mark {
         }
     }
 
-    /// What it is of a token that says `identity`.
+    /// The value of this mark in a token with this `identity`.
     pub fn of(self, identity: &Identity) -> Option<&str> {
         match self {
             Self::Account | Self::User => Some(identity.user.as_str()),
@@ -50,49 +50,49 @@ impl Mark {
     }
 }
 
-/// Tokens that no longer hold: those whose `mark` is `subject` and that were issued before `before`.
+/// Revokes the tokens that have `subject` in `mark` and were issued before `before`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// What of a token it looks at.
+    /// The part of a token to match.
     pub mark: Mark,
-    /// What that is in the tokens that no longer hold.
+    /// The value to match.
     pub subject: Arc<str>,
-    /// Whose they are, where that is known.
+    /// The user of the tokens, if known.
     pub user: Option<UserId>,
-    /// Tokens that were issued from this moment on hold, ms since the epoch; `i64::MAX` when none does.
+    /// Tokens issued at this time or later stay valid, ms since the epoch; `i64::MAX` revokes all.
     pub before: i64,
-    /// When the last of them has ended by itself, ms since the epoch; `None` when that is not known.
+    /// When the last of the tokens expires, ms since the epoch; `None` when unknown.
     pub until: Option<i64>,
-    /// When it was made, ms since the epoch.
+    /// Creation time, ms since the epoch.
     pub made_at: i64,
 }
 
 impl Revocation {
-    /// All tokens of a user, for as long as the account is disabled.
+    /// Revokes all tokens of a user while the account is disabled.
     pub fn of_account(user: &UserId, now: i64) -> Self {
         Self { before: i64::MAX, mark: Mark::Account, ..Self::of_user(user, now, now) }
     }
 
-    /// The user's tokens that were issued before `before`. One that does not say when it was issued counts as old.
+    /// Revokes the user's tokens issued before `before`, and tokens without a time of issue.
     pub fn of_user(user: &UserId, before: i64, now: i64) -> Self {
         let subject = Arc::from(user.as_str());
         Self { mark: Mark::User, subject, user: Some(user.clone()), before, until: None, made_at: now }
     }
 
-    /// The tokens of a sign-in of `user`, the last of which ends by itself at `until`.
+    /// Revokes the tokens of a sign-in of `user`. The last of them expires at `until`.
     pub fn of_sign_in(id: &str, user: UserId, until: i64, now: i64) -> Self {
         Self { user: Some(user), until: Some(until), ..Self::outright(Mark::SignIn, id, now) }
     }
 
-    /// All tokens with this `sid`, whoever made them; it came in as `field`.
+    /// Revokes all tokens with this `sid`, of any issuer. `field` is its name in the request.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when it is empty or longer than [`MARK_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than [`MARK_MAX`].
     pub fn parse_sid(sid: &str, field: &str, now: i64) -> Result<Self, Fault> {
         check(sid, field).map(|()| Self::outright(Mark::SignIn, sid, now))
     }
 
-    /// All tokens with this `jti`; it came in as `field`.
+    /// Revokes all tokens with this `jti`. `field` is its name in the request.
     ///
     /// # Errors
     /// As [`Revocation::parse_sid`].
@@ -104,7 +104,7 @@ impl Revocation {
         Self { mark, subject: Arc::from(subject), user: None, before: i64::MAX, until: None, made_at: now }
     }
 
-    /// Whether a token that says `identity` is one of those.
+    /// Whether this revokes the token with this `identity`.
     pub fn hits(&self, identity: &Identity) -> bool {
         self.mark.of(identity) == Some(&*self.subject) && is_older(identity, self.before)
     }
@@ -117,31 +117,31 @@ fn check(subject: &str, field: &str) -> Result<(), Fault> {
     }
 }
 
-/// Whether the token that says `identity` was issued before `before`, or does not say when it was.
+/// Whether the token with this `identity` was issued before `before` or has no time of issue.
 pub(crate) fn is_older(identity: &Identity, before: i64) -> bool {
     identity.issued_at.is_none_or(|issued| issued < before)
 }
 
-/// A revocation that made room for another one.
+/// A revocation that was evicted for a new one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Forgotten {
-    /// When it was made, ms since the epoch.
+    /// Creation time, ms since the epoch.
     pub made_at: i64,
-    /// What of a token it looked at.
+    /// The part of a token that it matched.
     pub mark: Mark,
-    /// What that was.
+    /// The value that it matched.
     pub subject: Arc<str>,
 }
 
 impl Store {
-    /// Keeps a revocation, ends the sign-ins that it hits, and drops the one that made room for it.
+    /// Stores a revocation, ends the sign-ins that it matches, and deletes the evicted one.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn revoke(&self, revocation: Revocation, forgotten: Option<Forgotten>) -> Result<(), Fault> {
         self.write(move |conn| {
             if let Some(Forgotten { made_at, mark, subject }) = forgotten {
-                // Unless it was made anew meanwhile.
+                // Not if it was stored again since.
                 conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2 AND made_at <= ?3")?
                     .execute(params![mark.as_str(), &*subject, made_at])?;
             }
@@ -151,7 +151,7 @@ impl Store {
         .await
     }
 
-    /// The revocations that matter at `now`.
+    /// The revocations that have not expired at `now`.
     ///
     /// # Errors
     /// As [`Store::ping`].
@@ -188,12 +188,12 @@ fn stored_mark(name: &str) -> Result<Mark, StoreError> {
     })
 }
 
-/// Ends the sign-ins that a revocation hits: a refresh token is a token too.
+/// Ends the sign-ins that a revocation matches, because their refresh tokens are revoked too.
 fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     let subject = &*revocation.subject;
     match revocation.mark {
         Mark::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
-        // Not deleted: an access token that was made since holds, and whoever ends the sign-in must find it.
+        // The row stays: a newer access token is still valid, and ending the sign-in needs its row.
         Mark::User => conn
             .prepare_cached(
                 "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = min(refresh_until, ?3)
@@ -206,8 +206,8 @@ fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreE
     Ok(())
 }
 
-/// Keeps a revocation, and forgets those that matter no more when it is made. One is never moved back: what it
-/// refused once it goes on to refuse.
+/// Stores a revocation and deletes the expired ones. An existing revocation is only extended, so that every revoked
+/// token stays revoked.
 pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM revocations WHERE until <= ?1")?.execute([revocation.made_at])?;
     conn.prepare_cached(
@@ -229,7 +229,7 @@ pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), S
     Ok(())
 }
 
-/// Lets the tokens of a user hold again that an account's disabling refused.
+/// Removes the revocation that a disabled account caused.
 pub(super) fn restore_account(conn: &Connection, user: &UserId) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2")?
         .execute(params![Mark::Account.as_str(), user.as_str()])?;

@@ -1,12 +1,12 @@
-//! What the file holds: the tables, as numbered migrations. A migration that was released is never changed; a change is
-//! a further one. Knows nothing of what the rows mean.
+//! The tables of the file, as numbered migrations. A released migration never changes; a change is a new migration.
+//! Does not interpret the rows.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Marks a file as a hub's (`PRAGMA application_id`): `HUBB`.
+/// `PRAGMA application_id` of a hub's file: `HUBB`.
 const APPLICATION: i32 = 0x4855_4242;
 
-/// One migration a version: the first makes version 1 out of nothing. Times are ms since the epoch.
+/// One migration for each version: the first creates version 1 in an empty file. Times are ms since the epoch.
 const MIGRATIONS: &[&str] = &["
     -- What the store writes to see whether it can.
     CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL) STRICT;
@@ -204,18 +204,18 @@ const MIGRATIONS: &[&str] = &["
     ALTER TABLE users ADD COLUMN permissions TEXT NOT NULL DEFAULT '[]';
 "];
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug)]
 pub(super) enum Unfit {
-    /// It is a database, and not a hub's.
+    /// The database is not a hub's.
     Foreign,
-    /// It was made by a later version of the hub.
+    /// A later version of the hub wrote it.
     Newer { version: usize },
-    /// It was made by an earlier version of the hub, and cannot be migrated now.
+    /// An earlier version of the hub wrote it, and it cannot be migrated now.
     Older { version: usize },
-    /// It cannot have a write-ahead log.
+    /// It does not support a write-ahead log.
     NoLog,
-    /// SQLite says so.
+    /// SQLite reports an error.
     Sqlite(rusqlite::Error),
 }
 
@@ -228,13 +228,13 @@ impl From<rusqlite::Error> for Unfit {
 /// The version that this hub writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
-/// Brings the file to [`VERSION`], in one transaction: it has all of a version's tables or none of them.
+/// Migrates the file to [`VERSION`] in one transaction: it has all tables of a version or none.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), Unfit> {
     if version(conn)? == VERSION {
         return Ok(());
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Asked again: another program may have been first.
+    // Read the version again: another program may have migrated the file meanwhile.
     let from = version(&tx)?;
     for migration in &MIGRATIONS[from..] {
         tx.execute_batch(migration)?;
@@ -245,14 +245,14 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// The tables with nothing in them, in memory.
+/// An in-memory database with empty tables.
 pub(super) fn empty() -> Result<Connection, rusqlite::Error> {
     let conn = Connection::open_in_memory()?;
     MIGRATIONS.iter().try_for_each(|migration| conn.execute_batch(migration))?;
     Ok(conn)
 }
 
-/// The file's version, which is one this hub knows. Changes nothing.
+/// The file's version, if this hub supports it. Changes nothing.
 pub(super) fn version(conn: &Connection) -> Result<usize, Unfit> {
     let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
@@ -267,7 +267,7 @@ pub(super) fn version(conn: &Connection) -> Result<usize, Unfit> {
     }
 }
 
-/// Makes a file what a hub of that version would have made it.
+/// Creates the tables as a hub of this version would.
 #[cfg(test)]
 pub(super) fn make(conn: &Connection, version: usize) {
     for migration in &MIGRATIONS[..version] {

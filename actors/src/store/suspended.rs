@@ -1,5 +1,5 @@
-//! What is kept for sessions that were cut off, from one planned end to the next start: see [`super::handover`]. The
-//! messages are stored once, whoever keeps them, and tokens as their hashes alone.
+//! Keeps suspended sessions and their deliveries between a planned stop and the next start: see [`super::handover`]. A
+//! delivery is stored once for all sessions. Recovery tokens are stored as hashes only.
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
@@ -9,45 +9,45 @@ use super::handover::Handover;
 use super::health::{StoreError, unless_damaged};
 use crate::model::fault::Fault;
 
-/// Sessions that were cut off, those first that were so first, and the deliveries that they keep.
+/// Suspended sessions, in the order of their suspension, and their deliveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredSessions {
     /// The sessions.
     pub sessions: Vec<StoredSession>,
-    /// What they keep.
+    /// The deliveries of all sessions.
     pub deliveries: Vec<StoredDelivery>,
 }
 
-/// A session that was cut off.
+/// A suspended session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSession {
-    /// The SHA-256 of the token that recovers it.
+    /// The SHA-256 of the recovery token.
     pub token: [u8; 32],
-    /// Until when it does, ms since the epoch.
+    /// Expiry time of the recovery token, ms since the epoch.
     pub until: i64,
-    /// What it was, JSON text.
+    /// The session's state, JSON text.
     pub head: String,
-    /// The numbers of the deliveries that it keeps, in their order.
+    /// The numbers of the session's deliveries, in order.
     pub deliveries: Vec<u64>,
 }
 
-/// A delivery that somebody keeps.
+/// A delivery that at least one session needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDelivery {
-    /// Its number.
+    /// The number.
     pub number: u64,
-    /// Whether `bytes` are its frame on the wire of those who keep it, or its data.
+    /// Whether `bytes` are a frame as on the wire, or the data only.
     pub is_frame: bool,
-    /// The room that it was published to.
+    /// The room of the publication.
     pub room: String,
-    /// What is kept of it.
+    /// The frame or the data.
     pub bytes: Bytes,
-    /// The notification that it is about.
+    /// The id of the notification that it carries.
     pub about: Option<String>,
 }
 
 impl Store {
-    /// Keeps these sessions until they are taken, instead of any there are.
+    /// Stores these sessions and replaces all stored sessions.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
@@ -55,7 +55,7 @@ impl Store {
         self.hand_over(suspended).await
     }
 
-    /// Takes out the sessions that are kept: they are read once.
+    /// Removes the stored sessions and returns them.
     ///
     /// # Errors
     /// As [`Store::keep_parked`].
@@ -91,7 +91,7 @@ fn keep(conn: &Connection, suspended: &StoredSessions) -> Result<(), StoreError>
     Ok(())
 }
 
-/// The sessions and deliveries that can be read: without one that cannot, the hub starts all the same.
+/// Reads the valid sessions and deliveries. A damaged one is skipped, so that the hub still starts.
 fn read(conn: &Connection) -> Result<StoredSessions, StoreError> {
     let mut sessions = conn.prepare("SELECT token, until, head, deliveries FROM parked ORDER BY seq")?;
     let sessions = sessions.query_map((), |row| {
@@ -99,7 +99,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, StoreError> {
         let (numbers, _) = numbers.as_chunks::<8>();
         let deliveries = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
         let token: Vec<u8> = row.get(0)?;
-        // A row that is none of the hub's is nobody's session.
+        // A row that the hub did not write belongs to no session.
         let token = <[u8; 32]>::try_from(token).ok();
         let (until, head) = (row.get(1)?, row.get(2)?);
         Ok(token.map(|token| StoredSession { token, until, head, deliveries }))

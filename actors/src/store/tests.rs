@@ -1,4 +1,4 @@
-//! The store by itself: what is answered, what is undone, what is refused.
+//! Tests of the store alone: results, rollbacks and refusals.
 
 use std::sync::mpsc;
 
@@ -20,7 +20,7 @@ async fn count(store: &Store) -> i64 {
     store.read(|conn| Ok(conn.query_row("SELECT count(*) FROM revocations", (), |row| row.get(0))?)).await.unwrap()
 }
 
-/// Keeps the writer at work until the sender is dropped; resolves once it is.
+/// Keeps the writer busy until the sender is dropped. Resolves once it is busy.
 async fn occupy(store: &Store) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), Fault>>) {
     let (release, released) = mpsc::channel::<()>();
     let (at_work, begun) = oneshot::channel();
@@ -70,7 +70,7 @@ async fn nobody_is_answered_before_the_commit() {
     while store.0.writes.depth() < 1 {
         tokio::task::yield_now().await;
     }
-    // In the same transaction, behind it.
+    // In the same transaction, after the first job.
     let own = store.clone();
     let behind = tokio::spawn(async move { occupy(&own).await });
     while store.0.writes.depth() < 2 {
@@ -164,7 +164,7 @@ async fn a_full_disk_is_said_refused_and_got_over() {
     assert_eq!(full, Err(Fault::store_unavailable()));
     let reason = store.failing();
     assert!(reason.is_none_or(|reason| reason.starts_with("the disk is full")));
-    // It tries by itself, and finds that small writes still fit.
+    // The store retries and finds that small writes still fit.
     while store.failing().is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

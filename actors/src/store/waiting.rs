@@ -1,7 +1,8 @@
-//! A store that cannot be opened yet because the disk is full or fails. It refuses writes with the reason, answers reads
-//! from what the file holds as far as that can be read without writing, and opens by itself when the disk has room.
+//! A store that cannot be opened yet because the disk is full or fails. It refuses writes with the reason. It answers
+//! reads as far as the file can be read without a write. It opens when the disk has space again.
 //!
-//! The thread that will write does all of it: it owns the lock of the data directory, and nobody else has the file open.
+//! The later writer thread does all of this. It owns the lock of the data directory, and no other thread opens the
+//! file.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -22,19 +23,19 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Clock;
 use crate::runtime::work_queue::{Refused, Taken};
 
-/// The first and the longest pause between two attempts; each is twice the one before.
+/// The shortest and the longest delay between two attempts. Each delay is twice the previous one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// Reads that share one opening of the file.
+/// Most reads that share one opening of the file.
 const TOGETHER_MAX: usize = 64;
 
 impl Store {
-    /// As [`Store::open`] for the hub, but a disk that is full or fails does not keep it from starting. The store then says
-    /// so in [`Store::failing`], refuses writes, reads what can be read, and tries again until it can be opened; see
+    /// Like [`Store::open`] for the hub, but also starts on a disk that is full or fails. The store then reports the
+    /// reason in [`Store::failing`], refuses writes, reads what it can, and retries until it opens: see
     /// [`Store::opened`]. Blocks.
     ///
     /// # Errors
-    /// As [`Store::open`], for everything else.
+    /// As [`Store::open`], for every other reason.
     pub fn open_or_wait(directory: &std::path::Path, clock: Clock) -> Result<Self, OpenError> {
         let mut lock = None;
         let error = match Opened::at(directory, Role::Hub, &mut lock) {
@@ -49,7 +50,7 @@ impl Store {
         Ok(Self(Arc::new(Threads(shared))))
     }
 
-    /// Changes what is read while the store is not open, where that is in memory; a file is left alone.
+    /// Changes the in-memory data that is read before the store is open. Does not change a file.
     pub(super) async fn change_meanwhile(
         &self,
         work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
@@ -68,18 +69,18 @@ impl Store {
     }
 }
 
-/// What the thread owns until the store is open.
+/// The thread's state until the store is open.
 struct Waiting {
     directory: PathBuf,
     shared: Arc<Shared>,
     lock: Option<File>,
-    /// What is read while there is no file, or nothing in it: the tables, empty.
+    /// Empty tables in memory, read while the file is missing or empty.
     empty: Connection,
 }
 
 impl Waiting {
     /// # Errors
-    /// When the file can be read, and is another program's or a later hub's.
+    /// The file can be read and belongs to another program or a later hub.
     fn new(directory: PathBuf, shared: Arc<Shared>, lock: Option<File>, error: &OpenError) -> Result<Self, OpenError> {
         let unusable = |unfit| OpenError::unfit(&shared.path, unfit);
         let empty = schema::empty().map_err(|error| unusable(error.into()))?;
@@ -98,7 +99,7 @@ impl Waiting {
         Ok(Self { directory, shared, lock, empty })
     }
 
-    /// Waits until the store is open, then writes; ends when the queues are closed.
+    /// Waits until the store is open, then writes. Ends when the queues are closed.
     fn run(mut self) {
         let Some(opened) = self.opened() else { return };
         match self.shared.begin(opened, Role::Hub) {
@@ -132,7 +133,7 @@ impl Waiting {
         }
     }
 
-    /// Answers queries from the file. Where it cannot be read they are dropped, which says that the store is unavailable.
+    /// Runs queries on the file. If it cannot be read, it drops them, and the callers get `STORE_UNAVAILABLE`.
     fn answer(&self, queries: Vec<Query>) {
         match opening::open_without_writing(&self.shared.path) {
             Ok(file) => {

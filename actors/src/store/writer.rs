@@ -1,5 +1,5 @@
-//! The one thread that writes. What waits when it is free shares a transaction, and with it the disk's slowest act;
-//! nobody is answered before the commit.
+//! The writer thread. Jobs that are waiting share one transaction and its slow disk sync. The writer replies only after
+//! the commit.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,28 +16,28 @@ use crate::model::fault::Fault;
 use crate::runtime::clock::Clock;
 use crate::runtime::work_queue::{Queue, Taken};
 
-/// Jobs in one transaction, at most: bounds how long the first of them waits.
+/// Most jobs in one transaction. Bounds the wait of the first job.
 const TOGETHER_MAX: usize = 256;
 
-/// How often the writer looks whether another program has written.
+/// How often the writer checks for another program's writes.
 const WATCH: Duration = Duration::from_millis(250);
 
-/// How often a store in which nobody writes is tried.
+/// How often an idle store is tested with a write.
 const PROBE_IDLE: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the files are still in their places while nobody writes.
+/// How often an idle writer checks that the files are still at their paths.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Something to write, and somebody who waits for it.
+/// A write, with the channel for its result.
 pub(super) trait Job: Send {
-    /// Writes; whether that is to be kept.
+    /// Writes. Returns whether to keep the changes.
     fn run(&mut self, conn: &Connection, condition: &Condition) -> bool;
 
-    /// Answers, now that it is known whether what was kept is safe.
+    /// Replies with the result, after the outcome of the commit is known.
     fn answer(self: Box<Self>, committed: Result<(), Fault>);
 }
 
-/// A job out of a closure.
+/// A job from a closure.
 pub(super) struct Write<T, F> {
     work: Option<F>,
     result: Option<Result<T, Fault>>,
@@ -66,12 +66,12 @@ where
             (Some(result), Ok(())) => result,
             (None, Ok(())) => Err(Fault::internal().caused_by("a write of the store has no result")),
         };
-        // Who asked may be gone; what was written stays.
+        // The caller may have stopped waiting; the write stays.
         let _ = self.reply.send(result);
     }
 }
 
-/// Runs a closure of the store: its setbacks judged, its panics a fault.
+/// Runs a closure of the store. Converts an error or a panic to a fault.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition: &Condition) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|setback| condition.judge(setback)),
@@ -79,21 +79,21 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition
     }
 }
 
-/// The thread's own.
+/// The writer thread's state.
 pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) queue: Arc<Queue<Box<dyn Job>>>,
     pub(super) condition: Arc<Condition>,
     pub(super) changed: Arc<Notify>,
     pub(super) clock: Clock,
-    /// SQLite's number for what other connections have written.
+    /// SQLite's counter of other connections' writes.
     pub(super) seen: i64,
     pub(super) proven_at: Instant,
-    /// Which files are open.
+    /// The identities of the open files.
     pub(super) identity: Identity,
-    /// When it was last looked whether they are still there.
+    /// Time of the last check of these identities.
     pub(super) looked_at: Instant,
-    /// Goes when everything is written: another hub may come then.
+    /// Released after the last write: then another hub may start.
     pub(super) _lock: Option<File>,
 }
 
@@ -120,7 +120,7 @@ impl Writer {
                 Taken::Closed => return,
             }
             if self.condition.can_purge() {
-                // As long as the slice took: half of the thread's time is left to others.
+                // Pause as long as the slice took, so that other writes get half of the thread's time.
                 let begun = Instant::now();
                 self.purge();
                 pause = begun.elapsed().min(WATCH);
@@ -128,10 +128,10 @@ impl Writer {
             self.watch_others();
             let is_due = self.looked_at.elapsed() >= LOOK;
             if (is_due || self.condition.ailment().is_some()) && self.is_misplaced() {
-                // A write would succeed, and be lost with the file.
+                // A write would succeed but be lost with the file.
                 continue;
             }
-            // A damaged file is read whole to see whether it is sound; that is not done all the time.
+            // A damaged file needs a check of the whole file, so it is tested less often.
             let is_curable = self.condition.ailment().is_some_and(|ailment| !ailment.is_damage);
             if is_curable || self.proven_at.elapsed() >= PROBE_IDLE {
                 self.condition.writing(Some(self.clock.elapsed_ms()));
@@ -150,7 +150,7 @@ impl Writer {
         }
         let written = self.transact(&mut jobs);
         let committed = match written {
-            // Removed meanwhile: it may be there or not when the hub is started again.
+            // The file was removed during the commit, so a restarted hub may or may not have the write.
             Ok(_) if self.is_misplaced() => Err(Fault::outcome_unknown()),
             Ok(kept) => {
                 self.condition.writes.add(kept);
@@ -171,7 +171,7 @@ impl Writer {
         }
     }
 
-    /// Whether the files that are open are not those in the data directory any more; that is noted.
+    /// Whether the open files are no longer the files in the data directory. Records the problem.
     fn is_misplaced(&mut self) -> bool {
         self.looked_at = Instant::now();
         match self.identity.misplaced() {
@@ -183,7 +183,7 @@ impl Writer {
         }
     }
 
-    /// Runs the jobs in one transaction; how many were kept.
+    /// Runs the jobs in one transaction. Returns the number of jobs that were kept.
     fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<u64, rusqlite::Error> {
         let mut kept = 0;
         self.execute("BEGIN IMMEDIATE")?;
@@ -192,7 +192,7 @@ impl Writer {
             if job.run(&self.conn, &self.condition) {
                 kept += 1;
             } else {
-                // Some errors undo the whole transaction; then this one fails, and with it all.
+                // Some errors roll back the whole transaction; then this statement fails, and so does the transaction.
                 self.execute("ROLLBACK TO job")?;
             }
             self.execute("RELEASE job")?;
@@ -201,7 +201,7 @@ impl Writer {
         Ok(kept)
     }
 
-    /// Removes a slice of what deleted chats left, in a transaction of its own.
+    /// Deletes a slice of deleted chats' rows, in its own transaction.
     fn purge(&mut self) {
         self.condition.writing(Some(self.clock.elapsed_ms()));
         let purged = self.execute("BEGIN IMMEDIATE").and_then(|()| {
@@ -217,7 +217,7 @@ impl Writer {
                 }
                 self.condition.judge(StoreError::Sqlite(error));
                 if self.condition.ailment().is_none() {
-                    // It would fail again; the next start tries once more.
+                    // A retry would fail again; the next start retries.
                     self.condition.end_purge();
                 }
             }
@@ -230,7 +230,7 @@ impl Writer {
     }
 
     fn watch_others(&mut self) {
-        // An error shows at the next write.
+        // The next write reports an error.
         if let Ok(seen) = data_version(&self.conn)
             && seen != self.seen
         {
@@ -239,7 +239,7 @@ impl Writer {
         }
     }
 
-    /// Writes something nobody needs, to see whether it can be.
+    /// Tests whether a write succeeds.
     fn probe(&mut self) {
         self.proven_at = Instant::now();
         let ailment = self.condition.ailment();
@@ -258,15 +258,15 @@ impl Writer {
     }
 }
 
-/// A number that changes when another connection has written.
+/// A number that changes with every write of another connection.
 pub(super) fn data_version(conn: &Connection) -> Result<i64, rusqlite::Error> {
     conn.pragma_query_value(None, "data_version", |row| row.get(0))
 }
 
-/// Reads the whole file.
+/// Checks the whole file.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The damage found.
 pub(super) fn sound(conn: &Connection) -> Result<(), rusqlite::Error> {
     let decision: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
     match decision.as_str() {

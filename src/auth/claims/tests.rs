@@ -1,4 +1,4 @@
-//! What each claim comes to, well typed and not.
+//! Tests: the meaning of each claim, with right and wrong types.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ const NOW: i64 = 1_767_225_600;
 
 const TERMS: Terms = Terms { require_exp: true, leeway_ms: 5_000, issuers: Vec::new(), audiences: Vec::new() };
 
-/// The claims of a good token, with `more` laid over them; `"<absent>"` takes a claim away.
+/// The claims of a valid token, overridden by `more`; `"<absent>"` removes a claim.
 fn claims(more: &Value) -> Map<String, Value> {
     let mut claims = Map::new();
     claims.insert("sub".into(), "alice".into());
@@ -145,7 +145,7 @@ fn where_issuers_and_audiences_are_named_a_token_is_of_one_of_them() {
         let fault = judged(iss.clone(), aud.clone()).unwrap_err();
         assert_eq!((fault.code, &*fault.message), (Code::InvalidToken, message), "{iss} {aud}");
     }
-    // Whatever a token says of them, nothing is asked where nobody is named.
+    // Without configured names, no value of the claim is checked.
     for any in [json!("elsewhere"), json!(7), json!("<absent>")] {
         with(json!({"iss": any, "aud": any})).unwrap();
     }

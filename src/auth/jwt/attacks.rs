@@ -1,4 +1,4 @@
-//! Tokens that somebody made who has no private key, against each algorithm that has one.
+//! Tests: forged tokens, made without the private key, for each public-key algorithm.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ macro_rules! pem {
     };
 }
 
-/// An algorithm with its key, and with another key of the same kind where there is one.
+/// An algorithm with its key, and another key of the same kind if there is one.
 struct Case {
     algorithm: Algorithm,
     public: &'static str,
@@ -59,7 +59,7 @@ fn verifier(case: &Case) -> Verifier {
     Verifier::new(Keys::Public(key), settings(case.algorithm))
 }
 
-/// A token with exactly this header, signed as `algorithm` has it.
+/// A token with exactly this header, signed with `algorithm`.
 fn signed(header: &Value, key: &EncodingKey, algorithm: Algorithm) -> String {
     let message = message(header);
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).unwrap();
@@ -77,7 +77,7 @@ fn each_algorithm_takes_what_its_private_key_signed_and_that_alone() {
     for pinned in &cases {
         let verifier = verifier(pinned);
         for case in &cases {
-            // One key serves all RSA algorithms: only the pinned one counts.
+            // One key works with all RSA algorithms: only the configured one is accepted.
             let header = json!({ "alg": case.algorithm });
             let decision = at_once(&verifier, &signed(&header, &case.private, case.algorithm));
             assert_eq!(decision.is_ok(), pinned.algorithm == case.algorithm, "{:?}: {decision:?}", case.algorithm);
@@ -146,7 +146,7 @@ fn no_attack_on_a_token_succeeds() {
             attacks.push(("unsigned under another name", format!("{message}.")));
             attacks.push(("another name over a good signature", format!("{message}.{signature}")));
         }
-        // The public key is no secret: whoever takes it for one can be made to believe anything.
+        // The public key is not secret: a verifier that used it as an HMAC secret would accept forged tokens.
         let der: Vec<u8> = pem_bytes(case.public);
         for secret in [case.public.as_bytes(), case.public.trim().as_bytes(), &der, b""] {
             for hmac in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
@@ -188,7 +188,8 @@ fn pem_bytes(pem: &str) -> Vec<u8> {
     rsa::pkcs8::Document::from_pem(pem).unwrap().1.as_bytes().to_vec()
 }
 
-/// An ES256 signature of zeros held in some libraries (CVE-2022-21449); so must no r or s out of range.
+/// Some libraries accepted an ES256 signature of zeros (CVE-2022-21449); values of r or s out of range are rejected
+/// too.
 #[test]
 fn an_ecdsa_signature_out_of_range_holds_for_nothing() {
     let case = cases().into_iter().find(|case| case.algorithm == Algorithm::ES256).unwrap();
@@ -228,7 +229,7 @@ fn a_token_that_names_its_key_is_judged_by_that_key_and_no_other() {
 
     judge(json!({"alg": "ES256", "kid": "first"}), &case.private).unwrap();
     judge(json!({"alg": "ES256", "kid": "other"}), other).unwrap();
-    // Nobody loads this source again, so that each of these waits for nothing.
+    // No task loads this source again, so none of these calls waits.
     for (header, key, message) in [
         (json!({"alg": "ES256", "kid": "other"}), &case.private, "The token's signature does not hold"),
         (json!({"alg": "ES256"}), &case.private, "The token does not say which of several keys it is signed with"),
@@ -267,7 +268,7 @@ fn a_token_that_names_its_key_is_judged_by_that_key_and_no_other() {
     assert_eq!(at_once(&verifier, &token).unwrap_err(), invalid(message));
 }
 
-/// RFC 9864: both names are one algorithm, and the second name opens nothing else.
+/// RFC 9864: both names are one algorithm, and the second name selects no other algorithm.
 #[test]
 fn ed25519_is_eddsa_under_its_new_name_and_no_way_around_the_configured_algorithm() {
     let cases = cases();
@@ -276,7 +277,7 @@ fn ed25519_is_eddsa_under_its_new_name_and_no_way_around_the_configured_algorith
     for alg in ["EdDSA", "Ed25519"] {
         at_once(&own, &signed(&json!({ "alg": alg, "typ": "JWT" }), &ed.private, ed.algorithm)).unwrap();
     }
-    // A name belongs to what is signed: it cannot be exchanged for its other form.
+    // The name is part of the signed bytes: replacing it by the other name breaks the signature.
     let token = signed(&json!({"alg": "EdDSA"}), &ed.private, ed.algorithm);
     let signature = token.rsplit_once('.').unwrap().1;
     let renamed = format!("{}.{signature}", message(&json!({"alg": "Ed25519"})));
@@ -288,13 +289,13 @@ fn ed25519_is_eddsa_under_its_new_name_and_no_way_around_the_configured_algorith
     let crit = json!({"alg": "Ed25519", "crit": ["b64"], "b64": false});
     let message = "The token's `crit` asks for an unknown extension";
     assert_eq!(at_once(&own, &signed(&crit, &ed.private, ed.algorithm)).unwrap_err(), invalid(message));
-    // Its public key as a secret, under the new name.
+    // The public key as an HMAC secret, under the new name.
     for secret in [ed.public.as_bytes(), &pem_bytes(ed.public)] {
         let key = EncodingKey::from_secret(secret);
         let token = signed(&json!({"alg": "Ed25519"}), &key, Algorithm::HS256);
         assert_eq!(at_once(&own, &token).unwrap_err().code, Code::InvalidToken);
     }
-    // No other algorithm takes it, whoever signed it.
+    // Verifiers for other algorithms reject the token, whatever its signature.
     for case in cases.iter().filter(|case| case.algorithm != Algorithm::EdDSA) {
         for (key, algorithm) in [(&ed.private, Algorithm::EdDSA), (&case.private, case.algorithm)] {
             let fault = at_once(&verifier(case), &signed(&json!({"alg": "Ed25519"}), key, algorithm)).unwrap_err();

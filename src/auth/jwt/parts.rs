@@ -1,7 +1,7 @@
-//! A signed token, taken apart (RFC 7515, section 3.1): its header, the bytes that are signed, its claims.
+//! Splits a signed token (RFC 7515, section 3.1) into its header, the signed bytes and its claims.
 //!
-//! The header is read here and not by `jsonwebtoken`, which refuses names of algorithms that it does not know. What is
-//! verified are the token's own bytes, never a header or claims that were written anew.
+//! The hub parses the header itself, because `jsonwebtoken` rejects unknown algorithm names. The verified bytes are the
+//! token's own bytes, never a re-encoded header or claims.
 
 use std::fmt;
 
@@ -12,39 +12,38 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// The members of a header that decide. Those that offer a key or a way to one (`jwk`, `jku`, `x5c`, `x5u`) are never
-/// read.
+/// The header members that the hub uses. Members with a key or its address (`jwk`, `jku`, `x5c`, `x5u`) are never read.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// The name of the algorithm, as it came.
+    /// The name of the algorithm, as received.
     pub(super) alg: String,
-    /// Which key it is signed with.
+    /// The id of the signing key.
     pub(super) kid: Option<String>,
-    /// Whether there is a `crit`, whatever it holds.
+    /// Whether there is a `crit` member, with any value.
     pub(super) has_crit: bool,
 }
 
-/// The parts of a token, each as it came.
+/// The parts of a token, as received.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts<'a> {
     header: &'a str,
     claims: &'a str,
-    /// What is signed: header and claims with the dot between them.
+    /// The signed bytes: header and claims with the dot between them.
     pub(super) message: &'a str,
     /// The signature in base64url.
     pub(super) signature: &'a str,
 }
 
 impl<'a> Parts<'a> {
-    /// The three parts of `token`; `None` where it has not three.
+    /// The three parts of `token`; `None` if there are not exactly three.
     pub(super) fn of(token: &'a str) -> Option<Self> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
         (!claims.contains('.')).then_some(Self { header, claims, message, signature })
     }
 
-    /// The header; `None` where it is malformed: no object, one with a member twice, or one with an `alg` or `kid` that is
-    /// no string.
+    /// The header; `None` if it is malformed: not an object, a repeated member, or an `alg` or `kid` that is not a
+    /// string.
     pub(super) fn header(&self) -> Option<Header> {
         let Unique(mut members) = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(self.header).ok()?).ok()?;
         let Some(Value::String(alg)) = members.remove("alg") else { return None };
@@ -56,8 +55,8 @@ impl<'a> Parts<'a> {
         Some(Header { alg, kid, has_crit: members.contains_key("crit") })
     }
 
-    /// The claims, to be read once the signature holds; `None` where they are no object, or one has a claim twice (RFC
-    /// 7519, section 4). Half of a surrogate pair, as in a name that was cut within an emoji, is U+FFFD.
+    /// The claims, to be read after the signature is verified; `None` if they are not an object or repeat a claim (RFC
+    /// 7519, section 4). Half of a surrogate pair, as in a name cut within an emoji, becomes U+FFFD.
     pub(super) fn claims(&self) -> Option<Map<String, Value>> {
         let claims = text::resolve(URL_SAFE_NO_PAD.decode(self.claims).ok()?.into());
         let Unique(claims) = serde_json::from_slice(&claims).ok()?;
@@ -65,7 +64,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// An object without a name that is there twice.
+/// An object without repeated names.
 struct Unique(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Unique {

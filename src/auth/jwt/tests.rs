@@ -1,4 +1,4 @@
-//! Which tokens hold. What their claims come to is tested beside `claims`.
+//! Tests: which tokens are valid. The tests beside `claims` cover the meaning of claims.
 
 use std::future::Future as _;
 use std::pin::pin;
@@ -19,7 +19,7 @@ fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
     Verifier::new(Keys::Secret(SECRET.to_vec()), settings)
 }
 
-/// A verifier of one key waits for nothing.
+/// Verifies at once: a verifier with one key never waits.
 pub(super) fn at_once(verifier: &Verifier, token: &str) -> Result<Identity, Fault> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(verifier.verify(token, NOW * 1_000)).poll(&mut context) {
@@ -36,7 +36,7 @@ fn token(claims: &Value) -> String {
     sign(claims, SECRET, Hmac::Hs256).unwrap()
 }
 
-/// The claims of a good token, with `more` laid over them.
+/// The claims of a valid token, overridden by `more`.
 pub(super) fn claims(more: Value) -> Value {
     let mut claims = json!({"sub": "alice", "exp": NOW + 60});
     for (claim, value) in more.as_object().unwrap() {
@@ -58,7 +58,7 @@ pub(super) fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-/// A token whose header and payload are `header` and `payload`, signed with the right secret all the same.
+/// A token with the given header and payload, signed with the right secret.
 fn forged(header: &str, payload: &str) -> String {
     let message = format!("{}.{}", base64url(header.as_bytes()), base64url(payload.as_bytes()));
     let key = EncodingKey::from_secret(SECRET);
@@ -178,7 +178,7 @@ fn refusals_say_what_is_wrong_and_nothing_secret() {
 #[test]
 fn a_token_of_the_longest_length_is_read() {
     let short = token(&claims(json!({"pad": ""}))).len();
-    // Four characters of a token carry three of its claims.
+    // Four characters of a token encode three bytes of claims.
     let pad = "x".repeat((TOKEN_MAX - short) / 4 * 3);
     let long = token(&claims(json!({ "pad": pad })));
     assert!((TOKEN_MAX - 4..=TOKEN_MAX).contains(&long.len()), "{}", long.len());
@@ -239,7 +239,7 @@ fn a_header_that_is_no_object_or_has_a_member_twice_is_malformed() {
     }
 }
 
-/// Node signs a name that was cut within an emoji as `\ud83d`.
+/// Node signs a name cut within an emoji as `\ud83d`.
 #[test]
 fn half_a_surrogate_pair_in_a_claim_is_replaced_and_shuts_nobody_out() {
     let payload = r#"{"sub":"alice","exp":1767225660,"name":"Al\u0069ce \ud83d","theme":["\udc00"],"\ud800":1}"#;
@@ -247,7 +247,7 @@ fn half_a_surrogate_pair_in_a_claim_is_replaced_and_shuts_nobody_out() {
     assert_eq!(identity.name.as_deref(), Some("Alice \u{fffd}"));
 }
 
-/// jjwt chooses HS384 or HS512 by the length of the secret; other libraries know algorithms that the hub does not.
+/// jjwt chooses HS384 or HS512 by the length of the secret; other libraries use algorithms that the hub does not know.
 #[test]
 fn a_token_of_another_algorithm_is_told_which_one_is_expected() {
     for (alg, but) in [
@@ -267,7 +267,7 @@ fn a_token_of_another_algorithm_is_told_which_one_is_expected() {
     assert_eq!(verify(&unsigned).unwrap_err(), invalid(message));
 }
 
-/// Libraries write a header as they like: what was signed are its bytes.
+/// Libraries format a header differently: the signature covers its bytes.
 #[test]
 fn a_header_is_verified_as_it_was_written() {
     for header in [

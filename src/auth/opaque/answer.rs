@@ -1,4 +1,4 @@
-//! What the application's answer about a token comes to. Pure.
+//! Reads the application's answer about a token. Pure.
 
 use bytes::Bytes;
 use hubbub_actors::events::text;
@@ -9,33 +9,33 @@ use serde_json::{Map, Value};
 use crate::auth::claims::{self, LATEST_SECONDS, invalid};
 use crate::upstream::http_client::HttpAnswer;
 
-/// The members of a user object that may name the user, in the order they are sought.
+/// The members of a user object that can contain the user's id, in order of preference.
 const USER_MEMBERS: [&str; 4] = ["id", "sub", "userId", "user_id"];
 
-/// What an answer, or none, says of a token.
+/// The result of a request about a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The token is this user's.
+    /// The token belongs to this user.
     Holder(Box<Identity>),
-    /// The token is nobody's.
+    /// The application rejects the token.
     Refused(Fault),
-    /// Nothing, for this reason, which is for the log.
+    /// No decision, with the reason for the log.
     Unclear(Trouble, String),
 }
 
-/// Why an answer says nothing of a token.
+/// Why an answer contains no decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The application, or who answers for it, says that it cannot, or nobody answers. Counts for the circuit breaker.
+    /// The application or its proxy is unavailable, or does not answer. Counts for the circuit breaker.
     Down,
-    /// The application failed at this question. An odd token may be enough for that, and whoever can make one up would
-    /// keep all others out: the breaker stays closed.
+    /// The application failed on this request. A malformed token may cause that, and any client can send one. So the
+    /// circuit breaker stays closed; otherwise that client would lock out all others.
     Failed,
-    /// It answered, and the answer is none that the hub understands. Asking again is of no use.
+    /// The hub does not understand the answer. A retry is of no use.
     NotUnderstood,
 }
 
-/// Reads an answer. A session of the token may last `leeway_ms` longer than the answer says.
+/// Reads an answer. A session may outlive the expiry in the answer by `leeway_ms`.
 pub(super) fn read(answer: &HttpAnswer, leeway_ms: i64) -> Verdict {
     let trouble = match answer.status {
         200 => {
@@ -56,7 +56,7 @@ fn refused() -> Verdict {
     Verdict::Refused(invalid("The token is not known to the application").by("auth.backend.url"))
 }
 
-/// The verdict of an answer with status 200.
+/// The result of an answer with status 200.
 fn holder(body: &Bytes, leeway_ms: i64) -> Result<Verdict, String> {
     // A display name may be cut within an emoji.
     let body = text::resolve(body.clone());
@@ -70,7 +70,7 @@ fn holder(body: &Bytes, leeway_ms: i64) -> Result<Verdict, String> {
         return Ok(refused());
     }
     let id = claims::user(user, &USER_MEMBERS).map_err(|fault| match names_a_user(user) {
-        // Its words are the token's: "The token's `id` is too long".
+        // The fault is written for a token: "The token's `id` is too long".
         true => {
             format!("an answer whose user in {place} has no usable id: {}", fault.message.replace("The token's ", ""))
         }
@@ -81,24 +81,24 @@ fn holder(body: &Bytes, leeway_ms: i64) -> Result<Verdict, String> {
     Ok(Verdict::Holder(Box::new(Identity { expires_at, ..claims::described(id, user) })))
 }
 
-/// Whether an object says in the way of RFC 7662, section 2.2, that the token does not hold, whatever else it says. PHP
-/// writes 0 for `false` where a column of a database is not cast.
+/// Whether an object marks the token as inactive (RFC 7662, section 2.2). PHP writes 0 for `false` if a database column
+/// is not cast.
 fn is_inactive(object: &Map<String, Value>) -> bool {
     object.get("active").is_some_and(|active| *active == Value::Bool(false) || active.as_f64() == Some(0.0))
 }
 
-/// Where an answer has its user.
+/// The user object of an answer, and its position.
 struct User<'a> {
     user: &'a Map<String, Value>,
-    /// What the log calls the place.
+    /// The position of the user, for the log.
     place: &'static str,
-    /// The object around the user, or the user itself.
+    /// The object that contains the user, or the user itself.
     around: &'a Map<String, Value>,
 }
 
-/// The user of an answer: `user`; else `data`, in which Laravel's resources wrap what they answer, or `data.user`; else the
-/// answer itself. Nothing deeper is looked at. An answer that names a user both in `data` and beside it is refused, because
-/// either may be meant.
+/// The user of an answer: `user`; else `data`, which Laravel's resources add as a wrapper, or `data.user`; else the
+/// answer itself. Deeper levels are not read. An answer with a user both in `data` and beside it is ambiguous, so it is
+/// refused.
 fn user_of(body: &Map<String, Value>) -> Result<User<'_>, String> {
     if let Some(user) = body.get("user") {
         let user = user.as_object().ok_or("an answer whose `user` is no object")?;
@@ -109,7 +109,7 @@ fn user_of(body: &Map<String, Value>) -> Result<User<'_>, String> {
         None | Some(Value::Null) => return Ok(bare),
         Some(Value::Object(data)) => data,
         Some(_) if names_a_user(body) => return Ok(bare),
-        // What Laravel answers for a collection, too.
+        // Laravel also sends this for a collection.
         Some(_) => return Err("an answer whose `data` is no object".into()),
     };
     let wrapped = match data.get("user") {
@@ -126,13 +126,14 @@ fn user_of(body: &Map<String, Value>) -> Result<User<'_>, String> {
     }
 }
 
-/// Whether an object has a member that names a user.
+/// Whether an object has a member with a user's id.
 fn names_a_user(object: &Map<String, Value>) -> bool {
     USER_MEMBERS.iter().any(|member| object.get(*member).is_some_and(|id| !id.is_null()))
 }
 
-/// When the token expires, in ms: `exp` as a token has it, or `expires_at` as a time of RFC 3339, in seconds, or in ms
-/// where seconds would lie after the year 9999. One that cannot be read refuses: the token must not outlive it.
+/// The expiry of the token in ms: `exp` as in a token, or `expires_at`. The latter is an RFC 3339 time, or a number in
+/// seconds, or in ms if it would be after the year 9999 in seconds. An unreadable expiry is an error: the session must
+/// not outlive the token.
 fn expiry(object: &Map<String, Value>) -> Result<Option<i64>, String> {
     let unreadable = |name: &str| format!("an answer whose `{name}` is no time");
     let exp = match object.get("exp") {
@@ -218,16 +219,16 @@ mod tests {
         }
     }
 
-    /// Laravel's resources wrap what they answer in `data`.
+    /// Laravel's resources wrap their content in `data`.
     #[test]
     fn a_user_may_be_wrapped_in_data_and_in_nothing_deeper() {
         for (body, id) in [
             (json!({"data": {"id": 42}}), "42"),
             (json!({"data": {"id": 42, "user": null}, "user": {"id": 7}}), "7"),
             (json!({"data": {"user": {"id": 42}}, "success": true}), "42"),
-            // The id beside `user` is the token's.
+            // The id beside `user` is the id of the token.
             (json!({"data": {"id": 9, "user": {"id": 42}}}), "42"),
-            // A user who has a member `data`.
+            // The user object has a member named `data`.
             (json!({"id": 42, "data": {"theme": "dark"}}), "42"),
             (json!({"id": 42, "data": []}), "42"),
             (json!({"id": 42, "data": {"id": null}}), "42"),

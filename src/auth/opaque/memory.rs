@@ -1,6 +1,6 @@
-//! What was answered about tokens, for a while. Pure: the time is an argument.
+//! A bounded cache of answers about tokens. Pure: the time is an argument.
 //!
-//! Keyed by the SHA-256 of a token, so that no token stays in memory.
+//! The key is the SHA-256 of a token, so no token stays in memory.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,18 +11,18 @@ struct Entry<T> {
     answer: T,
     weight: usize,
     number: u64,
-    /// From when to when it holds: a clock that was set back does not make it hold longer.
+    /// The start and end of its validity. The start bounds it too, so a clock set back does not extend it.
     holds: (i64, i64),
 }
 
-/// Answers, as many and as heavy as they may be. When full, the oldest go.
+/// Answers, bounded by number and by bytes. A full cache evicts the oldest.
 pub(super) struct Memory<T> {
     most: usize,
     most_weight: usize,
     weight: usize,
     entries: HashMap<Digest, Entry<T>>,
-    /// The digests in the order of their answers, with the answer's number: a digest that was answered anew is in it
-    /// twice, and only the last place counts.
+    /// The digests in the order of their answers, with the number of each answer. A digest with a newer answer is
+    /// listed twice; only its last entry counts.
     order: VecDeque<(Digest, u64)>,
     next: u64,
 }

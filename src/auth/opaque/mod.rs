@@ -1,8 +1,9 @@
-//! Tokens that only the application can read (Sanctum's `12|abc…`): the hub asks it, and believes what it says.
+//! Verifies opaque tokens (such as Sanctum's `12|abc…`), which only the application can read: the hub asks the
+//! application.
 //!
-//! Whatever is no clear yes lets nobody in. The application is spared: one question a token is on its way however many
-//! ask, so many at once as [`CALLS`], answers are remembered, and one that does not answer is left alone for a while.
-//! A question that failed is not repeated: its client waits at its handshake, and may well come again by itself.
+//! Only a clear acceptance authenticates a client. To spare the application, each token causes one request at a time,
+//! at most [`CALLS`] requests run at once, answers are cached, and a circuit breaker pauses requests to an application
+//! that does not answer. A failed request is not retried: its client waits in the handshake, and may connect again.
 
 mod answer;
 mod memory;
@@ -26,33 +27,33 @@ use crate::logging::periodic::{Periodic, Summary};
 use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
 use crate::upstream::http_client::{HttpClient, HttpFailure, Redirects, TIMEOUT};
 
-/// Questions on their way at once; one more waits for as long as an answer may take.
+/// Most requests at once; the next one waits as long as a request may take.
 const CALLS: usize = 64;
 
-/// Tokens that are asked about or wait for it; one more is refused.
+/// Most tokens with a running or waiting request; the next one is refused.
 const FLIGHTS: usize = 1_024;
 
-/// Answers remembered, of each kind, and their bytes.
+/// Most cached answers of each kind, and most bytes of them.
 const ANSWERS: usize = 10_000;
 const ANSWER_BYTES: usize = 32 << 20;
 
 /// Most bytes of an answer.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// How long a no is remembered: against a client that asks again and again.
+/// How long a rejection is cached, in ms, against a client that retries quickly.
 const REFUSED_MS: i64 = 5_000;
 
-/// What a [`Backend`] goes by.
+/// The settings of a [`Backend`].
 pub struct Settings {
-    /// Where to ask.
+    /// The URL of the application.
     pub url: String,
-    /// Seconds for which a yes is remembered; 0 asks each time.
+    /// Seconds that an accepted token is cached; 0 asks each time.
     pub cache_secs: u32,
-    /// How far the application's clock may be from ours, in seconds.
+    /// Allowed difference between the application's clock and ours, in seconds.
     pub leeway_secs: u32,
 }
 
-/// The application that knows whose token is whose.
+/// The application that verifies opaque tokens.
 #[derive(Clone)]
 pub struct Backend(Arc<Inner>);
 
@@ -65,34 +66,35 @@ struct Inner {
     answered: AtomicU64,
     failed: AtomicU64,
     shed: AtomicU64,
-    /// Questions that failed: strangers can cause them at will.
+    /// Limits the log lines for failed requests, because any client can cause them.
     unclear: Periodic,
-    /// Answers that were not understood, apart from those, so that their reason is told however many questions fail.
+    /// Limits the log lines for answers that were not understood. Separate, so that failed requests do not hide their
+    /// reason.
     not_understood: Periodic,
 }
 
 struct Known {
     holders: Memory<Identity>,
-    /// Apart from the others, so that made-up tokens push none of those out.
+    /// Separate from the accepted tokens, so that invented tokens evict none of them.
     refused: Memory<Fault>,
     flights: HashMap<Digest, watch::Receiver<Option<Result<Identity, Fault>>>>,
     breaker: CircuitBreaker,
 }
 
-/// How it is with the application, for those who watch.
+/// The state of the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Questions that it answered, yes or no.
+    /// Requests that it answered with an acceptance or a rejection.
     pub answered: u64,
-    /// Questions that failed.
+    /// Requests that failed.
     pub failed: u64,
-    /// Tokens refused without a question: too many at once, or it is left alone.
+    /// Tokens refused without a request: too many at once, or the circuit breaker is open.
     pub shed: u64,
-    /// Answers that are remembered.
+    /// Cached answers.
     pub remembered: usize,
     /// Tokens that wait for an answer.
     pub waiting: usize,
-    /// It is left alone because it did not answer.
+    /// The circuit breaker is open, because the application did not answer.
     pub open: bool,
 }
 
@@ -121,13 +123,13 @@ impl Backend {
         })))
     }
 
-    /// Says who holds `token`.
+    /// Returns the identity of `token`.
     ///
     /// # Errors
-    /// `InvalidToken` when the application does not know it, `TokenExpired` when it was good once, `AuthUnavailable` when
-    /// there is no telling: without `retry_after` where the answer was not understood.
+    /// `InvalidToken` when the application rejects it; `TokenExpired` when it was valid before; `AuthUnavailable` when
+    /// there is no decision, without `retry_after` if the answer was not understood.
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
-        // What could not stand in a header is nobody's token, and would be another header.
+        // A token with other characters could inject a header into the request.
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(invalid("The token is malformed").by("token"));
         }
@@ -142,7 +144,7 @@ impl Backend {
         decision.unwrap_or_else(|| Err(unavailable(Duration::ZERO))).and_then(|identity| unexpired(identity, now_ms))
     }
 
-    /// How it is with the application.
+    /// The state of the application.
     pub fn auth_state(&self, now_ms: i64) -> Standing {
         let known = self.0.lock();
         Standing {
@@ -191,7 +193,7 @@ impl Inner {
         let (landed, landing) = watch::channel(None);
         known.flights.insert(digest, landing.clone());
         let flight = Flight { backend: self.clone(), digest };
-        // A task of its own: the first who asked may hang up, the others still wait.
+        // Runs as its own task: the first client may disconnect while others still wait.
         tokio::spawn(flight.fly(token.to_owned(), now_ms, landed));
         Recalled::Flying(landing)
     }
@@ -201,14 +203,14 @@ impl Inner {
         unavailable(Duration::from_millis(OPEN_MS.unsigned_abs()))
     }
 
-    /// Asks about `token`; what was answered, and how many bytes it took.
+    /// Requests a decision about `token`. Returns it with the size of the answer in bytes.
     async fn ask(&self, token: &str, asked_ms: i64) -> (Verdict, usize) {
         let asked = Instant::now();
         let answer = self.outside.get(Some(token), ANSWER_MAX).await;
         let now_ms = later(asked_ms, asked);
         let (decision, weight) = match answer {
             Ok(answer) => (answer::read(&answer, self.leeway_ms), answer.size()),
-            // It answers, if too much: it is not down.
+            // The answer is too long, but the application is up.
             Err(failure @ HttpFailure::TooLong(_)) => {
                 (Verdict::Unclear(Trouble::NotUnderstood, failure.to_string()), 0)
             }
@@ -237,7 +239,7 @@ impl Inner {
     }
 }
 
-/// A question about one token. However it ends, others may ask about the token afterwards.
+/// A request about one token. When it is dropped, the token can be requested again.
 struct Flight {
     backend: Arc<Inner>,
     digest: Digest,
@@ -246,7 +248,7 @@ struct Flight {
 impl Flight {
     async fn fly(self, token: String, now_ms: i64, landed: watch::Sender<Option<Result<Identity, Fault>>>) {
         let decision = self.judge(&token, now_ms).await;
-        // Only once it is remembered does nobody wait for it any more.
+        // Dropped only after the answer is cached, so that no second request starts in between.
         drop(self);
         landed.send_replace(Some(decision));
     }
@@ -258,7 +260,7 @@ impl Flight {
             return Err(backend.shed());
         };
         let now_ms = later(now_ms, waiting);
-        // Those before may have found it silent in the meantime.
+        // Earlier requests may have opened the circuit breaker while this one waited.
         if !backend.lock().breaker.admit(now_ms) {
             return Err(backend.shed());
         }
@@ -270,7 +272,7 @@ impl Flight {
         count.fetch_add(1, Ordering::Relaxed);
         match decision {
             Verdict::Holder(identity) => {
-                // From when it was asked: what the application knew later is not in its answer.
+                // The validity begins at the request: the answer may not reflect later changes.
                 backend.lock().holders.keep(self.digest, (*identity).clone(), weight, now_ms, backend.kept_ms);
                 Ok(*identity)
             }

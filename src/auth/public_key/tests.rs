@@ -1,4 +1,4 @@
-//! Which keys are believed, and what is said of the others.
+//! Tests: which keys are accepted, and the errors for the others.
 
 use jsonwebtoken::EncodingKey;
 use jsonwebtoken::jwk::Jwk as Made;
@@ -13,7 +13,7 @@ macro_rules! pem {
     };
 }
 
-/// The JWK of a private key's public half.
+/// The JWK of the public half of a private key.
 fn jwk(private: &str, algorithm: Algorithm) -> Value {
     let key = match algorithm.family() {
         AlgorithmFamily::Ec => EncodingKey::from_ec_pem(private.as_bytes()),
@@ -76,7 +76,7 @@ fn what_is_no_public_key_is_said_and_not_shown() {
     from_pem(&windows, Algorithm::RS256).unwrap();
 }
 
-/// The points of small order on Curve25519 (RFC 7748, section 6 and the literature after it), some of them not canonical.
+/// The points of small order on Curve25519 (RFC 7748, section 6, and later literature), some of them not canonical.
 #[test]
 fn a_key_for_which_anybody_can_sign_is_none() {
     for point in [

@@ -1,4 +1,4 @@
-//! The nonces of requests that could still be fresh. Pure.
+//! The nonces of requests that may still be fresh. Pure.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,18 @@ use hubbub_actors::store::{StoredNonce, StoredNonces};
 
 use super::{WINDOW_MS, refused};
 
-/// For how long a step of the wall clock forward is doubted, ms: the clock may be set back, and what it made stale is
-/// fresh again. After it, whatever came before the step is stale by any clock.
+/// How long a forward step of the wall clock is not trusted, in ms. The clock may be set back, and then stale requests
+/// would be fresh again. After this time, requests from before the step are stale by either clock.
 const DOUBT_MS: i64 = 2 * WINDOW_MS;
 
-/// The memory.
+/// The nonces that are kept.
 pub(super) struct Nonces {
     /// The last ms at which the request with this nonce is fresh.
     until: HashMap<[u8; 16], i64>,
-    /// No nonce is stale before this; a sweep earlier would find nothing.
+    /// The earliest expiry; a sweep before it would find nothing.
     earliest: i64,
     capacity: usize,
-    /// What was signed before is refused, ms since the epoch: its nonces are lost.
+    /// Requests signed before this time (ms since the epoch) are refused, because their nonces are lost.
     not_before: i64,
     past: Past,
 }
@@ -81,12 +81,12 @@ impl Nonces {
     }
 }
 
-/// Which wall time has passed for sure: the wall clock's, but a step forward of that counts only after [`DOUBT_MS`].
+/// The wall time that has certainly passed. A forward step of the wall clock counts only after [`DOUBT_MS`].
 #[derive(Default)]
 struct Past {
-    /// How far the wall clock that is believed is ahead of the monotonic one, ms.
+    /// How far the trusted wall clock is ahead of the monotonic clock, in ms.
     ahead: Option<i64>,
-    /// Since when the wall clock is further ahead, by the monotonic one.
+    /// When the forward step was first seen, by the monotonic clock.
     doubted_since: Option<i64>,
 }
 

@@ -1,4 +1,4 @@
-//! What is signed, for how long it holds, and that it holds once.
+//! Tests: what a signature covers, how long it is valid, and that it is valid once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -32,14 +32,14 @@ fn signature(request: &Signed<'_>) -> String {
     mac(KEY, &text)
 }
 
-/// Signs `request` well and has it checked by `signatures` at `now_ms`.
+/// Signs `request` correctly and checks it with `signatures` at `now_ms`.
 fn check(signatures: &Signatures, request: Signed<'_>, now_ms: i64) -> Result<(), Fault> {
     let signature = signature(&request);
     let request = Signed { signature: &signature, ..request };
     signatures.check(&request, KEY, "backend", &Clock::manual(now_ms))
 }
 
-/// Checks a request that is to fail, and answers why.
+/// Checks an invalid request and returns the error text.
 fn refusal(request: Signed<'_>) -> String {
     let fault = Signatures::new().check(&request, KEY, "backend", &Clock::manual(NOW)).unwrap_err();
     assert_eq!(fault.code, Code::InvalidSignature);
@@ -50,7 +50,7 @@ fn refusal(request: Signed<'_>) -> String {
 fn a_known_signature_holds() {
     // From: printf 'POST/api/push1767225600000abc123' | openssl dgst -sha256 -hmac key-text
     let v1 = "68a9f54b3b6206e7436954c3c91ff5013173a974fda94cc2fec2d46312146b58";
-    // The same with the body's SHA-256 in hex behind the nonce.
+    // The same, with the hex SHA-256 of the body after the nonce.
     let v2 = "382380f43091aba87fc7ce0c880b153573ca7c64ab86faa2705f0a436d671bcf";
     for (version, signature) in [("v1", v1), ("v2", v2), ("v1", &v1.to_uppercase())] {
         let request = Signed { version, signature, ..GOOD };
@@ -173,7 +173,7 @@ fn a_timestamp_is_good_for_five_minutes_either_way() {
 #[test]
 fn a_nonce_serves_once_as_long_as_its_request_is_fresh() {
     let signatures = Signatures::new();
-    // Signed by a clock that is five minutes ahead: fresh for ten.
+    // Signed by a clock that is five minutes ahead: fresh for ten minutes.
     let ahead = (NOW + WINDOW_MS).to_string();
     let request = Signed { timestamp: &ahead, ..GOOD };
     check(&signatures, request, NOW).unwrap();
@@ -198,7 +198,7 @@ fn the_same_nonce_serves_two_keys() {
     for (name, passes) in [("backend", true), ("other", true), ("backend", false), ("other", false)] {
         assert_eq!(signatures.check(&request, KEY, name, &Clock::manual(NOW)).is_ok(), passes, "{name}");
     }
-    // `backend` + `abc123` and `backendabc` + `123` are not one.
+    // `backend` + `abc123` and `backendabc` + `123` are different nonces.
     let signature = mac(KEY, "POST/api/push1767225600000123");
     let shifted = Signed { nonce: "123", signature: &signature, ..GOOD };
     signatures.check(&shifted, KEY, "backendabc", &Clock::manual(NOW)).unwrap();
@@ -247,7 +247,7 @@ fn when_no_more_nonces_fit_the_request_is_refused_and_none_is_forgotten() {
     assert_eq!(check(&signatures, full, NOW).unwrap_err(), Fault::overloaded());
     let replayed = check(&signatures, Signed { nonce: "a", ..GOOD }, NOW).unwrap_err();
     assert_eq!(replayed.code, Code::InvalidSignature);
-    // At the last ms of the first one's window it still counts; a ms later its place is free, and only its.
+    // The last ms of the first window still counts; a ms later, only that nonce expires.
     let last = NOW + WINDOW_MS;
     assert_eq!(check(&signatures, full, last).unwrap_err(), Fault::overloaded());
     check(&signatures, full, last + 1).unwrap();
@@ -286,7 +286,7 @@ fn after_a_crash_what_was_signed_before_the_start_is_refused_over_further_starts
     assert_eq!(check(&planned, Signed { nonce: "another", ..GOOD }, start + 1_000), Err(lost));
 }
 
-/// Checks `request`, signed well, at what `clock` shows.
+/// Checks `request`, correctly signed, at the time of `clock`.
 fn check_by(signatures: &Signatures, request: Signed<'_>, clock: &Clock) -> Result<(), Fault> {
     let signature = signature(&request);
     signatures.check(&Signed { signature: &signature, ..request }, KEY, "backend", clock)
@@ -297,7 +297,7 @@ fn no_step_of_the_wall_clock_makes_a_nonce_good_again() {
     const HOUR: i64 = 3_600_000;
     let (signatures, clock) = (Signatures::remembering(2), Clock::manual(NOW));
     check_by(&signatures, GOOD, &clock).unwrap();
-    // An hour ahead the request is stale, and there another one sweeps the memory.
+    // An hour ahead, the request is stale, and another request sweeps the nonces.
     clock.step(HOUR);
     let ahead = (NOW + HOUR).to_string();
     check_by(&signatures, Signed { nonce: "a", timestamp: &ahead, ..GOOD }, &clock).unwrap();
@@ -307,7 +307,7 @@ fn no_step_of_the_wall_clock_makes_a_nonce_good_again() {
     let fault = check_by(&signatures, GOOD, &clock).unwrap_err();
     assert_eq!(fault.message, "X-Request-Nonce was used before");
 
-    // A step that lasts is believed, and what it made stale is forgotten.
+    // A lasting step is trusted, and stale nonces are removed.
     clock.step(HOUR);
     let _ = check_by(&signatures, Signed { nonce: "a", timestamp: &ahead, ..GOOD }, &clock);
     clock.advance(2 * WINDOW_MS);

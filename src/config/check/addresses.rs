@@ -1,5 +1,4 @@
-//! What `[server]` may not say of addresses: where the hub listens, by which names and under which path it is reached, and
-//! from which pages.
+//! Checks the addresses in `[server]`: the listening host, the accepted hosts, the base path and the allowed origins.
 
 use std::net::Ipv6Addr;
 
@@ -17,7 +16,7 @@ impl Problems {
         }
     }
 
-    /// `::1` and `[::1]` are the same.
+    /// `::1` and `[::1]` are equal.
     fn listening_host(&mut self, host: &str) {
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
             self.add("server.host", format!("expected an address or a host name, got {host:?}"));

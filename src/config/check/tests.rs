@@ -1,8 +1,8 @@
-//! What is refused, and that what is possible is not.
+//! Tests: invalid values are rejected, and valid values are accepted.
 
 use super::*;
 
-/// The keys that are wrong in a configuration with `text`.
+/// The invalid keys in a configuration with `text`.
 fn wrong(text: &str) -> Vec<String> {
     let config: Config = toml::from_str(text).unwrap();
     problems(&config).into_iter().map(|it| it.key).collect()

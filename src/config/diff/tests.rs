@@ -5,7 +5,7 @@ fn key(name: &str, key: &str) -> ApiKey {
     ApiKey { name: name.into(), key: Some(Secret::new(key)), sha256: None, require_signature: false, per_minute: None }
 }
 
-/// Every key of the structs, those that are not set too.
+/// Every key of the structs, including keys without a value.
 fn all_keys(within: &str, value: &Value, keys: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -27,7 +27,7 @@ fn keys() -> Vec<String> {
     keys
 }
 
-/// A configuration that is another one in every key that needs a restart.
+/// A configuration with another value for every key that needs a restart.
 fn elsewhere() -> Config {
     let mut config = Config::default();
     let server = &mut config.server;

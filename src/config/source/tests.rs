@@ -1,8 +1,8 @@
-//! Which source wins, and whom an error names.
+//! Tests: the precedence of sources, and the place that an error names.
 
 use super::*;
 
-/// Loads `text` as a file called `config.toml`; errors without the directory's name.
+/// Loads `text` as a file named `config.toml`; removes the directory from errors.
 fn load(text: &str, variables: &[(&str, &str)], flags: Vec<Flag>) -> Result<Config, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");

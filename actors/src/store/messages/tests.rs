@@ -1,4 +1,4 @@
-//! Messages and receipts as they are kept, forgotten and counted.
+//! Tests of stored messages and receipts: eviction and counts.
 
 use super::*;
 use crate::runtime::clock::Clock;
@@ -16,7 +16,7 @@ fn id(text: &str) -> ChatMessageId {
     ChatMessageId::parse(text, "id").unwrap()
 }
 
-/// What `alice` says in the chat `c`.
+/// A message of `alice` in the chat `c`.
 fn said(text: &str, at: i64) -> ChatMessage {
     said_in("c", text, at)
 }
@@ -85,7 +85,7 @@ impl Shelf {
         self.store.write(move |conn| Ok(conn.execute_batch(text)?)).await.unwrap();
     }
 
-    /// The tally, which agrees with what is there.
+    /// The counts, checked against the rows.
     async fn tally(&self) -> [u64; 3] {
         let counted = |conn: &Connection| {
             let sql = "SELECT (SELECT count(*) FROM messages), count(*), count(read_at),
@@ -213,7 +213,7 @@ async fn a_message_is_confirmed_in_its_own_chat_alone() {
 async fn the_first_of_many_receipts_are_named_and_all_are_counted() {
     let shelf = Shelf::new().await;
     shelf.keep(said("one", 10)).await.unwrap();
-    // User 0 got it last and read it first.
+    // User 0 received the message last and read it first.
     shelf
         .sql(
             "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n LIMIT 1001)
@@ -269,7 +269,7 @@ async fn a_chat_keeps_its_newest_messages_and_receipts_go_with_the_others() {
     assert_eq!(shelf.history(Some("4"), 10, 1_000).await, page(&["3"], false));
     let (last, _) = shelf.store.history(chat("c"), None, 2, 1_000).await.unwrap();
     assert_eq!(ids(&last), ["new", "newer"]);
-    // Too many at once, which none but another program could have put there, go in some steps.
+    // Only another program can exceed the bound by so many; they are deleted in several steps.
     shelf
         .sql(
             "INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)

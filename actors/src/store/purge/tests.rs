@@ -1,4 +1,4 @@
-//! A deleted chat is gone at once, and its rows go in slices.
+//! A deleted chat disappears at once, and its rows are deleted in slices.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
@@ -14,7 +14,7 @@ fn open(directory: &Path) -> Store {
     Store::open(directory, Role::Hub, Clock::System).unwrap()
 }
 
-/// A store that removes nothing by itself; a hub made it.
+/// A store that deletes no rows in the background, on a hub's file.
 async fn open_for_command(directory: &Path) -> Store {
     open(directory).close().await;
     Store::open(directory, Role::Command, Clock::System).unwrap()
@@ -46,7 +46,7 @@ async fn make(store: &Store, at: i64) -> bool {
     store.put_chat(chat).await.unwrap().1
 }
 
-/// Fills the chat `c` with so many messages, and each with so many receipts.
+/// Fills the chat `c` with `messages` messages, each with `receipts` receipts.
 async fn fill(store: &Store, messages: i64, receipts: i64) {
     let fill = move |conn: &Connection| {
         let numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
@@ -61,13 +61,13 @@ async fn fill(store: &Store, messages: i64, receipts: i64) {
     store.write(fill).await.unwrap();
 }
 
-/// Messages and receipts in the file, and chats.
+/// Number of messages and receipts in the file, and of chats.
 fn rows(conn: &Connection) -> Result<(i64, i64), rusqlite::Error> {
     let sql = "SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM receipts), count(*) FROM chats";
     conn.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Nothing is left in the end.
+/// Waits until no rows are left.
 async fn all_goes(store: &Store) {
     store.purged().await;
     assert_eq!(store.read(|conn| Ok(rows(conn)?)).await, Ok((0, 0)));
@@ -111,7 +111,7 @@ async fn writes_that_wait_go_between_two_slices() {
     let store = open(directory.path());
     make(&store, 1).await;
     fill(&store, 500, 20).await;
-    // What every later write finds left; each lets the next in before it ends.
+    // The number of rows left at each later write. Each write lets the next begin before it ends.
     let left = Arc::new(Mutex::new(Vec::new()));
     let (begin, begun) = mpsc::channel::<()>();
     let own = store.clone();
@@ -157,7 +157,7 @@ async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
     let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
     fill(&store, 30, 2).await;
-    // Nobody removes anything: a command's store does not.
+    // A command's store deletes nothing in the background.
     store.write(|conn| mark(conn, &id("c"))).await.unwrap();
     assert_eq!(store.delete_chat(id("c")).await, Ok(false));
     let gone = async |what: &str| {
@@ -183,7 +183,7 @@ async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
     let count = |conn: &Connection| Ok(conn.query_row("SELECT messages FROM chats", (), |row| row.get::<_, i64>(0))?);
     assert_eq!(store.read(count).await, Ok(1));
 
-    // The next start removes the rest and keeps the new one.
+    // The next start deletes the old rows and keeps the new chat.
     store.close().await;
     let store = open(directory.path());
     store.purged().await;
