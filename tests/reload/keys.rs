@@ -161,7 +161,7 @@ async fn a_metrics_signal_is_served_while_a_reload_waits_for_a_key_set() {
     hub.signal("HUP");
     wait_until(DEADLINE, "the key set is requested", || issuer.count() > 0);
     hub.signal("USR1");
-    wait_until(DEADLINE, "the figures are logged", || hub.output().contains("figures"));
+    wait_until(DEADLINE, "the metrics are logged", || hub.output().contains(" metrics "));
     let log = hub.output();
     assert!(!log.contains("not reloaded"), "the reload ended first: {log}");
     assert_eq!(upgrade(&hub, &token::token("alice")).await, 101, "nothing has changed yet");
