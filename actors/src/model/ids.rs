@@ -152,7 +152,7 @@ impl RoomName {
     /// not printable, only white space, or has a hidden character.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         let name = shown(text, field, NAME_MAX)?;
-        // A prefix is visible; so the rest is checked alone.
+        // The prefix is visible, so only the rest is checked.
         let inside = Self::PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
         inside.filter(|inside| !inside.is_empty()).map_or(Ok(()), |inside| visible(inside, field))?;
         Ok(Self(name))

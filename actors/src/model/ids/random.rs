@@ -84,7 +84,7 @@ impl fmt::Display for Epoch {
 pub struct RecoveryToken(Arc<str>);
 
 impl RecoveryToken {
-    /// A token that came from a client.
+    /// A token received from a client.
     pub fn read(text: &str) -> Self {
         Self(text.into())
     }
