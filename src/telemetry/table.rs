@@ -12,7 +12,7 @@ use super::metric::{Metric, counted, counter, gauge, histogram};
 use super::{available, process, resident};
 use crate::logging;
 
-/// The metric that the HTTP server counts directly.
+/// The only metric that is incremented directly and not read at a scrape.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
 
 /// All metrics.

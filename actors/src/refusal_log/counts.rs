@@ -48,7 +48,7 @@ impl From<Surface> for RefusedAt {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// The reason for a refused connection. Operators act differently on each reason; there are no finer labels.
+        /// The reason for a refused connection. Each reason needs a different action by the operator.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Reason {
             $($(#[$doc])* $variant,)*

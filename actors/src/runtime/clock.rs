@@ -120,7 +120,7 @@ impl Hands {
     /// Resolves when the monotonic time is `end` or later.
     async fn reach(&self, end: i64) {
         loop {
-            // Created before the time is read, so that no move between the two is missed.
+            // Created before the time is read, so that no move of the clock is missed.
             let moved = self.moved.notified();
             if self.elapsed.load(Ordering::Relaxed) >= end {
                 return;

@@ -12,7 +12,7 @@ impl Count {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Subtracts `n`; only for numbers that decrease, too.
+    /// Subtracts `n`; only for numbers that can decrease.
     pub fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }

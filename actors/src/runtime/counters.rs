@@ -109,7 +109,7 @@ macro_rules! stats {
             pub minute: Minute,
             /// Time from accepting a publication to writing it, for a sample of the deliveries.
             pub delivery_latency: Latency,
-            /// Refusals by code: the logged ones, and the ones that the rate limit of the log omitted.
+            /// Refusals by code, logged or omitted by the log's rate limit.
             pub refusals: ByCode,
             /// Connections refused, by surface and reason.
             pub connections_refused: RefusedConnections,
