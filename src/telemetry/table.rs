@@ -1,7 +1,7 @@
-//! Every metric: the hub's counters, which have their rows in [`hubbub_actors::runtime::counters`], and one row here for each
-//! other metric, with its name, its help, its labels and the source of its value.
+//! All metrics. The rows of the hub's counters are in [`hubbub_actors::runtime::counters`]. This file has one row for
+//! each other metric, with its name, its help, its labels and the source of its value.
 //!
-//! In a row, `hub` are the hub's counters, `now` are the other readings of a scrape, and `to` takes the samples.
+//! In a row, `hub` are the hub's counters, `now` are the other readings of a scrape, and `to` receives the samples.
 
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +12,7 @@ use super::metric::{Metric, counted, counter, gauge, histogram};
 use super::{available, process, resident};
 use crate::logging;
 
-/// The one metric that is counted as it happens.
+/// The only metric that is incremented directly and not read at a scrape.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
 
 /// All metrics.
@@ -83,7 +83,6 @@ const OTHERS: &[Metric] = &[
         now.mailboxes.iter().for_each(|(actor, depth)| to.labelled(&[actor], *depth as u64));
     })
     .by(&["actor"]),
-    // Users and rooms.
     // The store.
     counter("hubbub_store_writes_total", "Writes that the store has committed to disk.", |_, now, to| {
         to.set(now.store.writes);

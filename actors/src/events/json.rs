@@ -1,4 +1,4 @@
-//! JSON that passes through unread, and bad JSON turned into a fault that names the field.
+//! Passes JSON values through unchanged, and converts parse errors into faults that name the field.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,25 +12,25 @@ use serde_json::value::RawValue;
 
 use crate::model::fault::Fault;
 
-/// Longest explanation given to a caller, in characters: a parser's sentence repeats the offending value.
+/// Longest error message for a caller, in characters: a parser's message repeats the invalid value.
 const EXPLANATION_MAX: usize = 300;
 
-/// Longest number that is given back as it came, in characters.
+/// Longest number that is returned unchanged, in characters.
 pub const NUMBER_MAX: usize = 64;
 
-/// Any JSON value, kept as the text it came as, so that it leaves as it came.
+/// Any JSON value. It keeps its original text, so the hub sends it unchanged.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Json(Box<RawValue>);
 
 impl Json {
-    /// A value that the hub made.
+    /// A value that the hub created.
     pub fn of<T: Serialize>(value: &T) -> Self {
-        // Only a map with keys that are no strings can fail, and no caller has one.
+        // Only a map with keys that are not strings can fail, and no caller has such a map.
         Self(serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 
-    /// JSON text of the hub's own.
+    /// JSON text that the hub created.
     pub fn text(data: &[u8]) -> Self {
         serde_json::from_slice::<Box<RawValue>>(data).map_or_else(|_| Self::null(), Self)
     }
@@ -62,7 +62,7 @@ impl schemars::JsonSchema for Json {
     }
 }
 
-/// Any JSON number, kept as the text it came as: `1e3` goes back as `1e3`.
+/// Any JSON number. It keeps its original text: `1e3` is returned as `1e3`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct Number(Box<RawValue>);
@@ -87,7 +87,7 @@ impl schemars::JsonSchema for Number {
     }
 }
 
-/// What an event's data can be read as.
+/// A type that event data can be read as.
 pub trait Readable: Sized {
     /// Reads an event's data.
     ///
@@ -102,12 +102,12 @@ impl<T: DeserializeOwned> Readable for T {
     }
 }
 
-/// A whole object as it came, with whatever is in it, and the `T` that it is.
+/// A whole object: its original text with all its members, and the `T` that the hub reads from it.
 #[derive(Debug, Clone)]
 pub struct Entire<T> {
-    /// The object.
+    /// The original text.
     pub text: Json,
-    /// What the hub reads in it.
+    /// The members that the hub reads.
     pub read: T,
 }
 
@@ -128,7 +128,7 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Entire<T> {
     }
 }
 
-/// The JSON text of an object: `{}` where `text` is an empty array, which is how PHP writes an empty object.
+/// The JSON text of an object. An empty array becomes `{}`, because PHP writes an empty object as `[]`.
 pub fn object(text: &[u8]) -> &[u8] {
     let inside = text.trim_ascii().strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
     if inside.is_some_and(|inside| inside.trim_ascii().is_empty()) { b"{}" } else { text }
@@ -137,7 +137,7 @@ pub fn object(text: &[u8]) -> &[u8] {
 /// Reads an object into a map from member to value. An empty array counts as an empty object, as in [`object`].
 ///
 /// # Errors
-/// It is neither, or a member is no `V`.
+/// The value is neither, or a member is not a `V`.
 pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error> {
     struct Members<V>(PhantomData<V>);
     impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
@@ -171,16 +171,17 @@ pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
     if !data.trim_ascii_start().starts_with(b"{") {
         return Err(Fault::field("data", "`data`: expected an object"));
     }
-    // The path costs; it is looked for only when there is something to blame.
+    // Tracking the path is expensive, so it is done only after an error.
     serde_json::from_slice(data).or_else(|_| {
         let mut reader = serde_json::Deserializer::from_slice(data);
         serde_path_to_error::deserialize(&mut reader).map_err(|error| blame(&error, "data"))
     })
 }
 
-/// Serialises what the hub made itself.
+/// Serializes a value that the hub created.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
-    // Only a map with keys that are no strings can fail, and no event has one; the empty object keeps a client whole.
+    // Only a map with keys that are not strings can fail, and no event has such a map. The client would receive an
+    // empty object, which it can still parse.
     Bytes::from(serde_json::to_vec(value).unwrap_or_else(|error| {
         log::error!("an event could not be serialised: {error}");
         b"{}".to_vec()
@@ -192,20 +193,20 @@ pub fn is_json(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-/// What a reader says of a text that may not be empty: such a text counts as missing.
+/// The message for an empty text where a text is required: it counts as missing.
 pub const EMPTY: &str = "an empty text counts as missing";
 
-/// The sentence about a field that is missing.
+/// The message for a missing field.
 pub fn missing(field: &str) -> String {
     format!("`{field}` is missing")
 }
 
-/// Says in the caller's words what is wrong with a value and where. `root` is what the whole of it is called.
+/// Describes an invalid value and its field for the caller. `root` is the name of the whole value.
 pub fn blame(error: &serde_path_to_error::Error<serde_json::Error>, root: &str) -> Fault {
     let full = error.inner().to_string();
     let sentence = full.split(" at line ").next().unwrap_or(&full);
     let absent = sentence.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    // For the whole value the path is a single dot.
+    // The path of the whole value is a single dot.
     let path = Some(error.path().to_string()).filter(|path| path != ".");
     let field = match (path, absent) {
         (Some(path), Some(name)) => format!("{path}.{name}"),

@@ -1,4 +1,4 @@
-//! Moments as the documents write them.
+//! Timestamps in the format of the documents.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-/// 9999-12-31T23:59:59.999Z, in ms since the epoch: beyond it there is no four-digit year.
+/// 9999-12-31T23:59:59.999Z, in ms since the epoch: the last timestamp with a four-digit year.
 pub const LATEST_MS: u64 = 253_402_300_799_999;
 
-/// A moment, in ms since the epoch, that is written as ISO 8601 in UTC with milliseconds.
+/// A timestamp in ms since the epoch, written as ISO 8601 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Iso(pub i64);
 

@@ -12,7 +12,7 @@ use super::json::Json;
 /// Longest `client_id`, in characters.
 pub const CLIENT_ID_MAX: usize = 64;
 
-/// The id that a client gives a publish: 1 to [`CLIENT_ID_MAX`] characters. All sessions of a user share it.
+/// The id that a client assigns to a publish: 1 to [`CLIENT_ID_MAX`] characters. All sessions of a user share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientId(Arc<str>);
 
@@ -25,7 +25,7 @@ impl ClientId {
     /// Reads an id that is present.
     ///
     /// # Errors
-    /// It is not 1 to [`CLIENT_ID_MAX`] characters.
+    /// The id does not have 1 to [`CLIENT_ID_MAX`] characters.
     pub fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         match text.chars().take(CLIENT_ID_MAX + 1).count() {

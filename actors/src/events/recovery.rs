@@ -1,4 +1,4 @@
-//! What a client that comes back with Socket.IO's connection state recovery is told on `/`.
+//! The events on `/` for Socket.IO's connection state recovery.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::moment::Iso;
 use crate::model::ids::UserId;
 
-/// What it is advised to wait before its first attempt but one, ms; before each that follows, half as long again.
+/// The recommended wait after the first attempt, ms. Each further wait is [`DELAY_GROWTH`] times as long, up to
+/// [`DELAY_MAX_MS`].
 const DELAY_MS: f64 = 1_000.0;
 const DELAY_GROWTH: f64 = 1.5;
 const DELAY_MAX_MS: f64 = 30_000.0;
@@ -14,16 +15,16 @@ const DELAY_MAX_MS: f64 = 30_000.0;
 /// Comes first to a client that wants to go on with its session.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReconnectStatus {
-    /// Which attempt it was since the session was cut off, as far as the hub saw them; from 1.
+    /// The number of the attempt since the session lost its connection, as counted by the hub, from 1.
     pub attempt: u32,
-    /// How long to wait before another, ms.
+    /// The recommended wait before the next attempt, ms.
     pub delay: u64,
-    /// When.
+    /// The time of the event.
     pub timestamp: Iso,
 }
 
 impl ReconnectStatus {
-    /// Of the attempt number `attempt`.
+    /// The status of the attempt with the number `attempt`.
     pub fn new(attempt: u32, now: i64) -> Self {
         let grown = DELAY_GROWTH.powf(f64::from(attempt.saturating_sub(1)));
         Self { attempt, delay: (DELAY_MS * grown).min(DELAY_MAX_MS) as u64, timestamp: Iso(now) }
@@ -33,25 +34,25 @@ impl ReconnectStatus {
 /// The session goes on: its rooms are joined, and what its client missed follows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StateRecovered {
-    /// Whose session it is.
+    /// The user of the session.
     #[serde(rename = "userId")]
     #[schemars(with = "String")]
     pub user_id: UserId,
-    /// When.
+    /// The time of the event.
     pub timestamp: Iso,
 }
 
 /// The session does not go on: this is another, in no room, and something may have been missed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StateRecoveryFailed {
-    /// Says so.
+    /// The fixed message.
     pub message: &'static str,
-    /// When.
+    /// The time of the event.
     pub timestamp: Iso,
 }
 
 impl StateRecoveryFailed {
-    /// At `now`, ms since the epoch.
+    /// A failure at `now`, ms since the epoch.
     pub fn new(now: i64) -> Self {
         Self { message: "Failed to recover connection state", timestamp: Iso(now) }
     }

@@ -1,13 +1,15 @@
-//! JSON text from outside, brought into one form before it is counted, kept or sent on.
+//! Normalizes JSON text from clients and backends before the hub counts, stores or sends it.
 //!
-//! A receiver may read JSON with any library. So the text of a caller is treated in two ways:
+//! Recipients may parse JSON with any library. A sender's text is therefore treated in two ways:
 //!
-//! * [`resolve`], at every way in, writes the text with no more escapes than JSON needs. `\u00e9` becomes `é`, so a limit means the same for
-//!   every language. Half of a surrogate pair becomes U+FFFD, because many readers refuse the whole message for it.
-//! * [`check_members`] and [`check_value`], for what may be sent on, refuse values that many readers cannot hold: arrays and objects nested more
-//!   than [`DEPTH_MAX`] levels deep, and numbers beyond the range of a double.
+//! * [`resolve`], wherever text enters the hub, removes the escapes that JSON does not need. `\u00e9` becomes `é`, so a
+//!   limit means the same for every language. Half of a surrogate pair becomes U+FFFD, because many parsers reject the
+//!   whole message for it.
+//! * [`check_members`] and [`check_value`], for text that may be sent on, reject values that many parsers cannot
+//!   represent: arrays and objects nested more than [`DEPTH_MAX`] levels deep, and numbers beyond the range of a
+//!   double.
 //!
-//! Text without a backslash stays the same bytes: no copy. Nothing here builds values or knows an event.
+//! Text without a backslash is not copied. This module builds no values and knows no events.
 
 use std::borrow::Cow;
 
@@ -17,31 +19,32 @@ use memchr::{memchr, memchr2};
 use super::json::is_json;
 use crate::model::fault::Fault;
 
-/// How deep arrays and objects may nest in what a caller sends. Clients parse with recursive parsers; this keeps a caller
+/// Deepest nesting of arrays and objects in a sender's text. Many clients parse recursively; the bound keeps a sender
 /// from overflowing their stacks.
 pub const DEPTH_MAX: usize = 128;
 
-/// Longest path to a field that a caller is told, in characters.
+/// Longest path to a field in an error message, in characters.
 const PATH_MAX: usize = 200;
 
-/// A number of fewer digits is within a double's range unless it has an exponent.
+/// A number with fewer digits is within a double's range unless it has an exponent.
 const SAFE_DIGITS: usize = 308;
 
-/// Writes `text` with the escapes that JSON needs and no others: `\"`, `\\` and those of U+0000 to U+001F. Half of a
-/// surrogate pair becomes U+FFFD. The result is never longer, and resolving it again changes nothing. Text that is not
-/// JSON stays as it is.
+/// Rewrites `text` with only the escapes that JSON needs: `\"`, `\\` and the escapes of U+0000 to U+001F. Half of a
+/// surrogate pair becomes U+FFFD. The result is never longer, and a second call changes nothing. Text that is not JSON
+/// stays the same.
 pub fn resolve(text: Bytes) -> Bytes {
     match resolved(&text) {
-        // Only what is rewritten is read here: whoever takes the text reads it anyway.
+        // Only rewritten text is validated here; the later parser validates all text.
         Some(resolved) if is_json(&text) => resolved.into(),
         _ => text,
     }
 }
 
-/// The text `json` with fewer escapes; `None` where it has none to spare. Text that is not JSON makes no sense afterwards.
+/// The text `json` without unneeded escapes; `None` if it has none. The result for text that is not JSON is
+/// meaningless.
 fn resolved(json: &[u8]) -> Option<Vec<u8>> {
     let (mut written, mut copied, mut at) = (Vec::new(), 0, 0);
-    // In JSON, a backslash begins an escape wherever it stands.
+    // In JSON, a backslash begins an escape wherever it occurs.
     while let Some(found) = json.get(at..).and_then(|rest| memchr(b'\\', rest)) {
         let start = at + found;
         let (char, length) = unescape(&json[start..]);
@@ -65,7 +68,7 @@ fn resolved(json: &[u8]) -> Option<Vec<u8>> {
     Some(written)
 }
 
-/// The character that the escape at the front of `text` means, and the escape's length in bytes.
+/// The character of the escape at the front of `text`, and the length of the escape in bytes.
 fn unescape(text: &[u8]) -> (char, usize) {
     let char = match text.get(1) {
         Some(b'u') => return unescape_hex(text),
@@ -80,7 +83,7 @@ fn unescape(text: &[u8]) -> (char, usize) {
     (char, 2)
 }
 
-/// As [`unescape`] for `\uXXXX`, and for two of them that are one character.
+/// As [`unescape`], for `\uXXXX` and for a surrogate pair of two such escapes.
 fn unescape_hex(text: &[u8]) -> (char, usize) {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -93,7 +96,7 @@ fn unescape_hex(text: &[u8]) -> (char, usize) {
     }
 }
 
-/// The character within a JSON string: itself, or as an escape where JSON needs one.
+/// The character for a JSON string: unchanged, or as an escape where JSON needs it.
 fn escape(char: char, buffer: &mut [u8; 6]) -> &[u8] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let short = match char {
@@ -114,17 +117,17 @@ fn escape(char: char, buffer: &mut [u8; 6]) -> &[u8] {
     &buffer[..2]
 }
 
-/// Checks that a receiver can hold the value of the JSON text `text`. What is wrong within it is named by its path, as
-/// `topics[3]`; the whole of it is called `whole`.
+/// Checks that recipients can represent the value of the JSON text `text`. The error names an invalid part by its path,
+/// such as `topics[3]`, and the whole value by `whole`.
 ///
 /// # Errors
-/// [`crate::model::fault::Code::InvalidRequest`] naming the field: nested more than [`DEPTH_MAX`] levels deep, or a number
-/// beyond the range of a double.
+/// [`crate::model::fault::Code::InvalidRequest`] naming the field: it is nested more than [`DEPTH_MAX`] levels deep, or
+/// it is a number beyond the range of a double.
 pub fn check_members(text: &[u8], whole: &str) -> Result<(), Fault> {
     scan(text).map_err(|unfit| unfit.fault(text, whole, false))
 }
 
-/// As [`check_members`], for the value of the field `field`: what is wrong within it is named by its path from there, as
+/// As [`check_members`], for the value of the field `field`. The path of an invalid part starts with the field, such as
 /// `data.items[3]`.
 ///
 /// # Errors
@@ -133,11 +136,11 @@ pub fn check_value(text: &[u8], field: &str) -> Result<(), Fault> {
     scan(text).map_err(|unfit| unfit.fault(text, field, true))
 }
 
-/// What a receiver may not be able to hold.
+/// A value that recipients may be unable to represent.
 #[derive(Debug, PartialEq, Eq)]
 enum Unfit {
     Deep,
-    /// A number, by its place in the text.
+    /// A number, by its byte position in the text.
     Number(usize),
 }
 
@@ -159,7 +162,7 @@ impl Unfit {
     }
 }
 
-/// Looks at every bracket and number outside strings.
+/// Checks every bracket and number outside strings.
 fn scan(text: &[u8]) -> Result<(), Unfit> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(&byte) = text.get(at) {
@@ -189,7 +192,7 @@ fn scan(text: &[u8]) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// The length of the string at the front of `text`, its quotes included; all of `text` where it has no end.
+/// The length of the string at the front of `text`, its quotes included; all of `text` if the string has no end.
 fn string_length(text: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
@@ -216,15 +219,15 @@ fn is_within_range(number: &[u8]) -> bool {
     parsed.is_some_and(f64::is_finite)
 }
 
-/// An array or object around a place in JSON text.
+/// An array or object around a position in JSON text.
 enum Around<'a> {
-    /// How many items are before.
+    /// The number of items before the position.
     Array(usize),
     /// The last key, with its quotes, and whether another key comes next.
     Object(&'a [u8], bool),
 }
 
-/// The path to the value at `target` in the JSON text `text`: `a.b[3]`, empty for the whole of it.
+/// The path to the value at `target` in the JSON text `text`: `a.b[3]`, empty for the whole value.
 fn path_to(text: &[u8], target: usize) -> String {
     let (mut around, mut at) = (Vec::new(), 0);
     while at < target {
@@ -258,7 +261,7 @@ fn path_to(text: &[u8], target: usize) -> String {
                 path.push_str(&key);
             }
         }
-        // The caller is told so much of it at most; keys may be long.
+        // The error message has at most this much of the path; keys can be long.
         if path.chars().nth(PATH_MAX).is_some() {
             break;
         }

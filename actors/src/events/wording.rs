@@ -1,4 +1,4 @@
-//! The words and codes of a refusal on `/`, as the push and community documents print them.
+//! The messages and codes of a refusal on `/`, as the push and community documents specify them.
 
 use std::borrow::Cow;
 
@@ -6,17 +6,17 @@ use super::Refused;
 use super::json::missing;
 use crate::model::fault::{Code, Fault};
 
-/// Which document's client a refusal goes to.
+/// The document that the refused client follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// A client of the push document: it showed a token as it connected.
+    /// A client of the push document: it connected with a token.
     Push,
     /// A client of the community document: it connected without a token.
     Community,
 }
 
 impl Audience {
-    /// The code of a defect of the hub, as this document calls it.
+    /// The document's code for a defect of the hub.
     pub const fn defect(self) -> &'static str {
         match self {
             Self::Push => "INTERNAL_SERVER_ERROR",
@@ -26,7 +26,7 @@ impl Audience {
 }
 
 impl Refused {
-    /// The code that blames the event's data.
+    /// The code for invalid event data.
     pub const fn bad_data(self) -> &'static str {
         match self {
             Self::Invalid | Self::Unread | Self::Reply => Code::InvalidRequest.as_str(),
@@ -37,7 +37,7 @@ impl Refused {
         }
     }
 
-    /// The code of `fault` as `/` says it to a client of this document.
+    /// The code of `fault` on `/`, for a client of this document.
     pub const fn code(self, fault: &Fault, audience: Audience) -> &'static str {
         match (self, fault.code) {
             (_, Code::Internal) => audience.defect(),
@@ -52,7 +52,7 @@ impl Refused {
         }
     }
 
-    /// The sentence of `fault` as `/` says it: `Invalid message data. Missing content.`
+    /// The message of `fault` on `/`: `Invalid message data. Missing content.`
     pub fn message(self, fault: &Fault) -> Cow<'static, str> {
         let words = match self {
             Self::EventData => "Invalid event data.",

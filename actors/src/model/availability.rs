@@ -1,6 +1,7 @@
 //! A user's availability.
 
-/// The availability that a user shows to others. It applies to all sessions of the user, and ends with the last of them.
+/// The availability that a user shows to others. It applies to all sessions of the user, and ends with the last of
+/// them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Availability {
     /// Connected.

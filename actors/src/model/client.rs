@@ -8,13 +8,13 @@ use ahash::AHashSet;
 /// Longest stored `User-Agent`, in characters; a longer one is cut.
 pub const USER_AGENT_MAX: usize = 256;
 
-/// Most shared user agents, at most 1 KiB each. Further sessions have copies of their own.
+/// Most shared user agents, at most 1 KiB each. Beyond this bound, each session has its own copy.
 pub const USER_AGENTS_MAX: usize = 2_048;
 
 /// The client of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address, behind the proxies that are trusted; `None` where it is unknown.
+    /// Its address, behind trusted proxies; `None` where it is unknown.
     pub address: Option<IpAddr>,
     /// Its `User-Agent`, at most [`USER_AGENT_MAX`] characters, as sent.
     pub user_agent: Option<Arc<str>>,

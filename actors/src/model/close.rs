@@ -1,38 +1,39 @@
-//! Why a session ends, as codes with their words.
+//! The reasons for the end of a session, with their close codes and reason phrases.
 
-/// The reason the hub gives when it ends a session: the close code of the raw surface and its words (RFC 6455
+/// The reason for the end of a session. It determines the close code of the raw surface and the reason phrase (RFC 6455
 /// section 7.4; 4000 to 4999 are the application's own).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
-    /// The hub is going away; come back.
+    /// The hub shuts down; the client can reconnect.
     GoingAway,
-    /// The client did not read what it was sent.
+    /// The client did not read its messages fast enough.
     SlowConsumer,
     /// The token expired.
     TokenExpired,
-    /// The token was revoked: by itself, with its sign-in, or with all of its user.
+    /// The token was revoked: alone, with its sign-in, or with all tokens of its user.
     TokenRevoked,
     /// Disconnected by the application.
     Kicked,
-    /// Nothing was heard for so long as its surface bears: `server.client_timeout_secs`, or Engine.IO's interval and timeout.
+    /// No data arrived within the timeout of the surface: `server.client_timeout_secs`, or Engine.IO's interval and
+    /// timeout.
     NoHeartbeat,
-    /// No token was shown within `auth.grace_secs`.
+    /// No token arrived within `auth.grace_secs`.
     NotAuthenticated,
-    /// More than ten times its limit in a minute.
+    /// The client exceeded ten times its limit in a minute.
     Limit,
-    /// The client took its leave in words of its own protocol.
+    /// The client ended the session with a message of its protocol.
     Left,
-    /// The client broke the protocol that its connection speaks.
+    /// The client violated the protocol of its connection.
     Malformed,
     /// A text message was not UTF-8.
     NotUtf8,
-    /// A message had more bytes than one may.
+    /// A message exceeded the maximum size.
     TooLarge,
-    /// What the session ran on failed.
+    /// A part of the hub that the session needs failed.
     Failed,
-    /// A connection that no session was opened on in time.
+    /// No session was opened on the connection in time.
     Unused,
-    /// The client goes on with the session on another connection.
+    /// The client resumed the session on another connection.
     Recovered,
 }
 
@@ -73,7 +74,7 @@ impl Close {
         }
     }
 
-    /// The words beside the code, at most 123 bytes.
+    /// The reason phrase, at most 123 bytes.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::GoingAway => "server going away",
@@ -94,8 +95,9 @@ impl Close {
         }
     }
 
-    /// Whether a session with a token for that may be recovered that ended so: its client was cut off, left or was not
-    /// understood, or its time was up, or the hub's. What was put out, or lost messages, is over.
+    /// Whether a session that ended for this reason can be recovered with its recovery token. It can after a lost
+    /// connection, a leave, a protocol violation, an expired token and a shutdown of the hub. It cannot after the hub
+    /// disconnected the client on purpose or lost messages.
     pub const fn may_be_recovered(self) -> bool {
         match self {
             Self::GoingAway
@@ -116,18 +118,19 @@ impl Close {
         }
     }
 
-    /// Likewise of a session whose client says what it got: of such a one nothing is lost by not being written.
+    /// As [`Close::may_be_recovered`], for a client that reports the messages it received. Messages that were not
+    /// written are not lost for it, so it can also resume after [`Close::SlowConsumer`].
     pub const fn may_be_caught_up(self) -> bool {
         self.may_be_recovered() || matches!(self, Self::SlowConsumer)
     }
 
-    /// Whether nobody is thought to read any more what was not written.
+    /// Whether the client is assumed to read no more messages, so that unwritten messages have no reader.
     pub const fn leaves_no_reader(self) -> bool {
         matches!(self, Self::Left | Self::NoHeartbeat | Self::Recovered)
     }
 
-    /// Whether the client may come back as it is: what ended was its connection. Otherwise it is the client that is not
-    /// wanted, or its token.
+    /// Whether the client can reconnect unchanged, because only its connection ended. Otherwise the hub rejects the
+    /// client or its token.
     pub const fn may_return(self) -> bool {
         match self {
             Self::GoingAway

@@ -17,7 +17,7 @@ macro_rules! codes {
             /// All codes, for documentation and tests.
             pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
 
-            /// The name clients see.
+            /// The name that clients receive.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Code::$variant => $name,)*
@@ -30,9 +30,9 @@ macro_rules! codes {
 codes! {
     /// Malformed input, a missing field, a wrong type, a value out of bounds.
     InvalidRequest = "INVALID_REQUEST",
-    /// No token, or one that does not hold.
+    /// No token, or an invalid token.
     InvalidToken = "INVALID_TOKEN",
-    /// The token was good once.
+    /// The token was valid and has expired.
     TokenExpired = "TOKEN_EXPIRED",
     /// The token was revoked.
     TokenRevoked = "INVALID_TOKEN",
@@ -42,13 +42,13 @@ codes! {
     AuthUnavailable = "AUTH_FAILED",
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED",
-    /// The API key is not one of ours.
+    /// The hub does not know the API key.
     InvalidApiKey = "INVALID_API_KEY",
     /// The request's signature is missing where required, wrong, stale or replayed.
     InvalidSignature = "INVALID_SIGNATURE",
-    /// No token was shown yet.
+    /// The session has not sent a token yet.
     Unauthenticated = "PERMISSION_DENIED",
-    /// Known, but not allowed.
+    /// The caller is known, but has no permission.
     Forbidden = "FORBIDDEN",
     /// The request's origin is not allowed.
     OriginNotAllowed = "FORBIDDEN",
@@ -56,15 +56,15 @@ codes! {
     HostNotAllowed = "FORBIDDEN",
     /// The requested object does not exist.
     NotFound = "NOT_FOUND",
-    /// The path exists, the method does not.
+    /// The path exists, but not with this method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED",
     /// The path needs a WebSocket handshake of version 13.
     UpgradeRequired = "UPGRADE_REQUIRED",
-    /// The name is taken, or the same request is still under way.
+    /// The name is taken, or the same request is still in progress.
     Conflict = "CONFLICT",
     /// More bytes than the stated bound.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE",
-    /// A request's head or body did not come in time.
+    /// The head or the body of a request did not arrive in time.
     RequestTimeout = "REQUEST_TIMEOUT",
     /// The target of a request is longer than the stated bound.
     UriTooLong = "URI_TOO_LONG",
@@ -72,19 +72,19 @@ codes! {
     HeadersTooLarge = "HEADERS_TOO_LARGE",
     /// The body's encoding is not supported.
     UnsupportedEncoding = "UNSUPPORTED_ENCODING",
-    /// Over a limit; `retry_after` says when to come back.
+    /// A rate limit is exceeded; `retry_after` has the wait.
     RateLimited = "RATE_LIMITED",
-    /// A configured limit of how many there may be is reached; `limit` names its key.
+    /// A configured maximum is reached; `limit` has its key.
     LimitReached = "LIMIT_REACHED",
-    /// `server.max_connections` are connected.
+    /// `server.max_connections` connections are open.
     ServerFull = "SERVER_FULL",
-    /// A queue inside is full; nothing was accepted.
+    /// An internal queue is full; the request was not accepted.
     Overloaded = "OVERLOADED",
     /// The store cannot be read or written now; nothing was done.
     StoreUnavailable = "STORE_UNAVAILABLE",
-    /// The work was begun and its result was lost: it may have been done or not.
+    /// The work began and its result was lost: it may be done or not.
     OutcomeUnknown = "OUTCOME_UNKNOWN",
-    /// The hub is going away.
+    /// The hub shuts down.
     ShuttingDown = "SHUTTING_DOWN",
     /// A defect of the hub.
     Internal = "INTERNAL_ERROR",
@@ -109,27 +109,28 @@ pub struct Fault {
     pub code: Code,
     /// A sentence for the caller. Holds no secret.
     pub message: Cow<'static, str>,
-    /// The offending field, where one is to blame: `topics[3]`, `data.payload`.
+    /// The invalid field, if any: `topics[3]`, `data.payload`.
     pub field: Option<String>,
     /// Seconds until another attempt can succeed, at least 1.
     pub retry_after: Option<u32>,
-    /// The limit that is reached, by its configuration key: `limits.rooms`.
+    /// The configuration key of the reached limit: `limits.rooms`.
     pub limit: Option<&'static str>,
-    /// What decided the refusal, or why an internal fault happened. For the log alone: callers do not receive it, and it does
-    /// not count in comparisons. Read it by [`Fault::rule`] and [`Fault::cause`]. Boxed, because most results are no fault.
+    /// The rule that decided the refusal, or the cause of an internal fault. Only the log has it: callers do not
+    /// receive it, and comparisons ignore it. Read it with [`Fault::rule`] and [`Fault::cause`]. Boxed, because most
+    /// results are no fault.
     pub decided_by: Option<Box<Explanation>>,
 }
 
-/// The explanation of a fault, for the log. It holds no secret.
+/// The explanation of a fault, for the log. It has no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Explanation {
-    /// What decided: a configuration key, a topic rule, a claim of the token.
+    /// The rule that decided: a configuration key, a topic rule, a claim of the token.
     Rule(Cow<'static, str>),
-    /// Why an internal fault happened.
+    /// The cause of an internal fault.
     Cause(Cow<'static, str>),
 }
 
-/// Compares what the caller is told.
+/// Compares the parts that the caller receives.
 impl PartialEq for Fault {
     fn eq(&self, other: &Self) -> bool {
         let Self { code, message, field, retry_after, limit, decided_by: _ } = self;
@@ -139,18 +140,18 @@ impl PartialEq for Fault {
 }
 
 impl Fault {
-    /// A refusal with its words.
+    /// A refusal with a code and a message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), field: None, retry_after: None, limit: None, decided_by: None }
     }
 
-    /// Adds the cause, for the log. It holds no secret.
+    /// Adds the cause, for the log. It must not have a secret.
     #[must_use]
     pub fn caused_by(self, cause: impl Into<Cow<'static, str>>) -> Self {
         Self { decided_by: Some(Box::new(Explanation::Cause(cause.into()))), ..self }
     }
 
-    /// The cause, where it is known.
+    /// The cause, where known.
     pub fn cause(&self) -> Option<&str> {
         match self.decided_by.as_deref() {
             Some(Explanation::Cause(cause)) => Some(cause),
@@ -158,14 +159,14 @@ impl Fault {
         }
     }
 
-    /// Says what decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*" subscribe`) or a
-    /// claim (`token exp`). No secret.
+    /// Adds the rule that decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*"
+    /// subscribe`) or a claim (`token exp`). It must not have a secret.
     #[must_use]
     pub fn by(self, rule: impl Into<Cow<'static, str>>) -> Self {
         Self { decided_by: Some(Box::new(Explanation::Rule(rule.into()))), ..self }
     }
 
-    /// What decided, where that is known: the limit's key where nothing else is said.
+    /// The rule that decided, where known; by default the key of the limit.
     pub fn rule(&self) -> Option<&str> {
         match self.decided_by.as_deref() {
             Some(Explanation::Rule(rule)) => Some(rule),
@@ -184,12 +185,12 @@ impl Fault {
         Self { field: Some("Host".into()), ..fault.by("server.hosts") }
     }
 
-    /// Bad input, and the field that is to blame.
+    /// Invalid input, with the field.
     pub fn field(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         Self { field: Some(field.into()), ..Self::new(Code::InvalidRequest, message) }
     }
 
-    /// Over a limit until `seconds` have passed.
+    /// A rate limit is exceeded for `seconds` more seconds.
     pub fn rate_limited(seconds: u32) -> Self {
         Self { retry_after: Some(seconds.max(1)), ..Self::new(Code::RateLimited, "Rate limit exceeded") }
     }
@@ -199,39 +200,39 @@ impl Fault {
         Self { limit: Some(key), ..Self::new(Code::LimitReached, format!("The limit `{key}` is reached")) }
     }
 
-    /// No token was shown yet.
+    /// The session has not sent a token yet.
     pub fn unauthenticated() -> Self {
         Self::new(Code::Unauthenticated, "Authentication required").by("token")
     }
 
-    /// A queue inside is full.
+    /// An internal queue is full.
     pub fn overloaded() -> Self {
         Self { retry_after: Some(1), ..Self::new(Code::Overloaded, "The hub is overloaded; try again") }
     }
 
-    /// So many requests of one session are under way that another has to wait for an answer.
+    /// The session has too many requests in progress; the next request must wait for a reply.
     pub fn too_many_under_way() -> Self {
         let words = "Too many requests are under way; wait for an answer";
         Self { retry_after: Some(1), ..Self::new(Code::Overloaded, words) }
     }
 
-    /// The hub is going away; another one may be there in a moment.
+    /// The hub shuts down; its successor may accept the client soon.
     pub fn shutting_down() -> Self {
         Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }
     }
 
-    /// A defect, or an actor ended without a reply: nothing was changed. Add the [cause](Fault::caused_by): the line of the
-    /// refusal shows it.
+    /// A defect, or an actor that ended without a reply; nothing was changed. Add the [cause](Fault::caused_by): the
+    /// log line of the refusal shows it.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "Internal error")
     }
 
-    /// The work was begun, and what came of it is not known: who did it is gone, or does not answer.
+    /// The work began and its result is unknown: the actor or thread that did it ended or does not reply.
     pub fn outcome_unknown() -> Self {
         Self::new(Code::OutcomeUnknown, "The outcome is not known: it may have been done or not")
     }
 
-    /// What an error body's `details` holds: the field, the limit's key, and the wait in seconds.
+    /// The `details` of an error body: the field, the limit's key, and the wait in seconds.
     pub fn details(&self) -> Option<serde_json::Value> {
         let mut details = serde_json::Map::new();
         if let Some(field) = &self.field {

@@ -1,4 +1,5 @@
-//! Who a caller is and what a token lets them do. Knows no token format: `auth` in the root crate turns one into this.
+//! The identity and the permissions of a caller. It is independent of token formats: `auth` in the root crate converts
+//! a token into an [`Identity`].
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
 use crate::model::topic_pattern::Pattern;
 
-/// What a verified token says of its holder.
+/// The claims of a verified token about its holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The user. One user may hold many tokens and sessions.
@@ -17,28 +18,28 @@ pub struct Identity {
     pub username: Option<String>,
     /// The claim `email`.
     pub email: Option<String>,
-    /// The claim `avatar`, as it came.
+    /// The claim `avatar`, unchanged.
     pub avatar: Option<String>,
     /// The claims `role` and `roles`.
     pub roles: Vec<String>,
     /// The claim `permissions`.
     pub permissions: Vec<String>,
-    /// The claim `sid`: the sign-in session that made the token.
+    /// The claim `sid`: the sign-in session that issued the token.
     pub sign_in: Option<String>,
-    /// The claim `jti`: the token itself, where its issuer named it.
+    /// The claim `jti`: the id of the token, if the issuer set it.
     pub token_id: Option<String>,
-    /// The claim `iat`: when the token was made, in ms since the epoch, as its issuer says.
+    /// The claim `iat`: when the token was issued, in ms since the epoch.
     pub issued_at: Option<i64>,
     /// When the session must end, in ms since the epoch, the leeway included; `None` when the token never expires.
     pub expires_at: Option<i64>,
-    /// The claim `topics.subscribe`: narrows what the holder may subscribe to.
+    /// The claim `topics.subscribe`: limits the topics that the holder can subscribe to.
     pub subscribe: Option<Vec<Pattern>>,
-    /// The claim `topics.publish`: narrows what the holder may publish to.
+    /// The claim `topics.publish`: limits the topics that the holder can publish to.
     pub publish: Option<Vec<Pattern>>,
 }
 
 impl Identity {
-    /// A user about whom nothing but the id is known.
+    /// An identity with only a user id.
     pub fn of(user: UserId) -> Self {
         Self {
             user,
@@ -57,7 +58,7 @@ impl Identity {
         }
     }
 
-    /// The name to show: `name`, else `username`, else the id.
+    /// The display name: `name`, else `username`, else the id.
     pub fn display_name(&self) -> &str {
         self.name.as_deref().or(self.username.as_deref()).unwrap_or(self.user.as_str())
     }
@@ -77,10 +78,10 @@ impl Identity {
         self.permissions.iter().any(|held| held == permission)
     }
 
-    /// Whether the holder has all the permissions `required`.
+    /// Checks that the holder has all the permissions `required`.
     ///
     /// # Errors
-    /// [`Code::Forbidden`] naming one that is lacking.
+    /// [`Code::Forbidden`] naming a missing permission.
     pub fn require(&self, required: &[String]) -> Result<(), Fault> {
         match required.iter().find(|permission| !self.has_permission(permission)) {
             None => Ok(()),

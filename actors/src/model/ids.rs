@@ -1,7 +1,7 @@
 //! Names and ids: rooms, users, sessions, messages.
 //!
-//! A string from outside is parsed into one of these types where it enters the hub, and is not checked again. Permissions
-//! are in [`crate::rooms::rules`].
+//! A string from outside is parsed into one of these types where it enters the hub, and is not checked again.
+//! Permissions are in [`crate::rooms::rules`].
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -33,8 +33,8 @@ pub const EVENT_NAMES_RESERVED: [&str; 6] =
 
 /// Makes a name a newtype of its text.
 ///
-/// `checked` and `shown` are the rules of [`rules`] that `parse` applies, with the longest length. `json` gives the name a
-/// `Deserialize` and a schema: of a `string`, or of an `id`, which is a string or an integer.
+/// `checked` and `shown` are the rules of [`rules`] that `parse` applies, with the longest length. `json` gives the
+/// name a `Deserialize` and a schema: of a `string`, or of an `id`, which is a string or an integer.
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident $(, $rule:ident($max:expr))? $(, json $form:ident($json_max:expr) $expected:literal)?) => {
         $(#[$doc])*
@@ -45,8 +45,8 @@ macro_rules! text_newtype {
             $(/// Parses a text of the request field `field`.
             ///
             /// # Errors
-            /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the text breaks a rule
-            /// of the name.
+            /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the text
+            /// breaks a rule of the name.
             pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
                 $rule(text, field, $max).map(Self)
             })?
@@ -133,8 +133,8 @@ text_newtype! {
 }
 
 text_newtype! {
-    /// A notification's id: 1 to [`NAME_MAX`] printable characters. Ids compare by their text, as user ids do. Two users may
-    /// have notifications with the same id.
+    /// A notification's id: 1 to [`NAME_MAX`] printable characters. Ids compare by their text, as user ids do. Two
+    /// users may have notifications with the same id.
     NotificationId, checked(NAME_MAX), json id(NAME_MAX) "not a notification's id: 1 to 200 printable characters"
 }
 
@@ -148,11 +148,11 @@ impl RoomName {
     /// Parses a room name of the request field `field`.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the name is empty, too long,
-    /// not printable, only white space, or has a hidden character.
+    /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the name is empty, too
+    /// long, not printable, only white space, or has a hidden character.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         let name = shown(text, field, NAME_MAX)?;
-        // A prefix is visible; so the rest is checked alone.
+        // The prefix is visible, so only the rest is checked.
         let inside = Self::PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
         inside.filter(|inside| !inside.is_empty()).map_or(Ok(()), |inside| visible(inside, field))?;
         Ok(Self(name))
@@ -281,8 +281,8 @@ impl EventName {
     /// Parses an event name of the request field `field`.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the name is empty, too long,
-    /// not printable, or one of [`EVENT_NAMES_RESERVED`].
+    /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the name is empty, too
+    /// long, not printable, or one of [`EVENT_NAMES_RESERVED`].
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         if EVENT_NAMES_RESERVED.contains(&text) {
             return Err(Fault::field(field, format!("`{field}`: \"{text}\" is a name of Socket.IO's own")));

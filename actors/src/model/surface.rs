@@ -1,6 +1,6 @@
-//! The surfaces that sessions speak, and the transports that carry them.
+//! The surfaces and the transports of sessions.
 
-/// What a session speaks.
+/// The protocol of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Surface {
     /// The raw WebSocket on `/ws`.
@@ -12,7 +12,7 @@ pub enum Surface {
 }
 
 impl Surface {
-    /// The name shown in answers and labels.
+    /// The name in replies and labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -22,18 +22,18 @@ impl Surface {
     }
 }
 
-/// What carries a session when it starts.
+/// The transport of a session when it starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Transport {
     /// A WebSocket.
     #[default]
     WebSocket,
-    /// Long polling, which may become a WebSocket later.
+    /// Long polling, which can upgrade to a WebSocket later.
     Polling,
 }
 
 impl Transport {
-    /// The name shown in labels and in the log.
+    /// The name in labels and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",

@@ -18,11 +18,11 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether `name` fits the pattern. Linear in the name for each `*`, never exponential.
+    /// Whether `name` matches the pattern. Linear in the name for each `*`, never exponential.
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut at, mut from) = (0, 0);
-        // Where the last `*` stood, and how much of the name it has swallowed so far.
+        // The position of the last `*`, and the number of bytes of the name that it covers so far.
         let mut star: Option<(usize, usize)> = None;
         while from < name.len() {
             if pattern.get(at) == Some(&b'*') {

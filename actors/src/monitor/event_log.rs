@@ -1,4 +1,4 @@
-//! What happened to connections lately, and how much of it who asks may see. Pure.
+//! Stores the newest connection events in memory, and hides private fields from viewers without permission. Pure.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -12,31 +12,31 @@ use crate::events::chat::monitoring::{AskEvents, ConnectionEvent, Details, Kind,
 use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 
-/// Events that are remembered; the oldest goes for a new one. Each has at most a user's id and a user agent of its own.
+/// Most stored events; a new event evicts the oldest. An event owns at most a user id and a user agent.
 pub const EVENTS_MAX: usize = 1_000;
 
-/// Events in the figures.
+/// Most recent events in the full metrics.
 pub const RECENT: usize = 10;
 
-/// Addresses and user agents in the figures.
+/// Most addresses, and most user agents, in the full metrics.
 const TOP: usize = 10;
 
-/// Who asks.
+/// The caller of a monitoring request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Viewer {
-    /// Who has an API key.
+    /// The holder of an API key.
     Operator,
     /// A user.
     User {
-        /// Which.
+        /// The user's id.
         user: UserId,
-        /// Whether all of all events is shown.
+        /// Whether the user has the role `admin` and sees every field of every event.
         is_admin: bool,
     },
 }
 
 impl Viewer {
-    /// Who has this identity.
+    /// The viewer with this identity.
     pub fn new(identity: &Identity) -> Self {
         Self::User { user: identity.user.clone(), is_admin: identity.has_role("admin") }
     }
@@ -48,12 +48,12 @@ impl Viewer {
         }
     }
 
-    /// Whether all of an event is shown.
+    /// Whether the viewer sees every field of an event. Operators, admins and the event's own user do.
     fn sees_all_of(&self, event: &ConnectionEvent) -> bool {
         self.sees_all() || matches!(self, Self::User { user, .. } if event.user_id.as_ref() == Some(user))
     }
 
-    /// An event as it is shown.
+    /// A copy of the event without the fields that the viewer must not see.
     fn view(&self, event: &ConnectionEvent) -> ConnectionEvent {
         let event = event.clone();
         if self.sees_all_of(&event) {
@@ -64,12 +64,12 @@ impl Viewer {
     }
 }
 
-/// A ring of events.
+/// A ring buffer of events.
 #[derive(Debug, Default)]
 pub struct EventLog(VecDeque<ConnectionEvent>);
 
 impl EventLog {
-    /// Remembers an event, and forgets the oldest where there are [`EVENTS_MAX`].
+    /// Stores an event, and evicts the oldest when there are [`EVENTS_MAX`].
     pub fn note(&mut self, event: ConnectionEvent) {
         if self.0.len() >= EVENTS_MAX {
             self.0.pop_front();
@@ -77,8 +77,8 @@ impl EventLog {
         self.0.push_back(event);
     }
 
-    /// The events asked for, newest first, as `viewer` may see them. An address finds only what `viewer` may see it of:
-    /// else it could be guessed.
+    /// The events that match `ask`, newest first, as `viewer` may see them. A filter by address matches only events
+    /// that `viewer` sees in full; otherwise a viewer could guess addresses.
     pub fn find(&self, ask: &AskEvents, viewer: &Viewer) -> Vec<ConnectionEvent> {
         let ip = ask.ip.map(|ip| ip.to_canonical());
         let fits = |event: &&ConnectionEvent| {
@@ -94,13 +94,13 @@ impl EventLog {
         self.0.iter().rev().take(RECENT).map(|event| viewer.view(event)).collect()
     }
 
-    /// From where most of the sessions came that are remembered; for admins alone.
+    /// The addresses with the most stored connects. Empty unless `viewer` is an operator or an admin.
     pub fn top_addresses(&self, viewer: &Viewer) -> Vec<TopAddress> {
         let addresses = self.connects(viewer).filter_map(|event| event.ip_address);
         top(addresses).into_iter().map(|(ip, count): (IpAddr, _)| TopAddress { ip, count }).collect()
     }
 
-    /// With what most of them came; for admins alone.
+    /// The user agents with the most stored connects. Empty unless `viewer` is an operator or an admin.
     pub fn top_user_agents(&self, viewer: &Viewer) -> Vec<TopUserAgent> {
         let agents = self.connects(viewer).filter_map(|event| event.user_agent.as_ref());
         let told = |(agent, count): (&Arc<str>, _)| TopUserAgent { user_agent: agent.clone(), count };
@@ -113,7 +113,7 @@ impl EventLog {
     }
 }
 
-/// The most frequent of them, and how often each is there; of equals the least first.
+/// The [`TOP`] most frequent values with their counts. Values with equal counts are in ascending order.
 fn top<T: Ord + Hash>(all: impl Iterator<Item = T>) -> Vec<(T, usize)> {
     let mut counts: AHashMap<T, usize> = AHashMap::new();
     for one in all {

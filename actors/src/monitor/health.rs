@@ -1,28 +1,28 @@
-//! Whether the hub is well, from figures of it. Pure. Tells no more of the machine than parts of a whole: everybody with a
-//! token may ask.
+//! Checks the hub's health: compares a few values with thresholds, and reports issues with recommendations. Pure. Any
+//! client with a token can read the report, so it has percentages and no absolute sizes of the machine.
 
 use super::samples::Counted;
 use crate::events::chat::monitoring::{Health, Status};
 
-/// Requests from which on their error rate means something.
+/// Fewest requests for a meaningful error rate. With fewer requests, the rate counts as 0.
 const REQUESTS_MIN: u64 = 100;
 
-/// What health is judged by.
+/// The inputs of the health check.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vitals {
-    /// Connections there are, and may be.
+    /// Open connections, and the most that are allowed.
     pub connections: (usize, usize),
     /// Requests of the last 5 minutes.
     pub requests: Counted,
-    /// The mailbox that is the fullest, what waits in it, and its bound.
+    /// The fullest mailbox: its name, its depth and its bound.
     pub fullest: Option<(String, usize, usize)>,
-    /// Bytes of the process that are in memory, and how many there may be; `None` where the system does not tell.
+    /// Bytes of the process in memory, and their limit; `None` where the system reports no limit.
     pub memory: (u64, Option<u64>),
-    /// The store cannot write.
+    /// Whether the store fails to write.
     pub is_store_failing: bool,
 }
 
-/// From which part of a whole on something is to be watched, and from which on to be mended.
+/// The shares, 0 to 1, from which a value is a warning, and from which it is critical.
 #[derive(Debug, Clone, Copy)]
 struct Thresholds {
     warning: f64,
@@ -46,7 +46,7 @@ impl Thresholds {
     }
 }
 
-/// How the hub is.
+/// Compares `vitals` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
 pub fn judge(vitals: &Vitals) -> Health {
     let mut health = Health::default();
     let mut found = |status: Status, issue: &dyn Fn() -> String, recommendation: &'static str| {
@@ -97,7 +97,7 @@ fn part(some: f64, all: f64) -> f64 {
     if all > 0.0 { some / all } else { 0.0 }
 }
 
-/// Rounded down: what is below a threshold does not read as if it were not.
+/// A percentage, rounded down: a value below a threshold never prints as the threshold.
 fn percent(part: f64) -> String {
     format!("{:.0}%", (part * 100.0).floor())
 }

@@ -1,24 +1,24 @@
-//! The figures of connections that nobody else counts: how many there were at once, how long they lasted, how many began
-//! within a minute. Pure.
+//! Connection metrics that need their own state: the peak, the average duration, and the number of sessions that began
+//! in the last minute. Pure.
 
 use crate::events::chat::monitoring::Metrics;
 use crate::events::moment::Iso;
 
-/// Seconds in the minute that is looked back on.
+/// Seconds that the rate covers.
 const SECONDS: usize = 60;
 
-/// What the hub's counters say.
+/// Values of the hub's counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Sessions there ever were.
+    /// Sessions opened since the start.
     pub opened: u64,
-    /// Those there are.
+    /// Open sessions.
     pub active: u64,
-    /// Connections that were refused.
+    /// Refused connections.
     pub failed: u64,
 }
 
-/// The figures.
+/// The state of the metrics.
 #[derive(Debug)]
 pub struct Figures {
     started_at: i64,
@@ -29,32 +29,33 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Figures of a hub that started at `started_at`, ms since the epoch.
+    /// The state for a hub that started at `started_at`, ms since the epoch.
     pub fn new(started_at: i64) -> Self {
         let last_minute = LastMinute { seconds: [0; SECONDS], latest: i64::MIN };
         Self { started_at, peak: 0, ended: 0, lasted_ms: 0, last_minute }
     }
 
-    /// A session began at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and with it there were `active`.
+    /// Counts a session that began at `elapsed`, in ms of [`crate::runtime::clock::Clock::elapsed_ms`]. `active`
+    /// sessions are open, this session included.
     pub fn opened(&mut self, active: u64, elapsed: i64) {
         self.peak = self.peak.max(active);
         self.last_minute.add(elapsed);
     }
 
-    /// A session ended that lasted `duration_ms`.
+    /// Counts a session that ended after `duration_ms`.
     pub fn ended(&mut self, duration_ms: u64) {
         self.ended += 1;
         self.lasted_ms = self.lasted_ms.saturating_add(duration_ms);
     }
 
-    /// The figures at `elapsed`.
+    /// The metrics at `elapsed`.
     pub fn metrics(&mut self, totals: Totals, elapsed: i64) -> Metrics {
         Metrics {
             total_connections: totals.opened,
             active_connections: totals.active,
             failed_connections: totals.failed,
             average_connection_duration: self.lasted_ms.checked_div(self.ended).unwrap_or(0),
-            // What the mailbox had no place for was not noted, but it is there.
+            // The peak misses sessions that a full mailbox dropped, but the counter of open sessions has them.
             peak_connections: self.peak.max(totals.active),
             connections_per_minute: self.last_minute.sum(elapsed),
             last_reset: Iso(self.started_at),
@@ -62,11 +63,11 @@ impl Figures {
     }
 }
 
-/// What happened in this second and the 59 before, a number a second.
+/// Counts of this second and the 59 before, one count a second.
 #[derive(Debug)]
 struct LastMinute {
     seconds: [u32; SECONDS],
-    /// The second of the newest number.
+    /// The second of the newest count.
     latest: i64,
 }
 
@@ -83,7 +84,7 @@ impl LastMinute {
         self.seconds.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// Makes this second the newest; where its number is.
+    /// Makes the second of `elapsed` the newest, and returns the index of its count.
     fn advance(&mut self, elapsed: i64) -> usize {
         let second = elapsed.div_euclid(1_000);
         let passed = second.saturating_sub(self.latest).clamp(0, SECONDS as i64);

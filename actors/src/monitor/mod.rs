@@ -1,9 +1,10 @@
-//! What happens to the hub's connections, and how the hub is: for those who watch it from a connection of their own.
+//! Observes the hub's connections, and reports events, metrics and health to monitoring clients and operators.
 //!
-//! [`event_log`] is what happened lately and who may see what of it, [`sampling`] what of a flood is remembered, [`metrics`]
-//! and [`samples`] are the numbers, [`health`] is what follows from them, all pure; [`Monitor`] is the actor that keeps
-//! them. It is told once when a session begins and once when it ends. Nobody waits for it: what finds its mailbox full is
-//! not remembered, and counted. What is exact all the same comes from the hub's own counters.
+//! [`event_log`] stores recent events and filters them by viewer. [`sampling`] limits how many refusals of a flood are
+//! stored. [`metrics`] and [`samples`] compute the numbers, and [`health`] derives the status from them. These modules
+//! are pure; the actor [`Monitor`] owns their state. It receives one message when a session begins and one when it
+//! ends. No sender waits for it: when its mailbox is full, an event is dropped and counted. Exact totals therefore come
+//! from the hub's own counters.
 
 pub mod event_log;
 pub mod health;
@@ -33,16 +34,16 @@ use crate::runtime::counters::Stats;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 use crate::runtime::minute::SECOND_MS;
 
-/// Where a handshake of Socket.IO is refused, before anybody knows for which namespace it was.
+/// The surface name for a Socket.IO handshake that is refused before its namespace is known.
 pub const SOCKET_IO: &str = "socket.io";
 
-/// Why a session ended that nobody ended: its connection went without a word.
+/// The reason when neither the hub nor the client ended the session: its connection was lost without a close.
 pub(crate) const LOST: &str = "connection lost";
 
-/// Why a request was refused that wanted to join a room, a topic or a chat.
+/// The reason for a refused request to join a room, a topic or a chat.
 const JOIN_DENIED: &str = "join denied";
 
-/// What the code of a refused connection does not say.
+/// The reason for a refused connection, where the code that clients receive is ambiguous.
 const fn reason_of(code: Code) -> Option<&'static str> {
     match code {
         Code::OriginNotAllowed => Some("origin not allowed"),
@@ -51,14 +52,14 @@ const fn reason_of(code: Code) -> Option<&'static str> {
     }
 }
 
-/// A session, as events name it.
+/// A session, as events describe it.
 #[derive(Debug, Clone)]
 pub struct Observed {
-    /// What it speaks.
+    /// Its surface.
     pub surface: Surface,
-    /// Which it is.
+    /// Its id.
     pub session: SessionId,
-    /// Its user, where that is known.
+    /// Its user, where known.
     pub user: Option<UserId>,
     /// Its client.
     pub peer: Peer,
@@ -67,81 +68,81 @@ pub struct Observed {
 /// A session began.
 #[derive(Debug)]
 pub struct Opened {
-    /// Which.
+    /// The session.
     pub session: Observed,
-    /// How many there were with it.
+    /// Open sessions, this session included.
     pub active: u64,
 }
 
 /// A session ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Which.
+    /// The session.
     pub session: Observed,
-    /// Why; `None` where its connection just went.
+    /// The close reason; `None` when the connection was lost.
     pub close: Option<Close>,
-    /// How long it lasted.
+    /// The duration of the session, ms.
     pub duration_ms: i64,
 }
 
-/// A session's request was refused in a way that those who watch over the hub are to see: see [`kind_of_request`].
+/// A session's request was refused with a code that the event log records; see [`kind_of_request`].
 #[derive(Debug)]
 pub struct RequestRefused {
-    /// Whose.
+    /// The session of the request.
     pub session: Observed,
-    /// What it counts as.
+    /// The kind of the event.
     pub kind: Kind,
-    /// Why.
+    /// The code of the refusal.
     pub code: Code,
-    /// The room that it did not join, where it wanted to.
+    /// The room of a refused join; `None` for other requests.
     pub room: Option<Arc<str>>,
 }
 
-/// A connection was refused in such a way: see [`kind_of_connection`].
+/// A connection was refused with a code that the event log records; see [`kind_of_connection`].
 #[derive(Debug)]
 pub struct ConnectionRefused {
-    /// What its client wanted to speak.
+    /// The surface that the client requested.
     pub surface: &'static str,
     /// The client.
     pub peer: Peer,
-    /// What it counts as.
+    /// The kind of the event.
     pub kind: Kind,
-    /// Why.
+    /// The code of the refusal.
     pub code: Code,
 }
 
-/// Asks for the figures.
+/// Requests the metrics.
 #[derive(Debug)]
 pub struct TellMetrics(pub ReplySender<Metrics>);
 
-/// Asks for events.
+/// Requests events.
 #[derive(Debug)]
 pub struct TellEvents {
-    /// Which.
+    /// The filter.
     pub ask: AskEvents,
-    /// Who asks.
+    /// The caller.
     pub viewer: Viewer,
-    /// The answer.
+    /// Sends the reply.
     pub reply: ReplySender<Vec<ConnectionEvent>>,
 }
 
-/// Asks for all figures.
+/// Requests the full metrics: with recent events, top addresses, top user agents and the error rate.
 #[derive(Debug)]
 pub struct TellFigures {
-    /// Who asks.
+    /// The caller.
     pub viewer: Viewer,
-    /// The answer.
+    /// Sends the reply.
     pub reply: ReplySender<monitoring::Figures>,
 }
 
-/// Asks for the requests of the last 5 minutes.
+/// Requests the request counts of the last 5 minutes.
 #[derive(Debug)]
 pub struct TellRequests(pub ReplySender<Counted>);
 
-/// As what a refused connection is remembered; `None` for one that says nothing of its client.
+/// The event kind of a refused connection; `None` for a code that does not depend on the client.
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     match code {
-        // What a token does not allow is the token's fault, too: nothing else is asked of a connection.
+        // A connection needs no permission apart from its token's, so `Forbidden` is an authentication failure too.
         Code::Unauthenticated
         | Code::Forbidden
         | Code::OriginNotAllowed
@@ -151,16 +152,16 @@ pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     }
 }
 
-/// As what a join that was refused is remembered; `None` for all that is no question of who may be where.
+/// The event kind of a refused join; `None` for a refusal that is not about permission.
 pub const fn kind_of_join(code: Code) -> Option<Kind> {
     match code {
-        // A chat that others may join is not found.
+        // A chat without permission for the user is reported as not found.
         Code::Forbidden | Code::NotFound => Some(Kind::AuthFailure),
         _ => None,
     }
 }
 
-/// As what a refused request is remembered; `None` for all that happens every day.
+/// The event kind of a refused request; `None` for common refusals, which are not recorded.
 pub const fn kind_of_request(code: Code) -> Option<Kind> {
     match code {
         Code::RateLimited | Code::LimitReached => Some(Kind::RateLimit),
@@ -169,12 +170,12 @@ pub const fn kind_of_request(code: Code) -> Option<Kind> {
     }
 }
 
-/// Whether a session that ends so ends for a fault.
+/// Whether this close counts as an error.
 const fn is_fault(close: Close) -> bool {
     matches!(close, Close::Failed | Close::Malformed | Close::NotUtf8 | Close::TooLarge | Close::SlowConsumer)
 }
 
-/// The actor.
+/// The actor that owns the event log, the metrics and the samples.
 #[derive(Debug)]
 pub struct Monitor {
     journal: EventLog,
@@ -187,7 +188,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// An actor that has seen nothing yet.
+    /// An actor without observations.
     pub fn new(clock: Clock, stats: Arc<Stats>, refusal_log: Arc<RefusalLog>) -> Self {
         Self {
             journal: EventLog::default(),

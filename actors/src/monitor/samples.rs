@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// Between two samples, ms.
+/// Time between two samples, ms.
 pub const PERIOD_MS: i64 = 10_000;
 
 /// The period that the rate covers, ms.
 const SPAN_MS: i64 = 300_000;
 
-/// Most stored samples: those of the span, and the one before.
+/// Most stored samples: the samples of the span, and the last sample before it.
 const SAMPLES_MAX: usize = (SPAN_MS / PERIOD_MS) as usize + 2;
 
 /// The counts since the start.
@@ -34,12 +34,12 @@ impl Counted {
 pub struct Samples(VecDeque<(i64, Counted)>);
 
 impl Samples {
-    /// Nothing was counted before `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    /// No counts before `elapsed`, in ms of [`crate::runtime::clock::Clock::elapsed_ms`].
     pub fn new(elapsed: i64) -> Self {
         Self(VecDeque::from([(elapsed, Counted::default())]))
     }
 
-    /// Takes a sample.
+    /// Stores a sample.
     pub fn take(&mut self, counted: Counted, elapsed: i64) {
         while self.0.get(1).is_some_and(|(at, _)| elapsed - at >= SPAN_MS) || self.0.len() >= SAMPLES_MAX {
             self.0.pop_front();
@@ -47,7 +47,7 @@ impl Samples {
         self.0.push_back((elapsed, counted));
     }
 
-    /// The counts of the last 5 minutes and at most one period more, when the counters are `counted` at `elapsed`.
+    /// The counts of the last 5 minutes, and of at most one period more. `counted` are the counters at `elapsed`.
     pub fn lately(&self, counted: Counted, elapsed: i64) -> Counted {
         let before = self.0.iter().take_while(|(at, _)| elapsed - at >= SPAN_MS).last().or(self.0.front());
         let before = before.map(|&(_, before)| before).unwrap_or_default();
@@ -84,7 +84,7 @@ mod tests {
     fn requests_older_than_five_minutes_do_not_count() {
         let mut samples = Samples::new(0);
         assert_eq!(samples.lately(counted(7, 1), 5), counted(7, 1), "before the first sample");
-        // 10 requests a period, and one error in each of the first ten.
+        // 10 requests in each period, and one error in each of the first ten periods.
         for period in 1..=100 {
             let now = counted(period * 10, period.min(10));
             samples.take(now, period as i64 * PERIOD_MS);

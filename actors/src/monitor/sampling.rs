@@ -1,5 +1,5 @@
-//! Which refused connections are remembered: strangers can have as many refused as they like, and are not to push
-//! everything else out of the journal. Pure.
+//! Limits how many refused connections the event log stores. Clients without access can cause any number of refusals,
+//! which must not evict all other events. Pure.
 
 use std::net::IpAddr;
 
@@ -9,19 +9,19 @@ use crate::events::chat::monitoring::Kind;
 use crate::limits::fixed_window::{Decision, Rule, Window};
 use crate::model::client::limit_key;
 
-/// Refusals of one kind that are remembered of one address in a minute; of IPv6, of one /64.
+/// Most stored refusals of one kind and one address in a minute. IPv6 addresses count by their /64.
 pub const PER_ADDRESS: u32 = 10;
 
-/// Refusals that are remembered in a minute: a quarter of the journal.
+/// Most stored refusals in a minute: a quarter of the event log.
 pub const PER_MINUTE: u32 = 250;
 
-/// Addresses that are counted at once; with more, what comes from new ones is not remembered.
+/// Most counted pairs of kind and address. Beyond this bound, refusals of new pairs are not stored.
 const ADDRESSES_MAX: usize = 1_000;
 
-/// Least time between two looks for windows that have ended, ms.
+/// Shortest time between two sweeps of ended windows, ms.
 const SWEEP_MS: u64 = 1_000;
 
-/// The refusals of this minute.
+/// The refusal counts of the current minute.
 #[derive(Debug, Default)]
 pub struct Refusals {
     addresses: AHashMap<(Kind, Option<IpAddr>), Window>,
@@ -30,7 +30,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Counts a refusal at `now`; whether it is to be remembered.
+    /// Counts a refusal at `now`, and returns whether to store it.
     pub fn count(&mut self, kind: Kind, address: Option<IpAddr>, now: i64) -> bool {
         let key = (kind, address.map(limit_key));
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&key) {

@@ -1,11 +1,11 @@
-//! Connections that the hub closes, as refusals: which of the reasons are one, and which rule decided.
+//! Maps close reasons to refusals: which reasons are refusals, and which rule decided.
 
 use super::counts::RefusedAt;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 
-/// The refusal that a close by `close` at `at` is; `None` for an end that refuses nothing. `rule` is what decided, where
-/// whoever closed said so.
+/// The refusal for a connection that the hub closes at `at` with the reason `close`; `None` when the close refuses
+/// nothing. `rule` is the rule that decided, where the caller knows it.
 pub fn of_close(close: Close, at: RefusedAt, rule: Option<&'static str>) -> Option<Fault> {
     let is_raw = at == RefusedAt::Raw;
     let (code, usual) = match close {

@@ -1,5 +1,5 @@
-//! What refusals are counted by: a code, and for connections the surface and the reason. Closed sets, so that no client
-//! makes labels.
+//! Counts refusals by code, and refused connections by surface and reason. The labels are closed sets, so clients
+//! cannot create labels.
 
 use crate::model::fault::Code;
 use crate::model::surface::Surface;
@@ -16,12 +16,12 @@ pub enum RefusedAt {
     Root,
     /// At the namespace `/chat`.
     Chat,
-    /// As it was accepted, or at another path.
+    /// At accept, or at another path.
     Http,
 }
 
 impl RefusedAt {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 5] = [Self::Raw, Self::SocketIo, Self::Root, Self::Chat, Self::Http];
 
     /// The name in the log and in labels.
@@ -48,14 +48,14 @@ impl From<Surface> for RefusedAt {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// Why a connection was refused, as few labels as tell an operator what to do.
+        /// The reason for a refused connection. Each reason needs a different action by the operator.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Reason {
             $($(#[$doc])* $variant,)*
         }
 
         impl Reason {
-            /// All of them.
+            /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The label.
@@ -69,38 +69,38 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The page may not connect.
+    /// The page's origin is not allowed.
     Origin = "origin",
-    /// `Host` bears a name that is not among the hub's.
+    /// `Host` is not a name of the hub.
     Host = "host",
-    /// The token is missing or does not hold.
+    /// The token is missing or invalid.
     Token = "token",
-    /// The API key or the signature does not hold.
+    /// The API key or the signature is invalid.
     Key = "key",
-    /// The token does not allow it.
+    /// The token does not permit the connection.
     Permission = "permission",
-    /// Too many in a time.
+    /// A rate limit is exceeded.
     RateLimit = "rate_limit",
-    /// Too many at once.
+    /// A limit of simultaneous connections or sessions is reached.
     Limit = "limit",
-    /// `server.max_connections`.
+    /// `server.max_connections` is reached.
     Full = "full",
-    /// The request is not what it must be.
+    /// The request is malformed.
     Malformed = "malformed",
-    /// There is nothing under that name.
+    /// The requested name does not exist.
     NotFound = "not_found",
-    /// It did not come in time.
+    /// The request did not arrive in time.
     Timeout = "timeout",
-    /// The hub goes away.
+    /// The hub shuts down.
     Draining = "draining",
-    /// Something that the hub needs does not answer.
+    /// A service that the hub needs does not reply.
     Unavailable = "unavailable",
-    /// A defect.
+    /// A defect of the hub.
     Error = "error",
 }
 
 impl Reason {
-    /// The reason that a code stands for.
+    /// The reason for a code.
     pub const fn of(code: Code) -> Self {
         match code {
             Code::OriginNotAllowed => Self::Origin,
@@ -134,7 +134,7 @@ impl Reason {
     }
 }
 
-/// A number for each code.
+/// One counter for each code.
 #[derive(Debug)]
 pub struct ByCode(Box<[Count]>);
 
@@ -145,19 +145,18 @@ impl Default for ByCode {
 }
 
 impl ByCode {
-    /// Counts one.
+    /// Counts a refusal.
     pub fn count(&self, code: Code) {
         if let Some(count) = self.0.get(code as usize) {
             count.add(1);
         }
     }
 
-    /// The counts, by the names that clients see. Those that are 0 too: a rate is only seen from the first refusal on if
-    /// there was a 0 before.
+    /// The counts by the names that clients receive. Zeros are included: a rate shows the first refusal only after a 0.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
         for (code, count) in Code::ALL.iter().zip(&self.0) {
-            // Several codes may go by one name.
+            // Several codes can have the same name.
             match sums.iter_mut().find(|(name, _)| *name == code.as_str()) {
                 Some((_, sum)) => *sum += count.get(),
                 None => sums.push((code.as_str(), count.get())),
@@ -167,7 +166,7 @@ impl ByCode {
     }
 }
 
-/// A number for each place where connections are refused, and each reason.
+/// One counter for each surface and each reason.
 #[derive(Debug)]
 pub struct RefusedConnections(Box<[Count]>);
 
@@ -178,19 +177,19 @@ impl Default for RefusedConnections {
 }
 
 impl RefusedConnections {
-    /// Counts one.
+    /// Counts a refused connection.
     pub fn count(&self, at: RefusedAt, reason: Reason) {
         if let Some(count) = self.0.get(at as usize * Reason::ALL.len() + reason as usize) {
             count.add(1);
         }
     }
 
-    /// How many there were in all.
+    /// The number of all refused connections.
     pub fn get(&self) -> u64 {
         self.0.iter().map(Count::get).sum()
     }
 
-    /// The counts, those that are 0 too.
+    /// The counts, zeros included.
     pub fn iter(&self) -> impl Iterator<Item = (RefusedAt, Reason, u64)> {
         let labels = RefusedAt::ALL.into_iter().flat_map(|at| Reason::ALL.iter().map(move |&reason| (at, reason)));
         labels.zip(&self.0).map(|((at, reason), count)| (at, reason, count.get()))

@@ -1,15 +1,15 @@
-//! What a line of the log does not show of the texts that a client sent: tokens, the query of a path, and values that a
-//! sentence repeats. Pure.
+//! Removes secrets and client data from the texts of a log line: tokens, the query of a path, and values that an error
+//! message repeats. Pure.
 
 use std::borrow::Cow;
 
-/// How every JSON Web Token begins: its header is an object, in base64url.
+/// The first characters of every JSON Web Token: its header is an object, in base64url.
 const TOKEN_START: &str = "eyJ";
 
-/// Least characters behind [`TOKEN_START`] that make a token of it.
+/// Fewest characters after [`TOKEN_START`] that make a token.
 const TOKEN_LEAST: usize = 10;
 
-/// What stands in a token's place.
+/// The replacement for a token.
 const IN_ITS_PLACE: &str = "[token]";
 
 /// `text` without JSON Web Tokens: clients send them as paths, events and rooms by mistake.
@@ -30,13 +30,14 @@ pub(super) fn without_tokens(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A path without its query, also where the client encoded the `?`.
+/// A path without its query, also when the client encoded the `?`.
 pub(super) fn without_query(path: &str) -> &str {
     let end = ["?", "%3F", "%3f"].iter().filter_map(|mark| path.find(mark)).min();
     end.and_then(|end| path.get(..end)).unwrap_or(path)
 }
 
-/// A sentence without the values that a client sent: serde's say what came and what was expected.
+/// An error message without the values that a client sent. serde's messages have the received value and the expected
+/// type.
 pub(super) fn without_values(sentence: &str) -> Cow<'_, str> {
     const BEFORE_A_VALUE: [&str; 4] = ["invalid type", "invalid value", "unknown variant", "unknown field"];
 

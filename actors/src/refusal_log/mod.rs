@@ -1,9 +1,9 @@
-//! Writes one line of the log for each refusal, at a bounded rate. The line has the client, the request, the id to find it
-//! by, and the rule that decided.
+//! Writes one log line for each refusal, at a bounded rate. The line has the client, the request, an id to find the
+//! refusal by, and the rule that decided.
 //!
-//! [`rate`] is the pure counting, [`counts`] what the metrics show, [`closes`] which closed connections are refusals,
-//! [`hidden`] what a line does not show. A line has the target [`TARGET`]. It holds no token, no key and no payload: of a
-//! malformed value the log says the type that was expected, and not the value.
+//! [`rate`] limits the lines, [`counts`] counts refusals for the metrics, [`closes`] maps close reasons to refusals,
+//! and [`hidden`] removes secrets. Lines have the log target [`TARGET`]. They have no token, no key and no payload: for
+//! a malformed value, a line has the expected type and not the value.
 
 pub mod closes;
 pub mod counts;
@@ -24,7 +24,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 use crate::runtime::log_line::{self, Field};
 
-/// The target of the lines.
+/// The log target of the lines.
 pub const TARGET: &str = "hubbub::refused";
 
 /// Longest path, reason, and other text in a line, in bytes.
@@ -32,20 +32,20 @@ const PATH_MAX: usize = 256;
 const REASON_MAX: usize = 256;
 const TEXT_MAX: usize = 200;
 
-/// A refusal, as it is logged. What is not known is left out of the line.
+/// A refusal, as it is logged. The line omits unknown fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
-    /// Why.
+    /// The fault.
     pub fault: &'a Fault,
-    /// The code as the caller was told; that of `fault` where nothing else is.
+    /// The code that the caller receives; by default the code of `fault`.
     pub code: &'static str,
-    /// Where: `raw`, `socket.io`, `/`, `/chat` or `http`.
+    /// The surface: `raw`, `socket.io`, `/`, `/chat` or `http`.
     pub surface: &'a str,
     /// The `X-Request-Id` of an HTTP request, or the `requestId` of a `client:*` event.
     pub request: Option<&'a str>,
-    /// The session, or what a connection without one is known by.
+    /// The id of the session, or of a connection without a session.
     pub connection: Option<&'a str>,
-    /// The client's address, behind the proxies that are trusted.
+    /// The client's address, behind trusted proxies.
     pub address: Option<IpAddr>,
     /// The user.
     pub user: Option<&'a str>,
@@ -53,18 +53,18 @@ pub struct Refusal<'a> {
     pub key: Option<&'a str>,
     /// The method and the path of an HTTP request, without its query.
     pub target: Option<(&'a str, &'a str)>,
-    /// Which command of a batch, from 0.
+    /// The index of the command in a batch, from 0.
     pub item: Option<usize>,
-    /// The event that was asked for.
+    /// The requested event.
     pub event: Option<&'a str>,
-    /// The room that could not be joined.
+    /// The room of a refused join.
     pub room: Option<&'a str>,
-    /// The code with which a connection was closed.
+    /// The close code of the connection.
     pub close: Option<u16>,
 }
 
 impl<'a> Refusal<'a> {
-    /// A refusal of which no more is known.
+    /// A refusal with only a surface and a fault.
     pub const fn new(surface: &'a str, fault: &'a Fault) -> Self {
         Self {
             fault,
@@ -83,7 +83,7 @@ impl<'a> Refusal<'a> {
         }
     }
 
-    /// What its rate is counted by.
+    /// The source that its rate limit applies to: the address, else the user, else the connection.
     fn source(&self) -> Source {
         match (self.address, self.user.or(self.connection)) {
             (Some(ip), _) => Source::Address(limit_key(ip)),
@@ -130,8 +130,8 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// Writes refusals, at most [`rate::PER_SOURCE`] of one source in a minute; what is left out is counted, and told once a
-/// minute a source.
+/// Writes refusals, at most [`rate::PER_SOURCE`] lines a minute for each source. It counts the omitted lines, and logs
+/// their number once a minute for each source.
 #[derive(Debug)]
 pub struct RefusalLog {
     rate: Mutex<Rate>,
@@ -140,12 +140,12 @@ pub struct RefusalLog {
 }
 
 impl RefusalLog {
-    /// A log of no refusal yet.
+    /// A log without refusals.
     pub fn new(clock: Clock, stats: Arc<Stats>) -> Self {
         Self { rate: Mutex::new(Rate::new(clock.elapsed_ms())), clock, stats }
     }
 
-    /// Counts a refusal and logs it, where the rate allows that.
+    /// Counts a refusal, and logs it if the rate limit allows it.
     pub fn log(&self, refusal: &Refusal<'_>) {
         self.stats.refusals.count(refusal.fault.code);
         if !log::log_enabled!(target: TARGET, level(refusal.fault.code)) {
@@ -163,13 +163,13 @@ impl RefusalLog {
         }
     }
 
-    /// Tells what was left out in windows that have ended. To be called from time to time.
+    /// Logs the number of lines that ended windows omitted. Call it periodically.
     pub fn sweep(&self) {
         let omitted = self.rate().sweep(self.clock.elapsed_ms());
         omitted.iter().for_each(tell_omitted);
     }
 
-    /// Tells all that was left out: the hub ends.
+    /// Logs the number of all omitted lines, at shutdown.
     pub fn finish(&self) {
         let omitted = self.rate().finish();
         omitted.iter().for_each(tell_omitted);
@@ -182,12 +182,12 @@ impl RefusalLog {
 
 fn tell_omitted(omitted: &Omitted) {
     let Omitted { source, count } = omitted;
-    // Where info is not logged, all that is counted here are warnings.
+    // When the log has no info lines, every counted refusal is a warning.
     let level = if log::log_enabled!(target: TARGET, Level::Info) { Level::Info } else { Level::Warn };
     log::log!(target: TARGET, level, omitted = *count, address:% = source; "refusals left out");
 }
 
-/// A refusal that the caller can mend is said at info; what the operator has to mend, at warn.
+/// Info for a refusal that the caller can fix; warn for a refusal that the operator must fix.
 const fn level(code: Code) -> Level {
     match code {
         Code::AuthUnavailable | Code::Overloaded | Code::StoreUnavailable | Code::OutcomeUnknown | Code::Internal => {
@@ -197,7 +197,7 @@ const fn level(code: Code) -> Level {
     }
 }
 
-/// The start of `text`, at most `most` bytes, of whole characters.
+/// The start of `text`: whole characters, at most `most` bytes.
 fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
@@ -247,10 +247,10 @@ mod tests {
         assert_eq!(sources, ["others", "c", "u", "2001:db8::"]);
     }
 
-    /// Keeps the lines of [`TARGET`], as text.
+    /// Stores the lines of [`TARGET`] as text.
     struct Kept(Mutex<Vec<String>>, AtomicBool);
 
-    /// The lines, and whether info is left out.
+    /// The stored lines, and whether info lines are dropped.
     static KEPT: Kept = Kept(Mutex::new(Vec::new()), AtomicBool::new(false));
 
     impl log::Log for Kept {
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_60_lines_and_a_sum_once_the_minute_is_over() {
-        // Other tests of this process may log; the address tells these lines apart.
+        // Other tests of this process may log; the address identifies the lines of this test.
         const ADDRESS: &str = "address=198.51.100.60";
         if log::set_logger(&KEPT).is_ok() {
             log::set_max_level(log::LevelFilter::Info);

@@ -1,37 +1,37 @@
-//! How many refusals of one source are logged, and how many are left out. Pure: the time is an argument, ms by
-//! [`crate::runtime::clock::Clock::elapsed_ms`].
+//! Limits how many refusals of one source are logged, and counts the omitted lines. Pure: the time is an argument, in
+//! ms of [`crate::runtime::clock::Clock::elapsed_ms`].
 
 use std::fmt;
 use std::net::IpAddr;
 
 use ahash::AHashMap;
 
-/// Lines of one source in a minute.
+/// Most lines of one source in a minute.
 pub const PER_SOURCE: u32 = 60;
 
-/// Lines of all sources together in a minute.
+/// Most lines of all sources together in a minute.
 pub const PER_MINUTE: u32 = 6_000;
 
-/// Sources that are counted at once; those beyond share one count.
+/// Most sources with a count of their own; further sources share one count.
 pub const SOURCES_MAX: usize = 10_000;
 
-/// How long a count lasts, ms.
+/// The length of a window, ms.
 pub const WINDOW_MS: i64 = 60_000;
 
-/// Sources that one sweep names; the rest is told as a sum.
+/// Most sources that one sweep names; the other sources are reported as a sum.
 const NAMED_MAX: usize = 100;
 
-/// Longest name of a source that is no address, in bytes.
+/// Longest name of a source without an address, in bytes.
 const NAME_MAX: usize = 64;
 
-/// Where refused requests come from.
+/// The source of refused requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A client's address, as limits count it.
     Address(IpAddr),
     /// A user or a connection, where the address is not known.
     Name(Box<str>),
-    /// Those that there is no room to tell apart.
+    /// All sources beyond [`SOURCES_MAX`], or beyond the first [`NAMED_MAX`] of a sweep.
     Others,
 }
 
@@ -52,12 +52,12 @@ impl fmt::Display for Source {
     }
 }
 
-/// Refusals of a source that were not logged.
+/// The omitted lines of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Omitted {
-    /// Which source.
+    /// The source.
     pub source: Source,
-    /// How many.
+    /// The number of omitted lines.
     pub count: u64,
 }
 
@@ -78,7 +78,7 @@ impl Window {
         now.saturating_sub(self.began_at) >= WINDOW_MS
     }
 
-    /// What was left out, and a new window where this one has ended.
+    /// Starts a new window if this window has ended, and returns the number of lines that it omitted.
     fn renew(&mut self, now: i64) -> u64 {
         if !self.has_ended(now) {
             return 0;
@@ -86,7 +86,7 @@ impl Window {
         std::mem::replace(self, Self::new(now)).omitted
     }
 
-    /// Whether one more of `most` is logged.
+    /// Counts a line and returns true, unless `most` lines are counted already.
     fn take(&mut self, most: u32) -> bool {
         let is_within = self.logged < most;
         if is_within {
@@ -96,7 +96,7 @@ impl Window {
     }
 }
 
-/// The counts of this minute.
+/// The counts of the current minute.
 #[derive(Debug)]
 pub struct Rate {
     sources: AHashMap<Source, Window>,
@@ -104,12 +104,12 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Nothing was counted before `now`.
+    /// No counts before `now`.
     pub fn new(now: i64) -> Self {
         Self { sources: AHashMap::new(), all: Window::new(now) }
     }
 
-    /// Counts a refusal; whether it is logged, and what of its source was left out in the window before.
+    /// Counts a refusal. Returns whether to log it, and the lines that the previous window of its source omitted.
     pub fn count(&mut self, source: Source, now: i64) -> (bool, Option<Omitted>) {
         let is_new = self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&source);
         let source = if is_new { Source::Others } else { source };
@@ -121,13 +121,13 @@ impl Rate {
         (is_logged, (omitted > 0).then_some(Omitted { source, count: omitted }))
     }
 
-    /// Forgets windows that have ended; what was left out in them, the most first. Those beyond the first
+    /// Removes ended windows and returns their omitted lines, largest number first. Sources beyond the first
     /// [`NAMED_MAX`] are one sum.
     pub fn sweep(&mut self, now: i64) -> Vec<Omitted> {
         self.take_where(|window| window.has_ended(now))
     }
 
-    /// As [`Rate::sweep`], of all windows: nothing follows.
+    /// As [`Rate::sweep`], for all windows: no refusals follow.
     pub fn finish(&mut self) -> Vec<Omitted> {
         self.take_where(|_| true)
     }
@@ -201,7 +201,7 @@ mod tests {
     fn the_table_is_bounded_and_sources_beyond_share_one_count() {
         let mut rate = Rate::new(0);
         for number in 0..SOURCES_MAX as u32 + 500 {
-            // The total is not what this is about.
+            // This test does not check the total.
             rate.all = Window::new(0);
             rate.count(address(number), 0);
         }

@@ -1,5 +1,4 @@
-//! Delays between attempts at something that fails: each is twice the one before, up to a bound. Pure: randomness is an
-//! argument.
+//! Delays between attempts: each delay is twice the previous delay, up to a bound. Pure: randomness is an argument.
 
 use std::time::Duration;
 
@@ -17,15 +16,15 @@ impl Backoff {
         Self { first, longest, next: first }
     }
 
-    /// The next delay in full, for a process that waits alone.
+    /// The next full delay, for a process that retries alone.
     pub fn next_delay(&mut self) -> Duration {
         let delay = self.next;
         self.next = (delay * 2).min(self.longest);
         delay
     }
 
-    /// Between half of the next delay (`random` 0) and all of it (`u32::MAX`), so that attempts that failed together are
-    /// not repeated together.
+    /// A part of the next delay, from half of it (`random` 0) to all of it (`u32::MAX`), so that attempts that failed
+    /// together are not repeated together.
     pub fn next_jittered(&mut self, random: u32) -> Duration {
         self.next_delay().mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
     }

@@ -1,4 +1,4 @@
-//! Where the time comes from: the system, or a clock that a test moves.
+//! The source of time: the system's clock, or a manual clock that a test moves.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ pub enum Clock {
     /// The operating system's clock.
     #[default]
     System,
-    /// A clock that stands still until it is moved.
+    /// A clock that stands still until a test moves it.
     Manual(Arc<Hands>),
 }
 
@@ -23,7 +23,7 @@ pub enum Clock {
 pub struct Hands {
     wall: AtomicI64,
     elapsed: AtomicI64,
-    /// Wakes [`Clock::sleep`] when the clock was moved.
+    /// Wakes [`Clock::sleep`] when the clock moves.
     moved: Notify,
 }
 
@@ -43,7 +43,8 @@ impl Clock {
         }
     }
 
-    /// Milliseconds since some moment before, by a clock that nobody sets: how long something takes is measured by it.
+    /// Milliseconds since an arbitrary start, by a monotonic clock. Durations are measured with it, because it is never
+    /// set.
     pub fn elapsed_ms(&self) -> i64 {
         match self {
             Self::System => i64::try_from(start().elapsed().as_millis()).unwrap_or(i64::MAX),
@@ -59,7 +60,7 @@ impl Clock {
         }
     }
 
-    /// As [`Clock::elapsed_ms`], but rounded up: a time that is counted from here does not end a part of a millisecond
+    /// As [`Clock::elapsed_ms`], but rounded up, so that a period that starts here does not end a part of a millisecond
     /// early.
     pub fn begin_ms(&self) -> i64 {
         match self {
@@ -68,7 +69,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on by `ms` and wakes the timers that are due; the system's clock moves by itself.
+    /// Moves a manual clock forward by `ms` and wakes the due timers. The system's clock is not changed.
     pub fn advance(&self, ms: i64) {
         if let Self::Manual(hands) = self {
             hands.wall.fetch_add(ms, Ordering::Relaxed);
@@ -77,7 +78,7 @@ impl Clock {
         }
     }
 
-    /// Resolves when `time` has passed by this clock.
+    /// Resolves after `time` by this clock.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + use<> {
         let end = self.elapsed_ms().saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let clock = self.clone();
@@ -89,7 +90,7 @@ impl Clock {
         }
     }
 
-    /// Runs `task` in the actor of `ctx` when `time` has passed by this clock.
+    /// Runs `task` in the actor of `ctx` after `time` by this clock.
     pub fn run_later<A: Actor<Context = Context<A>>>(
         &self,
         ctx: &mut Context<A>,
@@ -102,14 +103,14 @@ impl Clock {
         }
     }
 
-    /// Steps the wall clock of a manual clock by `ms`, as NTP or an operator does: no time passes.
+    /// Steps the wall clock of a manual clock by `ms`, as NTP or an operator does. The monotonic clock does not move.
     pub fn step(&self, ms: i64) {
         if let Self::Manual(hands) = self {
             hands.wall.fetch_add(ms, Ordering::Relaxed);
         }
     }
 
-    /// When something that ends at `at`, ms since the epoch, is over. `None` never ends.
+    /// The expiry at `at`, ms since the epoch; `None` never expires.
     pub fn expiry(&self, at: Option<i64>) -> Expiry {
         Expiry::new(at, self.now_ms(), self.elapsed_ms())
     }
@@ -119,7 +120,7 @@ impl Hands {
     /// Resolves when the monotonic time is `end` or later.
     async fn reach(&self, end: i64) {
         loop {
-            // Made before the time is read, so that no move is missed in between.
+            // Created before the time is read, so that no move of the clock is missed.
             let moved = self.moved.notified();
             if self.elapsed.load(Ordering::Relaxed) >= end {
                 return;
@@ -135,31 +136,31 @@ fn start() -> &'static Instant {
     START.get_or_init(Instant::now)
 }
 
-/// An end that is named by the wall clock and judged by the monotonic clock too. It is over as soon as one of them says
-/// so: a wall clock that steps back does not put it off.
+/// An expiry time, set by the wall clock and checked by the wall clock and the monotonic clock. It is reached as soon
+/// as one of the clocks reaches it, so a wall clock that steps back does not delay it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
-    /// The end, ms since the epoch.
+    /// The expiry, ms since the epoch.
     wall: i64,
-    /// The end by [`Clock::elapsed_ms`].
+    /// The expiry in ms of [`Clock::elapsed_ms`].
     elapsed: i64,
 }
 
 impl Expiry {
-    /// Never.
+    /// An expiry that is never reached.
     pub const NEVER: Self = Self { wall: i64::MAX, elapsed: i64::MAX };
 
-    /// The end `at`, as it looks when the clocks show `now` and `elapsed`.
+    /// The expiry at `at`, when the clocks show `now` and `elapsed`.
     pub fn new(at: Option<i64>, now: i64, elapsed: i64) -> Self {
         at.map_or(Self::NEVER, |wall| Self { wall, elapsed: elapsed.saturating_add(wall.saturating_sub(now)) })
     }
 
-    /// Whether it is over.
+    /// Whether the expiry is reached.
     pub fn is_over(&self, now: i64, elapsed: i64) -> bool {
         now >= self.wall || elapsed >= self.elapsed
     }
 
-    /// How long it is until one of the clocks says that it is over, ms; `None` when it never is.
+    /// The time until the first clock reaches the expiry, ms; `None` if it is never reached.
     pub fn left(&self, now: i64, elapsed: i64) -> Option<i64> {
         (*self != Self::NEVER).then(|| self.wall.saturating_sub(now).min(self.elapsed.saturating_sub(elapsed)))
     }

@@ -1,4 +1,4 @@
-//! The hub's counters: plain atomics, added to once a batch on the delivery path and read by a scrape.
+//! The hub's counters: atomics that the delivery path updates once a batch and that a scrape reads.
 //!
 //! A new counter is one row of `stats!`, with its field, its metric's name and its help.
 
@@ -10,7 +10,7 @@ use crate::runtime::count::Count;
 use crate::runtime::latency::Latency;
 use crate::runtime::minute::Minute;
 
-/// A number for each event of the table.
+/// One counter for each event of the table.
 #[derive(Debug)]
 pub struct ByEvent(Box<[Count]>);
 
@@ -28,19 +28,20 @@ impl ByEvent {
         }
     }
 
-    /// The events by their names, and the numbers now.
+    /// The names of the events, with their current counts.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLIENT.iter().map(|row| row.name).zip(self.0.iter().map(Count::get))
     }
 }
 
 impl Stats {
-    /// Events that the hub was given since its start: by clients, refused ones included, and by backends over HTTP.
+    /// Events that the hub received since its start: from clients, refused events included, and from backends over
+    /// HTTP.
     pub fn handled(&self) -> u64 {
         self.received.get() + self.commanded.get()
     }
 
-    /// The sessions that came like this.
+    /// The counter of sessions that connected with or without a token, on this transport.
     pub fn connected(&self, with_token: bool, transport: Transport) -> &Count {
         match (with_token, transport) {
             (true, Transport::WebSocket) => &self.users_by_websocket,
@@ -54,13 +55,13 @@ impl Stats {
 /// How the values of a metric change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It grows from 0.
+    /// It only increases, from 0.
     Counter,
-    /// It goes up and down.
+    /// It increases and decreases.
     Gauge,
 }
 
-/// A metric whose values are counters of [`Stats`].
+/// A metric with counters of [`Stats`] as its values.
 #[derive(Debug)]
 pub struct CounterMetric {
     /// Its name.
@@ -108,7 +109,7 @@ macro_rules! stats {
             pub minute: Minute,
             /// Time from accepting a publication to writing it, for a sample of the deliveries.
             pub delivery_latency: Latency,
-            /// Refusals by code: those that are logged, or left out of the log because of their number.
+            /// Refusals by code, logged or omitted by the log's rate limit.
             pub refusals: ByCode,
             /// Connections refused, by surface and reason.
             pub connections_refused: RefusedConnections,
@@ -124,7 +125,7 @@ macro_rules! stats {
                 series: &[$(Series { values: &[$($($value),+)?], count: |stats| &stats.$field }),+],
             }),*];
 
-            /// Every single counter, by its name.
+            /// Every counter, by its name.
             pub const COUNTS: &[(&'static str, fn(&Self) -> &Count)] = &[
                 $($((stringify!($field), |stats: &Self| &stats.$field),)+)*
                 $((stringify!($unlisted), |stats: &Self| &stats.$unlisted),)*
@@ -228,7 +229,7 @@ stats! {
         Counter "hubbub_sessions_evicted_total"
             "Sessions discarded before the end of their recovery window to make room." { suspended_evicted }
     }
-    // Counters that no metric shows as they are.
+    // Counters that no metric shows directly.
     unlisted {
         "Sum of the times at which the open sessions connected, in ms since the Unix epoch." { sessions_since }
         "Messages refused because a queue was full; its metric adds the store's." { overloads }

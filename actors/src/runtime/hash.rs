@@ -1,5 +1,6 @@
-//! The keys by which small tables are hashed whose names come from clients. They are the process's, random: a table that had
-//! its own, as those do that the libraries make, would be 32 bytes larger, and every session has one.
+//! Hashes small tables with names from clients as keys. All tables share the random hash keys of the process. With hash
+//! keys of its own, as the libraries' tables have, each table would be 32 bytes larger, and every session has such a
+//! table.
 
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -8,7 +9,7 @@ use ahash::{AHasher, RandomState};
 
 static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// Hashes by the keys of the process.
+/// Hashes with the hash keys of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Seed;
 

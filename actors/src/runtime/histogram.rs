@@ -2,23 +2,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often durations fell into each bucket, since the start.
+/// The number of durations in each bucket since the start.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [u64],
-    /// One for each bound, one for what is longer than the last, and behind them the sum: one allocation, so that two
-    /// histograms do not share a cache line.
+    /// One counter for each bound, one for longer durations, and the sum at the end. They are one allocation, so that
+    /// two histograms do not share a cache line.
     counts: Box<[AtomicU64]>,
 }
 
-/// What a [`Histogram`] holds at one moment.
+/// The contents of a [`Histogram`] at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The upper bounds of the buckets, inclusive, in µs, ascending.
     pub bounds: &'static [u64],
     /// Durations in each bucket alone, not cumulative; the last bucket has no upper bound.
     pub counts: Vec<u64>,
-    /// All durations together, in µs.
+    /// The sum of all durations, in µs.
     pub sum: u64,
 }
 
@@ -37,7 +37,7 @@ impl Histogram {
         }
     }
 
-    /// What it holds now.
+    /// The current contents.
     pub fn snapshot(&self) -> Snapshot {
         let mut counts: Vec<_> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let sum = counts.pop().unwrap_or_default();
@@ -46,7 +46,7 @@ impl Histogram {
 }
 
 impl Snapshot {
-    /// Adds what another histogram of the same bounds holds.
+    /// Adds the contents of another histogram with the same bounds.
     #[must_use]
     pub fn with(mut self, other: &Self) -> Self {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
@@ -54,12 +54,12 @@ impl Snapshot {
         self
     }
 
-    /// How many durations were counted.
+    /// The number of all durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many durations were at most as long as each bound, and in the end how many there were.
+    /// For each bound, the number of durations up to it; then the number of all durations.
     pub fn cumulative(&self) -> impl Iterator<Item = u64> {
         self.counts.iter().scan(0, |sum, count| {
             *sum += count;

@@ -1,7 +1,7 @@
-//! How long publications take from their acceptance to the socket or the poll of a client.
+//! Measures the time from the acceptance of a publication to its write to the socket or the poll of a client.
 //!
-//! A sample of the deliveries is measured: the fan-out of a worker chooses them, the outbox marks the frame, and the writer
-//! of the connection records the time. See [`crate::connection::outbox::Outbox::mark`].
+//! Only a sample of the deliveries is measured. The fan-out of a worker chooses the sample, the outbox marks the frame,
+//! and the writer of the connection records the time. See [`crate::connection::outbox::Outbox::mark`].
 
 use crate::runtime::histogram::{Histogram, Snapshot};
 
@@ -11,10 +11,10 @@ const BOUNDS: &[u64] = &[
     10_000_000,
 ];
 
-/// How many workers have a histogram of their own; beyond that, some share one.
+/// The number of histograms. More workers than this share them.
 const WORKERS: usize = 16;
 
-/// A histogram a worker, so that no worker writes to the cache lines of another. They are read as one.
+/// One histogram for each worker, so that no worker writes to the cache lines of another. A reader gets their sum.
 #[derive(Debug)]
 pub struct Latency([Histogram; WORKERS]);
 
@@ -25,7 +25,7 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// Counts a delivery of the worker of this number that took `micros` µs.
+    /// Records a delivery by the worker with the number `worker` that took `micros` µs.
     pub fn record(&self, worker: usize, micros: u64) {
         self.0[worker % WORKERS].record(micros);
     }

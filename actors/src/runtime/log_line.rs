@@ -1,4 +1,4 @@
-//! A line of the log with fields of which some may be left out: the macros of `log` take a fixed set.
+//! Writes log lines with optional fields: the macros of `log` take a fixed set of fields.
 
 use log::kv::Value;
 use log::{Level, Record};

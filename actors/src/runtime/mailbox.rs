@@ -15,7 +15,7 @@ use crate::model::fault::Fault;
 /// A message that occupies the mailbox until it is handled.
 #[derive(Debug)]
 pub struct Posted<M> {
-    /// What was posted.
+    /// The message.
     pub message: M,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -30,7 +30,7 @@ pub trait Receive<M>: Actor {
     fn receive(&mut self, message: M, ctx: &mut Self::Context);
 }
 
-/// Lets an actor receive what is posted to it.
+/// Lets an actor receive the messages posted to it.
 #[macro_export]
 macro_rules! receives_posts {
     ($actor:ty) => {
@@ -141,7 +141,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         Ok(reply)
     }
 
-    /// As [`Mailbox::ask`], and waits for a free place instead of failing.
+    /// As [`Mailbox::ask`], but waits for free space instead of failing.
     pub async fn ask_when_free<M, T>(&self, request: impl FnOnce(ReplySender<T>) -> M) -> ReplyReceiver<T>
     where
         A: Handler<Posted<M>>,
@@ -169,7 +169,7 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         (sender, ReplyReceiver { actor: self.name.clone(), changes: false, receiver })
     }
 
-    /// Posts a message as soon as the mailbox has a free place. Waiting posts keep their order.
+    /// Posts a message as soon as the mailbox has free space. Waiting posts keep their order.
     pub async fn post_when_free<M>(&self, message: M)
     where
         A: Handler<Posted<M>>,
@@ -179,8 +179,8 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.push(Posted { message, _permit: permit });
     }
 
-    /// Posts the end of something that was accepted, such as a leave, or a message that the hub sends once at a time. Each
-    /// start has at most one end, so it is never refused and not counted in the depth.
+    /// Posts a message that completes accepted work, such as a leave, or a message that the hub sends one at a time.
+    /// Each accepted start has at most one such message, so it is never refused and the depth does not count it.
     pub fn post_departure<M>(&self, message: M)
     where
         A: Handler<Posted<M>>,
@@ -199,12 +199,12 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
     }
 }
 
-/// What health checks and metrics read of a mailbox.
+/// The state of a mailbox, for health checks and metrics.
 pub trait Watched: Send + Sync {
     /// The name in metrics and faults.
     fn name(&self) -> &str;
 
-    /// Messages that wait or are being handled, without departures.
+    /// Waiting messages and the message being handled, without departures.
     fn depth(&self) -> usize;
 
     /// The largest depth.

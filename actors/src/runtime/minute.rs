@@ -1,22 +1,22 @@
-//! How many events there were in the last minute: a ring of a running total, a place a second.
+//! The number of events in the last minute: a ring of samples of a running total, one sample a second.
 //!
-//! Whoever handles an event only adds to the total. A timer takes the samples, and a reader compares the total with the
+//! The handler of an event only adds to the total. A timer takes the samples, and a reader compares the total with the
 //! sample of a minute ago.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// Between two samples, ms.
+/// Time between two samples, ms.
 pub const SECOND_MS: i64 = 1_000;
 
-/// What is looked back on, ms.
+/// The period that the number covers, ms.
 const SPAN_MS: i64 = 60_000;
 
-/// Shortest time between two samples, ms. After a pause of the process, the timer fires for all the seconds of the pause at
-/// once; samples without a time between them would push out those of the last minute.
+/// Shortest time between two samples, ms. After a pause of the process, the timer fires at once for each second of the
+/// pause. Without this bound, these samples would evict the samples of the last minute.
 const APART_MS: i64 = SECOND_MS / 2;
 
-/// Most samples: as many as the span has at the shortest distance, and the one before.
+/// Most stored samples: the samples of the span at the shortest distance, and the last sample before it.
 const SAMPLES_MAX: usize = (SPAN_MS / APART_MS) as usize + 2;
 
 /// The samples of the last minute. Before the first one the total was 0.
@@ -24,8 +24,8 @@ const SAMPLES_MAX: usize = (SPAN_MS / APART_MS) as usize + 2;
 pub struct Minute(Mutex<VecDeque<(i64, u64)>>);
 
 impl Minute {
-    /// Notes the `total` at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. To be called every [`SECOND_MS`]; a sample
-    /// that follows another within half of that is left out.
+    /// Stores the `total` at `elapsed`, in ms of [`crate::runtime::clock::Clock::elapsed_ms`]. Call it every
+    /// [`SECOND_MS`]; a sample within half of that after another sample is ignored.
     pub fn sample(&self, total: u64, elapsed: i64) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if samples.back().is_some_and(|(at, _)| elapsed - at < APART_MS) {
@@ -37,7 +37,7 @@ impl Minute {
         samples.push_back((elapsed, total));
     }
 
-    /// The events of the last 60 s, and of at most a second before, when `total` is the count at `elapsed`.
+    /// The events of the last 60 s, and of at most one second more. `total` is the count at `elapsed`.
     pub fn events(&self, total: u64, elapsed: i64) -> u64 {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = samples.iter().take_while(|(at, _)| elapsed - at >= SPAN_MS).last();
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::runtime::clock::Clock;
 
-    /// Lets `seconds` pass, in each of which `events` happen at the end.
+    /// Lets `seconds` pass, with `events` events at the end of each second.
     fn pass(minute: &Minute, clock: &Clock, total: &mut u64, seconds: u32, events: u64) {
         for _ in 0..seconds {
             clock.advance(SECOND_MS);

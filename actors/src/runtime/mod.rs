@@ -1,4 +1,4 @@
-//! What every actor runs on: mailboxes, queues, clocks, counters. It knows nothing of the domain.
+//! Infrastructure that all actors share: mailboxes, queues, clocks, counters. It has no domain rules.
 
 pub mod backoff;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Returns memory of tables that have become almost empty.
+//! Frees memory of tables that are almost empty.
 
 use std::hash::Hash;
 

@@ -1,12 +1,12 @@
-//! A bounded queue before threads that block: the store's and those that hash passwords. Knows nothing of what waits in
-//! it. Who puts something in never waits; who takes does.
+//! A bounded queue before blocking threads: the store's, and the threads that hash passwords. It does not know its
+//! items. A push never waits; a take waits for an item.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A queue with a bound; one for all its threads.
+/// A bounded queue. All its threads share it.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
@@ -18,18 +18,18 @@ struct State<T> {
     closed: bool,
 }
 
-/// Nothing more is taken in: the bound is reached, or nobody takes out any more. Here is the item back.
+/// The queue is full or closed; this returns the item.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused<T>(pub T);
 
-/// What a thread found that asked for everything.
+/// The result of [`Queue::take_all`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken<T> {
-    /// What waited, in order.
+    /// The waiting items, in order.
     Some(Vec<T>),
-    /// Nothing came in time.
+    /// No item arrived in time.
     Idle,
-    /// Nothing waits and nothing will come.
+    /// The queue is empty and closed.
     Closed,
 }
 
@@ -39,7 +39,7 @@ impl<T> Queue<T> {
         Self { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), arrived: Condvar::new(), bound }
     }
 
-    /// Puts an item in.
+    /// Adds an item.
     ///
     /// # Errors
     /// [`Refused`] with the item.
@@ -54,14 +54,14 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next item, when there is one; `None` once the queue is closed and empty.
+    /// Waits for the next item; `None` once the queue is closed and empty.
     pub fn take(&self) -> Option<T> {
         let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
         let mut state = self.arrived.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
         state.waiting.pop_front()
     }
 
-    /// Up to `most` items that wait; if there is none, those that come within `patience`.
+    /// Up to `most` waiting items. If there are none, it waits up to `patience` for the first.
     pub fn take_all(&self, most: usize, patience: Duration) -> Taken<T> {
         let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
         let (mut state, _) =
@@ -74,13 +74,13 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes nothing more in; what waits is still given out.
+    /// Rejects further items. Waiting items can still be taken.
     pub fn close(&self) {
         self.state().closed = true;
         self.arrived.notify_all();
     }
 
-    /// As [`Queue::close`], and drops what waits: nobody takes it any more.
+    /// As [`Queue::close`], and drops the waiting items, because no thread takes them any more.
     pub fn abandon(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -90,7 +90,7 @@ impl<T> Queue<T> {
         drop(given_up);
     }
 
-    /// Items that wait.
+    /// The number of waiting items.
     pub fn depth(&self) -> usize {
         self.state().waiting.len()
     }

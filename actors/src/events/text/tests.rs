@@ -26,7 +26,7 @@ fn an_escape_that_json_needs_stays_in_its_shortest_form() {
         (r#""\u0022\u005c""#, r#""\"\\""#),
         (r#""\u0008\u0009\u000a\u000C\u000d""#, r#""\b\t\n\f\r""#),
         (r#""\u0000\u001E\u001f""#, r#""\u0000\u001e\u001f""#),
-        // A backslash that is escaped begins no escape.
+        // An escaped backslash begins no escape.
         (r#""\\u00e9""#, r#""\\u00e9""#),
         (r#""\\\u00e9""#, r#""\\é""#),
     ] {

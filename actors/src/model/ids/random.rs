@@ -51,7 +51,8 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// The numbering of a room's messages that an offset belongs to: 128 random bits in hex. A new numbering has a new epoch.
+/// The numbering of a room's messages that an offset belongs to: 128 random bits in hex. A new numbering has a new
+/// epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch(Arc<str>);
 
@@ -84,7 +85,7 @@ impl fmt::Display for Epoch {
 pub struct RecoveryToken(Arc<str>);
 
 impl RecoveryToken {
-    /// A token that came from a client.
+    /// A token received from a client.
     pub fn read(text: &str) -> Self {
         Self(text.into())
     }

@@ -1,11 +1,11 @@
-//! Which texts may be names: how long, and of which characters.
+//! The rules for names: their length and their characters.
 
 use std::sync::Arc;
 
 use crate::model::fault::Fault;
 
-/// Whether a character shows nothing, or turns the direction of what follows: two names that differ in it look alike.
-/// U+200C and U+200D are not among them, because scripts and emoji need them.
+/// Whether a character is invisible, or changes the direction of the text after it: two names that differ only in it
+/// look alike. U+200C and U+200D are allowed, because scripts and emoji need them.
 fn is_hidden(char: char) -> bool {
     matches!(
         char,
@@ -14,9 +14,9 @@ fn is_hidden(char: char) -> bool {
     )
 }
 
-/// Checks that a name shows: it is not white space alone, and no character of it [is hidden](is_hidden).
+/// Checks that a name is visible: it is not only white space, and it has no [hidden](is_hidden) character.
 pub(super) fn visible(text: &str, field: &str) -> Result<(), Fault> {
-    // Most names are ASCII, and nothing of that is hidden.
+    // Most names are ASCII, which has no hidden characters.
     let hidden = if text.is_ascii() { None } else { text.chars().find(|&char| is_hidden(char)) };
     let why = match hidden {
         Some(char) => format!("has a character that does not show (U+{:04X})", u32::from(char)),
@@ -26,7 +26,7 @@ pub(super) fn visible(text: &str, field: &str) -> Result<(), Fault> {
     Err(Fault::field(field, format!("`{field}` {why}")))
 }
 
-/// Says which rule of a name `text` breaks, if any: 1 to `max` characters, none of them a control character.
+/// The rule that `text` breaks, if any: 1 to `max` characters, no control characters.
 fn unprintable(text: &str, max: usize) -> Option<String> {
     if text.is_empty() {
         return Some("is empty".into());
@@ -39,7 +39,7 @@ fn unprintable(text: &str, max: usize) -> Option<String> {
         .then(|| "has a character that is not printable".into())
 }
 
-/// Checks a text that came in as `field`: 1 to `max` characters, none of them a control character.
+/// Checks a text of the request field `field`: 1 to `max` characters, no control characters.
 ///
 /// # Errors
 /// [`crate::model::fault::Code::InvalidRequest`] naming the field.
@@ -54,7 +54,7 @@ pub(super) fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, F
     printable(text, field, max).map(|()| Arc::from(text))
 }
 
-/// As [`checked`], for the name of something that users see and address: it has to show as well.
+/// As [`checked`], for a name that users see: it must also be [`visible`].
 pub(super) fn shown(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
     let name = checked(text, field, max)?;
     visible(text, field).map(|()| name)
@@ -74,7 +74,7 @@ mod tests {
             assert_eq!(RoomName::parse(&name, "room").unwrap_err().message, words);
             assert_eq!(RoomName::of_thread(&name, "room").unwrap_err().message, words);
             assert!(UserId::parse(&name, "id").is_err() && ChatId::parse(&name, "id").is_err(), "{code:x}");
-            // What an earlier version took can be found, and deleted.
+            // Names that an earlier version accepted can be found and deleted.
             assert!(UserId::of_store(&name).is_ok() && ChatId::parse_existing(&name, "id").is_ok(), "{code:x}");
         }
         for blank in [" ", "\u{a0}\u{3000}", "\u{2003}"] {
