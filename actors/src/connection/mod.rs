@@ -1,6 +1,7 @@
-//! A session's place on its worker: what the worker's fan-out, its pulse and the session's transport share.
+//! The output side of a session: its handle, shared by the worker's fan-out, its heartbeat sweeper and the transport.
 //!
-//! A seat never leaves its worker's thread. Others reach it through that worker's [`Fanout`], by its [`SessionAddr`].
+//! A handle never leaves its worker's thread. Other threads reach it through that worker's [`Fanout`], by its
+//! [`SessionAddr`]. [`SessionTable`] holds the handles of a worker.
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
@@ -12,12 +13,14 @@ mod liveness;
 mod memory;
 pub mod noted;
 pub mod outbox;
+mod output_state;
 mod replies;
 pub mod retained;
 pub mod sweeper;
+mod table;
 pub mod tail;
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -25,27 +28,27 @@ use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
-use slab::Slab;
 
 use crate::connection::noted::Noted;
-use crate::connection::outbox::{Bound, Frame, Offer, Outbox};
-use crate::connection::retained::Ledger;
+use crate::connection::outbox::{Frame, Offer, Outbox};
 use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{RoomName, SessionId, UserId};
 use crate::model::surface::Surface;
 use crate::publication::{Encoder, EventError};
-use crate::runtime::clock::{Clock, Expiry};
+use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
 pub use self::liveness::Heartbeat;
 use self::liveness::{DueTimes, Liveness};
 use self::memory::Memory;
 pub use self::memory::Remains;
+use self::output_state::OutputState;
 use self::replies::PendingReply;
 pub use self::replies::{
     PENDING_REPLIES_MAX, PENDING_REPLY_BYTES_MAX, ReplySlot, UNORDERED_REPLIES_MAX, UnorderedReply,
 };
+pub use self::table::{SessionSpec, SessionTable};
 
 /// Where a seat is: on which worker, and which one there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,45 +88,6 @@ pub trait OutboxSink {
 
     /// Gives up frames that it took from the outbox, can still do without, and that are wanted back.
     fn recall(&self, _wants: &mut dyn FnMut(&Frame) -> bool) {}
-}
-
-#[derive(Debug)]
-struct OutputState {
-    outbox: Outbox,
-    replies: VecDeque<PendingReply>,
-    /// The number of the first promise.
-    first: u64,
-    /// Bytes of the requests in `promises`.
-    weight: usize,
-    /// Answers that are owed aside, and bytes of their requests.
-    unordered: (usize, usize),
-    /// Promised answers that may be large.
-    large: u32,
-    /// Bytes of answers that wait for those promised before.
-    answered: usize,
-    /// Rooms whose messages wait for an answer, and its number.
-    deferred_rooms: Vec<(RoomName, u64)>,
-    /// A close that waits for the promises.
-    closing: Option<Close>,
-    /// Why the session ends; set once.
-    closed: Option<Close>,
-}
-
-impl OutputState {
-    /// Gives the memory of empty queues back; whether all are.
-    fn rest(&mut self) -> bool {
-        if self.replies.is_empty() {
-            self.replies = VecDeque::new();
-        }
-        if self.deferred_rooms.is_empty() {
-            self.deferred_rooms = Vec::new();
-        }
-        self.outbox.rest() && self.replies.is_empty() && self.deferred_rooms.is_empty()
-    }
-
-    fn behind(&self, room: &RoomName) -> Option<u64> {
-        self.deferred_rooms.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer)
-    }
 }
 
 /// A session's place on its worker.
@@ -451,153 +415,6 @@ impl SessionHandle {
         let link = self.sink.borrow().clone();
         if let Some(link) = link {
             act(link);
-        }
-    }
-}
-
-/// What a new seat starts with.
-#[derive(Debug)]
-pub struct SessionSpec {
-    /// The session.
-    pub session: SessionId,
-    /// The wire its client reads.
-    pub encoder: &'static dyn Encoder,
-    /// The bound of its outbox.
-    pub bound: Bound,
-    /// Its heartbeat; `None` where its connection has one that serves several sessions.
-    pub heartbeat: Option<Heartbeat>,
-    /// Whether it is a connection that carries other sessions, and ends after them.
-    pub multiplexed: bool,
-    /// When its token ends it.
-    pub expiry: Expiry,
-    /// The time, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
-    pub elapsed: i64,
-}
-
-/// The seats of one worker.
-#[derive(Debug)]
-pub struct SessionTable {
-    slab: RefCell<Slab<Rc<SessionHandle>>>,
-    serial: Cell<u32>,
-    /// What is kept for those who may come back.
-    ledger: Rc<Ledger>,
-    /// The seats of those who were cut off, in that order; some may be gone.
-    suspended: RefCell<VecDeque<SlotId>>,
-    common: Rc<Common>,
-}
-
-impl SessionTable {
-    /// No seats yet, on worker number `worker`; `retained_max` bytes may be kept there for sessions that may come back.
-    /// `clock` measures how long publications take.
-    pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>, clock: Clock) -> Self {
-        let ledger = Ledger::new(retained_max, stats.clone());
-        let (slab, suspended) = (RefCell::default(), RefCell::default());
-        let (presence_listeners, dues) = Default::default();
-        let common = Rc::new(Common { worker, clock, stats, presence_listeners, due_times: dues });
-        Self { slab, serial: Cell::new(0), ledger, suspended, common }
-    }
-
-    /// What is kept for sessions that may come back.
-    pub fn ledger(&self) -> &Rc<Ledger> {
-        &self.ledger
-    }
-
-    /// Where what happens to them is counted.
-    pub fn stats(&self) -> &Stats {
-        &self.common.stats
-    }
-
-    /// The worker whose they are.
-    pub fn worker(&self) -> usize {
-        self.common.worker
-    }
-
-    /// The places of the seats that are taken first on each of `workers`, one after the other.
-    pub(crate) fn first_addrs(workers: usize) -> impl Iterator<Item = SessionAddr> {
-        (0..).flat_map(move |index: u32| {
-            (0..workers)
-                .map(move |worker| SessionAddr { worker, slot: SlotId { index, serial: index.wrapping_add(1) } })
-        })
-    }
-
-    /// Seats a session.
-    pub fn insert(&self, seating: SessionSpec) -> Rc<SessionHandle> {
-        let mut slab = self.slab.borrow_mut();
-        let entry = slab.vacant_entry();
-        self.serial.set(self.serial.get().wrapping_add(1));
-        // Connections are bounded far below 2^32 by the descriptors of the process.
-        let key = SlotId { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
-        let handle = Rc::new(SessionHandle {
-            session: seating.session,
-            addr: SessionAddr { worker: self.common.worker, slot: key },
-            encoder: seating.encoder,
-            multiplexed: seating.multiplexed,
-            output: RefCell::new(OutputState {
-                outbox: Outbox::new(seating.bound),
-                replies: VecDeque::new(),
-                first: 0,
-                weight: 0,
-                unordered: (0, 0),
-                large: 0,
-                answered: 0,
-                deferred_rooms: Vec::new(),
-                closing: None,
-                closed: None,
-            }),
-            sink: RefCell::new(None),
-            connection_end: Cell::new(None),
-            closed_by: Cell::new(None),
-            is_close_logged: Cell::new(false),
-            paused: Cell::new(false),
-            noted: RefCell::default(),
-            memory: RefCell::default(),
-            chats: RefCell::default(),
-            liveness: Liveness::new(seating.heartbeat, seating.elapsed, seating.expiry),
-            presence_listener: RefCell::default(),
-            common: self.common.clone(),
-        });
-        self.common.due_times.now(key);
-        entry.insert(handle.clone());
-        handle
-    }
-
-    /// The seat `key`, while its session lasts.
-    pub fn get(&self, key: SlotId) -> Option<Rc<SessionHandle>> {
-        let slab = self.slab.borrow();
-        slab.get(key.index as usize).filter(|handle| handle.addr.slot == key).cloned()
-    }
-
-    /// Frees the seat `key`.
-    pub fn release(&self, key: SlotId) {
-        let handle = self.get(key);
-        if let Some(handle) = handle {
-            self.slab.borrow_mut().remove(key.index as usize);
-            handle.set_presence_listener(None);
-            handle.detach();
-        }
-    }
-
-    /// The seats whose sessions hear of users.
-    pub(crate) fn presence_listeners(&self) -> Ref<'_, AHashSet<SlotId>> {
-        self.common.presence_listeners.borrow()
-    }
-
-    /// A place nobody sits at, for tests of what only carries one.
-    #[cfg(test)]
-    pub(crate) fn any_addr() -> SessionAddr {
-        Self::addr_of(0)
-    }
-
-    /// As [`SessionTable::any_addr`], one for each number.
-    #[cfg(test)]
-    pub(crate) fn addr_of(index: u32) -> SessionAddr {
-        SessionAddr { worker: 0, slot: SlotId { index, serial: 0 } }
-    }
-
-    /// Calls `visit` with every seat. It may close seats, but no seat is taken or freed meanwhile.
-    pub fn for_each(&self, mut visit: impl FnMut(&SessionHandle)) {
-        for (_, handle) in self.slab.borrow().iter() {
-            visit(handle);
         }
     }
 }

@@ -8,10 +8,10 @@ use super::{OutboxSink, SessionHandle};
 use crate::connection::outbox::{Frame, Offer};
 use crate::model::ids::RoomName;
 
-/// Answers a session may owe before its transport stops reading: bounds what one client can have under way.
+/// Most requests without a reply in one session. Beyond it, the transport stops reading.
 pub const PENDING_REPLIES_MAX: usize = 128;
 
-/// Bytes of requests whose answers a session may owe, likewise.
+/// Most bytes of requests without a reply in one session. Beyond it, the transport stops reading.
 pub const PENDING_REPLY_BYTES_MAX: usize = 262_144;
 
 /// Answers a session may owe [aside](SessionHandle::reserve_unordered), and bytes of their requests, before one more is refused.
@@ -168,9 +168,8 @@ impl SessionHandle {
         self.paused.get() || output.replies.len() >= PENDING_REPLIES_MAX || output.weight >= PENDING_REPLY_BYTES_MAX
     }
 
-    /// Whether the next request may be taken. Not while the client has not read half of what may wait for it, nor behind a
-    /// request whose answer may be large: its answer finds room then. For a carrier, the sessions that it carries look at
-    /// that.
+    /// Whether the transport may read the next request. It may not while the outbox is half full, or while a large reply is
+    /// pending: the reply needs the space. A multiplexed connection has no such limit; each of its sessions checks its own.
     pub fn takes_requests(&self) -> bool {
         if self.multiplexed {
             return !self.is_busy();
@@ -182,7 +181,7 @@ impl SessionHandle {
         is_free && !self.is_busy()
     }
 
-    /// Has the client asked nothing more until this is taken back: those for whom the transport reads are busy.
+    /// Pauses reading from the client, or resumes it. A multiplexed connection pauses while one of its sessions is busy.
     pub fn pause(&self, paused: bool) {
         if self.paused.replace(paused) && !paused {
             self.with_sink(OutboxSink::resume);

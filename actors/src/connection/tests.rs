@@ -1,7 +1,9 @@
-//! A seat, with a wire whose frames are what was said.
+//! Tests of the session handle, with an encoder that writes plain text.
 
+use super::outbox::Bound;
 use super::*;
 use crate::publication::{Correlation, Event};
+use crate::runtime::clock::Expiry;
 
 #[derive(Debug)]
 struct Plain;

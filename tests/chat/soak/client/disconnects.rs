@@ -115,7 +115,7 @@ impl SoakClient {
         None
     }
 
-    /// Recovers the session, whose connection ended at `at`. It has already joined the chat `again`.
+    /// Recovers the session after its connection ended at `at`. The new connection may have joined the chat `again` before.
     async fn recover(&mut self, gap: GapCause, again: Option<usize>, at: Instant, old: Option<&mut ChatClient>) {
         let token = self.token.clone();
         let answer = self.member().request("connection:recover", json!({"recoveryToken": token})).await;
