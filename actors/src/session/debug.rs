@@ -53,8 +53,9 @@ impl Session {
 
     /// Sends the first figures, after the answer to the request, and then more at the interval.
     fn debug(&mut self, ctx: &mut Context<Self>) {
-        self.say_figures();
+        // The timer first: the interval starts before the client sees the figures.
         self.await_figures(ctx);
+        self.say_figures();
     }
 
     /// Sends the next figures after the interval, for as long as debug mode lasts.
@@ -64,8 +65,8 @@ impl Session {
         let timer = self.hub.clock().run_later(ctx, interval, |session: &mut Self, ctx| {
             // A fresh token may have taken the role away.
             if session.may_debug().is_ok() {
-                session.say_figures();
                 session.await_figures(ctx);
+                session.say_figures();
             } else {
                 session.stop_debugging(ctx);
             }
