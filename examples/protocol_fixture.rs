@@ -50,7 +50,7 @@ use hubbub::socketio::router::{self, Caller, EngineRouter, EngineWorker, Handsha
 use hubbub::socketio::{polling, websocket};
 use hubbub::websocket::assembler::Assembler;
 use hubbub::websocket::{Flusher, Message, SocketReader, SocketWriter, handshake};
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::connection::sweeper::HeartbeatSweeper;
 use hubbub_actors::connection::{SessionSpec, SessionTable};
 use hubbub_actors::limits::traffic::TrafficLimit;
@@ -62,7 +62,7 @@ use tokio::io::AsyncWriteExt;
 /// The suites race requests on several connections and expect that the first is heard first; one thread hears them so.
 const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
-const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
+const OUTBOX: OutboxCapacity = OutboxCapacity { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Between the answer to a CONNECT and `auth`.
 const APART: Duration = Duration::from_millis(10);

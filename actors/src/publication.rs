@@ -118,19 +118,19 @@ impl Publication {
     /// The same with its place among all that its shard publishes: a later one has a larger number, and no two have the
     /// same, whatever shard published them, and before which start of the hub.
     #[must_use]
-    pub fn numbered(self, number: u64) -> Self {
+    pub fn with_number(self, number: u64) -> Self {
         Self { number, ..self }
     }
 
     /// The same with the time at which it was accepted, in µs by [`Clock::elapsed_us`](crate::runtime::clock::Clock::elapsed_us).
     #[must_use]
-    pub fn accepted(self, at_us: u64) -> Self {
+    pub fn with_accepted_us(self, at_us: u64) -> Self {
         Self { accepted_us: Some(at_us), ..self }
     }
 
     /// The same with its number in its room's history.
     #[must_use]
-    pub fn placed(mut self, offset: u64) -> Self {
+    pub fn with_offset(mut self, offset: u64) -> Self {
         self.event.offset = Some(offset);
         self
     }
@@ -145,7 +145,7 @@ impl Publication {
     #[must_use]
     pub fn detached(&self) -> Self {
         let event = Event { data: Bytes::copy_from_slice(&self.event.data), ..self.event.clone() };
-        Self::for_notification(event, self.notification.clone()).numbered(self.number)
+        Self::for_notification(event, self.notification.clone()).with_number(self.number)
     }
 
     /// Its place among all that its shard published; 0 where it came from none.

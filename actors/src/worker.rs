@@ -20,10 +20,10 @@ use crate::runtime::mailbox::Mailbox;
 
 /// A worker's own part of the hub. Lives on its thread.
 #[derive(Debug, Clone)]
-pub struct Worker(Rc<Part>);
+pub struct Worker(Rc<WorkerParts>);
 
 #[derive(Debug)]
-struct Part {
+struct WorkerParts {
     hub: Arc<Hub>,
     session_table: Rc<SessionTable>,
 }
@@ -42,7 +42,7 @@ impl Worker {
         let bound = hub.settings().mailbox;
         let mut fanout = Fanout::new(session_table.clone());
         for suspended in hub.rooms().workers().take_parked(number) {
-            let (handle, rooms) = Self::seat_parked(hub, &session_table, suspended);
+            let (handle, rooms) = Self::restore_suspended(hub, &session_table, suspended);
             fanout.enrol_parked(&handle, rooms);
         }
         let fanout = fanout.start();
@@ -56,11 +56,11 @@ impl Worker {
             Mailbox::new(format!("fanout-{number}"), fanout, bound),
         );
         hub.watch_sweeper(number, pulse);
-        opened.then(|| Self(Rc::new(Part { hub: hub.clone(), session_table })))
+        opened.then(|| Self(Rc::new(WorkerParts { hub: hub.clone(), session_table })))
     }
 
     /// Seats a session that was cut off before the start.
-    fn seat_parked(
+    fn restore_suspended(
         hub: &Hub,
         session_table: &SessionTable,
         suspended: ParkedSeat,
@@ -79,8 +79,8 @@ impl Worker {
         debug_assert_eq!(handle.addr(), place, "seats are taken in the order that was planned");
         handle.restore(remains, MessageNew::NAME, settings.kept_max(), session_table.ledger());
         handle.close(Close::Left);
-        handle.with_outbox(|outbox| outbox.abandon());
-        session_table.note_parked(place.slot);
+        handle.with_outbox(|outbox| outbox.discard());
+        session_table.note_suspended(place.slot);
         (handle, rooms)
     }
 

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::connection::Heartbeat;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::idempotency::End;
 use hubbub_actors::model::identity::Identity;
@@ -72,7 +72,7 @@ impl Bench {
             workers: 1,
             max_connections: config.server.max_connections,
             mailbox: 64,
-            outbox: Bound { bytes: 1024, frames: 16 },
+            outbox: OutboxCapacity { bytes: 1024, frames: 16 },
             rooms: 100,
             rooms_per_user: 100,
             history_bytes: 1 << 20,

@@ -214,10 +214,10 @@ impl Engine {
         loop {
             let rested = self.rested.notified();
             if self.handle.closed().is_some() || !is_busy(self) {
-                self.handle.leave_unread(false, || self.ground.clock.begin_ms());
+                self.handle.set_reads_paused(false, || self.ground.clock.begin_ms());
                 return;
             }
-            self.handle.leave_unread(true, || 0);
+            self.handle.set_reads_paused(true, || 0);
             rested.await;
         }
     }
@@ -312,7 +312,7 @@ impl Engine {
 
     /// Judges the heartbeat now: a request must not find a session that should be gone.
     fn judge(self: &Rc<Self>) {
-        self.handle.judge(self.ground.clock.now_ms(), self.ground.clock.elapsed_ms());
+        self.handle.check_liveness(self.ground.clock.now_ms(), self.ground.clock.elapsed_ms());
         if self.handle.closed().is_some() {
             self.settle();
         }

@@ -153,7 +153,7 @@ impl OutboxSink for NamespaceSession {
         while carrier.closed().is_none()
             && let Some((frame, accepted_us)) = self.handle.with_outbox(Outbox::take)
         {
-            carrier.carry(frame, accepted_us);
+            carrier.forward(frame, accepted_us);
         }
         if let Some(close) = self.handle.closed() {
             self.take_leave(&line, close);
@@ -177,7 +177,7 @@ impl OutboxSink for NamespaceSession {
         true
     }
 
-    fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+    fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
         self.line().is_none_or(|line| line.engine().handle().has_half_for(frames, bytes))
     }
 

@@ -210,7 +210,7 @@ impl Namespaces {
             }
             Ok(member) => match next {
                 Some(Next::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
-                _ => member.end(self.engine.handle().ended()),
+                _ => member.end(self.engine.handle().end_reason()),
             },
             Err(refused) => match next {
                 Some(Next::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
@@ -338,12 +338,12 @@ impl PacketHandler for Namespaces {
         // Those who are in a namespace, or about to be, note it themselves.
         if table.is_out()
             && !handle.is_close_logged()
-            && let Some(close) = handle.ended()
+            && let Some(close) = handle.end_reason()
         {
             self.namespace_auth.closed(close, handle.closed_by());
         }
         for member in table.members() {
-            member.end(handle.ended());
+            member.end(handle.end_reason());
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::connection::outbox::Frame;
 impl SessionHandle {
     /// Sends a frame of a session that this connection carries. `accepted_us` is the value of the frame's
     /// [mark](crate::connection::outbox::Outbox::mark) in the outbox of the session.
-    pub fn carry(&self, frame: Frame, accepted_us: Option<u64>) {
-        self.deliver_behind(None, frame, accepted_us);
+    pub fn forward(&self, frame: Frame, accepted_us: Option<u64>) {
+        self.deliver_after(None, frame, accepted_us);
     }
 
     /// Records that a publication was written to its client now. It was accepted at `accepted_us`, in µs by

@@ -24,59 +24,59 @@ pub struct Heartbeat {
 }
 
 /// The longest time until one that can expire is judged again, ms: an expiry is by a clock that can be set.
-const UNJUDGED_MAX: i64 = 30_000;
+const EXPIRY_CHECK_MAX: i64 = 30_000;
 
 /// For how long nothing stirs before the memory of empty queues is given back, ms: who gets something every second keeps it.
-const REST_MS: i64 = 1_000;
+const IDLE_MS: i64 = 1_000;
 
 /// What is known of a session's life.
 #[derive(Debug)]
 pub(super) struct Liveness {
     heartbeat: Option<Heartbeat>,
-    heard_at: Cell<i64>,
+    last_activity_at: Cell<i64>,
     pinged_at: Cell<i64>,
     /// When the first ping since the last sign of life was sent; before that, where none was.
-    asked_at: Cell<i64>,
+    first_ping_at: Cell<i64>,
     /// Pings that were not answered yet.
-    pings: Cell<u32>,
+    unanswered_pings: Cell<u32>,
     expiry: Cell<Expiry>,
-    rest: Cell<Rest>,
+    queue_memory: Cell<QueueMemory>,
     /// The transport does not read what the client sends, its signs of life among it.
-    unread: Cell<bool>,
+    reads_paused: Cell<bool>,
     /// The client took something of what it had left waiting, since it was asked for a sign of life.
-    taken: Cell<bool>,
+    took_output: Cell<bool>,
 }
 
 /// Whether a seat holds memory that it does not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
+enum QueueMemory {
     /// Something was offered or a promise kept since it was last looked at.
-    Stirred,
+    Active,
     /// Nothing was since then, and something was before.
-    Quiet,
+    Idle,
     /// It holds none.
-    Asleep,
+    Released,
 }
 
 impl Liveness {
     pub(super) fn new(heartbeat: Option<Heartbeat>, elapsed: i64, expiry: Expiry) -> Self {
         Self {
             heartbeat,
-            heard_at: Cell::new(elapsed),
+            last_activity_at: Cell::new(elapsed),
             pinged_at: Cell::new(elapsed),
-            asked_at: Cell::new(i64::MIN),
-            pings: Cell::new(0),
+            first_ping_at: Cell::new(i64::MIN),
+            unanswered_pings: Cell::new(0),
             expiry: Cell::new(expiry),
-            rest: Cell::new(Rest::Asleep),
-            unread: Cell::new(false),
-            taken: Cell::new(false),
+            queue_memory: Cell::new(QueueMemory::Released),
+            reads_paused: Cell::new(false),
+            took_output: Cell::new(false),
         }
     }
 
     /// When silence ends the session. Not before it was asked for a sign of life, and where that was late, it has half of
     /// the time to give one at least.
-    fn silence(&self, heartbeat: Heartbeat) -> i64 {
-        let (heard, asked) = (self.heard_at.get(), self.asked_at.get());
+    fn silence_deadline(&self, heartbeat: Heartbeat) -> i64 {
+        let (heard, asked) = (self.last_activity_at.get(), self.first_ping_at.get());
         if asked < heard {
             return i64::MAX;
         }
@@ -85,16 +85,16 @@ impl Liveness {
     }
 
     /// When the next ping is due.
-    fn ping(&self, heartbeat: Heartbeat) -> i64 {
+    fn next_ping_at(&self, heartbeat: Heartbeat) -> i64 {
         self.pinged_at.get() + heartbeat.interval_ms
     }
 
-    fn pinged(&self, elapsed: i64) {
+    fn note_ping(&self, elapsed: i64) {
         self.pinged_at.set(elapsed);
-        self.pings.set(self.pings.get().saturating_add(1));
-        if self.asked_at.get() < self.heard_at.get() {
-            self.asked_at.set(elapsed);
-            self.taken.set(false);
+        self.unanswered_pings.set(self.unanswered_pings.get().saturating_add(1));
+        if self.first_ping_at.get() < self.last_activity_at.get() {
+            self.first_ping_at.set(elapsed);
+            self.took_output.set(false);
         }
     }
 }
@@ -104,7 +104,7 @@ impl SessionHandle {
     /// but its answers to pings.
     pub fn note_activity(&self, elapsed: i64) {
         if !self.multiplexed {
-            self.liveness.heard_at.set(elapsed);
+            self.liveness.last_activity_at.set(elapsed);
         }
     }
 
@@ -112,14 +112,14 @@ impl SessionHandle {
     /// under way: one that is may have been asked long before what was written last.
     pub fn note_pong(&self, elapsed: i64) -> bool {
         let life = &self.liveness;
-        life.heard_at.set(elapsed);
+        life.last_activity_at.set(elapsed);
         life.pinged_at.set(elapsed);
-        life.pings.set(life.pings.get().saturating_sub(1));
-        life.pings.get() == 0
+        life.unanswered_pings.set(life.unanswered_pings.get().saturating_sub(1));
+        life.unanswered_pings.get() == 0
     }
 
     /// Ends the connection because it sent more frames or bytes than one may.
-    pub fn exceed_budget(&self) {
+    pub fn close_over_budget(&self) {
         if self.closed().is_none() {
             self.common.stats.closed_over_budget.add(1);
             self.close_by(Close::Limit, "limits.frames_per_second, limits.bytes_per_second");
@@ -128,29 +128,29 @@ impl SessionHandle {
 
     /// Notes whether the transport leaves unread what the client sends, signs of life among it, because it may ask nothing
     /// more for now. Its silence counts from the end of that on.
-    pub fn leave_unread(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
-        if self.liveness.unread.replace(unread) && !unread {
-            self.liveness.heard_at.set(elapsed());
+    pub fn set_reads_paused(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
+        if self.liveness.reads_paused.replace(unread) && !unread {
+            self.liveness.last_activity_at.set(elapsed());
         }
     }
 
     /// The client took some of what it had left waiting in a transport that was full.
-    pub fn note_taken(&self) {
-        self.liveness.taken.set(true);
+    pub fn note_output_taken(&self) {
+        self.liveness.took_output.set(true);
     }
 
     /// The client was given all that waited for it. That is a sign of life only while those that it sends are unread.
     pub fn note_polled(&self) {
-        if self.liveness.unread.get() {
-            self.note_taken();
+        if self.liveness.reads_paused.get() {
+            self.note_output_taken();
         }
     }
 
     /// Why a silence of too long ends the session; `None` where it does not. That its client took since it was asked what it
     /// had left waiting is a sign of life: the question may be behind that. One that is not read because it takes nothing is
     /// a slow consumer; that it is not read for any other reason is the hub's doing.
-    fn end_of_silence(&self) -> Option<Close> {
-        match (self.liveness.taken.replace(false), self.liveness.unread.get()) {
+    fn silence_close(&self) -> Option<Close> {
+        match (self.liveness.took_output.replace(false), self.liveness.reads_paused.get()) {
             (true, _) => None,
             (false, false) => Some(Close::NoHeartbeat),
             (false, true) => (!self.is_under_half()).then_some(Close::SlowConsumer),
@@ -169,25 +169,25 @@ impl SessionHandle {
     }
 
     /// Something was offered, or a promise kept: the memory for it can be given back once it is gone.
-    pub(super) fn stir(&self) {
-        if self.liveness.rest.replace(Rest::Stirred) == Rest::Asleep {
+    pub(super) fn note_queue_use(&self) {
+        if self.liveness.queue_memory.replace(QueueMemory::Active) == QueueMemory::Released {
             self.common.due_times.now(self.addr.slot);
         }
     }
 
     /// Gives the memory of empty queues back, where nothing stirred since the last time.
     fn rest(&self) {
-        let rest = match self.liveness.rest.get() {
-            Rest::Stirred => Rest::Quiet,
-            Rest::Quiet if self.output.borrow_mut().rest() => Rest::Asleep,
+        let rest = match self.liveness.queue_memory.get() {
+            QueueMemory::Active => QueueMemory::Idle,
+            QueueMemory::Idle if self.output.borrow_mut().release_idle_memory() => QueueMemory::Released,
             as_it_is => as_it_is,
         };
-        self.liveness.rest.set(rest);
+        self.liveness.queue_memory.set(rest);
     }
 
     /// Judges the session at `now`, ms since the epoch, and `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]: expiry by
     /// whichever of the two ends it first, silence and ping by `elapsed`. Says when there will be something to judge again, by `elapsed`.
-    pub fn judge(&self, now: i64, elapsed: i64) -> i64 {
+    pub fn check_liveness(&self, now: i64, elapsed: i64) -> i64 {
         let life = &self.liveness;
         if self.closed().is_some() {
             return i64::MAX;
@@ -199,14 +199,14 @@ impl SessionHandle {
             return i64::MAX;
         }
         let left = life.expiry.get().left(now, elapsed);
-        let expiry = left.map_or(i64::MAX, |left| elapsed + left.min(UNJUDGED_MAX));
+        let expiry = left.map_or(i64::MAX, |left| elapsed + left.min(EXPIRY_CHECK_MAX));
         let Some(heartbeat) = life.heartbeat else { return expiry };
-        if elapsed >= life.silence(heartbeat) {
-            match self.end_of_silence() {
-                None => life.heard_at.set(elapsed),
+        if elapsed >= life.silence_deadline(heartbeat) {
+            match self.silence_close() {
+                None => life.last_activity_at.set(elapsed),
                 Some(Close::SlowConsumer) => {
                     let offer = self.with_outbox(|outbox| outbox.overflow());
-                    self.after(offer, 0);
+                    self.handle_offer(offer, 0);
                     return i64::MAX;
                 }
                 Some(close) => {
@@ -216,25 +216,29 @@ impl SessionHandle {
                 }
             }
         }
-        if elapsed >= life.ping(heartbeat) {
-            life.pinged(elapsed);
+        if elapsed >= life.next_ping_at(heartbeat) {
+            life.note_ping(elapsed);
             self.send_ahead(Rc::new(Bytes::from_static(heartbeat.ping_frame)));
         }
-        life.silence(heartbeat).min(life.ping(heartbeat)).min(expiry)
+        life.silence_deadline(heartbeat).min(life.next_ping_at(heartbeat)).min(expiry)
     }
 }
 
 impl SessionTable {
     /// Judges those seats that are due, as [`SessionHandle::judge`] does; and has those rest that can.
-    pub fn beat(&self, now: i64, elapsed: i64) {
+    pub fn sweep(&self, now: i64, elapsed: i64) {
         let mut next = 0;
         while let Some(index) = self.common.due_times.due(next, elapsed) {
             next = index + 1;
             let handle = self.slab.borrow().get(index).cloned();
             let due = handle.map_or(i64::MAX, |handle| {
                 handle.rest();
-                let due = handle.judge(now, elapsed);
-                if handle.liveness.rest.get() == Rest::Asleep { due } else { due.min(elapsed + REST_MS) }
+                let due = handle.check_liveness(now, elapsed);
+                if handle.liveness.queue_memory.get() == QueueMemory::Released {
+                    due
+                } else {
+                    due.min(elapsed + IDLE_MS)
+                }
             });
             self.common.due_times.set(index, due);
         }

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::{OutboxSink, SessionHandle, SessionTable, SlotId};
-use crate::connection::copies::Copies;
+use crate::connection::encoded::EncodedPublication;
 use crate::connection::handed::{Handed, TakenBack};
 use crate::connection::kept::Kept;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::{Brought, Ledger, Retained};
 use crate::connection::tail::Tail;
 use crate::model::close::Close;
@@ -70,11 +70,13 @@ impl Memory {
     }
 
     /// What it would cost to keep a delivery, bytes; nothing where it is not to be kept, or is already.
-    fn weight(&self, delivery: &Publication, wire: &dyn Encoder, copies: &mut Copies<'_>) -> usize {
+    fn weight(&self, delivery: &Publication, wire: &dyn Encoder, copies: &mut EncodedPublication<'_>) -> usize {
         match self {
-            Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => copies.data_weight(),
+            Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => {
+                copies.retained_data_cost()
+            }
             Self::Provided(..) | Self::Kept(..) => 0,
-            Self::Tail(..) => copies.framed_weight(wire),
+            Self::Tail(..) => copies.retained_frame_cost(wire),
         }
     }
 
@@ -84,7 +86,7 @@ impl Memory {
         delivery: &Publication,
         behind: Option<u64>,
         wire: &dyn Encoder,
-        copies: &mut Copies<'_>,
+        copies: &mut EncodedPublication<'_>,
     ) -> bool {
         let weight = self.weight(delivery, wire, copies);
         if !copies.has_room(weight) {
@@ -97,7 +99,7 @@ impl Memory {
                 if delivery.name().as_str() == *only
                     && let Some(frame) = copies.frame(wire)
                 {
-                    handed.add(&frame, (!is_over).then(|| copies.data()));
+                    handed.add(&frame, (!is_over).then(|| copies.retained_data()));
                 }
                 false
             }
@@ -105,14 +107,14 @@ impl Memory {
                 if delivery.name().as_str() == *only {
                     match is_over {
                         true => kept.miss(1),
-                        false => kept.add(copies.data()),
+                        false => kept.add(copies.retained_data()),
                     }
                 }
                 true
             }
             Self::Tail(tail, is_cut) => {
                 // What waits for an answer is written later than what comes now: it cannot be passed over yet.
-                match copies.framed(wire).filter(|_| !is_over || behind.is_some()) {
+                match copies.retained_frame(wire).filter(|_| !is_over || behind.is_some()) {
                     Some(framed) => tail.add(framed, behind),
                     None => tail.pass_over(delivery.number()),
                 }
@@ -235,7 +237,7 @@ impl SessionHandle {
 
     /// Keeps what the seat of a session kept before the start, and what comes for it: of `only`, or of everything, up to
     /// `bound`.
-    pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: Bound, ledger: &Rc<Ledger>) {
+    pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: OutboxCapacity, ledger: &Rc<Ledger>) {
         let memory = match remains {
             Remains::Messages(deliveries, dropped) => {
                 let mut kept = Kept::new(bound);
@@ -269,7 +271,7 @@ impl SessionHandle {
         &self,
         room: &RoomName,
         delivery: &Publication,
-        copies: &mut Copies<'_>,
+        copies: &mut EncodedPublication<'_>,
         accepted_us: Option<u64>,
         relieve: impl FnOnce(usize),
     ) -> bool {
@@ -285,7 +287,7 @@ impl SessionHandle {
         if let Some(id) = delivery.notification() {
             self.noted().add(id);
         }
-        copies.frame(self.encoder).is_some_and(|frame| self.deliver_behind(behind, frame, accepted_us))
+        copies.frame(self.encoder).is_some_and(|frame| self.deliver_after(behind, frame, accepted_us))
     }
 
     /// What waited for the answer of this number is written.
@@ -304,7 +306,7 @@ const LOOKED_AT_MAX: usize = 16_384;
 
 impl SessionTable {
     /// Notes that a seat keeps what comes.
-    pub(crate) fn note_parked(&self, handle: SlotId) {
+    pub(crate) fn note_suspended(&self, handle: SlotId) {
         let mut suspended = self.suspended.borrow_mut();
         while suspended.front().is_some_and(|&first| self.get(first).is_none()) {
             suspended.pop_front();

@@ -4,7 +4,7 @@
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
-pub mod copies;
+pub mod encoded;
 pub mod handed;
 pub mod kept;
 mod latency;
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::connection::noted::Noted;
-use crate::connection::outbox::{Bound, Frame, Offer, Outbox};
+use crate::connection::outbox::{Frame, Offer, Outbox, OutboxCapacity};
 use crate::connection::retained::Ledger;
 use crate::events::Surface;
 use crate::model::close::Close;
@@ -79,7 +79,7 @@ pub trait OutboxSink {
     }
 
     /// Whether so many frames more, of `bytes` together, leave half of the room free that it has for what it takes.
-    fn has_half_for(&self, _frames: usize, _bytes: usize) -> bool {
+    fn fits_within_half(&self, _frames: usize, _bytes: usize) -> bool {
         true
     }
 
@@ -111,14 +111,14 @@ struct OutputState {
 
 impl OutputState {
     /// Gives the memory of empty queues back; whether all are.
-    fn rest(&mut self) -> bool {
+    fn release_idle_memory(&mut self) -> bool {
         if self.replies.is_empty() {
             self.replies = VecDeque::new();
         }
         if self.deferred_rooms.is_empty() {
             self.deferred_rooms = Vec::new();
         }
-        self.outbox.rest() && self.replies.is_empty() && self.deferred_rooms.is_empty()
+        self.outbox.release_idle_memory() && self.replies.is_empty() && self.deferred_rooms.is_empty()
     }
 
     fn behind(&self, room: &RoomName) -> Option<u64> {
@@ -221,12 +221,12 @@ impl SessionHandle {
     }
 
     /// The messages of a chat come here from that of this [number](crate::publication::Publication::number) on, which does not.
-    pub fn enter(&self, chat: RoomName, number: u64) {
+    pub fn join_chat(&self, chat: RoomName, number: u64) {
         self.chats.borrow_mut().get_or_insert_default().insert(chat, number);
     }
 
     /// The messages of a room do not come here any more.
-    pub fn leave(&self, room: &RoomName) {
+    pub fn leave_chat(&self, room: &RoomName) {
         let mut chats = self.chats.borrow_mut();
         if let Some(entered) = chats.as_deref_mut() {
             entered.remove(room);
@@ -237,24 +237,24 @@ impl SessionHandle {
     }
 
     /// Which message of a chat was the last that did not come here; `None` where none do.
-    pub fn entered(&self, chat: &RoomName) -> Option<u64> {
+    pub fn last_before_join(&self, chat: &RoomName) -> Option<u64> {
         self.chats.borrow().as_ref()?.get(chat).copied()
     }
 
     /// Offers a delivery of `room`; says whether it was taken, for who delivers to many counts them all at once.
     pub fn deliver(&self, room: &RoomName, frame: Frame) -> bool {
-        self.deliver_behind(self.behind(room), frame, None)
+        self.deliver_after(self.behind(room), frame, None)
     }
 
     /// Offers a frame. With `accepted_us`, marks it for measurement, unless it waits for an answer.
-    fn deliver_behind(&self, behind: Option<u64>, frame: Frame, accepted_us: Option<u64>) -> bool {
+    fn deliver_after(&self, behind: Option<u64>, frame: Frame, accepted_us: Option<u64>) -> bool {
         let mut output = self.output.borrow_mut();
         let offer = output.outbox.offer(frame, behind);
         if let (Offer::Taken, None, Some(accepted_us)) = (offer, behind, accepted_us) {
             output.outbox.mark(accepted_us);
         }
         drop(output);
-        self.after(offer, 0);
+        self.handle_offer(offer, 0);
         offer == Offer::Taken
     }
 
@@ -264,13 +264,13 @@ impl SessionHandle {
     }
 
     /// Sends an answer or a notice of the hub, after those promised before.
-    pub fn answer(&self, frame: Bytes) {
+    pub fn send(&self, frame: Bytes) {
         let frame = Rc::new(frame);
         let mut output = self.output.borrow_mut();
         if output.replies.is_empty() {
             let offer = output.outbox.offer(frame, None);
             drop(output);
-            self.after(offer, 1);
+            self.handle_offer(offer, 1);
         } else {
             output.answered += frame.len();
             output.replies.push_back(PendingReply::kept(frame));
@@ -280,7 +280,7 @@ impl SessionHandle {
     /// Sends a refusal.
     pub fn refuse(&self, refusal: &EventError<'_>, now: i64) {
         if let Some(frame) = self.refusal(refusal, now) {
-            self.answer(frame);
+            self.send(frame);
         }
     }
 
@@ -297,7 +297,7 @@ impl SessionHandle {
 
     /// Sends a frame of the transport, past the answers that are promised.
     pub fn send_ahead(&self, frame: Frame) {
-        self.carry(frame, None);
+        self.forward(frame, None);
     }
 
     /// Ends the session for the reason that waited for its answers, once they went.
@@ -309,13 +309,13 @@ impl SessionHandle {
     }
 
     /// Draws the consequence of an offer of `frames` frames.
-    fn after(&self, offer: Offer, frames: u64) {
+    fn handle_offer(&self, offer: Offer, frames: u64) {
         match offer {
             Offer::Taken => {
                 if frames > 0 {
                     self.common.stats.sent.add(frames);
                 }
-                self.stir();
+                self.note_queue_use();
                 self.wake();
             }
             Offer::Overflowed { dropped } => {
@@ -401,7 +401,7 @@ impl SessionHandle {
     }
 
     /// Why the session ended, or else its connection; `None` where that just went, or nothing did.
-    pub fn ended(&self) -> Option<Close> {
+    pub fn end_reason(&self) -> Option<Close> {
         self.closed().or(self.connection_end.get())
     }
 
@@ -434,8 +434,8 @@ impl SessionHandle {
     /// Whether so many frames more, of `bytes` together, leave the half of what may wait free that what comes next may need.
     pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
         let link = self.sink.borrow().clone();
-        self.with_outbox(|outbox| outbox.has_half_for(frames, bytes))
-            && link.is_none_or(|link| link.has_half_for(frames, bytes))
+        self.with_outbox(|outbox| outbox.fits_within_half(frames, bytes))
+            && link.is_none_or(|link| link.fits_within_half(frames, bytes))
     }
 
     /// Lets the transport take from the outbox.
@@ -463,7 +463,7 @@ pub struct SessionSpec {
     /// The wire its client reads.
     pub encoder: &'static dyn Encoder,
     /// The bound of its outbox.
-    pub bound: Bound,
+    pub bound: OutboxCapacity,
     /// Its heartbeat; `None` where its connection has one that serves several sessions.
     pub heartbeat: Option<Heartbeat>,
     /// Whether it is a connection that carries other sessions, and ends after them.

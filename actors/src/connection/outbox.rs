@@ -17,14 +17,14 @@ use self::mark::Mark;
 /// How much one outbox may hold. One that is less than half full takes any one frame, so the most it ever holds is `bytes`
 /// and one message more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
+pub struct OutboxCapacity {
     /// Bytes of frames.
     pub bytes: usize,
     /// Frames.
     pub frames: usize,
 }
 
-impl Bound {
+impl OutboxCapacity {
     /// The half of it.
     #[must_use]
     pub fn half(self) -> Self {
@@ -55,7 +55,7 @@ const KEPT_CAPACITY: usize = 8;
 /// The frames for one client.
 #[derive(Debug)]
 pub struct Outbox {
-    bound: Bound,
+    bound: OutboxCapacity,
     /// Ready to be written, in order.
     ready: VecDeque<Frame>,
     /// Bytes of the first ready frame that are written already.
@@ -71,7 +71,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty outbox.
-    pub fn new(bound: Bound) -> Self {
+    pub fn new(bound: OutboxCapacity) -> Self {
         Self {
             bound,
             ready: VecDeque::new(),
@@ -91,7 +91,7 @@ impl Outbox {
         let waiting = self.ready.len() + self.held.len();
         let has_bytes = self.bytes + frame.len() <= self.bound.bytes || self.bytes < self.bound.half().bytes;
         if waiting > 0 && (!has_bytes || waiting >= self.bound.frames) {
-            return Offer::Overflowed { dropped: self.give_up() + 1 };
+            return Offer::Overflowed { dropped: self.drop_unwritten() + 1 };
         }
         self.bytes += frame.len();
         match behind {
@@ -119,7 +119,7 @@ impl Outbox {
     }
 
     /// Whether so many frames more, of `bytes` together, leave the half of it free that what comes next may need.
-    pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
         let waiting = self.ready.len() + self.held.len();
         let half = self.bound.half();
         waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
@@ -133,11 +133,11 @@ impl Outbox {
 
     /// Gives up all that is not written and takes no more, as one that overflows does.
     pub fn overflow(&mut self) -> Offer {
-        Offer::Overflowed { dropped: self.give_up() }
+        Offer::Overflowed { dropped: self.drop_unwritten() }
     }
 
     /// Gives the memory of empty queues back; whether both are.
-    pub fn rest(&mut self) -> bool {
+    pub fn release_idle_memory(&mut self) -> bool {
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
@@ -156,14 +156,14 @@ impl Outbox {
     }
 
     /// Adds the last frame of all, whatever the bound: the transport's goodbye.
-    pub fn close_state(&mut self, frame: Frame) {
+    pub fn close_with(&mut self, frame: Frame) {
         self.close();
         self.bytes += frame.len();
         self.ready.push_back(frame);
     }
 
     /// Gives up what is not written, but for a frame that is half on the wire, and closes. Says how many frames went.
-    fn give_up(&mut self) -> usize {
+    fn drop_unwritten(&mut self) -> usize {
         let keep = usize::from(self.written > 0);
         let dropped = self.ready.len() - keep + self.held.len();
         self.ready.truncate(keep);
@@ -205,7 +205,7 @@ impl Outbox {
     }
 
     /// Gives up all it holds, and takes no more: nobody writes any more.
-    pub fn abandon(&mut self) {
+    pub fn discard(&mut self) {
         *self = Self { closed: true, ..Self::new(self.bound) };
     }
 

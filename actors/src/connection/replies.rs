@@ -116,7 +116,7 @@ impl SessionHandle {
             }
         }
         drop(output);
-        self.after(offer, sent);
+        self.handle_offer(offer, sent);
         self.close_if_due();
         if (was_busy && !self.is_busy()) || (!was_ready && self.takes_requests()) || !self.has_pending_replies() {
             self.with_sink(OutboxSink::resume);
@@ -143,7 +143,7 @@ impl SessionHandle {
     /// Keeps such a promise.
     pub fn fulfil_unordered(&self, UnorderedReply(weight): UnorderedReply, frame: Option<Bytes>) {
         if let Some(frame) = frame {
-            self.answer(frame);
+            self.send(frame);
         }
         let mut output = self.output.borrow_mut();
         output.unordered.0 -= 1;
@@ -176,7 +176,7 @@ impl SessionHandle {
             return !self.is_busy();
         }
         let output = self.output.borrow();
-        let finds_room = output.answered == 0 || output.outbox.has_half_for(0, output.answered);
+        let finds_room = output.answered == 0 || output.outbox.fits_within_half(0, output.answered);
         let is_free = output.large == 0 && output.outbox.is_under_half() && finds_room;
         drop(output);
         is_free && !self.is_busy()

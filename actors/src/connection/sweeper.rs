@@ -44,7 +44,7 @@ impl HeartbeatSweeper {
         let stood_still = elapsed - self.swept_at > self.sweep + STALL_MS;
         self.swept_at = elapsed;
         if !stood_still {
-            self.session_table.beat(now, elapsed);
+            self.session_table.sweep(now, elapsed);
         }
         ctx.run_later(Duration::from_millis(self.sweep.unsigned_abs()), Self::sweep);
     }

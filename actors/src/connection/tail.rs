@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::Retained;
 
 /// The last deliveries, in the order in which they were written.
 #[derive(Debug)]
 pub struct Tail {
-    bound: Bound,
+    bound: OutboxCapacity,
     entries: VecDeque<Rc<Retained>>,
     /// Bytes in `entries`, each counted in full though others may share it.
     bytes: usize,
@@ -27,7 +27,7 @@ pub struct Tail {
 
 impl Tail {
     /// Nothing was sent yet, to a client whose last delivery was `last`.
-    pub fn behind(last: Option<u64>, bound: Bound) -> Self {
+    pub fn behind(last: Option<u64>, bound: OutboxCapacity) -> Self {
         Self {
             bound,
             entries: VecDeque::new(),
@@ -41,7 +41,7 @@ impl Tail {
     }
 
     /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
-    pub fn of(last: Option<u64>, is_confirmed: bool, bound: Bound) -> Self {
+    pub fn of(last: Option<u64>, is_confirmed: bool, bound: OutboxCapacity) -> Self {
         Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
     }
 
@@ -126,7 +126,7 @@ impl Tail {
 
     /// Nothing is kept from here on.
     pub fn keep_nothing(&mut self) {
-        self.bound = Bound { bytes: 0, frames: 0 };
+        self.bound = OutboxCapacity { bytes: 0, frames: 0 };
     }
 
     /// Whether something of it would be freed with it.
@@ -178,7 +178,7 @@ mod tests {
 
     fn tail(frames: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
-        let mut tail = Tail::behind(None, Bound { bytes: 20, frames });
+        let mut tail = Tail::behind(None, OutboxCapacity { bytes: 20, frames });
         numbers.for_each(|number| tail.add(retained(&ledger, number, "x"), None));
         (ledger, tail)
     }

@@ -4,9 +4,9 @@ use super::*;
 use crate::publication::{Correlation, Event};
 
 #[derive(Debug)]
-struct Plain;
+struct PlainEncoder;
 
-impl Encoder for Plain {
+impl Encoder for PlainEncoder {
     fn slot(&self) -> usize {
         0
     }
@@ -32,11 +32,11 @@ impl Encoder for Plain {
     }
 }
 
-pub(super) fn seating() -> SessionSpec {
+pub(super) fn spec() -> SessionSpec {
     SessionSpec {
         session: SessionId::random(),
-        encoder: &Plain,
-        bound: Bound { bytes: 100, frames: 100 },
+        encoder: &PlainEncoder,
+        bound: OutboxCapacity { bytes: 100, frames: 100 },
         heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, ping_frame: b"?" }),
         multiplexed: false,
         expiry: Expiry::new(Some(1_000), 0, 0),
@@ -45,7 +45,7 @@ pub(super) fn seating() -> SessionSpec {
 }
 
 pub(super) fn handle(session_table: &SessionTable) -> Rc<SessionHandle> {
-    session_table.insert(seating())
+    session_table.insert(spec())
 }
 
 pub(super) fn written(handle: &SessionHandle) -> String {
@@ -63,7 +63,7 @@ fn answers_leave_in_the_order_of_the_requests() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
-    handle.answer(Bytes::from("3"));
+    handle.send(Bytes::from("3"));
     handle.fulfil(second, Some(Bytes::from("2")));
     assert_eq!(written(&handle), "");
     handle.fulfil(first, Some(Bytes::from("1")));
@@ -83,10 +83,10 @@ fn a_promise_is_kept_by_silence_too() {
 #[test]
 fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
     let session_table = session_table();
-    let handle = session_table.insert(SessionSpec { heartbeat: None, ..seating() });
-    handle.judge(999, 999);
+    let handle = session_table.insert(SessionSpec { heartbeat: None, ..spec() });
+    handle.check_liveness(999, 999);
     assert_eq!(handle.closed(), None);
-    handle.judge(1_000, 1_000);
+    handle.check_liveness(1_000, 1_000);
     assert_eq!(handle.closed(), Some(Close::TokenExpired));
 }
 
@@ -128,7 +128,7 @@ fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
     let handle = handle(&session_table);
     let slow = handle.reserve_unordered(1);
     let quick = handle.reserve(1);
-    handle.answer(Bytes::from("2"));
+    handle.send(Bytes::from("2"));
     handle.fulfil(quick, Some(Bytes::from("1")));
     assert_eq!((written(&handle).as_str(), handle.has_pending_replies(), handle.is_busy()), ("1|2", false, false));
     handle.close_after_replies(Close::GoingAway);
@@ -169,20 +169,20 @@ fn a_close_that_waits_for_the_answers_comes_after_them() {
 fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
     let session_table = session_table();
     let silent = handle(&session_table);
-    assert_eq!(silent.judge(20, 20), 30);
-    assert_eq!(silent.judge(30, 30), 60);
+    assert_eq!(silent.check_liveness(20, 20), 30);
+    assert_eq!(silent.check_liveness(30, 30), 60);
     assert_eq!(written(&silent), "?");
     assert_eq!(silent.closed(), None);
-    silent.judge(60, 60);
+    silent.check_liveness(60, 60);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
     silent.close(Close::Kicked);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
     let expired = handle(&session_table);
     let _ = expired.note_pong(999);
-    assert_eq!(expired.judge(999, 999), 1_000);
+    assert_eq!(expired.check_liveness(999, 999), 1_000);
     assert_eq!(expired.closed(), None);
-    expired.judge(1_000, 1_000);
+    expired.check_liveness(1_000, 1_000);
     assert_eq!(expired.closed(), Some(Close::TokenExpired));
     assert_eq!(written(&expired), "TOKEN_EXPIRED");
 }
@@ -205,7 +205,7 @@ fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_with
     let reply_slot = handle.reserve(1);
     handle.defer([room.clone()], reply_slot);
     handle.deliver(&room, Rc::new(Bytes::from_static(b"early")));
-    handle.answer(Bytes::from_static(b"notice"));
+    handle.send(Bytes::from_static(b"notice"));
     handle.close(Close::NoHeartbeat);
     assert_eq!(written(&handle), "");
     handle.fulfil(reply_slot, Some(Bytes::from_static(b"answer")));
@@ -221,7 +221,7 @@ fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
     assert!(!handle.takes_requests() && !handle.is_busy());
     handle.fulfil(large, Some(Bytes::from("a".repeat(40))));
     assert!(handle.takes_requests(), "40 of 100 bytes wait");
-    handle.answer(Bytes::from("b".repeat(20)));
+    handle.send(Bytes::from("b".repeat(20)));
     assert!(!handle.takes_requests(), "20 more wait for the answer that was promised before");
     handle.fulfil(small, None);
     assert!(!handle.takes_requests(), "60 wait to be written");
@@ -237,7 +237,7 @@ fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
 #[test]
 fn a_carrier_takes_what_its_sessions_are_to_look_at() {
     let session_table = session_table();
-    let carrier = session_table.insert(SessionSpec { multiplexed: true, ..seating() });
+    let carrier = session_table.insert(SessionSpec { multiplexed: true, ..spec() });
     carrier.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
     assert!(carrier.takes_requests() && !carrier.is_under_half());
     carrier.pause(true);

@@ -1,7 +1,7 @@
 //! What the hub is told when it starts, and when its configuration is loaded again. Knows no configuration file: the numbers are checked where they are read.
 
 use crate::connection::Heartbeat;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::presence;
 use crate::publication::Encoder;
 use crate::rooms::rules::Rules;
@@ -22,7 +22,7 @@ pub struct Settings {
     /// Messages that may wait before a central actor.
     pub mailbox: usize,
     /// What one session that does not read may have waiting.
-    pub outbox: Bound,
+    pub outbox: OutboxCapacity,
     /// Rooms that clients may make, in all; those that the hub keeps for itself are not counted.
     pub rooms: usize,
     /// Rooms that may exist because one user made them.
@@ -73,8 +73,8 @@ pub struct Settings {
 
 impl Settings {
     /// What may be kept for one session that was cut off: the messages, and half of what may wait for it.
-    pub(crate) fn kept_max(&self) -> Bound {
-        Bound { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
+    pub(crate) fn kept_max(&self) -> OutboxCapacity {
+        OutboxCapacity { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
     }
 
     /// Bytes that one worker keeps for sessions that may come back: its share.

@@ -16,7 +16,7 @@ use self::members::Members;
 use self::sampling::Sampling;
 pub(crate) use self::shutdown::Drain;
 use super::Membership;
-use crate::connection::copies::Copies;
+use crate::connection::encoded::EncodedPublication;
 use crate::connection::outbox::Frame;
 use crate::connection::{Remains, ReplySlot, SessionHandle, SessionTable, SlotId};
 use crate::events::Surface;
@@ -177,7 +177,7 @@ impl Fanout {
     fn bring(&self, handle: &SessionHandle, room: &RoomName, missed: &[Arc<Publication>]) -> bool {
         let frames: Vec<Frame> = missed.iter().map(|delivery| Rc::new(delivery.frame(handle.encoder()))).collect();
         let bytes = frames.iter().map(|frame| frame.len()).sum();
-        let fits = frames.is_empty() || handle.with_outbox(|outbox| outbox.has_half_for(frames.len(), bytes));
+        let fits = frames.is_empty() || handle.with_outbox(|outbox| outbox.fits_within_half(frames.len(), bytes));
         if fits {
             let sent = frames.into_iter().map(|frame| u64::from(handle.deliver(room, frame))).sum();
             self.session_table.stats().sent.add(sent);
@@ -188,7 +188,7 @@ impl Fanout {
     /// Hands a message to the members on this worker. Measures the latency of a sample of the deliveries.
     fn deliver(&mut self, deliver: &Deliver) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.session_table.ledger());
+        let mut copies = EncodedPublication::new(&deliver.delivery, &deliver.room, self.session_table.ledger());
         let mut sent = 0;
         let deliveries = members.len().saturating_sub(usize::from(deliver.except.is_some()));
         let mut sample = self.sampling.of(deliveries, deliver.delivery.accepted_us());
@@ -265,7 +265,7 @@ impl Receive<AddMember> for Fanout {
                 past.recovered = Some(false);
             }
             if membership.chat.is_some() {
-                handle.enter(room.clone(), membership.number);
+                handle.join_chat(room.clone(), membership.number);
             }
             self.rooms.entry(room).or_default().insert(key, handle);
         }
@@ -286,7 +286,7 @@ impl Receive<RemoveMember> for Fanout {
     fn receive(&mut self, withdraw: RemoveMember, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&withdraw.room) {
             if let Some(handle) = members.remove(withdraw.handle) {
-                handle.leave(&withdraw.room);
+                handle.leave_chat(&withdraw.room);
             }
             if members.is_empty() {
                 self.rooms.remove(&withdraw.room);
@@ -363,7 +363,7 @@ impl Receive<EndAll> for Fanout {
 mod tests {
     use super::*;
     use crate::connection::SessionSpec;
-    use crate::connection::outbox::Bound;
+    use crate::connection::outbox::OutboxCapacity;
     use crate::model::ids::EventName;
     use crate::publication::{Correlation, Encoder, Event, EventError};
     use crate::runtime::clock::{Clock, Expiry};
@@ -415,7 +415,7 @@ mod tests {
         let handle = fanout.session_table.insert(SessionSpec {
             session: SessionId::random(),
             encoder: &Name,
-            bound: Bound { bytes: 100, frames: 10 },
+            bound: OutboxCapacity { bytes: 100, frames: 10 },
             heartbeat: None,
             multiplexed: false,
             expiry: Expiry::NEVER,
@@ -475,7 +475,7 @@ mod tests {
                 .filter_map(|handle| handle.with_outbox(|outbox| outbox.advance(100)))
                 .collect::<Vec<_>>()
         };
-        let delivery = Arc::new(saying("said").accepted(7));
+        let delivery = Arc::new(saying("said").with_accepted_us(7));
         let room = RoomName::parse("a", "room").unwrap();
         fanout.deliver(&Deliver { room: room.clone(), delivery: delivery.clone(), except: None });
         assert_eq!(marked(), [7; 64 / 16]);

@@ -150,7 +150,7 @@ impl Archive {
     pub(crate) fn keep(&mut self, room: &RoomName, delivery: Publication, elapsed: i64) -> Publication {
         let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return delivery };
         let before = history.bytes();
-        let delivery = delivery.placed(history.next());
+        let delivery = delivery.with_offset(history.next());
         history.keep(Arc::new(delivery.detached()), elapsed, self.most);
         self.bytes = self.bytes - before + history.bytes();
         self.touch(room);

@@ -34,7 +34,7 @@ use super::workers::InhabitedRoom;
 use super::{Membership, Published, Workers};
 use crate::chats::members::ChatMembers;
 use crate::connection::SessionAddr;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::hub::Hub;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
@@ -77,7 +77,7 @@ pub struct RoomShard {
     /// When the archive is looked through next, ms by [`Clock::elapsed_ms`].
     sweep: Option<(i64, SpawnHandle)>,
     /// The most of what was missed that is taken for one session.
-    missed_max: Bound,
+    missed_max: OutboxCapacity,
     /// What waits for a fan-out that is full; nothing overtakes it.
     backlog: Backlog,
 }
@@ -130,7 +130,7 @@ impl RoomShard {
         let delivery = self.keep(name, delivery, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let delivery = Arc::new(delivery.numbered(self.published).accepted(self.clock.elapsed_us()));
+        let delivery = Arc::new(delivery.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
         for worker in room.session_table.inhabited() {
             let except = except.filter(|place| place.worker == worker).map(|place| place.slot);
             self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
 use actix::{AsyncContext, Context};
 
-use super::{Answer, Handle, Outcome, Session};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::connection::{ReplySlot, SessionAddr};
 use crate::events::Surface;
 use crate::events::community::{self, Authenticated, AuthenticationError};
@@ -34,15 +34,15 @@ impl Session {
 
     /// Makes a session that is nobody's the user's whom `identity` names: listed, present, and on its way into
     /// everybody's and the user's own room, in this order. When this fails, [`Session::leave_own_rooms`] or `Drop` undoes what was done.
-    pub(super) fn join_own_rooms(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
+    pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
-        let joins = self.join_own(identity, own.map(|room| (room, None)))?;
-        self.send_pid();
+        let joins = self.attach_user_in(identity, own.map(|room| (room, None)))?;
+        self.issue_pid();
         Ok(joins)
     }
 
     /// As [`Session::join_own_rooms`], which are named, each with a parked seat that gets nothing of it any more.
-    pub(super) fn join_own(
+    pub(super) fn attach_user_in(
         &mut self,
         identity: Arc<Identity>,
         own: [(RoomName, Option<SessionAddr>); 2],
@@ -65,18 +65,18 @@ impl Session {
         // On `/ws` who wants to hear of other users says so, by a topic.
         self.handle.set_presence_listener((self.surface != Surface::Raw).then(|| (user.clone(), self.surface)));
         self.handle.expire_at(self.hub.clock().expiry(identity.expires_at));
-        if self.brings_unread() {
+        if self.receives_notifications() {
             self.handle.noted().begin();
         }
-        own.into_iter().map(|(room, instead_of)| self.enter(room, None, instead_of)).collect()
+        own.into_iter().map(|(room, instead_of)| self.join_room(room, None, instead_of)).collect()
     }
 
-    fn leave_own_rooms(&mut self) {
+    fn detach_user(&mut self) {
         // It stays, and cannot be recovered until it has a user.
         self.handle.forgo();
         self.depart();
         if let Some(pid) = self.pid().cloned() {
-            self.be_recoverable_by(pid, None);
+            self.enable_recovery(pid, None);
         }
         self.entry.unlist();
         self.identity = None;
@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// Goes by another token of the same user from now on.
-    fn renew(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
+    fn renew_token(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
         let current = self.identity()?.clone();
         if identity.user != current.user {
             return Err(Fault::new(Code::Forbidden, "The token is another user's").by("token sub"));
@@ -103,11 +103,11 @@ impl Session {
             return Err(fault);
         }
         self.handle.expire_at(self.hub.clock().expiry(identity.expires_at));
-        self.leave_what_is_closed_to(&identity);
+        self.leave_forbidden_rooms(&identity);
         self.identity = Some(identity.clone());
         if self.has_token {
             // One who came without a token goes on as who it was last.
-            self.send_pid();
+            self.issue_pid();
         }
         Ok(identity)
     }
@@ -126,23 +126,23 @@ impl Session {
 
     /// Goes by a token that was found good: its first, or another one. What is sent to everybody and to its user comes
     /// after the answer `owed`.
-    fn become_user(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<Joined>, Fault> {
+    fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<Joined>, Fault> {
         if self.identity.is_some() {
-            return self.renew(identity).map(|_| Vec::new());
+            return self.renew_token(identity).map(|_| Vec::new());
         }
         if self.handle.closed().is_some() {
             return Err(Fault::unauthenticated());
         }
         self.take_user_slot(&identity)?;
         self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
-        let joins = self.join_own_rooms(Arc::new(identity))?;
+        let joins = self.attach_user(Arc::new(identity))?;
         self.log("authenticated", None);
         Ok(joins)
     }
 
     /// Ends the session unless it has a user by the end of its grace. A token that is being judged then is judged first,
     /// for nothing else happens in the session meanwhile.
-    pub(super) fn limit_grace(&self, ctx: &mut Context<Self>) {
+    pub(super) fn schedule_auth_deadline(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
         ctx.run_later(std::time::Duration::from_millis(grace), |session, _| {
             if session.identity.is_none() && session.handle.closed().is_none() {
@@ -156,7 +156,7 @@ impl Session {
 }
 
 /// Resolves when all of the joins took effect, with the moment of the last one, where there are any.
-pub(super) async fn all_of(joins: Vec<Joined>) -> Result<Option<Moment>, Fault> {
+pub(super) async fn wait_for_joins(joins: Vec<Joined>) -> Result<Option<Moment>, Fault> {
     let mut moment = None;
     for joined in joins {
         moment = Some(joined.await.map_err(|_| Fault::internal())??.moment);
@@ -168,7 +168,7 @@ impl Handle<raw::Authenticate> for Session {
     fn handle(&mut self, request: raw::Authenticate) -> Result<Outcome<Status>, Fault> {
         let verified = self.hub.authenticator().authenticate(request.token);
         let answer = verified.into_actor(self).map(|verified, session, _| {
-            let identity = session.renew(verified?)?;
+            let identity = session.renew_token(verified?)?;
             Ok(Status::Authenticated { user: raw::User::of(&identity), expires_at: identity.expires_at })
         });
         Ok(Outcome::Exclusive(Box::new(|_| Box::pin(answer))))
@@ -179,17 +179,17 @@ impl Handle<community::Authenticate> for Session {
     fn handle(&mut self, request: community::Authenticate) -> Result<Outcome<Authenticated>, Fault> {
         let was_nobodys = self.identity.is_none();
         let verified = self.hub.authenticator().authenticate(request.token);
-        let answer = move |reply_slot| -> Answer<Authenticated> {
+        let answer = move |reply_slot| -> ReplyFuture<Authenticated> {
             let joining = wrap_future::<_, Self>(verified).then(move |verified, session, _| {
-                let joins = verified.and_then(|identity| session.become_user(identity, reply_slot));
-                async move { all_of(joins?).await }.into_actor(session)
+                let joins = verified.and_then(|identity| session.authenticate(identity, reply_slot));
+                async move { wait_for_joins(joins?).await }.into_actor(session)
             });
             Box::pin(joining.map(move |joined, session, ctx| {
                 if joined.is_err() && was_nobodys {
-                    session.leave_own_rooms();
+                    session.detach_user();
                 }
                 if let Some(moment) = joined? {
-                    session.bring_unread(moment, ctx);
+                    session.start_unread_delivery(moment, ctx);
                 }
                 Ok(Authenticated::new(session.identity()?, session.handle.session()))
             }))

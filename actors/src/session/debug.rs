@@ -54,11 +54,11 @@ impl Session {
     /// Begins to send what debug mode asked for, after the answer to it.
     fn debug(&mut self, ctx: &mut Context<Self>) {
         let interval = Duration::from_millis(self.hub.settings().debug.interval_ms.max(1));
-        self.say_figures();
+        self.send_metrics();
         let timer = ctx.run_interval(interval, |session, ctx| {
             // A fresh token may have taken the role away.
             if session.may_debug().is_ok() {
-                session.say_figures();
+                session.send_metrics();
             } else {
                 session.stop_debugging(ctx);
             }
@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    fn say_figures(&self) {
+    fn send_metrics(&self) {
         let (now, elapsed) = (self.now(), self.hub.clock().elapsed_ms());
         let hub = self.hub.clone();
         let (stats, settings) = (hub.stats(), hub.settings());

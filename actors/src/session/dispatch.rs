@@ -5,7 +5,7 @@ use std::pin::Pin;
 use actix::fut::{ActorFuture, ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
-use super::replies::{RequestContext, echoed};
+use super::replies::{RequestContext, truncated_name};
 use super::{Request, Session};
 use crate::client_event_table;
 use crate::connection::ReplySlot;
@@ -18,29 +18,29 @@ use crate::model::ids::RoomName;
 use crate::rooms::rules;
 
 /// An answer that comes.
-pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
+pub type ReplyFuture<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
 
 /// What is done behind an answer.
-pub type Then = Box<dyn FnOnce(&mut Session, &mut Context<Session>)>;
+pub type AfterReply = Box<dyn FnOnce(&mut Session, &mut Context<Session>)>;
 
 /// What a handler made of an event.
 pub enum Outcome<R> {
     /// The answer.
     Reply(R),
     /// The answer, and what is done once it went.
-    ReplyThen(R, Then),
+    ReplyThen(R, AfterReply),
     /// The answer comes; requests that come later are answered after it.
-    Async(Answer<R>),
+    Async(ReplyFuture<R>),
     /// As [`Outcome::Async`], for an answer that may be large: no request is taken until it is there, so that it finds room.
-    AsyncLarge(Answer<R>),
+    AsyncLarge(ReplyFuture<R>),
     /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
     /// [may owe](crate::connection::SessionHandle::may_reserve_unordered) one more such answer is the handler's to see to, before it asks anybody.
-    Unordered(Answer<R>),
+    Unordered(ReplyFuture<R>),
     /// As [`Outcome::Async`], and the messages of these rooms come after it: it tells of their joins.
-    Join(Vec<RoomName>, Answer<R>),
+    Join(Vec<RoomName>, ReplyFuture<R>),
     /// As [`Outcome::Async`], and no request is handled until then: it changes what the session may do. It is told which
     /// promise the answer keeps, so that it can hold back what has to come after it.
-    Exclusive(Box<dyn FnOnce(ReplySlot) -> Answer<R>>),
+    Exclusive(Box<dyn FnOnce(ReplySlot) -> ReplyFuture<R>>),
 }
 
 /// What a session does with an event. Under 50 lines, no I/O.
@@ -58,7 +58,7 @@ macro_rules! match_event {
         pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
             match &*request.event {
                 $($name => run::<$event>(session, request, ctx),)*
-                _ => unknown(session, request),
+                _ => refuse_unknown(session, request),
             }
         }
     };
@@ -73,7 +73,7 @@ where
     Session: Handle<E>,
 {
     if !E::ON.contains(&session.surface) {
-        return unknown(session, request);
+        return refuse_unknown(session, request);
     }
     session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
@@ -104,10 +104,10 @@ where
     let outcome = session
         .hub
         .accepting()
-        .and_then(|()| permitted(session, E::NEEDS))
+        .and_then(|()| check_access(session, E::NEEDS))
         .and_then(|()| text::check_members(data, "data"))
         .and_then(|()| E::read(data))
-        .and_then(|event| may_write(session, &event).and_then(|()| session.handle(event)));
+        .and_then(|event| check_publish(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();
     match outcome {
         Ok(Outcome::Reply(reply)) => session.reply(&reply, &asked.correlation, session.now()),
@@ -117,11 +117,11 @@ where
         }
         Ok(Outcome::Async(answer)) => {
             let reply_slot = session.handle.reserve(weight);
-            ctx.spawn(settled(answer, reply_slot, asked));
+            ctx.spawn(fulfil_with(answer, reply_slot, asked));
         }
         Ok(Outcome::AsyncLarge(answer)) => {
             let reply_slot = session.handle.reserve_large(weight);
-            ctx.spawn(settled(answer, reply_slot, asked));
+            ctx.spawn(fulfil_with(answer, reply_slot, asked));
         }
         Ok(Outcome::Unordered(answer)) => {
             let reply_slot = session.handle.reserve_unordered(weight);
@@ -133,19 +133,19 @@ where
         Ok(Outcome::Join(rooms, answer)) => {
             let reply_slot = session.handle.reserve(weight);
             session.handle.defer(rooms, reply_slot);
-            ctx.spawn(settled(answer, reply_slot, asked));
+            ctx.spawn(fulfil_with(answer, reply_slot, asked));
         }
         Ok(Outcome::Exclusive(answer)) => {
             let reply_slot = session.handle.reserve(weight);
-            ctx.wait(settled(answer(reply_slot), reply_slot, asked));
+            ctx.wait(fulfil_with(answer(reply_slot), reply_slot, asked));
         }
         Err(fault) => session.refuse(&asked, &fault, session.now()),
     }
 }
 
 /// Keeps the promise `owed` once the answer is there.
-fn settled<R: ServerEvent>(
-    answer: Answer<R>,
+fn fulfil_with<R: ServerEvent>(
+    answer: ReplyFuture<R>,
     reply_slot: ReplySlot,
     asked: RequestContext,
 ) -> impl ActorFuture<Session, Output = ()> + 'static {
@@ -155,7 +155,7 @@ fn settled<R: ServerEvent>(
     })
 }
 
-fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
+fn check_access(session: &Session, needs: Access) -> Result<(), Fault> {
     match needs {
         Access::Anyone => Ok(()),
         Access::User => session.identity().map(|_| ()),
@@ -165,7 +165,7 @@ fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
 }
 
 /// Whether the session's token allows an event that writes to others: its claim `topics.publish`, where it has one.
-fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> {
+fn check_publish<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> {
     if E::WRITES == Writes::Nothing {
         return Ok(());
     }
@@ -179,16 +179,16 @@ fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> 
     }
 }
 
-fn unknown(session: &mut Session, request: Request) {
+fn refuse_unknown(session: &mut Session, request: Request) {
     let field = match session.surface {
         Surface::Raw => "type",
         Surface::Root | Surface::Chat => "event",
     };
-    let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", echoed(&request.event)));
+    let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", truncated_name(&request.event)));
     let asked = RequestContext::unknown(&request.event, request.correlation);
     if session.count_message(&asked) {
         // One without a user learns no more than that it needs one.
-        let fault = permitted(session, Access::User).err().unwrap_or(fault);
+        let fault = check_access(session, Access::User).err().unwrap_or(fault);
         session.refuse(&asked, &fault, session.now());
     }
 }

@@ -26,8 +26,8 @@ const PAGE_SHARE: usize = 4;
 impl Handle<SendMessage> for Session {
     fn handle(&mut self, request: SendMessage) -> Result<Outcome<Sent>, Fault> {
         let parts = [SendMessage::NAME, request.chat_id.as_str(), &request.kind.0, &request.content.0];
-        let named = self.named(request.client_id.as_ref(), || digest(&parts.map(str::as_bytes)))?;
-        self.once(named, move |session| {
+        let named = self.idempotent_request(request.client_id.as_ref(), || digest(&parts.map(str::as_bytes)))?;
+        self.run_once(named, move |session| {
             let (room, now) = (session.joined_chat(&request.chat_id)?, session.now());
             let message = Message::new(request, session.identity()?, now);
             let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
@@ -68,7 +68,7 @@ impl Handle<AskTyping> for Session {
 }
 
 /// A receipt on its way.
-struct Confirming {
+struct PendingReceipt {
     room: RoomName,
     chat: ChatId,
     message: ChatMessageId,
@@ -77,7 +77,7 @@ struct Confirming {
     at: i64,
 }
 
-impl Confirming {
+impl PendingReceipt {
     /// Keeps the receipt and tells of it, where it says anything new.
     async fn confirm(self, hub: &Hub) -> Result<(), Fault> {
         let Self { room, chat, message, user, receipt, at } = self;
@@ -110,7 +110,7 @@ impl Session {
     ) -> Result<impl Future<Output = Result<(), Fault>> + use<>, Fault> {
         let (room, user) = (self.joined_chat(&chat)?, self.identity()?.user.clone());
         let (hub, at) = (self.hub.clone(), self.now());
-        let confirming = Confirming { room, chat, message, user, receipt, at };
+        let confirming = PendingReceipt { room, chat, message, user, receipt, at };
         // A task of its own: who reads a message and leaves has read it.
         let confirmed = actix::spawn(async move { confirming.confirm(&hub).await });
         Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) })
@@ -139,7 +139,7 @@ impl Handle<AskStatus> for Session {
         let found = async move { hub.store().delivery_status(request.message_id).await?.ok_or_else(no_such_message) };
         let answer = found.into_actor(self).map(|found: Result<_, Fault>, session, _| {
             let (chat, status) = found?;
-            session.open_chat(&chat).map_err(|_| no_such_message())?;
+            session.accessible_chat(&chat).map_err(|_| no_such_message())?;
             session.joined_chat(&chat)?;
             Ok(Status::new(status))
         });

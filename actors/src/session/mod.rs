@@ -11,17 +11,17 @@ mod authentication;
 mod chat;
 mod debug;
 mod dispatch;
-mod joins;
+mod idempotent_publish;
+mod membership;
 mod messages;
 mod monitoring;
 mod notifications;
-mod once;
+mod pending_joins;
 mod presence;
 mod push;
 mod raw;
 mod refusals;
 mod replies;
-mod rooms;
 mod state_recovery;
 mod token_recovery;
 mod typing;
@@ -35,7 +35,7 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
 use bytes::Bytes;
 
-pub use self::dispatch::{Answer, Handle, Outcome, Then};
+pub use self::dispatch::{AfterReply, Handle, Outcome, ReplyFuture};
 use self::replies::RequestContext;
 use self::state_recovery::RecoveryAttempt;
 pub use self::state_recovery::RecoveryRequest;
@@ -177,10 +177,10 @@ pub struct Session {
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: HashSet<RoomName, Seed>,
     /// Of those, the ones whose joins are not answered yet.
-    pending_joins: joins::PendingJoins,
+    pending_joins: pending_joins::PendingJoins,
     rate_usage: RateUsage,
     /// When it joined its user's room, until what the user missed is on its way.
-    joined: Option<Moment>,
+    unread_since: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<Box<debug::Debugging>>,
     /// When its client last asked something, ms since the epoch.
@@ -191,9 +191,9 @@ pub struct Session {
     has_token: bool,
     /// Its seat stays when it ends.
     is_suspended: bool,
-    told: monitoring::Told,
+    monitor_reports: monitoring::MonitorReports,
     /// Set once it is known that the session ends.
-    end: Option<monitoring::End>,
+    end: Option<monitoring::SessionEnd>,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -216,13 +216,13 @@ impl Session {
         }
         let is_recoverable = opening.encoder.is_numbered() && hub.settings().recovery.window_ms > 0;
         let mut returned = match opening.recovery {
-            Some(returning) if is_recoverable => Some(RecoveryAttempt::ask(&hub, returning, &opening.auth).await),
-            other => other.map(RecoveryAttempt::without_session),
+            Some(returning) if is_recoverable => Some(RecoveryAttempt::redeem(&hub, returning, &opening.auth).await),
+            other => other.map(RecoveryAttempt::unrecoverable),
         };
         let suspended = returned.as_mut().and_then(|returned| returned.suspended.take());
-        let last = returned.as_ref().and_then(|returned| returned.returning.last);
+        let last = returned.as_ref().and_then(|returned| returned.request.last);
         let pid = match (&suspended, &returned) {
-            (Some(_), Some(returned)) => Some(returned.returning.pid.clone()),
+            (Some(_), Some(returned)) => Some(returned.request.pid.clone()),
             _ if is_recoverable => Some(RecoveryToken::random()?),
             _ => None,
         };
@@ -250,23 +250,23 @@ impl Session {
             address_slot: opening.slot.map(Box::new),
             user_slot: None,
             rooms: HashSet::default(),
-            pending_joins: joins::PendingJoins::default(),
+            pending_joins: pending_joins::PendingJoins::default(),
             rate_usage: opening.rate_usage,
-            joined: None,
+            unread_since: None,
             typing: typing::Typing::default(),
             debugging: None,
             last_request_at: now,
             recovery_token: None,
             has_token: false,
             is_suspended: false,
-            told: monitoring::Told::nothing(opening.transport),
+            monitor_reports: monitoring::MonitorReports::none(opening.transport),
             end: None,
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),
             hub,
         };
         if let Some(pid) = pid {
-            session.be_recoverable_by(pid, last);
+            session.enable_recovery(pid, last);
         }
         let began = match (opening.auth, returned, suspended) {
             (_, Some(returned), Some((suspended, identity))) => session.recover(returned, suspended, identity).await,
@@ -278,7 +278,7 @@ impl Session {
             // Those who go with the hub were told before this one had a seat.
             session.handle.close_after_replies(Close::GoingAway);
         }
-        session.tell_opened();
+        session.report_opened();
         Ok(session)
     }
 
@@ -313,11 +313,11 @@ impl Session {
             return Ok(());
         };
         self.greet_or_resume(returned, Some(&identity), now);
-        let promised = self.promise_users(&identity);
-        let joins = self.join_own_rooms(identity)?;
-        self.joined = authentication::all_of(joins).await?;
+        let promised = self.reserve_online_users(&identity);
+        let joins = self.attach_user(identity)?;
+        self.unread_since = authentication::wait_for_joins(joins).await?;
         if let Some(reply_slot) = promised {
-            self.tell_users(reply_slot);
+            self.send_online_users(reply_slot);
         }
         Ok(())
     }
@@ -426,15 +426,15 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.entry.reached_by(ctx.address().downgrade().recipient());
         match self.identity.clone() {
-            None => self.limit_grace(ctx),
+            None => self.schedule_auth_deadline(ctx),
             // One that goes on is in rooms already, and could not be told of what changed before this.
             Some(identity) => {
-                let closed = self.leave_what_is_closed_to(&identity);
-                self.tell_closed(closed.into_iter().map(|room| (room, 0)).collect());
+                let closed = self.leave_forbidden_rooms(&identity);
+                self.send_rooms_closed(closed.into_iter().map(|room| (room, 0)).collect());
             }
         }
-        if let Some(moment) = self.joined.take() {
-            self.bring_unread(moment, ctx);
+        if let Some(moment) = self.unread_since.take() {
+            self.start_unread_delivery(moment, ctx);
         }
     }
 }
@@ -452,10 +452,10 @@ impl Handler<AccessChanged> for Session {
             }
         };
         let closed = self.may_subscribe(&room).is_err();
-        let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
+        let Some(left) = closed.then(|| self.leave_room(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));
         };
-        Box::pin(left.into_actor(self).map(move |users, session, _| session.tell_left(&room, users.unwrap_or(0))))
+        Box::pin(left.into_actor(self).map(move |users, session, _| session.send_room_left(&room, users.unwrap_or(0))))
     }
 }
 
@@ -469,7 +469,7 @@ impl StreamHandler<Inbound> for Session {
             }
             Inbound::Malformed { event, fault, correlation } => {
                 self.hub.stats().received.add(1);
-                let asked = RequestContext::unread(event.as_deref(), correlation);
+                let asked = RequestContext::unreadable(event.as_deref(), correlation);
                 if self.count_message(&asked) {
                     self.refuse(&asked, &fault, self.now());
                 }
@@ -491,9 +491,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.note_end();
         self.depart();
-        self.tell_ended();
+        self.report_ended();
         if self.is_suspended {
-            self.handle.with_outbox(|outbox| outbox.abandon());
+            self.handle.with_outbox(|outbox| outbox.discard());
             self.handle.detach();
         } else {
             self.handle.forgo();

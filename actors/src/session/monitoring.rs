@@ -6,7 +6,7 @@ use actix::fut::WrapFuture;
 use log::kv::Value;
 use tokio::sync::oneshot;
 
-use super::{Answer, Handle, Outcome, Session};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::events::chat::monitoring::{
     AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
 };
@@ -24,28 +24,28 @@ const NEVER: i64 = i64::MIN;
 
 /// What the monitor was told of a session.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct MonitorReports {
     /// When it began, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     opened_at: Option<i64>,
     /// What it came by.
     transport: Transport,
     /// When it was last told of a refusal by a limit, for a token, and of a room that was not to be joined.
-    pub(super) limited_at: Cell<i64>,
+    pub(super) rate_limited_at: Cell<i64>,
     pub(super) unauthorized_at: Cell<i64>,
-    pub(super) denied_at: Cell<i64>,
+    pub(super) join_denied_at: Cell<i64>,
 }
 
-impl Told {
+impl MonitorReports {
     /// What it was told of a session that has not begun.
-    pub(super) fn nothing(transport: Transport) -> Self {
-        let [limited_at, unauthorized_at, denied_at] = [(); 3].map(|()| Cell::new(NEVER));
-        Self { opened_at: None, transport, limited_at, unauthorized_at, denied_at }
+    pub(super) fn none(transport: Transport) -> Self {
+        let [rate_limited_at, unauthorized_at, join_denied_at] = [(); 3].map(|()| Cell::new(NEVER));
+        Self { opened_at: None, transport, rate_limited_at, unauthorized_at, join_denied_at }
     }
 }
 
 /// Why a session ends; `None` where its connection just went.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct End(Option<Close>);
+pub(super) struct SessionEnd(Option<Close>);
 
 impl Session {
     pub(super) fn observed(&self) -> Observed {
@@ -58,20 +58,20 @@ impl Session {
     }
 
     /// Tells the monitor that the session has begun.
-    pub(super) fn tell_opened(&mut self) {
-        self.told.opened_at = Some(self.hub.clock().elapsed_ms());
+    pub(super) fn report_opened(&mut self) {
+        self.monitor_reports.opened_at = Some(self.hub.clock().elapsed_ms());
         self.log("connected", None);
         self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
     }
 
     /// Notes why the session ends, before what it does then covers that up.
     pub(super) fn note_end(&mut self) {
-        self.end.get_or_insert(End(self.handle.ended()));
+        self.end.get_or_insert(SessionEnd(self.handle.end_reason()));
     }
 
     /// Tells the monitor that the session has ended, if it was told of it, and notes an end that is a refusal.
-    pub(super) fn tell_ended(&mut self) {
-        let Some(opened_at) = self.told.opened_at.take() else { return };
+    pub(super) fn report_ended(&mut self) {
+        let Some(opened_at) = self.monitor_reports.opened_at.take() else { return };
         let close = if std::thread::panicking() { Some(Close::Failed) } else { self.end.and_then(|end| end.0) };
         if let Some(close) = close {
             self.note_closed(close);
@@ -87,7 +87,7 @@ impl Session {
             target: "hubbub::session",
             connection:% = self.handle.session(),
             surface = self.surface.as_str(),
-            transport = self.told.transport.as_str(),
+            transport = self.monitor_reports.transport.as_str(),
             user = self.identity.as_ref().map(|identity| identity.user.as_str()),
             address = self.peer.address.as_ref().map(Value::from_display),
             reason = end.map(|(reason, _)| reason),
@@ -115,7 +115,7 @@ impl Session {
         let (reply, told) = oneshot::channel();
         self.hub.monitor().post(ask(reply)).map_err(|Full(_)| Fault::overloaded())?;
         let answered = async move { told.await.map(answer).map_err(|_| Fault::internal()) };
-        let answered: Answer<R> = Box::pin(answered.into_actor(self));
+        let answered: ReplyFuture<R> = Box::pin(answered.into_actor(self));
         Ok(Outcome::AsyncLarge(answered))
     }
 }

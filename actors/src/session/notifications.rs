@@ -24,14 +24,14 @@ const SHARE: usize = 2;
 
 impl Session {
     /// Whether a session of its surface gets what its user missed: `/chat` does not, for its document has none.
-    pub(super) fn brings_unread(&self) -> bool {
+    pub(super) fn receives_notifications(&self) -> bool {
         self.surface != Surface::Chat
     }
 
     /// Delivers what its user had not read at `moment`, when it joined the user's room. Nothing waits for that: requests
     /// are answered, and what is sent to the user arrives. A store that cannot be read is asked until it can.
-    pub(super) fn bring_unread(&self, moment: Moment, ctx: &mut Context<Self>) {
-        let (Some(identity), true) = (&self.identity, self.brings_unread()) else { return };
+    pub(super) fn start_unread_delivery(&self, moment: Moment, ctx: &mut Context<Self>) {
+        let (Some(identity), true) = (&self.identity, self.receives_notifications()) else { return };
         let (hub, user) = (self.hub.clone(), identity.user.clone());
         let reading = async move {
             let (mut pause, longest) = AGAIN;
@@ -65,7 +65,7 @@ impl Session {
         if count > 0 {
             self.hub.stats().notifications_redelivered.add(count);
             // One frame, behind the answers that are promised: an outbox with little in it takes it.
-            self.handle.answer(frames.freeze());
+            self.handle.send(frames.freeze());
         }
     }
 }

@@ -27,7 +27,7 @@ const NAMED_MAX: usize = 1_000;
 impl Session {
     /// Promises a client of `/chat` that the first it hears is who is online; what is sent to everybody and to its user
     /// comes behind.
-    pub(super) fn promise_users(&self, identity: &Identity) -> Option<ReplySlot> {
+    pub(super) fn reserve_online_users(&self, identity: &Identity) -> Option<ReplySlot> {
         let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != Audience::Off;
         let reply_slot = told.then(|| self.handle.reserve(0))?;
         self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
@@ -36,7 +36,7 @@ impl Session {
 
     /// Says who is online. Now that the session hears of whoever comes, the list lacks nobody of whom it does not. Where
     /// those who share a room hear of each other, it names the session's own user alone, for it is in no room yet.
-    pub(super) fn tell_users(&self, reply_slot: ReplySlot) {
+    pub(super) fn send_online_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
         let eldest = match self.hub.settings().presence.audience {
             Audience::All => registry.eldest(now, self.list_bytes()),
@@ -79,11 +79,11 @@ impl Handle<AskUserStatus> for Session {
         let (user, now) = (request.user_id, self.now());
         let sees_all = asker.user == user || asker.has_role("admin");
         let answer = move |presence: UserPresence| UserStatus::new(if sees_all { presence } else { presence.masked() });
-        if let Some(presence) = live(&self.hub, &user, now) {
+        if let Some(presence) = online_user(&self.hub, &user, now) {
             return Ok(Outcome::Reply(answer(presence)));
         }
         let hub = self.hub.clone();
-        let found = async move { absent(&hub, user, now).await.map(answer) };
+        let found = async move { offline_user(&hub, user, now).await.map(answer) };
         Ok(Outcome::Async(Box::pin(found.into_actor(self))))
     }
 }
@@ -92,7 +92,7 @@ impl Handle<AskPresenceStats> for Session {
     fn handle(&mut self, _: AskPresenceStats) -> Result<Outcome<PresenceStats>, Fault> {
         let hub = self.hub.clone();
         let counted = async move {
-            let gone = ask(&hub, CountGone).await?;
+            let gone = ask_presence(&hub, CountGone).await?;
             let tally = hub.registry().tally();
             Ok(PresenceStats::new(Counts {
                 total_users: tally.users() + gone,
@@ -107,7 +107,7 @@ impl Handle<AskPresenceStats> for Session {
 }
 
 /// How a user is there who has a session.
-fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
+fn online_user(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
     let (LiveSession { id, identity, connected_at, peer, .. }, status) = hub.registry().newest_of(user)?;
     Some(UserPresence {
         user_id: user.clone(),
@@ -126,8 +126,8 @@ fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
 ///
 /// # Errors
 /// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
-async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
-    let gone = ask(hub, |reply| Recall { user: user.clone(), reply }).await?;
+async fn offline_user(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
+    let gone = ask_presence(hub, |reply| Recall { user: user.clone(), reply }).await?;
     let offline = |username: String, email: Option<String>, last_seen: Option<i64>| UserPresence {
         user_id: user.clone(),
         username,
@@ -143,7 +143,7 @@ async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault
         return Ok(offline(gone.username.into(), gone.email.map(String::from), Some(gone.at)));
     }
     // Who came back meanwhile is not remembered as gone.
-    if let Some(presence) = live(hub, &user, now) {
+    if let Some(presence) = online_user(hub, &user, now) {
         return Ok(presence);
     }
     let account = hub.store().account_of(user.clone()).await?;
@@ -151,7 +151,7 @@ async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault
     Ok(offline(account.username, account.email, None))
 }
 
-async fn ask<T, M>(hub: &Hub, question: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, Fault>
+async fn ask_presence<T, M>(hub: &Hub, question: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, Fault>
 where
     Presence: Receive<M>,
     M: Send + 'static,

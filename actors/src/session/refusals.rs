@@ -30,13 +30,13 @@ impl Session {
         };
         let (event, room) = (asked.event(), room.as_deref());
         self.log_refusal(|of_session| Refusal { event, room, code, ..of_session }, fault);
-        self.tell_refused(fault.code, room);
+        self.report_refusal(fault.code, room);
     }
 
     /// Notes that one room of several was not joined, by the request `event`, which is answered all the same.
     pub(super) fn note_denied(&self, event: &'static str, room: &str, fault: &Fault) {
         self.log_refusal(|of_session| Refusal { event: Some(event), room: Some(room), ..of_session }, fault);
-        self.tell_refused(fault.code, Some(room));
+        self.report_refusal(fault.code, Some(room));
     }
 
     /// Notes that the application, or the hub in its stead, did not do what `event` asked. `code` is what the client is
@@ -75,13 +75,13 @@ impl Session {
 
     /// Tells the monitor that a request was refused, where it wants to know and was told of none lately. `room` is what
     /// the client wanted to join.
-    fn tell_refused(&self, code: Code, room: Option<&str>) {
+    fn report_refusal(&self, code: Code, room: Option<&str>) {
         let joins = room.and_then(|_| kind_of_join(code));
         let Some(kind) = joins.or(kind_of_request(code)) else { return };
         let told_at = match kind {
-            _ if joins.is_some() => &self.told.denied_at,
-            Kind::RateLimit => &self.told.limited_at,
-            _ => &self.told.unauthorized_at,
+            _ if joins.is_some() => &self.monitor_reports.join_denied_at,
+            Kind::RateLimit => &self.monitor_reports.rate_limited_at,
+            _ => &self.monitor_reports.unauthorized_at,
         };
         let elapsed = self.hub.clock().elapsed_ms();
         if elapsed.saturating_sub(told_at.get()) >= REFUSAL_MS {

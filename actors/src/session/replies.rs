@@ -28,7 +28,7 @@ use crate::publication::{Correlation, EventError};
 const ECHO_MAX: usize = 64;
 
 /// The name of an event as it is given back.
-pub(super) fn echoed(name: &str) -> String {
+pub(super) fn truncated_name(name: &str) -> String {
     name.chars().take(ECHO_MAX).collect()
 }
 
@@ -56,13 +56,13 @@ impl RequestContext {
 
     /// One that is not in the table.
     pub(super) fn unknown(event: &str, correlation: Correlation) -> Self {
-        let event = Some(echoed(event).into());
+        let event = Some(truncated_name(event).into());
         Self { event, refused: Refused::Invalid, reply: "", data: None, correlation }
     }
 
     /// One that could not be read, with as much of its name as could.
-    pub(super) fn unread(event: Option<&str>, correlation: Correlation) -> Self {
-        let event = event.map(|event| echoed(event).into());
+    pub(super) fn unreadable(event: Option<&str>, correlation: Correlation) -> Self {
+        let event = event.map(|event| truncated_name(event).into());
         Self { event, refused: Refused::Unread, reply: "", data: None, correlation }
     }
 
@@ -90,13 +90,13 @@ impl RequestContext {
 impl Session {
     /// Says an event that answers nothing.
     pub(super) fn send_event<E: ServerEvent>(&self, event: &E, now: i64) {
-        self.handle.answer(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
+        self.handle.send(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
     }
 
     /// Answers a request at once.
     pub(super) fn reply<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) {
         if let Some(frame) = self.reply_frame(reply, correlation, now) {
-            self.handle.answer(frame);
+            self.handle.send(frame);
         }
     }
 
@@ -143,7 +143,7 @@ impl Session {
     /// Refuses a request at once.
     pub(super) fn refuse(&self, asked: &RequestContext, fault: &Fault, now: i64) {
         if let Some(frame) = self.refusal_frame(asked, fault, now) {
-            self.handle.answer(frame);
+            self.handle.send(frame);
         }
     }
 

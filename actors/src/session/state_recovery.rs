@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
-use super::joins::Verdict;
+use super::pending_joins::JoinOutcome;
 use super::{AuthState, Session, authentication};
 use crate::connection::retained::Brought;
 use crate::connection::tail::{self, Tail};
@@ -36,7 +36,7 @@ pub struct RecoveryRequest {
 /// What came of that, as far as the session's place is known.
 #[derive(Debug)]
 pub(super) struct RecoveryAttempt {
-    pub(super) returning: RecoveryRequest,
+    pub(super) request: RecoveryRequest,
     /// The session, and whose it is; where it goes on.
     pub(super) suspended: Option<(SuspendedSession, Arc<Identity>)>,
     attempt: u32,
@@ -44,7 +44,7 @@ pub(super) struct RecoveryAttempt {
 
 impl RecoveryAttempt {
     /// Asks for the session that a client wants to go on with which is who `standing` says.
-    pub(super) async fn ask(hub: &Arc<Hub>, returning: RecoveryRequest, auth_state: &AuthState) -> Self {
+    pub(super) async fn redeem(hub: &Arc<Hub>, returning: RecoveryRequest, auth_state: &AuthState) -> Self {
         let (reply, redeemed) = oneshot::channel();
         let user = match auth_state {
             AuthState::Known(identity) => Some(identity.user.clone()),
@@ -72,12 +72,12 @@ impl RecoveryAttempt {
                 discard_suspended(hub, redeemed.holder.place, redeemed.holder.session, redeemed.rooms).await;
             }
         }
-        Self { returning, suspended, attempt }
+        Self { request: returning, suspended, attempt }
     }
 
     /// A client that names a session of a kind which cannot be recovered here.
-    pub(super) fn without_session(returning: RecoveryRequest) -> Self {
-        Self { returning, suspended: None, attempt: 1 }
+    pub(super) fn unrecoverable(request: RecoveryRequest) -> Self {
+        Self { request, suspended: None, attempt: 1 }
     }
 }
 
@@ -102,13 +102,13 @@ impl Session {
 
     /// It can be recovered by `pid` as soon as it has a user: keeps what is sent to it from here on. Its client will name
     /// `last` as the last delivery that it got, until it gets another.
-    pub(super) fn be_recoverable_by(&mut self, pid: RecoveryToken, last: Option<u64>) {
+    pub(super) fn enable_recovery(&mut self, pid: RecoveryToken, last: Option<u64>) {
         self.handle.remember(Tail::behind(last, self.hub.settings().kept_max()));
         self.recovery_token = Some(pid);
     }
 
     /// Tells by which private id the session is recovered, once its user is known.
-    pub(super) fn send_pid(&mut self) {
+    pub(super) fn issue_pid(&mut self) {
         let Some(token) = self.pid().cloned() else { return };
         let by = By::Pid { came_as_guest: self.started_as_guest };
         let issued = self.holder(by).and_then(|holder| {
@@ -121,7 +121,7 @@ impl Session {
     /// comes meanwhile behind that.
     pub(super) async fn recover(
         &mut self,
-        RecoveryAttempt { returning, attempt, .. }: RecoveryAttempt,
+        RecoveryAttempt { request: returning, attempt, .. }: RecoveryAttempt,
         suspended: SuspendedSession,
         identity: Arc<Identity>,
     ) -> Result<(), Fault> {
@@ -129,7 +129,7 @@ impl Session {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         self.handle.defer(suspended.rooms.iter().chain(&own).cloned(), reply_slot);
         let own = own.map(|room| (room.clone(), suspended.rooms.contains(&room).then_some(place)));
-        let belongs = self.take_user_slot(&identity).and_then(|()| self.join_own(identity.clone(), own.clone()));
+        let belongs = self.take_user_slot(&identity).and_then(|()| self.attach_user_in(identity.clone(), own.clone()));
         let joins = match belongs {
             Ok(joins) => joins,
             Err(fault) => {
@@ -148,23 +148,23 @@ impl Session {
         rooms.retain(|room| !own.iter().any(|(own, _)| own == room));
         let (mut joining, mut closed) = (Vec::new(), Vec::new());
         for room in rooms.drain(..) {
-            match self.join_instead(room.clone(), place) {
+            match self.take_over_room(room.clone(), place) {
                 Some(joined) => joining.push(joined),
                 None => closed.push(room),
             }
         }
-        self.send_pid();
+        self.issue_pid();
         let mut all_joined = true;
         for joining in joining {
             let room = joining.room().clone();
-            let decision = joining.answer().await.map_or_else(Verdict::Refused, |(decision, _)| decision);
-            let is_in = self.settle_join(decision).is_ok();
+            let decision = joining.outcome().await.map_or_else(JoinOutcome::Refused, |(decision, _)| decision);
+            let is_in = self.apply_join_outcome(decision).is_ok();
             all_joined &= is_in;
             if !is_in {
                 rooms.push(room);
             }
         }
-        let belongs = authentication::all_of(joins).await;
+        let belongs = authentication::wait_for_joins(joins).await;
         // Whatever could not be joined instead of the parked seat gives that up.
         let left = rooms.into_iter().chain(closed.iter().cloned()).collect();
         let remains = discard_suspended(&hub, place, session, left).await;
@@ -187,7 +187,7 @@ impl Session {
                 brought.iter().for_each(|delivery| frames.extend_from_slice(&delivery.bytes));
                 hub.stats().sent.add(brought.len() as u64);
                 // Where its client may have got nothing yet, what is unread is brought besides what follows.
-                self.joined = moment.filter(|_| !is_confirmed);
+                self.unread_since = moment.filter(|_| !is_confirmed);
                 self.handle.catch_up(brought, self.worker.session_table().ledger());
                 if is_confirmed {
                     self.handle.noted().end();
@@ -202,14 +202,14 @@ impl Session {
                 hub.stats().recovered.add(1);
             }
             None => {
-                (self.joined, self.began_at) = (moment, self.connected_at);
+                (self.unread_since, self.began_at) = (moment, self.connected_at);
                 // By another id the client sees that it is another session.
                 self.recovery_token = Some(RecoveryToken::random()?);
-                self.send_pid();
+                self.issue_pid();
                 self.greet_recovered(&mut frames, attempt, None, now);
                 let optional: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
                 for room in optional {
-                    drop(self.leave(room.as_str()));
+                    drop(self.leave_room(room.as_str()));
                 }
             }
         }
@@ -221,7 +221,7 @@ impl Session {
     pub(super) fn send_not_recovered(&self, returned: &RecoveryAttempt, now: i64) {
         let mut frames = BytesMut::new();
         self.greet_recovered(&mut frames, returned.attempt, None, now);
-        self.handle.answer(frames.freeze());
+        self.handle.send(frames.freeze());
     }
 
     /// What a client hears first that comes back; `identity` where its session goes on.

@@ -3,8 +3,8 @@
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 use tokio::sync::oneshot;
 
-use super::joins::{Joining, Verdict};
-use super::{Answer, Handle, Outcome, Session};
+use super::pending_joins::{JoinOutcome, PendingJoin};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::connection::handed::Handed;
 use crate::connection::kept::Kept;
 use crate::connection::retained::Brought;
@@ -25,9 +25,9 @@ use crate::recovery::{CountTokens, Discard, Issue, Redeem, Suspend};
 use crate::runtime::mailbox::Full;
 
 /// What became of the rooms of a session that was cut off, and what came for it.
-struct Resumed {
+struct Takeover {
     /// Those that were asked to take it instead of the parked seat.
-    joined: Vec<(RoomName, Verdict)>,
+    joined: Vec<(RoomName, JoinOutcome)>,
     /// Those that the session had joined by itself, or asked to.
     own: Vec<RoomName>,
     /// What came, and how much more there was.
@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// It may have a token from here on.
-    fn expect_token(&mut self) {
+    fn prepare_buffers(&mut self) {
         let bound = self.hub.settings().kept_max();
         self.handle.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
@@ -82,7 +82,7 @@ impl Session {
         let rooms: Vec<_> = self.rooms.extract_if(|room| by_pid || room.chat().is_some()).collect();
         self.handle.suspend();
         self.is_suspended = true;
-        self.worker.session_table().note_parked(self.handle.addr().slot);
+        self.worker.session_table().note_suspended(self.handle.addr().slot);
         for room in rooms.iter().filter(|_| !is_draining) {
             self.hub.rooms().park(room.clone(), identity.user.clone(), self.handle.addr());
         }
@@ -96,7 +96,7 @@ impl Session {
     }
 
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
-    fn resume(&mut self, suspended: SuspendedSession, reply_slot: ReplySlot) -> Answer<RecoveredSession> {
+    fn resume(&mut self, suspended: SuspendedSession, reply_slot: ReplySlot) -> ReplyFuture<RecoveredSession> {
         let (place, parked_session) = (suspended.holder.place, suspended.holder.session);
         self.began_at = suspended.holder.connected_at;
         let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ impl Session {
                 own.push(room);
                 continue;
             }
-            match self.join_instead(room.clone(), place) {
+            match self.take_over_room(room.clone(), place) {
                 Some(joined) => joining.push(joined),
                 None => gone.push(room),
             }
@@ -117,8 +117,8 @@ impl Session {
             let mut joined = Vec::with_capacity(joining.len());
             for joining in joining {
                 let room = joining.room().clone();
-                let decision = joining.answer().await.map_or_else(Verdict::Refused, |(decision, _)| decision);
-                if !matches!(decision, Verdict::In(_)) {
+                let decision = joining.outcome().await.map_or_else(JoinOutcome::Refused, |(decision, _)| decision);
+                if !matches!(decision, JoinOutcome::Joined(_)) {
                     gone.push(room.clone());
                 }
                 joined.push((room, decision));
@@ -132,16 +132,18 @@ impl Session {
                 Some(Remains::Messages(deliveries, dropped)) => (deliveries, dropped),
                 Some(Remains::Tail { .. }) | None => Default::default(),
             };
-            Resumed { joined, own, came }
+            Takeover { joined, own, came }
         });
         let last_activity = Iso(suspended.last_activity);
         Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
-            let Resumed { joined, own, came: (deliveries, dropped) } = resumed.map_err(|_| Fault::outcome_unknown())?;
+            let Takeover { joined, own, came: (deliveries, dropped) } =
+                resumed.map_err(|_| Fault::outcome_unknown())?;
             // Until which message of a room what is kept is still to be brought; what came later came here.
-            let own = own.into_iter().filter_map(|room| session.handle.entered(&room).map(|number| (room, number)));
+            let own =
+                own.into_iter().filter_map(|room| session.handle.last_before_join(&room).map(|number| (room, number)));
             let mut until: Vec<(RoomName, u64)> = own.collect();
             for (room, decision) in joined {
-                if session.review(room.as_str(), decision).is_ok() {
+                if session.confirm_join(room.as_str(), decision).is_ok() {
                     until.push((room, u64::MAX));
                 }
             }
@@ -156,11 +158,11 @@ impl Session {
     }
 
     /// Joins the room of a parked seat instead of that; `None` where the session may not.
-    pub(super) fn join_instead(&mut self, room: RoomName, suspended: SessionAddr) -> Option<Joining> {
-        if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.has_all_rooms() {
+    pub(super) fn take_over_room(&mut self, room: RoomName, suspended: SessionAddr) -> Option<PendingJoin> {
+        if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.is_at_room_limit() {
             return None;
         }
-        self.ask_room(room, None, Some(suspended)).ok()
+        self.request_room(room, None, Some(suspended)).ok()
     }
 }
 
@@ -173,7 +175,7 @@ impl Handle<CreateSession> for Session {
         let (holder, token) = (self.holder(By::Token)?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };
         self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
-        self.expect_token();
+        self.prepare_buffers();
         self.recovery_token = Some(token.clone());
         Ok(Outcome::Reply(CreatedSession::new(token, self.now() + window_ms)))
     }
@@ -185,7 +187,7 @@ impl Handle<Recover> for Session {
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
         let (claim, by) = (Claim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
         self.hub.recovery().post(Redeem { token, claim, by, reply }).map_err(|Full(_)| Fault::overloaded())?;
-        self.expect_token();
+        self.prepare_buffers();
         let redeemed = async move { redeemed.await.map_err(|_| Fault::outcome_unknown())? };
         Ok(Outcome::Exclusive(Box::new(move |reply_slot| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(

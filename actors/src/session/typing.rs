@@ -8,8 +8,8 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
-use super::joins::Verdict;
-use super::{Answer, Handle, Outcome, Session};
+use super::pending_joins::JoinOutcome;
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::events::community::{ThreadId, TypingStart, TypingStop, UserTyping};
 use crate::events::{Done, ServerEvent, json};
 use crate::model::fault::Fault;
@@ -21,21 +21,21 @@ pub(super) const THREADS_MAX: usize = 16;
 
 /// Typing in one thread.
 #[derive(Debug)]
-struct Typed {
+struct TypingThread {
     room: RoomName,
     thread: ThreadId,
     /// When the session last said so, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
-    said_at: i64,
+    typed_at: i64,
     /// When the others were last told, likewise.
-    told_at: i64,
+    notified_at: i64,
 }
 
 /// What a session types.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
-    threads: Vec<Typed>,
+    threads: Vec<TypingThread>,
     /// The timer runs.
-    waits: bool,
+    has_timer: bool,
 }
 
 impl Session {
@@ -46,12 +46,12 @@ impl Session {
         let again = self.hub.settings().typing_ms / 2;
         let threads = &mut self.typing.threads;
         let known = threads.iter().position(|typed| typed.room == room).map(|index| threads.swap_remove(index));
-        let told_at = known.as_ref().map(|typed| typed.told_at).filter(|told_at| now - told_at < again);
+        let told_at = known.as_ref().map(|typed| typed.notified_at).filter(|told_at| now - told_at < again);
         if known.is_none() && threads.len() >= THREADS_MAX {
-            let longest = threads.iter().enumerate().min_by_key(|(_, typed)| typed.said_at);
+            let longest = threads.iter().enumerate().min_by_key(|(_, typed)| typed.typed_at);
             if let Some((index, _)) = longest {
                 let typed = self.typing.threads.swap_remove(index);
-                self.tell_stopped(&typed);
+                self.publish_stopped(&typed);
             }
         }
         let told_at = match told_at {
@@ -66,7 +66,7 @@ impl Session {
                 now
             }
         };
-        self.typing.threads.push(Typed { room, thread, said_at: now, told_at });
+        self.typing.threads.push(TypingThread { room, thread, typed_at: now, notified_at: told_at });
         Ok(())
     }
 
@@ -76,7 +76,7 @@ impl Session {
         Ok(Event { name, topic, data, timestamp: self.now(), offset: None })
     }
 
-    fn tell_stopped(&self, typed: &Typed) {
+    fn publish_stopped(&self, typed: &TypingThread) {
         if let Ok(event) = self.typing_event(&typed.room, &typed.thread, false) {
             self.hub.rooms().publish_end(typed.room.clone(), event, self.handle.addr());
         }
@@ -87,31 +87,31 @@ impl Session {
         let threads = &mut self.typing.threads;
         if let Some(index) = threads.iter().position(|typed| typed.room == *room) {
             let typed = threads.swap_remove(index);
-            self.tell_stopped(&typed);
+            self.publish_stopped(&typed);
         }
     }
 
     /// Stops typing anywhere.
     pub(super) fn stop_typing(&mut self) {
         for typed in std::mem::take(&mut self.typing.threads) {
-            self.tell_stopped(&typed);
+            self.publish_stopped(&typed);
         }
     }
 
     /// Has those threads stop in which the session fell silent, when it is time.
-    fn await_silence(&mut self, ctx: &mut Context<Self>) {
-        let first = self.typing.threads.iter().map(|typed| typed.said_at).min();
-        let Some(first) = first.filter(|_| !self.typing.waits) else { return };
+    fn schedule_timeout(&mut self, ctx: &mut Context<Self>) {
+        let first = self.typing.threads.iter().map(|typed| typed.typed_at).min();
+        let Some(first) = first.filter(|_| !self.typing.has_timer) else { return };
         let wait = first + self.hub.settings().typing_ms - self.hub.clock().elapsed_ms();
-        self.typing.waits = true;
+        self.typing.has_timer = true;
         ctx.run_later(Duration::from_millis(u64::try_from(wait.max(1)).unwrap_or(1)), |session, ctx| {
-            session.typing.waits = false;
+            session.typing.has_timer = false;
             let until = session.hub.clock().elapsed_ms() - session.hub.settings().typing_ms;
-            let silent: Vec<_> = session.typing.threads.extract_if(.., |typed| typed.said_at <= until).collect();
+            let silent: Vec<_> = session.typing.threads.extract_if(.., |typed| typed.typed_at <= until).collect();
             for typed in silent {
-                session.tell_stopped(&typed);
+                session.publish_stopped(&typed);
             }
-            session.await_silence(ctx);
+            session.schedule_timeout(ctx);
         });
     }
 }
@@ -119,24 +119,24 @@ impl Session {
 impl Handle<TypingStart> for Session {
     fn handle(&mut self, request: TypingStart) -> Result<Outcome<Done>, Fault> {
         let room = RoomName::of_thread(request.thread_id.as_str(), "thread_id")?;
-        let joining = self.ask_to_join_one(room.as_str(), "thread_id")?;
+        let joining = self.request_join(room.as_str(), "thread_id")?;
         let rooms = joining.iter().map(|joining| joining.room().clone()).collect();
         let typed = self.type_in(room.clone(), request.thread_id);
         let joined = async move {
             match joining {
-                None => Ok(Verdict::In(None)),
-                Some(joining) => joining.answer().await.map(|(decision, _)| decision),
+                None => Ok(JoinOutcome::Joined(None)),
+                Some(joining) => joining.outcome().await.map(|(decision, _)| decision),
             }
         };
         let answer = joined.into_actor(self).map(move |decision: Result<_, Fault>, session, ctx| {
-            let joined = decision.and_then(|decision| session.review(room.as_str(), decision));
+            let joined = decision.and_then(|decision| session.confirm_join(room.as_str(), decision));
             if joined.is_err() {
                 session.stop_typing_in(&room);
             }
-            session.await_silence(ctx);
+            session.schedule_timeout(ctx);
             joined.and(typed).map(|()| Done {})
         });
-        let answer: Answer<Done> = Box::pin(answer);
+        let answer: ReplyFuture<Done> = Box::pin(answer);
         Ok(Outcome::Join(rooms, answer))
     }
 }

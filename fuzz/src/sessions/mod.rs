@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::events::{NAMES, Surface};
 use hubbub_actors::hub::{Hub, Settings, Target};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
@@ -98,7 +98,7 @@ impl World {
         let clock = Clock::manual(2_000_000);
         let settings = Settings {
             rules: rights::rules(),
-            outbox: Bound { bytes: 32_768, frames: 128 },
+            outbox: OutboxCapacity { bytes: 32_768, frames: 128 },
             rooms: 12,
             rooms_per_session: 6,
             payload_max: 1_000,

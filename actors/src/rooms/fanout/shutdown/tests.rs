@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Actor;
 
 use super::*;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{SessionSpec, SessionTable};
 use crate::model::ids::SessionId;
 use crate::publication::{Correlation, Event, EventError};
@@ -51,7 +51,7 @@ fn handle(session_table: &SessionTable, wire: &'static Words, carrier: bool) -> 
     session_table.insert(SessionSpec {
         session: SessionId::random(),
         encoder: wire,
-        bound: Bound { bytes: 1_000, frames: 4 },
+        bound: OutboxCapacity { bytes: 1_000, frames: 4 },
         heartbeat: None,
         multiplexed: carrier,
         expiry: Expiry::NEVER,
@@ -113,8 +113,8 @@ async fn each_is_told_in_the_words_of_its_surface_unless_it_is_far_behind() {
     let raw = handle(&session_table, &RAW, false);
     let chat = handle(&session_table, &CHAT, false);
     let behind = handle(&session_table, &RAW, false);
-    behind.answer(Bytes::from_static(b"1"));
-    behind.answer(Bytes::from_static(b"2"));
+    behind.send(Bytes::from_static(b"1"));
+    behind.send(Bytes::from_static(b"2"));
     let busy = handle(&session_table, &RAW, false);
     let reply_slot = busy.reserve(1);
     let carrier = handle(&session_table, &BENEATH, true);

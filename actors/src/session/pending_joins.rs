@@ -16,10 +16,10 @@ pub(super) struct PendingJoins {
 }
 
 impl PendingJoins {
-    pub(super) fn add(&mut self, room: RoomName) -> Ticket {
+    pub(super) fn add(&mut self, room: RoomName) -> JoinId {
         self.serial += 1;
         self.by_room.insert(room.clone(), self.serial);
-        Ticket { room, serial: self.serial }
+        JoinId { room, serial: self.serial }
     }
 
     pub(super) fn remove(&mut self, room: &RoomName) {
@@ -30,7 +30,7 @@ impl PendingJoins {
     }
 
     /// The join is answered; whether its room was not left meanwhile.
-    pub(super) fn take(&mut self, ticket: &Ticket) -> bool {
+    pub(super) fn take(&mut self, ticket: &JoinId) -> bool {
         let is_current = self.by_room.get(&ticket.room) == Some(&ticket.serial);
         if is_current {
             self.remove(&ticket.room);
@@ -41,28 +41,28 @@ impl PendingJoins {
 
 /// Which of the session's joins it is: a room may be left and joined again before the first join is answered.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct JoinId {
     pub(super) room: RoomName,
     serial: u64,
 }
 
 /// A join that its room was asked for.
 #[derive(Debug)]
-pub(super) struct Joining {
-    ticket: Ticket,
+pub(super) struct PendingJoin {
+    ticket: JoinId,
     /// The session was in the room before, and asks where that stands.
-    was_in: bool,
+    was_member: bool,
     joined: Joined,
 }
 
-impl Joining {
-    pub(super) fn new(ticket: Ticket, joined: Joined) -> Self {
-        Self { ticket, was_in: false, joined }
+impl PendingJoin {
+    pub(super) fn new(ticket: JoinId, joined: Joined) -> Self {
+        Self { ticket, was_member: false, joined }
     }
 
     /// The session is in `room` and asked where that stands.
     pub(super) fn of_member(room: RoomName, located: Joined) -> Self {
-        Self { ticket: Ticket { room, serial: 0 }, was_in: true, joined: located }
+        Self { ticket: JoinId { room, serial: 0 }, was_member: true, joined: located }
     }
 
     /// The room.
@@ -74,22 +74,22 @@ impl Joining {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::OutcomeUnknown`] where it does not answer any more.
-    pub(super) async fn answer(self) -> Result<(Verdict, Option<Membership>), Fault> {
+    pub(super) async fn outcome(self) -> Result<(JoinOutcome, Option<Membership>), Fault> {
         let answer = self.joined.await.map_err(|_| Fault::outcome_unknown())?;
         Ok(match answer {
-            Ok(membership) => (Verdict::In((!self.was_in).then_some(self.ticket)), Some(membership)),
-            Err(fault) if self.was_in => (Verdict::Refused(fault), None),
-            Err(fault) => (Verdict::TurnedAway(self.ticket, fault), None),
+            Ok(membership) => (JoinOutcome::Joined((!self.was_member).then_some(self.ticket)), Some(membership)),
+            Err(fault) if self.was_member => (JoinOutcome::Refused(fault), None),
+            Err(fault) => (JoinOutcome::RefusedByRoom(self.ticket, fault), None),
         })
     }
 }
 
 /// What became of one join, as far as its room can tell.
-pub(super) enum Verdict {
+pub(super) enum JoinOutcome {
     /// The session is in; without a ticket it was before.
-    In(Option<Ticket>),
+    Joined(Option<JoinId>),
     /// The room was asked, and did not take it.
-    TurnedAway(Ticket, Fault),
+    RefusedByRoom(JoinId, Fault),
     /// The room was not asked.
     Refused(Fault),
 }

@@ -11,7 +11,7 @@ use crate::publication::{Encoder, Publication, WIRES};
 
 /// What is made of a delivery as somebody asks for it, once.
 #[derive(Debug)]
-pub struct Copies<'a> {
+pub struct EncodedPublication<'a> {
     delivery: &'a Publication,
     room: &'a RoomName,
     ledger: &'a Rc<Ledger>,
@@ -24,7 +24,7 @@ fn brought(delivery: &Publication, room: &RoomName, bytes: Bytes) -> Brought {
     Brought { number: delivery.number(), room: room.clone(), bytes, about: delivery.notification().cloned() }
 }
 
-impl<'a> Copies<'a> {
+impl<'a> EncodedPublication<'a> {
     /// No copy yet of a delivery of `room`; what is kept of it is counted in `ledger`.
     pub fn new(delivery: &'a Publication, room: &'a RoomName, ledger: &'a Rc<Ledger>) -> Self {
         let (frames, framed) = ([const { None }; WIRES], [const { None }; WIRES]);
@@ -37,7 +37,7 @@ impl<'a> Copies<'a> {
     }
 
     /// What it costs to keep its frame on `wire`, bytes: nothing where it is kept already.
-    pub fn framed_weight(&mut self, wire: &dyn Encoder) -> usize {
+    pub fn retained_frame_cost(&mut self, wire: &dyn Encoder) -> usize {
         match self.framed.get(wire.slot()) {
             Some(None) => self.frame(wire).map_or(0, |frame| frame.len() + OVERHEAD),
             Some(Some(_)) | None => 0,
@@ -45,7 +45,7 @@ impl<'a> Copies<'a> {
     }
 
     /// What it costs to keep its data, likewise.
-    pub fn data_weight(&self) -> usize {
+    pub fn retained_data_cost(&self) -> usize {
         if self.data.is_some() { 0 } else { self.delivery.data().len() + OVERHEAD }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Copies<'a> {
     }
 
     /// Its frame on `wire`, to be kept.
-    pub fn framed(&mut self, wire: &dyn Encoder) -> Option<Rc<Retained>> {
+    pub fn retained_frame(&mut self, wire: &dyn Encoder) -> Option<Rc<Retained>> {
         let frame = self.frame(wire)?;
         let slot = self.framed.get_mut(wire.slot())?;
         let (delivery, room) = (self.delivery, self.room);
@@ -64,7 +64,7 @@ impl<'a> Copies<'a> {
     }
 
     /// Its data, to be kept.
-    pub fn data(&mut self) -> Rc<Retained> {
+    pub fn retained_data(&mut self) -> Rc<Retained> {
         let (delivery, room) = (self.delivery, self.room);
         let retained = || Retained::new(self.ledger, brought(delivery, room, delivery.data().clone()));
         self.data.get_or_insert_with(retained).clone()

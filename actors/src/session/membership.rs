@@ -9,8 +9,8 @@ use actix::{AsyncContext, Context};
 use ahash::AHashSet;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::joins::{Joining, Verdict};
-use super::{Answer, Session};
+use super::pending_joins::{JoinOutcome, PendingJoin};
+use super::{ReplyFuture, Session};
 use crate::connection::SessionAddr;
 use crate::events::Surface;
 use crate::events::raw::Position;
@@ -32,39 +32,39 @@ const REVIEW_SLICE: usize = 500;
 pub(super) type Joins = Vec<(String, Result<Option<Box<Past>>, Fault>)>;
 
 /// Joins that were asked for; nothing for a room that the session is in and that has nothing to say.
-type Asked = Vec<(String, Result<Option<Joining>, Fault>)>;
+type RequestedJoins = Vec<(String, Result<Option<PendingJoin>, Fault>)>;
 
 impl Session {
     /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
     /// rooms it was not in, and what comes of it. Each chat after the first is counted as a message: those in it are told.
-    pub(super) fn ask_to_join(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, Answer<Joins>) {
-        let asked = self.ask_each(names, |session, name| session.ask_to_join_one(name, field));
+    pub(super) fn request_joins(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, ReplyFuture<Joins>) {
+        let asked = self.request_each(names, |session, name| session.request_join(name, field));
         let joining = asked.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
         let rooms = joining.map(|joining| joining.room().clone()).collect();
-        (rooms, self.settle_joins(asked))
+        (rooms, self.join_results(asked))
     }
 
     /// As [`Session::ask_to_join`], for a client that may have missed something `since`; what it missed and what comes then
     /// waits for the next answer that is promised. Rooms that the session is in say where they stand, too.
-    pub(super) fn ask_to_return(
+    pub(super) fn request_joins_since(
         &mut self,
         names: Vec<String>,
         field: &str,
         mut since: BTreeMap<String, Position>,
-    ) -> Answer<Joins> {
+    ) -> ReplyFuture<Joins> {
         let behind = self.handle.next_reply_slot();
-        let asked = self.ask_each(names, |session, name| {
+        let asked = self.request_each(names, |session, name| {
             let returns = Return { since: since.remove(name), behind };
-            session.ask_to_return_one(name, field, returns)
+            session.request_join_since(name, field, returns)
         });
-        self.settle_joins(asked)
+        self.join_results(asked)
     }
 
-    fn ask_each(
+    fn request_each(
         &mut self,
         names: Vec<String>,
-        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<Joining>, Fault>,
-    ) -> Asked {
+        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<PendingJoin>, Fault>,
+    ) -> RequestedJoins {
         let mut seen = AHashSet::new();
         let (mut asked, mut chats) = (Vec::new(), 0);
         for name in names {
@@ -78,25 +78,25 @@ impl Session {
         asked
     }
 
-    fn settle_joins(&self, asked: Asked) -> Answer<Joins> {
+    fn join_results(&self, asked: RequestedJoins) -> ReplyFuture<Joins> {
         let settled = async move {
             let mut joins = Vec::with_capacity(asked.len());
             for (name, joining) in asked {
                 let (decision, past) = match joining {
                     Ok(Some(joining)) => {
-                        let (decision, membership) = joining.answer().await?;
+                        let (decision, membership) = joining.outcome().await?;
                         (decision, membership.and_then(|membership| membership.past))
                     }
-                    Ok(None) => (Verdict::In(None), None),
-                    Err(fault) => (Verdict::Refused(fault), None),
+                    Ok(None) => (JoinOutcome::Joined(None), None),
+                    Err(fault) => (JoinOutcome::Refused(fault), None),
                 };
                 joins.push((name, decision, past));
             }
             Ok(joins)
         };
         let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
-            let review = |(name, decision, past): (String, Verdict, Option<Box<Past>>)| {
-                let joined = session.review(&name, decision).map(|()| past);
+            let review = |(name, decision, past): (String, JoinOutcome, Option<Box<Past>>)| {
+                let joined = session.confirm_join(&name, decision).map(|()| past);
                 (name, joined)
             };
             Ok(joins?.into_iter().map(review).collect())
@@ -104,43 +104,43 @@ impl Session {
         Box::pin(answer)
     }
 
-    fn ask_to_return_one(&mut self, name: &str, field: &str, returns: Return) -> Result<Option<Joining>, Fault> {
+    fn request_join_since(&mut self, name: &str, field: &str, returns: Return) -> Result<Option<PendingJoin>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
             // A shard that has no time to say where it stands does not undo that the session is in.
             let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.handle.addr(), returns).ok());
-            return Ok(located.flatten().map(|located| Joining::of_member(room, located)));
+            return Ok(located.flatten().map(|located| PendingJoin::of_member(room, located)));
         }
         self.check_room_count()?;
-        self.ask_room(room, Some(returns), None).map(Some)
+        self.request_room(room, Some(returns), None).map(Some)
     }
 
     /// `None` when the session is in the room already.
-    pub(super) fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<Joining>, Fault> {
+    pub(super) fn request_join(&mut self, name: &str, field: &str) -> Result<Option<PendingJoin>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             return Ok(None);
         }
         self.check_room_count()?;
-        self.ask_room(room, None, None).map(Some)
+        self.request_room(room, None, None).map(Some)
     }
 
     /// Asks a room that the session is not in to take it; `instead_of` a parked seat, where there is one.
-    pub(super) fn ask_room(
+    pub(super) fn request_room(
         &mut self,
         room: RoomName,
         returns: Option<Return>,
         instead_of: Option<SessionAddr>,
-    ) -> Result<Joining, Fault> {
-        let joined = self.enter(room.clone(), returns, instead_of)?;
-        Ok(Joining::new(self.pending_joins.add(room), joined))
+    ) -> Result<PendingJoin, Fault> {
+        let joined = self.join_room(room.clone(), returns, instead_of)?;
+        Ok(PendingJoin::new(self.pending_joins.add(room), joined))
     }
 
     fn check_room_count(&self) -> Result<(), Fault> {
-        if self.has_all_rooms() {
+        if self.is_at_room_limit() {
             let most = self.hub.settings().rooms_per_session;
             let message = format!("A session may be in {most} rooms; leave one first").into();
             return Err(Fault { message, ..Fault::limit_reached("limits.rooms_per_session") });
@@ -149,44 +149,44 @@ impl Session {
     }
 
     /// Whether the session is in as many rooms as one may be.
-    pub(super) fn has_all_rooms(&self) -> bool {
+    pub(super) fn is_at_room_limit(&self) -> bool {
         self.rooms.len().saturating_sub(OWN_ROOMS) >= self.hub.settings().rooms_per_session
     }
 
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
-    pub(super) fn review(&mut self, name: &str, decision: Verdict) -> Result<(), Fault> {
-        self.settle_join(decision)?;
+    pub(super) fn confirm_join(&mut self, name: &str, decision: JoinOutcome) -> Result<(), Fault> {
+        self.apply_join_outcome(decision)?;
         let room = RoomName::parse(name, "room")?;
-        self.may_subscribe(&room).inspect_err(|_| drop(self.leave(name)))
+        self.may_subscribe(&room).inspect_err(|_| drop(self.leave_room(name)))
     }
 
     /// The session is in no room that turned it away.
-    pub(super) fn settle_join(&mut self, decision: Verdict) -> Result<(), Fault> {
+    pub(super) fn apply_join_outcome(&mut self, decision: JoinOutcome) -> Result<(), Fault> {
         match decision {
-            Verdict::In(ticket) => {
+            JoinOutcome::Joined(ticket) => {
                 if let Some(ticket) = ticket {
                     self.pending_joins.take(&ticket);
                 }
                 Ok(())
             }
-            Verdict::TurnedAway(ticket, fault) => {
+            JoinOutcome::RefusedByRoom(ticket, fault) => {
                 // Who left meanwhile has told the room so, and may be in it by a later join.
                 if self.pending_joins.take(&ticket) {
-                    drop(self.leave(ticket.room.as_str()));
+                    drop(self.leave_room(ticket.room.as_str()));
                 }
                 Err(fault)
             }
-            Verdict::Refused(fault) => Err(fault),
+            JoinOutcome::Refused(fault) => Err(fault),
         }
     }
 
     /// Leaves the rooms named, as far as the session is in them. Resolves when it gets nothing of them any more.
-    pub(super) fn ask_to_leave(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
+    pub(super) fn leave_rooms(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {
             if self.rooms.get(name.as_str()).is_some_and(RoomName::is_optional) {
-                leaving.extend(self.leave(name));
+                leaving.extend(self.leave_room(name));
             }
         }
         async move {
@@ -198,11 +198,11 @@ impl Session {
     }
 
     /// Leaves the rooms that are closed to `identity`; which they are.
-    pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) -> Vec<RoomName> {
+    pub(super) fn leave_forbidden_rooms(&mut self, identity: &Identity) -> Vec<RoomName> {
         let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
         for room in &closed {
-            drop(self.leave(room.as_str()));
+            drop(self.leave_room(room.as_str()));
         }
         closed
     }
@@ -211,15 +211,15 @@ impl Session {
     /// more. `turn` is given back at the end.
     pub(super) fn review_rooms(&mut self, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
         let rooms: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
-        self.review_next(rooms, turn, ctx);
+        self.review_slice(rooms, turn, ctx);
     }
 
-    fn review_next(&mut self, mut rooms: Vec<RoomName>, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
+    fn review_slice(&mut self, mut rooms: Vec<RoomName>, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
         let next = rooms.split_off(rooms.len().saturating_sub(REVIEW_SLICE));
         let mut leaving = Vec::new();
         for room in next {
             if self.may_subscribe(&room).is_err()
-                && let Some(left) = self.leave(room.as_str())
+                && let Some(left) = self.leave_room(room.as_str())
             {
                 leaving.push((room, left));
             }
@@ -232,12 +232,12 @@ impl Session {
                 }
                 all
             };
-            ctx.spawn(all_left.into_actor(self).map(|left, session, _| session.tell_closed(left)));
+            ctx.spawn(all_left.into_actor(self).map(|left, session, _| session.send_rooms_closed(left)));
         }
         if rooms.is_empty() {
             drop(turn);
         } else {
-            ctx.run_later(Duration::ZERO, |session, ctx| session.review_next(rooms, turn, ctx));
+            ctx.run_later(Duration::ZERO, |session, ctx| session.review_slice(rooms, turn, ctx));
         }
     }
 
@@ -251,33 +251,33 @@ impl Session {
     }
 
     /// Says that the session left rooms because they are closed to it; each comes with its number of remaining users.
-    pub(super) fn tell_closed(&self, left: Vec<(RoomName, usize)>) {
+    pub(super) fn send_rooms_closed(&self, left: Vec<(RoomName, usize)>) {
         let (chats, topics): (Vec<_>, Vec<_>) = left.into_iter().partition(|(room, _)| room.chat().is_some());
         for (room, users) in chats {
-            self.tell_left(&room, users);
+            self.send_room_left(&room, users);
         }
         let topics: Vec<_> = topics.into_iter().map(|(room, _)| room).collect();
         match self.surface {
-            Surface::Raw => self.tell_closed_raw(&topics),
-            Surface::Root => topics.iter().for_each(|room| self.tell_closed_root(room)),
+            Surface::Raw => self.send_closed_raw(&topics),
+            Surface::Root => topics.iter().for_each(|room| self.send_closed_root(room)),
             // Its rooms are chats.
             Surface::Chat => {}
         }
     }
 
     /// Says that the session had to leave a room, for its client did not ask.
-    pub(super) fn tell_left(&self, room: &RoomName, users: usize) {
+    pub(super) fn send_room_left(&self, room: &RoomName, users: usize) {
         match (self.surface, room.chat()) {
-            (Surface::Raw, _) => self.tell_left_raw(room),
-            (Surface::Root, _) => self.tell_left_root(room),
-            (Surface::Chat, Some(chat)) => self.tell_left_chat(chat, users),
+            (Surface::Raw, _) => self.send_left_raw(room),
+            (Surface::Root, _) => self.send_left_root(room),
+            (Surface::Chat, Some(chat)) => self.send_chat_left(chat, users),
             // Nobody but a chat's keeper shuts sessions out.
             (Surface::Chat, None) => {}
         }
     }
 
     /// Enters a room as its client `returns`, or `instead_of` a parked seat.
-    pub(super) fn enter(
+    pub(super) fn join_room(
         &mut self,
         room: RoomName,
         returns: Option<Return>,
@@ -289,22 +289,22 @@ impl Session {
             None => self.hub.rooms().join(room.clone(), identity, at, place, instead_of)?,
         };
         self.rooms.insert(room.clone());
-        self.note_entered(room);
+        self.update_presence_on_join(room);
         Ok(joined)
     }
 
     /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
-    pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
+    pub(super) fn leave_room(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
         self.pending_joins.remove(&room);
         self.stop_typing_in(&room);
-        self.note_left(room.clone());
+        self.update_presence_on_leave(room.clone());
         Some(self.hub.rooms().leave(room, user, self.handle.addr()))
     }
 
     /// Tells presence of a room that the session entered, where that matters.
-    pub(super) fn note_entered(&self, room: RoomName) {
+    pub(super) fn update_presence_on_join(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
             self.handle.set_presence_listener(Some((identity.user.clone(), self.surface)));
@@ -316,7 +316,7 @@ impl Session {
     }
 
     /// Tells presence of a room that the session left, where that matters.
-    fn note_left(&self, room: RoomName) {
+    fn update_presence_on_leave(&self, room: RoomName) {
         if room.as_str() == RoomName::PRESENCE {
             if self.surface == Surface::Raw {
                 self.handle.set_presence_listener(None);
@@ -345,7 +345,7 @@ impl Session {
         }
         let Some(identity) = &self.identity else { return };
         let place = self.handle.addr();
-        self.pending_joins = super::joins::PendingJoins::default();
+        self.pending_joins = super::pending_joins::PendingJoins::default();
         for room in std::mem::take(&mut self.rooms) {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }
