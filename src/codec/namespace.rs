@@ -9,26 +9,27 @@ use hubbub_actors::events::push::{Error, NotDone};
 use hubbub_actors::events::{Refused, ServerEvent, Surface, json};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
 use hubbub_actors::session::{Inbound, Request};
 
 use super::quoted;
 use super::socketio::{self, Malformed, Packet, Whole};
 
 /// The wire of `/`.
-pub static ROOT: NamespaceWire = NamespaceWire { slot: 1, surface: Surface::Root, is_numbered: false };
+pub static ROOT: NamespaceWire = NamespaceWire { format: Format::Root, surface: Surface::Root, is_numbered: false };
 
 /// The wire of `/` for clients that come back with the number of the last event they got: it is the last argument of each
 /// (Socket.IO, "Connection state recovery").
-pub static ROOT_NUMBERED: NamespaceWire = NamespaceWire { slot: 4, surface: Surface::Root, is_numbered: true };
+pub static ROOT_NUMBERED: NamespaceWire =
+    NamespaceWire { format: Format::RootNumbered, surface: Surface::Root, is_numbered: true };
 
 /// The wire of `/chat`.
-pub static CHAT: NamespaceWire = NamespaceWire { slot: 2, surface: Surface::Chat, is_numbered: false };
+pub static CHAT: NamespaceWire = NamespaceWire { format: Format::Chat, surface: Surface::Chat, is_numbered: false };
 
 /// The events of a namespace as packets, each in its WebSocket frames.
 #[derive(Debug)]
 pub struct NamespaceWire {
-    slot: usize,
+    format: Format,
     surface: Surface,
     is_numbered: bool,
 }
@@ -101,8 +102,8 @@ impl NamespaceWire {
 }
 
 impl Encoder for NamespaceWire {
-    fn slot(&self) -> usize {
-        self.slot
+    fn format(&self) -> Format {
+        self.format
     }
 
     fn surface(&self) -> Option<Surface> {

@@ -1,4 +1,4 @@
-//! A delivery as the members on one worker share it: its frame on each wire, and what is kept of it.
+//! A publication on one worker: its frames, and the copies that buffers retain. Each is made once and shared by all members.
 
 use std::rc::Rc;
 
@@ -7,66 +7,67 @@ use bytes::Bytes;
 use crate::connection::outbox::Frame;
 use crate::connection::retained::{Brought, Ledger, OVERHEAD, Retained};
 use crate::model::ids::RoomName;
-use crate::publication::{Encoder, Publication, WIRES};
+use crate::publication::{Encoder, PerFormat, Publication};
 
-/// What is made of a delivery as somebody asks for it, once.
+/// A publication that is encoded and retained at most once per format.
 #[derive(Debug)]
 pub struct EncodedPublication<'a> {
-    delivery: &'a Publication,
+    publication: &'a Publication,
     room: &'a RoomName,
     ledger: &'a Rc<Ledger>,
-    frames: [Option<Frame>; WIRES],
-    framed: [Option<Rc<Retained>>; WIRES],
-    data: Option<Rc<Retained>>,
+    frames: PerFormat<Option<Frame>>,
+    retained_frames: PerFormat<Option<Rc<Retained>>>,
+    retained_data: Option<Rc<Retained>>,
 }
 
-fn brought(delivery: &Publication, room: &RoomName, bytes: Bytes) -> Brought {
-    Brought { number: delivery.number(), room: room.clone(), bytes, about: delivery.notification().cloned() }
+fn brought(publication: &Publication, room: &RoomName, bytes: Bytes) -> Brought {
+    let (number, about) = (publication.number(), publication.notification().cloned());
+    Brought { number, room: room.clone(), bytes, about }
 }
 
 impl<'a> EncodedPublication<'a> {
-    /// No copy yet of a delivery of `room`; what is kept of it is counted in `ledger`.
-    pub fn new(delivery: &'a Publication, room: &'a RoomName, ledger: &'a Rc<Ledger>) -> Self {
-        let (frames, framed) = ([const { None }; WIRES], [const { None }; WIRES]);
-        Self { delivery, room, ledger, frames, framed, data: None }
+    /// A publication of `room` without frames. `ledger` counts the retained bytes.
+    pub fn new(publication: &'a Publication, room: &'a RoomName, ledger: &'a Rc<Ledger>) -> Self {
+        let (frames, retained_frames) = Default::default();
+        Self { publication, room, ledger, frames, retained_frames, retained_data: None }
     }
 
-    /// Whether so many bytes more may be kept.
+    /// Whether the ledger has room for `weight` more bytes.
     pub fn has_room(&self, weight: usize) -> bool {
         self.ledger.has_room(weight)
     }
 
-    /// What it costs to keep its frame on `wire`, bytes: nothing where it is kept already.
-    pub fn retained_frame_cost(&mut self, wire: &dyn Encoder) -> usize {
-        match self.framed.get(wire.slot()) {
-            Some(None) => self.frame(wire).map_or(0, |frame| frame.len() + OVERHEAD),
-            Some(Some(_)) | None => 0,
+    /// Bytes that retaining the frame costs; 0 when it is retained already.
+    pub fn retained_frame_cost(&mut self, encoder: &dyn Encoder) -> usize {
+        match self.retained_frames.get(encoder.format()) {
+            Some(_) => 0,
+            None => self.frame(encoder).len() + OVERHEAD,
         }
     }
 
-    /// What it costs to keep its data, likewise.
+    /// Bytes that retaining the data costs; 0 when it is retained already.
     pub fn retained_data_cost(&self) -> usize {
-        if self.data.is_some() { 0 } else { self.delivery.data().len() + OVERHEAD }
+        if self.retained_data.is_some() { 0 } else { self.publication.data().len() + OVERHEAD }
     }
 
-    /// Its frame on `wire`.
-    pub fn frame(&mut self, wire: &dyn Encoder) -> Option<Frame> {
-        let slot = self.frames.get_mut(wire.slot())?;
-        Some(slot.get_or_insert_with(|| Rc::new(self.delivery.frame(wire))).clone())
+    /// The frame in the encoder's format.
+    pub fn frame(&mut self, encoder: &dyn Encoder) -> Frame {
+        let frame = self.frames.get_mut(encoder.format());
+        frame.get_or_insert_with(|| Rc::new(self.publication.frame(encoder))).clone()
     }
 
-    /// Its frame on `wire`, to be kept.
-    pub fn retained_frame(&mut self, wire: &dyn Encoder) -> Option<Rc<Retained>> {
-        let frame = self.frame(wire)?;
-        let slot = self.framed.get_mut(wire.slot())?;
-        let (delivery, room) = (self.delivery, self.room);
-        Some(slot.get_or_insert_with(|| Retained::new(self.ledger, brought(delivery, room, (*frame).clone()))).clone())
+    /// The frame, retained.
+    pub fn retained_frame(&mut self, encoder: &dyn Encoder) -> Rc<Retained> {
+        let frame = self.frame(encoder);
+        let (publication, room, ledger) = (self.publication, self.room, self.ledger);
+        let retained = || Retained::new(ledger, brought(publication, room, (*frame).clone()));
+        self.retained_frames.get_mut(encoder.format()).get_or_insert_with(retained).clone()
     }
 
-    /// Its data, to be kept.
+    /// The data, retained.
     pub fn retained_data(&mut self) -> Rc<Retained> {
-        let (delivery, room) = (self.delivery, self.room);
-        let retained = || Retained::new(self.ledger, brought(delivery, room, delivery.data().clone()));
-        self.data.get_or_insert_with(retained).clone()
+        let (publication, room, ledger) = (self.publication, self.room, self.ledger);
+        let retained = || Retained::new(ledger, brought(publication, room, publication.data().clone()));
+        self.retained_data.get_or_insert_with(retained).clone()
     }
 }

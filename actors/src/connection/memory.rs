@@ -96,9 +96,8 @@ impl Memory {
         let is_over = !copies.has_room(weight);
         match self {
             Self::Provided(only, _, handed) => {
-                if delivery.name().as_str() == *only
-                    && let Some(frame) = copies.frame(wire)
-                {
+                if delivery.name().as_str() == *only {
+                    let frame = copies.frame(wire);
                     handed.add(&frame, (!is_over).then(|| copies.retained_data()));
                 }
                 false
@@ -114,9 +113,10 @@ impl Memory {
             }
             Self::Tail(tail, is_cut) => {
                 // What waits for an answer is written later than what comes now: it cannot be passed over yet.
-                match copies.retained_frame(wire).filter(|_| !is_over || behind.is_some()) {
-                    Some(framed) => tail.add(framed, behind),
-                    None => tail.pass_over(delivery.number()),
+                let framed = copies.retained_frame(wire);
+                match !is_over || behind.is_some() {
+                    true => tail.add(framed, behind),
+                    false => tail.pass_over(delivery.number()),
                 }
                 *is_cut
             }
@@ -287,7 +287,7 @@ impl SessionHandle {
         if let Some(id) = delivery.notification() {
             self.noted().add(id);
         }
-        copies.frame(self.encoder).is_some_and(|frame| self.deliver_after(behind, frame, accepted_us))
+        self.deliver_after(behind, copies.frame(self.encoder), accepted_us)
     }
 
     /// What waited for the answer of this number is written.

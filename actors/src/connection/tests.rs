@@ -1,14 +1,14 @@
 //! A seat, with a wire whose frames are what was said.
 
 use super::*;
-use crate::publication::{Correlation, Event};
+use crate::publication::{Correlation, Event, Format};
 
 #[derive(Debug)]
 struct PlainEncoder;
 
 impl Encoder for PlainEncoder {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {

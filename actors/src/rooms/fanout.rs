@@ -23,7 +23,7 @@ use crate::events::Surface;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, SessionId, UserId};
-use crate::publication::{Publication, WIRES};
+use crate::publication::{PerFormat, Publication};
 use crate::runtime::mailbox::{Receive, receives_posts};
 
 /// A seat of this worker is a member from here on.
@@ -141,13 +141,12 @@ pub(crate) struct EndAll(pub(crate) Close);
 
 /// The frames of a delivery, as far as somebody here reads them.
 #[derive(Default)]
-struct Frames([Option<Frame>; WIRES]);
+struct Frames(PerFormat<Option<Frame>>);
 
 impl Frames {
-    fn of(&mut self, delivery: &Publication, handle: &SessionHandle) -> Option<Frame> {
-        let wire = handle.encoder();
-        let slot = self.0.get_mut(wire.slot())?;
-        Some(slot.get_or_insert_with(|| Rc::new(delivery.frame(wire))).clone())
+    fn of(&mut self, delivery: &Publication, handle: &SessionHandle) -> Frame {
+        let encoder = handle.encoder();
+        self.0.get_mut(encoder.format()).get_or_insert_with(|| Rc::new(delivery.frame(encoder))).clone()
     }
 }
 
@@ -221,7 +220,7 @@ impl Fanout {
                 };
                 let is_told = !known_in.iter().any(|members| members.get(key).is_some())
                     && (rooms.len() == 1 || reached.insert(key));
-                if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, handle)) {
+                if is_told && let Some(frame) = delivery.map(|delivery| frames.of(delivery, handle)) {
                     sent += u64::from(handle.deliver(room, frame));
                     reach.heard += 1;
                 }
@@ -365,7 +364,7 @@ mod tests {
     use crate::connection::SessionSpec;
     use crate::connection::outbox::OutboxCapacity;
     use crate::model::ids::EventName;
-    use crate::publication::{Correlation, Encoder, Event, EventError};
+    use crate::publication::{Correlation, Encoder, Event, EventError, Format};
     use crate::runtime::clock::{Clock, Expiry};
     use crate::runtime::counters::Stats;
 
@@ -374,8 +373,8 @@ mod tests {
     pub(super) struct Name;
 
     impl Encoder for Name {
-        fn slot(&self) -> usize {
-            0
+        fn format(&self) -> Format {
+            Format::Raw
         }
 
         fn surface(&self) -> Option<Surface> {

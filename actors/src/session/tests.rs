@@ -34,7 +34,7 @@ use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
-use crate::publication::{Event, EventError};
+use crate::publication::{Event, EventError, Format};
 use crate::revocations::Revoked;
 use crate::rooms::rules::{Rules, TopicRule, Who};
 use crate::runtime::clock::Clock;
@@ -57,8 +57,8 @@ fn asked(correlation: &Correlation) -> String {
 }
 
 impl Encoder for LineEncoder {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {

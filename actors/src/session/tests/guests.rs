@@ -41,8 +41,8 @@ static NUMBERED: Variant = Variant { is_numbered: true, tells_audience: false };
 static AUDIENCES: Variant = Variant { is_numbered: false, tells_audience: true };
 
 impl Encoder for Variant {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {

@@ -8,7 +8,7 @@ use super::*;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{SessionSpec, SessionTable};
 use crate::model::ids::SessionId;
-use crate::publication::{Correlation, Event, EventError};
+use crate::publication::{Correlation, Event, EventError, Format};
 use crate::runtime::clock::Expiry;
 use crate::runtime::mailbox::Mailbox;
 use crate::shutdown::schedule::DrainRate;
@@ -22,8 +22,8 @@ static CHAT: Words = Words(Some(Surface::Chat));
 static BENEATH: Words = Words(None);
 
 impl Encoder for Words {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {
