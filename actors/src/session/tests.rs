@@ -30,6 +30,7 @@ use super::*;
 use crate::application::Application;
 use crate::connection::outbox::OutboxCapacity;
 use crate::hub::{Authenticator, ChatPerMinute, DebugMode, MessagesPerMinute, Settings, Target};
+use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
 use crate::model::topic_pattern::Pattern;
@@ -37,7 +38,7 @@ use crate::presence;
 use crate::publication::{Event, EventError, Format};
 use crate::revocations::Revoked;
 use crate::rooms::rules::{Rules, TopicRule, Who};
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, Expiry};
 use crate::shutdown::schedule::DrainRate;
 use crate::store::{Chat, Revocation, Role, Store};
 

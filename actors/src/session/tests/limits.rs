@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
-use crate::events::{Access, ClientEvent, Done, Refused, Writes};
+use crate::events::{Access, Bucket, ClientEvent, Done, Refused, Writes};
 use crate::session::dispatch;
 
 /// An event that draws from its user's messages in chats.
