@@ -1,7 +1,16 @@
-//! A seat, with a wire whose frames are what was said.
+//! Session handles with an encoder that writes the data unchanged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::*;
-use crate::publication::{Correlation, Event, Format};
+use crate::events::Surface;
+use crate::model::close::Close;
+use crate::model::ids::RoomName;
+use crate::publication::{Correlation, Event, EventError, Format};
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
 
 #[derive(Debug)]
 struct PlainEncoder;
@@ -71,7 +80,7 @@ fn answers_leave_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn a_promise_is_kept_by_silence_too() {
+fn a_reply_without_a_frame_releases_the_next() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
@@ -81,7 +90,7 @@ fn a_promise_is_kept_by_silence_too() {
 }
 
 #[test]
-fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
+fn a_session_without_a_heartbeat_ends_only_at_its_expiry() {
     let session_table = session_table();
     let handle = session_table.insert(SessionSpec { heartbeat: None, ..spec() });
     handle.check_liveness(999, 999);
@@ -91,7 +100,7 @@ fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
 }
 
 #[test]
-fn messages_of_a_room_wait_for_the_answer_to_its_join_and_those_of_others_do_not() {
+fn messages_of_a_joined_room_wait_for_the_join_reply() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (old, new) = (RoomName::parse("old", "room").unwrap(), RoomName::parse("new", "room").unwrap());
@@ -109,7 +118,7 @@ fn messages_of_a_room_wait_for_the_answer_to_its_join_and_those_of_others_do_not
 }
 
 #[test]
-fn a_session_that_owes_too_much_is_asked_nothing_more() {
+fn a_session_with_too_many_pending_replies_is_busy() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let large = handle.reserve(PENDING_REPLY_BYTES_MAX);
@@ -123,7 +132,7 @@ fn a_session_that_owes_too_much_is_asked_nothing_more() {
 }
 
 #[test]
-fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
+fn an_unordered_reply_delays_only_the_close() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let slow = handle.reserve_unordered(1);
@@ -138,12 +147,12 @@ fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
 }
 
 #[test]
-fn only_so_many_answers_and_bytes_are_owed_aside() {
+fn unordered_replies_are_bounded_in_number_and_bytes() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let mut reply_slot: Vec<_> = (0..UNORDERED_REPLIES_MAX).map(|_| handle.reserve_unordered(1)).collect();
     assert!(!handle.may_reserve_unordered());
-    assert!(!handle.is_busy(), "it can be asked other things");
+    assert!(!handle.is_busy(), "it takes other requests");
     handle.fulfil_unordered(reply_slot.pop().unwrap(), None);
     assert!(handle.may_reserve_unordered());
     let large = handle.reserve_unordered(PENDING_REPLY_BYTES_MAX);
@@ -154,7 +163,7 @@ fn only_so_many_answers_and_bytes_are_owed_aside() {
 }
 
 #[test]
-fn a_close_that_waits_for_the_answers_comes_after_them() {
+fn a_close_after_replies_follows_the_last_reply() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let reply_slot = handle.reserve(1);
@@ -166,7 +175,7 @@ fn a_close_that_waits_for_the_answers_comes_after_them() {
 }
 
 #[test]
-fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
+fn silence_and_expiry_end_a_session_with_the_first_reason() {
     let session_table = session_table();
     let silent = handle(&session_table);
     assert_eq!(silent.check_liveness(20, 20), 30);
@@ -188,7 +197,7 @@ fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
 }
 
 #[test]
-fn a_freed_seat_is_not_mistaken_for_the_next_one() {
+fn a_released_slot_does_not_reach_the_next_session() {
     let session_table = session_table();
     let first = handle(&session_table).addr().slot;
     session_table.release(first);
@@ -198,7 +207,7 @@ fn a_freed_seat_is_not_mistaken_for_the_next_one() {
 }
 
 #[test]
-fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_without_it() {
+fn messages_behind_a_join_reply_are_dropped_when_the_session_ends_first() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let room = RoomName::parse("room", "room").unwrap();
@@ -213,7 +222,7 @@ fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_with
 }
 
 #[test]
-fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
+fn no_request_is_taken_behind_a_large_reply_or_a_full_outbox() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let large = handle.reserve_large(1);
@@ -222,24 +231,24 @@ fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
     handle.fulfil(large, Some(Bytes::from("a".repeat(40))));
     assert!(handle.takes_requests(), "40 of 100 bytes wait");
     handle.send(Bytes::from("b".repeat(20)));
-    assert!(!handle.takes_requests(), "20 more wait for the answer that was promised before");
+    assert!(!handle.takes_requests(), "20 more wait for the answer that is pending");
     handle.fulfil(small, None);
     assert!(!handle.takes_requests(), "60 wait to be written");
     handle.with_outbox(|outbox| outbox.advance(40));
     assert!(handle.takes_requests());
 
-    // One that is less than half full takes the answer, however large.
+    // An outbox below half of its capacity takes one frame of any size.
     let large = handle.reserve_large(1);
     handle.fulfil(large, Some(Bytes::from("c".repeat(500))));
     assert_eq!((handle.closed(), handle.takes_requests()), (None, false));
 }
 
 #[test]
-fn a_carrier_takes_what_its_sessions_are_to_look_at() {
+fn a_physical_connection_takes_requests_with_a_full_outbox() {
     let session_table = session_table();
-    let carrier = session_table.insert(SessionSpec { multiplexed: true, ..spec() });
-    carrier.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
-    assert!(carrier.takes_requests() && !carrier.is_under_half());
-    carrier.pause(true);
-    assert!(!carrier.takes_requests());
+    let physical = session_table.insert(SessionSpec { multiplexed: true, ..spec() });
+    physical.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
+    assert!(physical.takes_requests() && !physical.is_under_half());
+    physical.pause(true);
+    assert!(!physical.takes_requests());
 }

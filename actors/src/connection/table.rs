@@ -1,0 +1,115 @@
+//! The sessions of one worker, by their slots.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ahash::AHashSet;
+use slab::Slab;
+
+use super::retained::Ledger;
+use super::{Common, SessionAddr, SessionHandle, SessionSpec, SlotId};
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+
+/// The sessions of one worker.
+#[derive(Debug)]
+pub struct SessionTable {
+    pub(super) slab: RefCell<Slab<Rc<SessionHandle>>>,
+    pub(super) serial: Cell<u32>,
+    /// Bounds the buffers of all sessions of the worker.
+    pub(super) ledger: Rc<Ledger>,
+    /// Suspended sessions, oldest first. Some may be gone.
+    pub(super) suspended: RefCell<VecDeque<SlotId>>,
+    pub(super) common: Rc<Common>,
+}
+
+impl SessionTable {
+    /// An empty table of the worker `worker`. Its recovery buffers hold at most `retained_max` bytes. `clock` measures
+    /// delivery latency.
+    pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>, clock: Clock) -> Self {
+        let ledger = Ledger::new(retained_max, stats.clone());
+        let (slab, suspended) = (RefCell::default(), RefCell::default());
+        let (presence_listeners, due_times) = Default::default();
+        let common = Rc::new(Common { worker, clock, stats, presence_listeners, due_times });
+        Self { slab, serial: Cell::new(0), ledger, suspended, common }
+    }
+
+    /// Bounds the buffers of all sessions of the worker.
+    pub fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &Stats {
+        &self.common.stats
+    }
+
+    /// The worker's number.
+    pub fn worker(&self) -> usize {
+        self.common.worker
+    }
+
+    /// The first addresses that the tables of `workers` workers assign, one worker after the other.
+    pub(crate) fn first_addrs(workers: usize) -> impl Iterator<Item = SessionAddr> {
+        (0..).flat_map(move |index: u32| {
+            (0..workers)
+                .map(move |worker| SessionAddr { worker, slot: SlotId { index, serial: index.wrapping_add(1) } })
+        })
+    }
+
+    /// Inserts a session.
+    pub fn insert(&self, spec: SessionSpec) -> Rc<SessionHandle> {
+        let mut slab = self.slab.borrow_mut();
+        let entry = slab.vacant_entry();
+        self.serial.set(self.serial.get().wrapping_add(1));
+        // Connections are bounded far below 2^32 by the descriptors of the process.
+        let key = SlotId { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
+        let addr = SessionAddr { worker: self.common.worker, slot: key };
+        let handle = Rc::new(SessionHandle::new(spec, addr, self.common.clone()));
+        self.common.due_times.now(key);
+        entry.insert(handle.clone());
+        handle
+    }
+
+    /// The session in the slot `key`, if it is still there.
+    pub fn get(&self, key: SlotId) -> Option<Rc<SessionHandle>> {
+        let slab = self.slab.borrow();
+        slab.get(key.index as usize).filter(|handle| handle.addr.slot == key).cloned()
+    }
+
+    /// Frees the slot `key`.
+    pub fn release(&self, key: SlotId) {
+        let handle = self.get(key);
+        if let Some(handle) = handle {
+            self.slab.borrow_mut().remove(key.index as usize);
+            handle.set_presence_listener(None);
+            handle.detach();
+        }
+    }
+
+    /// Sessions that receive presence events.
+    pub(crate) fn presence_listeners(&self) -> Ref<'_, AHashSet<SlotId>> {
+        self.common.presence_listeners.borrow()
+    }
+
+    /// An address without a session.
+    #[cfg(test)]
+    pub(crate) fn any_addr() -> SessionAddr {
+        Self::addr_of(0)
+    }
+
+    /// As [`SessionTable::any_addr`], one for each index.
+    #[cfg(test)]
+    pub(crate) fn addr_of(index: u32) -> SessionAddr {
+        SessionAddr { worker: 0, slot: SlotId { index, serial: 0 } }
+    }
+
+    /// Calls `visit` with every session. `visit` may close sessions, but must not insert or release any.
+    pub fn for_each(&self, mut visit: impl FnMut(&SessionHandle)) {
+        for (_, handle) in self.slab.borrow().iter() {
+            visit(handle);
+        }
+    }
+}
