@@ -1,4 +1,4 @@
-//! What every worker thread has of its own: the seats of its sessions, its share of the rooms, their fan-out, its pulse.
+//! A worker thread: its session table, its room shard, its fan-out and its heartbeat sweeper.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::rooms::shard::RoomShard;
 use crate::runtime::clock::Expiry;
 use crate::runtime::mailbox::Mailbox;
 
-/// A worker's own part of the hub. Lives on its thread.
+/// A worker's part of the hub. It lives on the worker's thread.
 #[derive(Debug, Clone)]
 pub struct Worker(Rc<WorkerParts>);
 
@@ -29,8 +29,8 @@ struct WorkerParts {
 }
 
 impl Worker {
-    /// Starts the actors of the next worker on this thread; `None` when every worker was started before, which happens
-    /// when a worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
+    /// Starts the actors of the next worker on this thread. `None` when all workers were started before: a worker died
+    /// and its thread is replaced. Its rooms are lost, and the hub is about to end.
     pub fn start(hub: &Arc<Hub>) -> Option<Self> {
         let number = hub.next_worker()?;
         let session_table = Rc::new(SessionTable::new(
@@ -59,7 +59,7 @@ impl Worker {
         opened.then(|| Self(Rc::new(WorkerParts { hub: hub.clone(), session_table })))
     }
 
-    /// Seats a session that was cut off before the start.
+    /// Restores a session that was suspended before the start of the hub.
     fn restore_suspended(
         hub: &Hub,
         session_table: &SessionTable,
@@ -76,7 +76,7 @@ impl Worker {
             expiry: Expiry::NEVER,
             elapsed,
         });
-        debug_assert_eq!(handle.addr(), place, "seats are taken in the order that was planned");
+        debug_assert_eq!(handle.addr(), place, "sessions are restored in their slot order");
         handle.restore(remains, MessageNew::NAME, settings.kept_max(), session_table.ledger());
         handle.close(Close::Left);
         handle.with_outbox(|outbox| outbox.discard());
@@ -89,12 +89,12 @@ impl Worker {
         &self.0.hub
     }
 
-    /// Which worker it is.
+    /// The worker's number.
     pub fn number(&self) -> usize {
         self.0.session_table.worker()
     }
 
-    /// The worker's seats.
+    /// The worker's sessions.
     pub fn session_table(&self) -> &Rc<SessionTable> {
         &self.0.session_table
     }

@@ -178,7 +178,7 @@ impl OutboxSink for NamespaceSession {
     }
 
     fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
-        self.line().is_none_or(|line| line.engine().handle().has_half_for(frames, bytes))
+        self.line().is_none_or(|line| line.engine().handle().fits_within_half(frames, bytes))
     }
 
     fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {

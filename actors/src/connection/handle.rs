@@ -357,7 +357,7 @@ impl SessionHandle {
     }
 
     /// Whether so many frames more, of `bytes` together, leave the half of what may wait free that what comes next may need.
-    pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
         let sink = self.sink.borrow().clone();
         self.with_outbox(|outbox| outbox.fits_within_half(frames, bytes))
             && sink.is_none_or(|sink| sink.fits_within_half(frames, bytes))

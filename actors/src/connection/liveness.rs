@@ -1,5 +1,5 @@
-//! Whether a session lives: its signs of life, the pings that ask for them, its token's expiry; and when a worker has to
-//! look at which of its seats, so that one that is idle costs nothing between two pings.
+//! Liveness of a session: heartbeat and token expiry. Each session has a due time, so an idle session costs nothing
+//! between two pings.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,49 +12,49 @@ use crate::model::fault::{Code, Fault};
 use crate::publication::EventError;
 use crate::runtime::clock::Expiry;
 
-/// How often a sign of life is asked for, and how long silence may last.
+/// The interval of pings, and the longest silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Between two pings, ms.
+    /// Time between two pings, ms.
     pub interval_ms: i64,
     /// Silence that ends the session, ms.
     pub timeout_ms: i64,
-    /// The frame that asks for a sign of life.
+    /// The ping frame.
     pub ping_frame: &'static [u8],
 }
 
-/// The longest time until one that can expire is judged again, ms: an expiry is by a clock that can be set.
+/// Longest time between two checks of an expiry, ms: the wall clock can be set.
 const EXPIRY_CHECK_MAX: i64 = 30_000;
 
-/// For how long nothing stirs before the memory of empty queues is given back, ms: who gets something every second keeps it.
+/// Idle time before the memory of empty queues is freed, ms. A session with a message every second keeps it.
 const IDLE_MS: i64 = 1_000;
 
-/// What is known of a session's life.
+/// The liveness of a session.
 #[derive(Debug)]
 pub(super) struct Liveness {
     heartbeat: Option<Heartbeat>,
     last_activity_at: Cell<i64>,
     pinged_at: Cell<i64>,
-    /// When the first ping since the last sign of life was sent; before that, where none was.
+    /// When the first ping since the last activity was sent.
     first_ping_at: Cell<i64>,
-    /// Pings that were not answered yet.
+    /// Pings without a pong.
     unanswered_pings: Cell<u32>,
     expiry: Cell<Expiry>,
     queue_memory: Cell<QueueMemory>,
-    /// The transport does not read what the client sends, its signs of life among it.
+    /// The transport has paused reading, so pongs stay unread.
     reads_paused: Cell<bool>,
-    /// The client took something of what it had left waiting, since it was asked for a sign of life.
+    /// The client took output since the last ping.
     took_output: Cell<bool>,
 }
 
-/// Whether a seat holds memory that it does not need.
+/// Whether a session holds memory for empty queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum QueueMemory {
-    /// Something was offered or a promise kept since it was last looked at.
+    /// The queues were used since the last check.
     Active,
-    /// Nothing was since then, and something was before.
+    /// The queues were not used since the last check.
     Idle,
-    /// It holds none.
+    /// The memory is freed.
     Released,
 }
 
@@ -73,8 +73,8 @@ impl Liveness {
         }
     }
 
-    /// When silence ends the session. Not before it was asked for a sign of life, and where that was late, it has half of
-    /// the time to give one at least.
+    /// When silence ends the session. The client has at least half of the timeout after the ping, even if the ping was
+    /// late.
     fn silence_deadline(&self, heartbeat: Heartbeat) -> i64 {
         let (heard, asked) = (self.last_activity_at.get(), self.first_ping_at.get());
         if asked < heard {
@@ -100,16 +100,16 @@ impl Liveness {
 }
 
 impl SessionHandle {
-    /// Notes a sign of life at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. Of a carrier's client nothing counts
-    /// but its answers to pings.
+    /// Records activity at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. For a multiplexed connection
+    /// only pongs count.
     pub fn note_activity(&self, elapsed: i64) {
         if !self.multiplexed {
             self.liveness.last_activity_at.set(elapsed);
         }
     }
 
-    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat"). Whether none is
-    /// under way: one that is may have been asked long before what was written last.
+    /// Records a pong. The next ping follows an interval later (Engine.IO v4, "Heartbeat"). `true` when no other ping
+    /// is pending; a pending ping may be older than the last output.
     pub fn note_pong(&self, elapsed: i64) -> bool {
         let life = &self.liveness;
         life.last_activity_at.set(elapsed);
@@ -118,7 +118,7 @@ impl SessionHandle {
         life.unanswered_pings.get() == 0
     }
 
-    /// Ends the connection because it sent more frames or bytes than one may.
+    /// Closes the connection because it exceeded its frames or bytes per second.
     pub fn close_over_budget(&self) {
         if self.closed().is_none() {
             self.common.stats.closed_over_budget.add(1);
@@ -126,29 +126,28 @@ impl SessionHandle {
         }
     }
 
-    /// Notes whether the transport leaves unread what the client sends, signs of life among it, because it may ask nothing
-    /// more for now. Its silence counts from the end of that on.
+    /// Records whether the transport has paused reading. Silence counts from the end of the pause.
     pub fn set_reads_paused(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
         if self.liveness.reads_paused.replace(unread) && !unread {
             self.liveness.last_activity_at.set(elapsed());
         }
     }
 
-    /// The client took some of what it had left waiting in a transport that was full.
+    /// The client took output from a full transport.
     pub fn note_output_taken(&self) {
         self.liveness.took_output.set(true);
     }
 
-    /// The client was given all that waited for it. That is a sign of life only while those that it sends are unread.
+    /// The client polled all its output. This is a sign of life only while its input stays unread.
     pub fn note_polled(&self) {
         if self.liveness.reads_paused.get() {
             self.note_output_taken();
         }
     }
 
-    /// Why a silence of too long ends the session; `None` where it does not. That its client took since it was asked what it
-    /// had left waiting is a sign of life: the question may be behind that. One that is not read because it takes nothing is
-    /// a slow consumer; that it is not read for any other reason is the hub's doing.
+    /// The close reason of a silent session; `None` keeps it open. Output that was taken since the ping is a sign of
+    /// life, because the ping may wait behind it. A paused session with a full outbox is a slow consumer. Any other
+    /// pause is caused by the hub.
     fn silence_close(&self) -> Option<Close> {
         match (self.liveness.took_output.replace(false), self.liveness.reads_paused.get()) {
             (true, _) => None,
@@ -157,25 +156,25 @@ impl SessionHandle {
         }
     }
 
-    /// Sets when the session's token ends it.
+    /// Sets the token's expiry.
     pub fn expire_at(&self, expiry: Expiry) {
         self.liveness.expiry.set(expiry);
         self.common.due_times.now(self.addr.slot);
     }
 
-    /// When the session's token ends it.
+    /// The token's expiry.
     pub fn expiry(&self) -> Expiry {
         self.liveness.expiry.get()
     }
 
-    /// Something was offered, or a promise kept: the memory for it can be given back once it is gone.
+    /// Records use of the queues: their memory can be freed once they are empty.
     pub(super) fn note_queue_use(&self) {
         if self.liveness.queue_memory.replace(QueueMemory::Active) == QueueMemory::Released {
             self.common.due_times.now(self.addr.slot);
         }
     }
 
-    /// Gives the memory of empty queues back, where nothing stirred since the last time.
+    /// Frees the memory of empty queues that were idle since the last check.
     fn rest(&self) {
         let rest = match self.liveness.queue_memory.get() {
             QueueMemory::Active => QueueMemory::Idle,
@@ -185,8 +184,9 @@ impl SessionHandle {
         self.liveness.queue_memory.set(rest);
     }
 
-    /// Judges the session at `now`, ms since the epoch, and `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]: expiry by
-    /// whichever of the two ends it first, silence and ping by `elapsed`. Says when there will be something to judge again, by `elapsed`.
+    /// Checks the session at `now`, ms since the epoch, and `elapsed`, ms by
+    /// [`crate::runtime::clock::Clock::elapsed_ms`]. Expiry uses the earlier of the two clocks; silence and pings use
+    /// `elapsed`. Returns the time of the next check, by `elapsed`.
     pub fn check_liveness(&self, now: i64, elapsed: i64) -> i64 {
         let life = &self.liveness;
         if self.closed().is_some() {
@@ -225,7 +225,7 @@ impl SessionHandle {
 }
 
 impl SessionTable {
-    /// Judges those seats that are due, as [`SessionHandle::judge`] does; and has those rest that can.
+    /// Checks all due sessions, and frees the memory of idle queues.
     pub fn sweep(&self, now: i64, elapsed: i64) {
         let mut next = 0;
         while let Some(index) = self.common.due_times.due(next, elapsed) {
@@ -245,7 +245,7 @@ impl SessionTable {
     }
 }
 
-/// When each seat of a worker is to be looked at next, by its index: all that a sweep reads of those that are not due.
+/// The next check of each session, by slot index. A sweep reads nothing else of sessions that are not due.
 #[derive(Debug, Default)]
 pub(super) struct DueTimes(RefCell<Vec<i64>>);
 
@@ -260,12 +260,12 @@ impl DueTimes {
         }
     }
 
-    /// Has a seat looked at in the next sweep.
+    /// Makes a session due in the next sweep.
     pub(super) fn now(&self, handle: SlotId) {
         self.set(handle.index as usize, i64::MIN);
     }
 
-    /// The first seat from `next` on that is due.
+    /// The first due slot from `next` on.
     fn due(&self, next: usize, elapsed: i64) -> Option<usize> {
         let dues = self.0.borrow();
         Some(next + dues.get(next..)?.iter().position(|&due| due <= elapsed)?)

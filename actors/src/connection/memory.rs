@@ -1,5 +1,5 @@
-//! What a seat keeps for a session that may come back. One with a token for its chats: their messages, from when it is cut
-//! off, and before that those that are not written yet. One whose client says what it got: all that was sent to it last.
+//! The recovery buffers of a session. A session with a token buffers the messages of its chats from its suspension on,
+//! and the unwritten ones before. A session with a private id buffers all that was sent last.
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! What a worker keeps for sessions that may come back: each delivery once, shared by all who keep it, and all together
-//! within one bound. Who came for it last gives it back.
+//! Buffered publications of a worker's sessions. Each is stored once, shared by all buffers, within one bound. The last
+//! buffer that drops it frees it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -14,7 +14,7 @@ use crate::runtime::counters::Stats;
 /// Bytes that a retained delivery is counted with beside its own.
 pub const OVERHEAD: usize = 128;
 
-/// A delivery that somebody keeps.
+/// A buffered publication.
 #[derive(Debug)]
 pub struct Retained {
     /// Its place among all that its shard published.

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_too_much_is_not_silently_lacking() {
+    fn publications_beyond_the_bound_are_reported_as_lost() {
         assert_eq!(lacks(tail(3, 1..=5).1, None), None);
         assert_eq!(lacks(tail(3, 1..=5).1, Some(1)), None);
         assert_eq!(
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_yet_is_not_given_up_with_what_is() {
+    fn held_publications_survive_giving_up() {
         let (ledger, mut tail) = tail(9, 1..=1);
         tail.add(retained(&ledger, 2, "x"), Some(7));
         tail.give_up();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_an_answer_is_behind_what_is_written_meanwhile() {
+    fn held_publications_follow_those_written_meanwhile() {
         let (ledger, mut tail) = tail(9, 1..=1);
         tail.add(retained(&ledger, 2, "x"), Some(7));
         tail.add(retained(&ledger, 3, "x"), Some(8));

@@ -1,5 +1,4 @@
-//! What a session does in chats as rooms: joins, leaves, and asks who is there. It is in a chat when it is in the chat's
-//! room, however it came there.
+//! Chats as rooms: join, leave, list and members. A session is in a chat when it is in its room.
 
 use std::sync::Arc;
 
@@ -18,11 +17,11 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, RoomName};
 use crate::store::Chat;
 
-/// Chats that `room:list` names.
+/// Chats in `room:list`, at most.
 const LISTED_MAX: usize = 1_000;
 
 impl Session {
-    /// The room of a chat that the session's user may join.
+    /// The room of a chat that the user may join.
     ///
     /// # Errors
     /// [`Code::NotFound`], also where there is such a chat for others.
@@ -41,7 +40,7 @@ impl Session {
         if self.rooms.contains(&room) { Ok(room) } else { Err(not_in_chat()) }
     }
 
-    /// Joins a chat, that it may and is not in.
+    /// Joins an accessible chat.
     fn join_chat(&mut self, chat: &ChatId) -> Result<ReplyFuture<JoinedChat>, Fault> {
         let room = self.accessible_chat(chat)?;
         let Some(joining) = self.request_join(room.as_str(), "chatId")? else {
@@ -59,13 +58,13 @@ impl Session {
         })))
     }
 
-    /// Says that the session had to leave a chat.
+    /// Notifies the client that it was removed from a chat.
     pub(super) fn send_chat_left(&self, chat: ChatId, users: usize) {
         self.send_event(&RoomLeft::shut_out(chat, users), self.now());
     }
 }
 
-/// What there is to know of a chat; what those in it see goes before what is on the disk.
+/// The information about a chat; the state of its members has priority over the store.
 pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Fault> {
     let seen = hub
         .rooms()
@@ -81,7 +80,7 @@ pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Faul
     Ok(FullRoomInfo::new(info, chat.name, chat.description))
 }
 
-/// A chat that nobody is in.
+/// A chat without members.
 fn empty_chat(chat_id: ChatId, last_activity: i64) -> RoomInfo {
     RoomInfo { chat_id, participant_count: 0, is_active: false, last_activity: Iso(last_activity) }
 }
@@ -97,7 +96,7 @@ impl Handle<JoinChat> for Session {
             let answer = self.join_chat(&chat)?;
             return Ok(Outcome::Join(vec![room], answer));
         }
-        // Who could not join it makes none either.
+        // A user without access cannot create the chat either.
         self.hub.settings().rules.subscribe(self.identity()?, &room, |_| true).map_err(|_| no_such_chat())?;
         let (hub, now, made_by) = (self.hub.clone(), self.now(), Some(self.identity()?.user.clone()));
         let made = async move {

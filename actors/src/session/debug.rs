@@ -1,4 +1,4 @@
-//! Debug mode: a session that gets figures of the hub from time to time.
+//! Debug mode: the session receives metrics of the hub at an interval.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::fault::{Code, Fault};
 /// Sessions that may be in debug mode at once.
 pub(crate) const DEBUGGING_MAX: u64 = 100;
 
-/// A session's debug mode; it ends with it.
+/// A session's debug mode.
 #[derive(Debug)]
 pub(super) struct Debugging {
     hub: Arc<Hub>,
@@ -27,7 +27,7 @@ impl Debugging {
     fn begin(hub: &Arc<Hub>) -> Result<Self, Fault> {
         let debugging = &hub.stats().debugging;
         debugging.add(1);
-        // From here on `Drop` takes it back.
+        // From here on `Drop` undoes the count.
         let this = Self { hub: hub.clone(), timer: None };
         if debugging.get() > DEBUGGING_MAX {
             let message = format!("{DEBUGGING_MAX} sessions are in debug mode; try again when one has left it").into();
@@ -51,12 +51,12 @@ impl Session {
         Err(Fault::new(Code::Forbidden, "Only for admins").by("debug.open"))
     }
 
-    /// Begins to send what debug mode asked for, after the answer to it.
+    /// Starts to send metrics, after the reply.
     fn debug(&mut self, ctx: &mut Context<Self>) {
         let interval = Duration::from_millis(self.hub.settings().debug.interval_ms.max(1));
         self.send_metrics();
         let timer = ctx.run_interval(interval, |session, ctx| {
-            // A fresh token may have taken the role away.
+            // A renewed token may lack the role.
             if session.may_debug().is_ok() {
                 session.send_metrics();
             } else {

@@ -1,4 +1,4 @@
-//! Publishes that their clients name: each is done once, however often it is sent, by whichever session of its user.
+//! Publishing with a `client_id`: each is done once, however often any session of the user repeats it.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::events::naming::{ClientId, Replay};
 use crate::idempotency::{Digest, Found, Key, Ticket};
 use crate::model::fault::{Code, Fault};
 
-/// What is to be done once: the name that the client gave it, and what tells it from other work of that name.
+/// A request with a `client_id`, and the digest of its content.
 pub(super) struct IdempotentRequest {
     key: Key,
     digest: Digest,
 }
 
 impl Session {
-    /// What a client calls its request, and what that asks; `None` where it has no name.
+    /// The key and the digest of a request; `None` without a `client_id`.
     pub(super) fn idempotent_request(
         &self,
         client_id: Option<&ClientId>,
@@ -27,8 +27,7 @@ impl Session {
         Ok(Some(IdempotentRequest { key: Key { owner, name: client_id.text().clone() }, digest: digest() }))
     }
 
-    /// Does `work`, once for its name where it has one: done before, it is answered as it was then; under way, that one's
-    /// answer is waited for. `work` checks what may refuse it, begins, and resolves with what came of it.
+    /// Runs `work` once for each `client_id`. A repetition gets the stored reply, or waits for the first request.
     pub(super) fn run_once<R, W, D>(&mut self, named: Option<IdempotentRequest>, work: W) -> Result<Outcome<R>, Fault>
     where
         R: Replay + 'static,
@@ -72,7 +71,7 @@ impl Session {
                 return Err(fault);
             }
         };
-        // A task of its own: what came of it is remembered also when the session ends meanwhile.
+        // A task of its own: the result is stored even if the session ends meanwhile.
         let done = actix::spawn(async move {
             let result = doing.await;
             match &result {

@@ -1,4 +1,4 @@
-//! The rooms a session is in: how it joins and leaves them, whatever the surface it is asked on.
+//! The rooms of a session: joins and leaves on all surfaces.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,31 +21,30 @@ use crate::presence::{Audience, Departed, Entered, LeftRoom};
 use crate::rooms::{Joined, Left, Past, Return};
 use crate::runtime::mailbox::Full;
 
-/// Rooms that every session of a user is in from the start: everybody's and its user's own.
+/// Rooms of every session with a user: everybody's and the user's own.
 const OWN_ROOMS: usize = 2;
 
-/// Rooms that a session looks at in one go: its worker has other work before the next.
+/// Rooms that a session checks in one step, so that its worker can do other work between.
 const REVIEW_SLICE: usize = 500;
 
-/// What became of joins that were asked for: each room as it was named, once, in that order. A room that keeps history says
-/// where that stood, to those who may return.
+/// The results of joins: each requested name once, in order. A room with history returns its position.
 pub(super) type Joins = Vec<(String, Result<Option<Box<Past>>, Fault>)>;
 
-/// Joins that were asked for; nothing for a room that the session is in and that has nothing to say.
+/// Requested joins; `None` when the session is in the room already.
 type RequestedJoins = Vec<(String, Result<Option<PendingJoin>, Fault>)>;
 
 impl Session {
-    /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
-    /// rooms it was not in, and what comes of it. Each chat after the first is counted as a message: those in it are told.
+    /// Requests to join the named rooms; `field` named them. Returns the new rooms and the results. Each chat after the
+    /// first counts as a message, because its members are notified.
     pub(super) fn request_joins(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, ReplyFuture<Joins>) {
-        let asked = self.request_each(names, |session, name| session.request_join(name, field));
-        let joining = asked.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
+        let requested = self.request_each(names, |session, name| session.request_join(name, field));
+        let joining = requested.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
         let rooms = joining.map(|joining| joining.room().clone()).collect();
-        (rooms, self.join_results(asked))
+        (rooms, self.join_results(requested))
     }
 
-    /// As [`Session::ask_to_join`], for a client that may have missed something `since`; what it missed and what comes then
-    /// waits for the next answer that is promised. Rooms that the session is in say where they stand, too.
+    /// As [`Session::request_joins`], with the positions of a returning client. Missed and new messages follow the next
+    /// reply. Rooms that the session is in return their position too.
     pub(super) fn request_joins_since(
         &mut self,
         names: Vec<String>,
@@ -53,11 +52,11 @@ impl Session {
         mut since: BTreeMap<String, Position>,
     ) -> ReplyFuture<Joins> {
         let behind = self.handle.next_reply_slot();
-        let asked = self.request_each(names, |session, name| {
+        let requested = self.request_each(names, |session, name| {
             let returns = Return { since: since.remove(name), behind };
             session.request_join_since(name, field, returns)
         });
-        self.join_results(asked)
+        self.join_results(requested)
     }
 
     fn request_each(
@@ -66,22 +65,22 @@ impl Session {
         mut ask: impl FnMut(&mut Self, &str) -> Result<Option<PendingJoin>, Fault>,
     ) -> RequestedJoins {
         let mut seen = AHashSet::new();
-        let (mut asked, mut chats) = (Vec::new(), 0);
+        let (mut requested, mut chats) = (Vec::new(), 0);
         for name in names {
             if seen.insert(name.clone()) {
                 chats += usize::from(name.starts_with(RoomName::CHAT));
                 let drawn = if chats > 1 { self.count_batch_part() } else { Ok(()) };
                 let joining = drawn.and_then(|()| ask(self, &name));
-                asked.push((name, joining));
+                requested.push((name, joining));
             }
         }
-        asked
+        requested
     }
 
-    fn join_results(&self, asked: RequestedJoins) -> ReplyFuture<Joins> {
+    fn join_results(&self, requested: RequestedJoins) -> ReplyFuture<Joins> {
         let settled = async move {
-            let mut joins = Vec::with_capacity(asked.len());
-            for (name, joining) in asked {
+            let mut joins = Vec::with_capacity(requested.len());
+            for (name, joining) in requested {
                 let (decision, past) = match joining {
                     Ok(Some(joining)) => {
                         let (decision, membership) = joining.outcome().await?;
@@ -109,7 +108,7 @@ impl Session {
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
-            // A shard that has no time to say where it stands does not undo that the session is in.
+            // The session stays in the room even if the shard is overloaded.
             let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.handle.addr(), returns).ok());
             return Ok(located.flatten().map(|located| PendingJoin::of_member(room, located)));
         }
@@ -128,7 +127,7 @@ impl Session {
         self.request_room(room, None, None).map(Some)
     }
 
-    /// Asks a room that the session is not in to take it; `instead_of` a parked seat, where there is one.
+    /// Requests to join a room, in place of a suspended session if given.
     pub(super) fn request_room(
         &mut self,
         room: RoomName,
@@ -148,20 +147,19 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the session is in as many rooms as one may be.
+    /// Whether the session is in as many rooms as allowed.
     pub(super) fn is_at_room_limit(&self) -> bool {
         self.rooms.len().saturating_sub(OWN_ROOMS) >= self.hub.settings().rooms_per_session
     }
 
-    /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
-    /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
+    /// Applies a join, and leaves the room if access to it was revoked meanwhile.
     pub(super) fn confirm_join(&mut self, name: &str, decision: JoinOutcome) -> Result<(), Fault> {
         self.apply_join_outcome(decision)?;
         let room = RoomName::parse(name, "room")?;
         self.may_subscribe(&room).inspect_err(|_| drop(self.leave_room(name)))
     }
 
-    /// The session is in no room that turned it away.
+    /// Applies a join: a room that refused the session is left.
     pub(super) fn apply_join_outcome(&mut self, decision: JoinOutcome) -> Result<(), Fault> {
         match decision {
             JoinOutcome::Joined(ticket) => {
@@ -171,7 +169,7 @@ impl Session {
                 Ok(())
             }
             JoinOutcome::RefusedByRoom(ticket, fault) => {
-                // Who left meanwhile has told the room so, and may be in it by a later join.
+                // After a leave the room knows already, and a later join may be valid.
                 if self.pending_joins.take(&ticket) {
                     drop(self.leave_room(ticket.room.as_str()));
                 }
@@ -181,7 +179,7 @@ impl Session {
         }
     }
 
-    /// Leaves the rooms named, as far as the session is in them. Resolves when it gets nothing of them any more.
+    /// Leaves the named rooms. Resolves when no more of their messages arrive.
     pub(super) fn leave_rooms(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {
@@ -197,7 +195,7 @@ impl Session {
         }
     }
 
-    /// Leaves the rooms that are closed to `identity`; which they are.
+    /// Leaves the rooms that `identity` may not join. Returns them.
     pub(super) fn leave_forbidden_rooms(&mut self, identity: &Identity) -> Vec<RoomName> {
         let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
@@ -207,8 +205,7 @@ impl Session {
         closed
     }
 
-    /// Leaves the rooms that are closed to it by now, some at a time, and tells its client when it gets nothing of them any
-    /// more. `turn` is given back at the end.
+    /// Leaves forbidden rooms in steps, and notifies the client. `turn` is released at the end.
     pub(super) fn review_rooms(&mut self, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
         let rooms: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
         self.review_slice(rooms, turn, ctx);
@@ -250,7 +247,7 @@ impl Session {
         self.hub.settings().rules.subscribe(identity, room, may_join)
     }
 
-    /// Says that the session left rooms because they are closed to it; each comes with its number of remaining users.
+    /// Notifies the client of rooms that it lost access to, each with its remaining users.
     pub(super) fn send_rooms_closed(&self, left: Vec<(RoomName, usize)>) {
         let (chats, topics): (Vec<_>, Vec<_>) = left.into_iter().partition(|(room, _)| room.chat().is_some());
         for (room, users) in chats {
@@ -265,18 +262,18 @@ impl Session {
         }
     }
 
-    /// Says that the session had to leave a room, for its client did not ask.
+    /// Notifies the client that it was removed from a room.
     pub(super) fn send_room_left(&self, room: &RoomName, users: usize) {
         match (self.surface, room.chat()) {
             (Surface::Raw, _) => self.send_left_raw(room),
             (Surface::Root, _) => self.send_left_root(room),
             (Surface::Chat, Some(chat)) => self.send_chat_left(chat, users),
-            // Nobody but a chat's keeper shuts sessions out.
+            // Only chats remove sessions.
             (Surface::Chat, None) => {}
         }
     }
 
-    /// Enters a room as its client `returns`, or `instead_of` a parked seat.
+    /// Joins a room, from a position or in place of a suspended session.
     pub(super) fn join_room(
         &mut self,
         room: RoomName,
@@ -293,7 +290,7 @@ impl Session {
         Ok(joined)
     }
 
-    /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
+    /// Leaves a room; `None` when the session is not in it. Resolves when no more of its messages arrive.
     pub(super) fn leave_room(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
@@ -303,7 +300,7 @@ impl Session {
         Some(self.hub.rooms().leave(room, user, self.handle.addr()))
     }
 
-    /// Tells presence of a room that the session entered, where that matters.
+    /// Updates presence after a join.
     pub(super) fn update_presence_on_join(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
@@ -315,7 +312,7 @@ impl Session {
         }
     }
 
-    /// Tells presence of a room that the session left, where that matters.
+    /// Updates presence after a leave.
     fn update_presence_on_leave(&self, room: RoomName) {
         if room.as_str() == RoomName::PRESENCE {
             if self.surface == Surface::Raw {
@@ -332,8 +329,8 @@ impl Session {
         self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
-    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat. When the hub goes
-    /// away, all that goes with it: those who are still there do not hear of each one who is not.
+    /// Leaves all rooms and presence; only the first call has an effect. A recoverable session is suspended instead.
+    /// While the hub drains, rooms and presence get no notice.
     pub(super) fn depart(&mut self) {
         let is_draining = self.hub.accepting().is_err();
         if !is_draining {

@@ -1,7 +1,7 @@
-//! What a session says in chats: messages, that its user types, and what came and was read. Only of chats that it is in.
+//! A session's handlers for chat messages: send, typing, receipts and history. They require membership of the chat.
 //!
-//! What is acknowledged is on the disk: see [`crate::store`]. The others in the chat do not wait for the disk, so they may
-//! see a message that a crash takes back; nobody was told that it was accepted.
+//! An acknowledged message is on disk: see [`crate::store`]. Other members do not wait for the disk, so they may see a
+//! message that a crash removes. Its sender then got no ack.
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
@@ -20,7 +20,7 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
 use crate::publication::Event;
 
-/// Which part of an outbox a page of history may fill.
+/// A page of history may fill this fraction of an outbox (1/4).
 const PAGE_SHARE: usize = 4;
 
 impl Handle<SendMessage> for Session {
@@ -33,9 +33,9 @@ impl Handle<SendMessage> for Session {
             let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
             let name = EventName::of_hub(MessageNew::NAME);
             let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
-            let said = session.hub.rooms().say(room, message, event)?;
+            let posted = session.hub.rooms().say(room, message, event)?;
             Ok(async move {
-                let stored = said.await.map_err(|_| Fault::outcome_unknown())??;
+                let stored = posted.await.map_err(|_| Fault::outcome_unknown())??;
                 stored.0.await?;
                 Ok(Sent::new(&data, id, chat, now))
             })
@@ -67,7 +67,7 @@ impl Handle<AskTyping> for Session {
     }
 }
 
-/// A receipt on its way.
+/// A receipt to store.
 struct PendingReceipt {
     room: RoomName,
     chat: ChatId,
@@ -78,7 +78,7 @@ struct PendingReceipt {
 }
 
 impl PendingReceipt {
-    /// Keeps the receipt and tells of it, where it says anything new.
+    /// Stores the receipt, and notifies the chat if it is new.
     async fn confirm(self, hub: &Hub) -> Result<(), Fault> {
         let Self { room, chat, message, user, receipt, at } = self;
         let confirmed = hub.store().confirm(chat.clone(), message.clone(), user.clone(), receipt, at).await?;
@@ -111,7 +111,7 @@ impl Session {
         let (room, user) = (self.joined_chat(&chat)?, self.identity()?.user.clone());
         let (hub, at) = (self.hub.clone(), self.now());
         let confirming = PendingReceipt { room, chat, message, user, receipt, at };
-        // A task of its own: who reads a message and leaves has read it.
+        // A task of its own: the receipt is stored even if the session ends meanwhile.
         let confirmed = actix::spawn(async move { confirming.confirm(&hub).await });
         Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) })
     }

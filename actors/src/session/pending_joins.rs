@@ -1,5 +1,4 @@
-//! Joins that a session asked for and that are not answered yet: a room may be left, and joined again, before the first
-//! join is answered.
+//! Joins without a reply yet. A room may be left and joined again before the first join is answered.
 
 use std::collections::HashMap;
 
@@ -8,7 +7,7 @@ use crate::model::ids::RoomName;
 use crate::rooms::{Joined, Membership};
 use crate::runtime::hash::Seed;
 
-/// The joins that are not answered, by their rooms. A room that is left meanwhile is not among them.
+/// The pending joins, by room. Leaving a room removes its join.
 #[derive(Debug, Default)]
 pub(super) struct PendingJoins {
     by_room: HashMap<RoomName, u64, Seed>,
@@ -29,7 +28,7 @@ impl PendingJoins {
         }
     }
 
-    /// The join is answered; whether its room was not left meanwhile.
+    /// Ends a join. `true` unless its room was left meanwhile.
     pub(super) fn take(&mut self, ticket: &JoinId) -> bool {
         let is_current = self.by_room.get(&ticket.room) == Some(&ticket.serial);
         if is_current {
@@ -39,18 +38,18 @@ impl PendingJoins {
     }
 }
 
-/// Which of the session's joins it is: a room may be left and joined again before the first join is answered.
+/// Identifies a join: a room may be joined again before the first join is answered.
 #[derive(Debug)]
 pub(super) struct JoinId {
     pub(super) room: RoomName,
     serial: u64,
 }
 
-/// A join that its room was asked for.
+/// A requested join.
 #[derive(Debug)]
 pub(super) struct PendingJoin {
     ticket: JoinId,
-    /// The session was in the room before, and asks where that stands.
+    /// The session was in the room before, and requests its position.
     was_member: bool,
     joined: Joined,
 }
@@ -60,7 +59,7 @@ impl PendingJoin {
         Self { ticket, was_member: false, joined }
     }
 
-    /// The session is in `room` and asked where that stands.
+    /// The session is in `room` and requests its position.
     pub(super) fn of_member(room: RoomName, located: Joined) -> Self {
         Self { ticket: JoinId { room, serial: 0 }, was_member: true, joined: located }
     }
@@ -70,7 +69,7 @@ impl PendingJoin {
         &self.ticket.room
     }
 
-    /// Resolves when its room has answered.
+    /// Waits for the room.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::OutcomeUnknown`] where it does not answer any more.
@@ -84,13 +83,13 @@ impl PendingJoin {
     }
 }
 
-/// What became of one join, as far as its room can tell.
+/// The result of one join.
 pub(super) enum JoinOutcome {
-    /// The session is in; without a ticket it was before.
+    /// The session is in the room; without an id it was before.
     Joined(Option<JoinId>),
-    /// The room was asked, and did not take it.
+    /// The room refused the session.
     RefusedByRoom(JoinId, Fault),
-    /// The room was not asked.
+    /// The join was refused before the room was asked.
     Refused(Fault),
 }
 
@@ -99,13 +98,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_join_whose_room_was_left_meanwhile_is_current_no_more() {
+    fn a_join_is_outdated_once_its_room_was_left() {
         let room = |name| RoomName::parse(name, "room").unwrap();
         let mut pending = PendingJoins::default();
         let (first, other) = (pending.add(room("a")), pending.add(room("b")));
         pending.remove(&room("a"));
         let second = pending.add(room("a"));
-        assert!(!pending.take(&first), "it is the second that counts");
+        assert!(!pending.take(&first), "the second join is current");
         assert!(pending.take(&other) && pending.take(&second));
         assert!(!pending.take(&second) && pending.by_room.capacity() == 0);
     }

@@ -1,4 +1,4 @@
-//! Who is online and how, as the chat system's clients ask for it and say it.
+//! Presence for `/chat`: online users, status changes and queries.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use crate::presence::{Audience, CountGone, LIST_SHARE, Presence, Recall, StatusC
 use crate::registry::LiveSession;
 use crate::runtime::mailbox::{Full, Receive};
 
-/// Users that `presence:online-users` names, at most.
+/// Users in `presence:online-users`, at most.
 const NAMED_MAX: usize = 1_000;
 
 impl Session {
-    /// Promises a client of `/chat` that the first it hears is who is online; what is sent to everybody and to its user
-    /// comes behind.
+    /// Reserves the list of online users as the first message on `/chat`. Messages to everybody and to the user follow
+    /// it.
     pub(super) fn reserve_online_users(&self, identity: &Identity) -> Option<ReplySlot> {
         let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != Audience::Off;
         let reply_slot = told.then(|| self.handle.reserve(0))?;
@@ -34,8 +34,8 @@ impl Session {
         Some(reply_slot)
     }
 
-    /// Says who is online. Now that the session hears of whoever comes, the list lacks nobody of whom it does not. Where
-    /// those who share a room hear of each other, it names the session's own user alone, for it is in no room yet.
+    /// Sends the online users. The session receives presence events already, so no user is missing. With presence for
+    /// shared rooms, the list has only the own user, because the session is in no room yet.
     pub(super) fn send_online_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
         let eldest = match self.hub.settings().presence.audience {
@@ -48,7 +48,7 @@ impl Session {
         self.handle.fulfil(reply_slot, Some(frame));
     }
 
-    /// Bytes that a list of users may have.
+    /// Longest list of users, bytes.
     fn list_bytes(&self) -> usize {
         self.hub.settings().outbox.bytes / LIST_SHARE
     }
@@ -106,7 +106,7 @@ impl Handle<AskPresenceStats> for Session {
     }
 }
 
-/// How a user is there who has a session.
+/// The presence of a user with a session.
 fn online_user(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
     let (LiveSession { id, identity, connected_at, peer, .. }, status) = hub.registry().newest_of(user)?;
     Some(UserPresence {
@@ -122,7 +122,7 @@ fn online_user(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
     })
 }
 
-/// How a user is there who had no session a moment ago.
+/// The presence of a user without a session.
 ///
 /// # Errors
 /// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
@@ -142,7 +142,7 @@ async fn offline_user(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence,
     if let Some(gone) = gone {
         return Ok(offline(gone.username.into(), gone.email.map(String::from), Some(gone.at)));
     }
-    // Who came back meanwhile is not remembered as gone.
+    // A user that returned meanwhile is no longer recorded as offline.
     if let Some(presence) = online_user(hub, &user, now) {
         return Ok(presence);
     }

@@ -1,4 +1,4 @@
-//! What a session does with the events of Socket.IO clients on `/`: greetings, register, rooms, ping.
+//! Handlers for Socket.IO clients on `/`: greeting, register, rooms, ping.
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
@@ -21,7 +21,7 @@ impl Session {
         self.send_event(&LeftRoom::new(room.to_string()), self.now());
     }
 
-    /// Says that the rules closed a room to the session.
+    /// Notifies the client of a room that it lost access to.
     pub(super) fn send_closed_root(&self, room: &RoomName) {
         self.send_event(&LeftRoom::forbidden(room.to_string()), self.now());
     }

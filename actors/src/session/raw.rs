@@ -1,4 +1,4 @@
-//! What a session does with the events of the raw surface.
+//! Handlers for the raw surface `/ws`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,19 +19,19 @@ use crate::model::ids::{EventName, MessageId, RoomName};
 use crate::publication::Event;
 use crate::rooms::Published;
 
-/// Whom a message is to reach.
+/// The required recipients of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DeliveryTarget {
-    /// Every member but the sender's own session; nobody is fine too.
+    /// Every member except the sender's session. None is fine.
     Others,
-    /// At least one session; the sender's own may be it.
+    /// At least one session; it may be the sender's.
     AtLeastOne,
 }
 
-/// Topics that one message says the rules have closed.
+/// Topics in one notice of closed topics.
 const CLOSED_AT_ONCE: usize = 100;
 
-/// What a publish asks: to whom, and what.
+/// The digest of a publish request: its target and its content.
 fn request_digest<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
     digest(&[E::NAME.as_bytes(), target.as_bytes(), &compact(payload)])
 }
@@ -51,7 +51,7 @@ impl Session {
         self.send_event(&Status::Unsubscribed { topics: vec![room.to_string()], code: None }, self.now());
     }
 
-    /// Says which topics the rules closed to the session, some in each message.
+    /// Notifies the client of topics that it lost access to, in slices.
     pub(super) fn send_closed_raw(&self, rooms: &[RoomName]) {
         for rooms in rooms.chunks(CLOSED_AT_ONCE) {
             let topics = rooms.iter().map(RoomName::to_string).collect();
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// Two large messages would fill what a member may have unread, and cost others their connections.
+    /// Large messages would fill a member's outbox and close its connection.
     fn check_size(&self, payload: &Json) -> Result<(), Fault> {
         let most = self.hub.settings().payload_max;
         if payload.as_str().len() > most {
@@ -79,7 +79,7 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes what the client said; resolves with its fate.
+    /// Publishes a message. Resolves with its ack.
     fn publish<E: ServerEvent>(
         &self,
         room: RoomName,
@@ -112,7 +112,7 @@ impl Handle<Ping> for Session {
 impl Handle<Subscribe> for Session {
     fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let asked: BTreeSet<String> = request.since.keys().cloned().collect();
+        let requested: BTreeSet<String> = request.since.keys().cloned().collect();
         let joins = self.request_joins_since(request.topics, "topics", request.since);
         let answer = joins.map(move |joins, session, _| {
             let (mut topics, mut denied) = (Vec::new(), Vec::new());
@@ -126,7 +126,7 @@ impl Handle<Subscribe> for Session {
                         continue;
                     }
                 };
-                if asked.contains(&topic) {
+                if requested.contains(&topic) {
                     let all_follows = past.as_ref().and_then(|past| past.recovered);
                     recovered.insert(topic.clone(), all_follows.unwrap_or(false));
                 }

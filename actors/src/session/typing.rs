@@ -1,7 +1,7 @@
-//! Who types in which thread. A session is one typist; it stops by saying so, by falling silent, by leaving the thread and
-//! by ending, and the others are told each time, once.
+//! Typing in threads. A session stops typing by request, by silence, by leaving the thread, or by ending. The others
+//! are notified once each time.
 //!
-//! One timer serves all that a session types at once, and runs only while it does.
+//! One timer serves all threads of a session, and runs only while it types.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::model::fault::Fault;
 use crate::model::ids::{EventName, RoomName};
 use crate::publication::Event;
 
-/// Threads that a session can type in at once; one more, and it stops in the one that it has been silent in for longest.
+/// Threads that a session can type in at once. One more stops the thread with the longest silence.
 pub(super) const THREADS_MAX: usize = 16;
 
 /// Typing in one thread.
@@ -24,13 +24,13 @@ pub(super) const THREADS_MAX: usize = 16;
 struct TypingThread {
     room: RoomName,
     thread: ThreadId,
-    /// When the session last said so, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    /// The last typing request, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     typed_at: i64,
-    /// When the others were last told, likewise.
+    /// The last notice to the others, likewise.
     notified_at: i64,
 }
 
-/// What a session types.
+/// The typing state of a session.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
     threads: Vec<TypingThread>,
@@ -39,8 +39,8 @@ pub(super) struct Typing {
 }
 
 impl Session {
-    /// Notes that the session types, and tells the others unless they know. A client that goes by a time of its own hears
-    /// it again in time, for one that types on is told twice in the time after which a typist stops.
+    /// Records typing, and notifies the others if the last notice is older than half of the timeout. So clients with
+    /// their own timeout are notified in time.
     fn type_in(&mut self, room: RoomName, thread: ThreadId) -> Result<(), Fault> {
         let now = self.hub.clock().elapsed_ms();
         let again = self.hub.settings().typing_ms / 2;
@@ -59,7 +59,7 @@ impl Session {
             None => {
                 let event = self.typing_event(&room, &thread, true)?;
                 if let Err(fault) = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr())) {
-                    // It goes on where the others know of it, and stops where they do.
+                    // The others still see the earlier notice, so the thread keeps its state.
                     self.typing.threads.extend(known);
                     return Err(fault);
                 }
@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// Stops typing in a thread. Before the session leaves it: it is not told itself.
+    /// Stops typing in a thread. Runs before the session leaves it.
     pub(super) fn stop_typing_in(&mut self, room: &RoomName) {
         let threads = &mut self.typing.threads;
         if let Some(index) = threads.iter().position(|typed| typed.room == *room) {
@@ -91,14 +91,14 @@ impl Session {
         }
     }
 
-    /// Stops typing anywhere.
+    /// Stops typing in all threads.
     pub(super) fn stop_typing(&mut self) {
         for typed in std::mem::take(&mut self.typing.threads) {
             self.publish_stopped(&typed);
         }
     }
 
-    /// Has those threads stop in which the session fell silent, when it is time.
+    /// Stops silent threads when their timeout ends.
     fn schedule_timeout(&mut self, ctx: &mut Context<Self>) {
         let first = self.typing.threads.iter().map(|typed| typed.typed_at).min();
         let Some(first) = first.filter(|_| !self.typing.has_timer) else { return };

@@ -15,7 +15,7 @@ fn due(session_table: &SessionTable, moments: &[i64]) -> Vec<bool> {
 }
 
 #[test]
-fn a_seat_is_looked_at_when_it_is_due() {
+fn a_session_is_checked_when_it_is_due() {
     let session_table = session_table();
     let handle = handle(&session_table);
     // At first, and when its ping is due; that it answered only now does not show before.
@@ -65,7 +65,7 @@ fn an_expiry_that_is_brought_forward_is_met() {
 }
 
 #[test]
-fn nobody_is_ended_for_silence_who_was_not_asked_for_a_sign_of_life() {
+fn silence_without_a_ping_ends_no_session() {
     let session_table = session_table();
     let hasty = Heartbeat { interval_ms: 30, timeout_ms: 40, ping_frame: b"?" };
     let handle = session_table.insert(SessionSpec { heartbeat: Some(hasty), ..spec() });
@@ -128,7 +128,7 @@ fn a_slow_reader_that_is_not_read_lives_while_it_reads_and_is_a_slow_consumer_wh
 }
 
 #[test]
-fn a_clock_that_is_set_forward_ends_who_expires_by_it() {
+fn a_clock_set_forward_expires_sessions() {
     let session_table = session_table();
     let handle =
         session_table.insert(SessionSpec { heartbeat: None, expiry: Expiry::new(Some(1_000_000), 0, 0), ..spec() });
@@ -150,7 +150,7 @@ fn a_clock_that_is_set_back_by_an_hour_keeps_nobody_beyond_the_expiry() {
 }
 
 #[test]
-fn who_sits_where_another_sat_is_looked_at() {
+fn a_session_in_a_reused_slot_is_checked() {
     let session_table = session_table();
     let first = handle(&session_table).addr().slot;
     assert_eq!(due(&session_table, &[1]), [true]);

@@ -67,7 +67,7 @@ impl Fanout {
     fn tell_when(handle: &SessionHandle, plan: &DrainSchedule, now: i64) -> bool {
         let random = getrandom::u32().unwrap_or(u32::MAX);
         let Some(notice) = notice(handle.encoder(), plan.away_ms(random), now) else { return false };
-        let is_told = handle.has_half_for(1, notice.len());
+        let is_told = handle.fits_within_half(1, notice.len());
         if is_told {
             // Past the answers that are promised: they may take as long as there is.
             handle.send_ahead(Rc::new(notice));

@@ -50,7 +50,7 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
 }
 
 #[actix::test]
-async fn who_could_not_join_a_chat_does_not_make_it() {
+async fn a_user_without_access_does_not_create_a_chat() {
     let bench = TestHub::with(LONG, None, |settings| settings.auto_create_chats = true);
     let narrowed = Identity { subscribe: Some(vec![Pattern::new("news.*")]), ..identity("mallory") };
     let client = bench.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();

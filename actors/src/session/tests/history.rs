@@ -57,7 +57,7 @@ fn auth_state(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
 }
 
 #[actix::test]
-async fn what_was_missed_follows_the_answer_and_what_is_new_follows_that() {
+async fn missed_messages_follow_the_reply_before_new_ones() {
     let bench = bench(10, None);
     bench.tell("news", 1..=4).await;
     let epoch = bench.epoch("news").await;
@@ -79,7 +79,7 @@ async fn what_was_missed_follows_the_answer_and_what_is_new_follows_that() {
 }
 
 #[actix::test]
-async fn what_cannot_be_recovered_is_said_and_nothing_of_it_comes() {
+async fn an_unrecoverable_position_replays_nothing() {
     let bench = bench(3, None);
     bench.tell("news", 1..=5).await;
     let epoch = bench.epoch("news").await;
@@ -170,7 +170,7 @@ async fn half_of_the_bytes_that_may_wait_for_a_client_is_for_what_it_missed() {
 }
 
 #[actix::test]
-async fn one_who_is_there_already_is_told_where_it_stands_and_whether_something_was_missed() {
+async fn a_member_receives_the_position_and_whether_messages_were_missed() {
     let bench = bench(10, None);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
@@ -192,7 +192,7 @@ async fn one_who_is_there_already_is_told_where_it_stands_and_whether_something_
 }
 
 #[actix::test]
-async fn what_one_published_oneself_is_numbered_and_missed_like_the_rest() {
+async fn own_messages_are_numbered_and_replayed() {
     let bench = bench(10, None);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
@@ -228,7 +228,7 @@ async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer()
 }
 
 #[actix::test]
-async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has_another_epoch() {
+async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch() {
     let bench = bench(10, Some(5_000));
     bench.tell("news", [1]).await;
     let epoch = bench.epoch("news").await;
@@ -255,7 +255,7 @@ async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has
 }
 
 #[actix::test]
-async fn what_is_kept_is_counted_and_bounded() {
+async fn history_is_counted_and_bounded() {
     let bench = TestHub::with(LONG, None, |settings| {
         settings.rules.0[0].history = Some(HistoryRule { messages: 10, age_ms: None });
         settings.history_bytes = 10_000;

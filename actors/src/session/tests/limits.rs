@@ -122,7 +122,7 @@ async fn a_users_limit_is_one_over_all_sessions_of_all_surfaces_and_no_other_use
 }
 
 #[actix::test]
-async fn what_is_invalid_counts_and_what_the_surface_does_not_know_counts_elsewhere() {
+async fn invalid_requests_count_and_unknown_events_count_elsewhere() {
     let bench = TestHub::start(LONG);
     let root = Asked::of(&bench, Surface::Root, "alice").await;
     let chat = Asked::of(&bench, Surface::Chat, "alice").await;
@@ -140,7 +140,7 @@ async fn what_is_invalid_counts_and_what_the_surface_does_not_know_counts_elsewh
 }
 
 #[actix::test]
-async fn requests_are_handled_in_their_order_though_some_wait_for_a_verdict() {
+async fn requests_keep_their_order_while_some_wait_for_a_shared_limit() {
     let bench = TestHub::start(LONG);
     let raw = Asked::of(&bench, Surface::Raw, "alice").await;
     for (event, data, id) in
@@ -168,7 +168,7 @@ async fn ten_times_a_users_limit_ends_the_session_that_goes_over_it_and_the_next
 }
 
 #[actix::test]
-async fn what_cannot_be_counted_is_refused() {
+async fn a_request_that_cannot_be_counted_is_refused() {
     const BOUND: usize = 4;
     let bench = TestHub::with(LONG, None, |settings| settings.mailbox = BOUND);
     let mut all = Vec::new();
@@ -189,7 +189,7 @@ async fn what_cannot_be_counted_is_refused() {
 }
 
 #[actix::test]
-async fn without_a_limit_nobody_is_asked() {
+async fn without_a_limit_the_shared_counter_is_not_used() {
     let bench = TestHub::with(LONG, None, |settings| {
         settings.chat_per_minute = ChatPerMinute::default();
     });

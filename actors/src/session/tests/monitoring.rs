@@ -176,7 +176,7 @@ async fn a_session_that_could_not_be_opened_neither_began_nor_ended() {
 }
 
 #[actix::test]
-async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
+async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
     let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Chat, "alice").await;
     assert_eq!(remembered(&bench, "connect").await.len(), 1);

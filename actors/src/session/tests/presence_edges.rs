@@ -133,7 +133,7 @@ async fn others_hear_on_the_main_namespace_and_on_the_raw_surface_those_who_aske
 }
 
 #[actix::test]
-async fn those_who_share_a_room_hear_once_and_nobody_else() {
+async fn users_in_a_shared_room_are_notified_once() {
     let bench = telling(Audience::SharedRooms, 0);
     let near = bench.client(Surface::Root, "near").await;
     let (nearer, far) = (bench.client(Surface::Root, "nearer").await, bench.client(Surface::Root, "far").await);
@@ -155,7 +155,7 @@ async fn those_who_share_a_room_hear_once_and_nobody_else() {
 }
 
 #[actix::test]
-async fn nobody_hears_where_nobody_is_to() {
+async fn presence_that_is_off_notifies_no_session() {
     let bench = telling(Audience::Off, 0);
     let observer = bench.client(Surface::Root, "observer").await;
     drop(bench.client(Surface::Root, "alice").await);
@@ -188,7 +188,7 @@ async fn chat_sessions_hear_in_their_own_words_and_of_who_is_online_at_once() {
 }
 
 #[actix::test]
-async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
+async fn all_presence_listeners_receive_a_status_change() {
     let bench = telling(Audience::All, 0);
     let (root, asked) = (bench.client(Surface::Root, "root").await, bench.client(Surface::Raw, "asked").await);
     let raw = bench.client(Surface::Raw, "raw").await;
@@ -264,7 +264,7 @@ async fn all_are_told_who_is_online_a_second_after_that_changed_and_while_they_a
 }
 
 #[actix::test]
-async fn those_who_share_no_room_hear_of_themselves_alone() {
+async fn users_without_a_shared_room_see_only_themselves() {
     let bench = telling(Audience::SharedRooms, 0);
     let alice = bench.client(Surface::Chat, "alice").await;
     let itself = |user: &str| listed(&[(user, "online", 1_000_000)], 1_000_000);

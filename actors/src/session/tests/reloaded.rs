@@ -84,7 +84,7 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
 }
 
 #[actix::test]
-async fn one_that_waits_for_its_token_looks_after_that_and_holds_up_nobody() {
+async fn a_session_waiting_for_its_token_reviews_its_rooms_later() {
     let bench = TestHub::start(LONG);
     let (waits, other) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
     for client in [&waits, &other] {

@@ -186,7 +186,7 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
 }
 
 #[actix::test]
-async fn a_user_who_made_all_rooms_there_are_for_it_leaves_room_for_others() {
+async fn a_user_at_its_room_limit_leaves_room_for_others() {
     let bench = TestHub::with(LONG, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (10, 3, 100);
     });

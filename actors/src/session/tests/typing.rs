@@ -69,7 +69,7 @@ async fn the_others_in_a_thread_hear_who_types_there_and_who_typed_takes_part() 
 }
 
 #[actix::test]
-async fn who_falls_silent_stops_once_and_who_goes_on_is_told_again() {
+async fn a_silent_typist_stops_once_and_an_active_one_is_announced_again() {
     let bench = bench(|_| {});
     let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
     bob.join_thread().await;
@@ -89,7 +89,7 @@ async fn who_falls_silent_stops_once_and_who_goes_on_is_told_again() {
 }
 
 #[actix::test]
-async fn who_leaves_or_ends_stops_typing() {
+async fn leaving_or_ending_stops_typing() {
     let bench = bench(|_| {});
     let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
     bob.join_thread().await;
@@ -116,7 +116,7 @@ async fn a_session_types_in_so_many_threads_at_once() {
 }
 
 #[actix::test]
-async fn what_is_no_thread_and_what_is_too_much_is_refused() {
+async fn invalid_threads_and_excess_typing_are_refused() {
     let bench = bench(|settings| settings.typing_per_minute = 7);
     let client = bench.client(Surface::Root, "1").await;
     for thread in ["", "1.5", "null", "[]", "\"\""] {

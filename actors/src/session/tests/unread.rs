@@ -19,7 +19,7 @@ impl TestHub {
 const READ_7: &str = r#"notification_updated {"notification_id":7,"read":true,"read_at":"1970-01-01T00:16:40.000Z"}"#;
 
 #[actix::test]
-async fn what_is_unread_comes_behind_the_greeting_or_the_answer_that_made_the_session_a_users_but_not_on_chat() {
+async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() {
     let bench = TestHub::start(LONG);
     let (guest, chat) = (bench.guest().await, bench.client(Surface::Chat, "42").await);
     assert_eq!(bench.notify("42", r#"{"id":7}"#).await, 1);
@@ -67,7 +67,7 @@ async fn reading_has_a_limit_of_its_own() {
 }
 
 #[actix::test]
-async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
+async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
     let bench = TestHub::start(LONG);
     let known = || AuthState::Known(Arc::new(identity("alice")));
     let opening = SessionStart {
