@@ -300,12 +300,11 @@ impl SessionHandle {
     }
 }
 
-/// How many deliveries of those who were cut off are looked at for whether anybody else keeps them, each time there is too
-/// much.
+/// Buffered publications that one relief inspects, at most.
 const LOOKED_AT_MAX: usize = 16_384;
 
 impl SessionTable {
-    /// Notes that a seat keeps what comes.
+    /// Adds a suspended session to the eviction order.
     pub(crate) fn note_suspended(&self, handle: SlotId) {
         let mut suspended = self.suspended.borrow_mut();
         while suspended.front().is_some_and(|&first| self.get(first).is_none()) {
@@ -314,8 +313,8 @@ impl SessionTable {
         suspended.push_back(handle);
     }
 
-    /// While there is no room for so many bytes more, those give up theirs who were cut off first; not those who share it
-    /// all with others, for that would free nothing.
+    /// Evicts the buffers of the longest-suspended sessions until `weight` bytes fit. Buffers that other sessions share
+    /// completely are skipped, because evicting them frees nothing.
     pub(crate) fn relieve(&self, weight: usize) {
         let (mut suspended, mut place, mut looked_at) = (self.suspended.borrow_mut(), 0, 0);
         while !self.ledger.has_room(weight)
@@ -331,7 +330,7 @@ impl SessionTable {
         }
     }
 
-    /// Has `memory` give up what it holds, where that frees something; what it cost to look, in deliveries.
+    /// Evicts `memory` if that frees something. Returns the number of inspected publications.
     fn relieve_by(&self, memory: &mut Memory) -> usize {
         let cost = memory.len();
         if memory.frees() {

@@ -22,7 +22,7 @@ pub(super) struct OutputState {
     pub(super) large: u32,
     /// Bytes of fulfilled replies that wait for an earlier reply.
     pub(super) answered: usize,
-    /// Rooms whose messages wait for a reply, with the number of the reply.
+    /// Rooms with messages that wait for a reply, and the number of the reply.
     pub(super) deferred_rooms: Vec<(RoomName, u64)>,
     /// A close that waits for the pending replies.
     pub(super) closing: Option<Close>,

@@ -49,7 +49,7 @@ impl Drop for Retained {
     }
 }
 
-/// A delivery to be kept, or that was kept, on its way to whom it was kept for.
+/// A publication for a buffer, or from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
     /// Its place among all that its shard published.
@@ -94,7 +94,7 @@ impl Ledger {
         weight == 0 || self.bytes.get() + weight <= self.bound
     }
 
-    /// Keeps what was brought here, once for all whom it is brought to.
+    /// Stores a publication, once for all buffers that hold it.
     pub fn keep(self: &Rc<Self>, brought: Brought) -> Rc<Retained> {
         let mut all = self.brought.borrow_mut();
         let same = all.get(&brought.number).and_then(Weak::upgrade);

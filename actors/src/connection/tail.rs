@@ -26,7 +26,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Nothing was sent yet, to a client whose last delivery was `last`.
+    /// An empty buffer. `last` is the last publication that the client received.
     pub fn behind(last: Option<u64>, bound: OutboxCapacity) -> Self {
         Self {
             bound,
@@ -152,8 +152,8 @@ impl Tail {
     }
 }
 
-/// What a client lacks whose last delivery was `last`, of those that are kept, `left` being the last that is not; `None`
-/// when more than that may be lacking. `number` tells the number of one that is kept.
+/// The buffered publications after `last`. `left` is the last one that is no longer buffered. `None` when more may be
+/// missing. `number` returns the number of a publication.
 pub fn lacking<T>(
     last: Option<u64>,
     left: Option<u64>,

@@ -26,8 +26,8 @@ pub trait Encoder: Send + Sync + fmt::Debug {
         false
     }
 
-    /// The frame of the event `name` from the hub to one client. `data` is JSON text; `timestamp` is in ms since the epoch.
-    /// `correlation` is the request that the event replies to, for formats whose events name it.
+    /// The frame of the event `name` from the hub to one client. `data` is JSON text; `timestamp` is in ms since the
+    /// epoch. `correlation` is the request that the event replies to; some formats repeat it in the event.
     fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Bytes;
 
     /// The ack of the request `correlation`, with the JSON text `data`. Without data it only confirms the request.

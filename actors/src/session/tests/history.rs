@@ -9,7 +9,7 @@ use crate::hub::Part;
 use crate::model::ids::RoomName;
 use crate::rooms::rules::HistoryRule;
 
-/// A hub whose topics keep so many messages each, but for those that begin with `plain`.
+/// A hub with a history of `messages` messages a topic, except for topics that begin with `plain`.
 fn bench(messages: usize, age_ms: Option<i64>) -> TestHub {
     TestHub::with(LONG, None, |settings| {
         let keeps = TopicRule { history: Some(HistoryRule { messages, age_ms }), ..settings.rules.0[0].clone() };

@@ -19,7 +19,7 @@ fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>)
     (TellEvents { ask, viewer: Viewer::new(&admin), reply }, told)
 }
 
-/// What the journal has of a kind, oldest first: whose it is, and its details.
+/// The events of one kind in the event log, oldest first: the user and the details.
 async fn remembered(bench: &TestHub, kind: &str) -> Vec<Value> {
     let (ask, told) = asked_for(&json!({"type": kind, "limit": 100}).to_string());
     bench.hub.monitor().post(ask).unwrap();

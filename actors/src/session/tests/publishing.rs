@@ -32,7 +32,7 @@ fn data(event: &str) -> &'static str {
 }
 
 impl TestHub {
-    /// What a session is told that sends `event`, whose token may publish to `topics`.
+    /// The reply to `event` in a session with the publish claim `topics`.
     async fn answer(&self, surface: Surface, topics: &[&str], event: &str) -> String {
         let publish = Some(topics.iter().map(|topic| Pattern::new(*topic)).collect());
         let identity = Identity { publish, ..identity("alice") };
