@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hubbub_actors::connection::outbox::{Bound, Frame, Outbox};
+use hubbub_actors::connection::outbox::{Frame, Outbox, OutboxCapacity};
 
 /// Members of a room.
 const MEMBERS: usize = 1_000;
 
-const BOUND: Bound = Bound { bytes: 1 << 20, frames: 16_384 };
+const BOUND: OutboxCapacity = OutboxCapacity { bytes: 1 << 20, frames: 16_384 };
 
 fn outbox(criterion: &mut Criterion) {
     let frame: Frame = Rc::new(Bytes::from(vec![b'x'; 200]));

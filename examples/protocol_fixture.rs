@@ -52,7 +52,7 @@ use hubbub::socketio::router::{
 use hubbub::socketio::{polling, websocket};
 use hubbub::websocket::assembler::MessageAssembler;
 use hubbub::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::connection::sweeper::HeartbeatSweeper;
 use hubbub_actors::connection::{SessionSpec, SessionTable};
 use hubbub_actors::limits::traffic::TrafficLimit;
@@ -65,7 +65,7 @@ use tokio::io::AsyncWriteExt;
 /// order.
 const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
-const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
+const OUTBOX: OutboxCapacity = OutboxCapacity { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Time between the answer to a CONNECT and `auth`.
 const AUTH_DELAY: Duration = Duration::from_millis(10);

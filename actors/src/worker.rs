@@ -76,8 +76,8 @@ impl Worker {
         debug_assert_eq!(handle.addr(), addr, "slots are taken in the planned order");
         handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
-        handle.with_outbox(|outbox| outbox.abandon());
-        session_table.note_parked(addr.slot);
+        handle.with_outbox(|outbox| outbox.discard());
+        session_table.note_suspended(addr.slot);
         (handle, rooms)
     }
 

@@ -2,7 +2,7 @@
 
 use hubbub::codec::namespace::ROOT_NUMBERED;
 use hubbub_actors::connection::Heartbeat;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
@@ -21,7 +21,7 @@ pub(crate) fn settings() -> Settings {
         workers: 1,
         max_connections: 10_000,
         mailbox: 1024,
-        outbox: Bound { bytes: 1 << 20, frames: 16_384 },
+        outbox: OutboxCapacity { bytes: 1 << 20, frames: 16_384 },
         rooms: 1_000_000,
         rooms_per_user: 1_000,
         history_bytes: 1 << 26,

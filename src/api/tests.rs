@@ -11,7 +11,7 @@ use actix_web::{Error, HttpResponse, body, web};
 use arc_swap::ArcSwap;
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::idempotency::End;
 use hubbub_actors::model::identity::Identity;
@@ -70,7 +70,7 @@ impl TestApp {
         let settings = Settings {
             workers: 1,
             mailbox: 64,
-            outbox: Bound { bytes: 1024, frames: 16 },
+            outbox: OutboxCapacity { bytes: 1024, frames: 16 },
             memory_max: || None,
             clock: clock.clone(),
             ..settings::of(&config)

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::events::json;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
 use serde::Serialize;
 
 use super::frame::{self, Opcode};
@@ -238,8 +238,8 @@ pub static ENGINE: EngineWire = EngineWire;
 pub struct EngineWire;
 
 impl Encoder for EngineWire {
-    fn slot(&self) -> usize {
-        3
+    fn format(&self) -> Format {
+        Format::EngineIo
     }
 
     fn surface(&self) -> Option<Surface> {

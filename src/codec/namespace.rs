@@ -10,26 +10,27 @@ use hubbub_actors::events::{Refused, ServerEvent, json};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
 use hubbub_actors::session::{Inbound, Request};
 
 use super::quoted;
 use super::socketio::{self, Malformed, Packet, Whole};
 
 /// The wire format of `/`.
-pub static ROOT: NamespaceWire = NamespaceWire { slot: 1, surface: Surface::Root, is_numbered: false };
+pub static ROOT: NamespaceWire = NamespaceWire { format: Format::Root, surface: Surface::Root, is_numbered: false };
 
 /// The wire format of `/` with connection state recovery: the last argument of each event is its offset, which the
 /// client sends back when it reconnects.
-pub static ROOT_NUMBERED: NamespaceWire = NamespaceWire { slot: 4, surface: Surface::Root, is_numbered: true };
+pub static ROOT_NUMBERED: NamespaceWire =
+    NamespaceWire { format: Format::RootNumbered, surface: Surface::Root, is_numbered: true };
 
 /// The wire format of `/chat`.
-pub static CHAT: NamespaceWire = NamespaceWire { slot: 2, surface: Surface::Chat, is_numbered: false };
+pub static CHAT: NamespaceWire = NamespaceWire { format: Format::Chat, surface: Surface::Chat, is_numbered: false };
 
 /// Encodes the events of a namespace as packets in WebSocket frames.
 #[derive(Debug)]
 pub struct NamespaceWire {
-    slot: usize,
+    format: Format,
     surface: Surface,
     is_numbered: bool,
 }
@@ -102,8 +103,8 @@ impl NamespaceWire {
 }
 
 impl Encoder for NamespaceWire {
-    fn slot(&self) -> usize {
-        self.slot
+    fn format(&self) -> Format {
+        self.format
     }
 
     fn surface(&self) -> Option<Surface> {

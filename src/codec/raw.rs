@@ -6,7 +6,7 @@ use hubbub_actors::events::raw::{Error, Reply};
 use hubbub_actors::events::{ServerEvent, text};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
 use hubbub_actors::session::{Inbound, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -87,8 +87,8 @@ fn malformed(message: &[u8]) -> Fault {
 }
 
 impl Encoder for RawWire {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {

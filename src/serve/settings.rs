@@ -1,7 +1,7 @@
 //! The settings of the hub's actors, made from the configuration.
 
 use hubbub_actors::connection::Heartbeat;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
@@ -24,7 +24,7 @@ pub fn of(config: &Config) -> Settings {
         environment: config.server.environment.clone(),
         max_connections: config.server.max_connections,
         mailbox: config.limits.mailbox,
-        outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
+        outbox: OutboxCapacity { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
         rooms: config.limits.rooms,
         rooms_per_user: unless_zero(config.limits.rooms_per_user),
         history_bytes: config.limits.history_bytes,

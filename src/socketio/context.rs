@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hubbub_actors::connection::SessionTable;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::hub::Hub;
 use hubbub_actors::limits::traffic::TrafficLimit;
 use hubbub_actors::runtime::clock::Clock;
@@ -33,14 +33,14 @@ pub struct EngineSettings {
 #[derive(Debug, Clone)]
 pub enum OutboxBound {
     /// A fixed bound.
-    Fixed(Bound),
+    Fixed(OutboxCapacity),
     /// The current bound of the hub's settings.
     Of(Arc<Hub>),
 }
 
 impl OutboxBound {
     /// The current bound.
-    pub fn get(&self) -> Bound {
+    pub fn get(&self) -> OutboxCapacity {
         match self {
             Self::Fixed(bound) => *bound,
             Self::Of(hub) => hub.settings().outbox,

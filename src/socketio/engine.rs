@@ -214,10 +214,10 @@ impl Engine {
         loop {
             let progress = self.progress.notified();
             if self.handle.closed().is_some() || !is_busy(self) {
-                self.handle.leave_unread(false, || self.context.clock.begin_ms());
+                self.handle.set_reads_paused(false, || self.context.clock.begin_ms());
                 return;
             }
-            self.handle.leave_unread(true, || 0);
+            self.handle.set_reads_paused(true, || 0);
             progress.await;
         }
     }
@@ -315,7 +315,7 @@ impl Engine {
 
     /// Checks the heartbeat now: a request must not find a session after its heartbeat failed.
     fn check_heartbeat(self: &Rc<Self>) {
-        self.handle.judge(self.context.clock.now_ms(), self.context.clock.elapsed_ms());
+        self.handle.check_liveness(self.context.clock.now_ms(), self.context.clock.elapsed_ms());
         if self.handle.closed().is_some() {
             self.answer_waiting();
         }

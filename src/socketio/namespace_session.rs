@@ -152,7 +152,7 @@ impl OutboxSink for NamespaceSession {
         while connection.closed().is_none()
             && let Some((frame, accepted_us)) = self.handle.with_outbox(Outbox::take)
         {
-            connection.carry(frame, accepted_us);
+            connection.forward(frame, accepted_us);
         }
         if let Some(close) = self.handle.closed() {
             self.announce_end(&sender, close);
@@ -176,8 +176,8 @@ impl OutboxSink for NamespaceSession {
         true
     }
 
-    fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
-        self.sender().is_none_or(|sender| sender.engine().handle().has_half_for(frames, bytes))
+    fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
+        self.sender().is_none_or(|sender| sender.engine().handle().fits_within_half(frames, bytes))
     }
 
     fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {

@@ -213,7 +213,7 @@ impl Namespaces {
             }
             Ok(member) => match next {
                 Some(NextAction::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
-                _ => member.end(self.engine.handle().ended()),
+                _ => member.end(self.engine.handle().end_reason()),
             },
             Err(refused) => match next {
                 Some(NextAction::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
@@ -341,12 +341,12 @@ impl PacketHandler for Namespaces {
         // Members and CONNECTs under authorization record the end themselves.
         if table.is_disconnected()
             && !handle.is_close_logged()
-            && let Some(close) = handle.ended()
+            && let Some(close) = handle.end_reason()
         {
             self.namespace_auth.closed(close, handle.closed_by());
         }
         for member in table.members() {
-            member.end(handle.ended());
+            member.end(handle.end_reason());
         }
     }
 }

@@ -182,7 +182,7 @@ impl SocketReader {
                 continue;
             }
             let takes_requests = handle.takes_requests();
-            handle.leave_unread(!takes_requests, || self.clock.begin_ms());
+            handle.set_reads_paused(!takes_requests, || self.clock.begin_ms());
             if !takes_requests || self.is_turn_over(cx) {
                 return Poll::Pending;
             }
@@ -225,7 +225,7 @@ impl SocketReader {
             let now = self.clock.begin_ms();
             self.writer.handle.note_activity(now);
             if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
-                self.writer.handle.exceed_budget();
+                self.writer.handle.close_over_budget();
                 return None;
             }
         }

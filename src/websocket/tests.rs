@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::connection::{SessionSpec, SessionTable};
 use hubbub_actors::model::ids::SessionId;
 use hubbub_actors::runtime::clock::{Clock, Expiry};
@@ -27,7 +27,7 @@ pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, 
     let handle = session_table.insert(SessionSpec {
         session: SessionId::random(),
         encoder: &RAW,
-        bound: Bound { bytes: 1_000, frames: 100 },
+        bound: OutboxCapacity { bytes: 1_000, frames: 100 },
         heartbeat: None,
         multiplexed: false,
         expiry: Expiry::NEVER,
@@ -56,7 +56,7 @@ fn frame(bytes: usize) -> Rc<Bytes> {
 async fn a_delivery_is_measured_once_when_it_is_written() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, _client) = connection(&session_table).await;
-    writer.handle.carry(frame(9), Some(clock.elapsed_us()));
+    writer.handle.forward(frame(9), Some(clock.elapsed_us()));
     clock.advance(3);
     assert_eq!(measured(&stats), (0, 0), "it is in the outbox");
     writer.write();
@@ -70,7 +70,7 @@ async fn a_delivery_is_measured_once_when_it_is_written() {
 async fn the_latency_of_a_slow_reader_includes_the_wait_for_it() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, mut client) = connection(&session_table).await;
-    writer.handle.carry(frame(LARGE), Some(clock.elapsed_us()));
+    writer.handle.forward(frame(LARGE), Some(clock.elapsed_us()));
     writer.write();
     clock.advance(7_000);
     assert_eq!(measured(&stats), (0, 0), "the kernel has a part of it");
@@ -88,7 +88,7 @@ async fn the_latency_of_a_slow_reader_includes_the_wait_for_it() {
 async fn a_connection_that_breaks_drops_its_measurement() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, client) = connection(&session_table).await;
-    writer.handle.carry(frame(LARGE), Some(clock.elapsed_us()));
+    writer.handle.forward(frame(LARGE), Some(clock.elapsed_us()));
     writer.write();
     drop(client);
     poll_fn(|cx| {

@@ -138,7 +138,7 @@ impl SocketWriter {
         if self.handle.closed() == Some(Close::SlowConsumer) {
             let _ = SockRef::from(self.socket.as_ref()).set_send_buffer_size(SEND_BUFFER_CLOSING);
         }
-        self.handle.with_outbox(|outbox| outbox.close_state(Rc::new(frame::close(code, reason))));
+        self.handle.with_outbox(|outbox| outbox.close_with(Rc::new(frame::close(code, reason))));
     }
 
     /// Continues to write when the kernel accepts more.
@@ -147,7 +147,7 @@ impl SocketWriter {
             match self.socket.as_ref().poll_write_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
-                    self.handle.note_taken();
+                    self.handle.note_output_taken();
                     self.blocked.set(false);
                     self.write();
                 }

@@ -1,5 +1,5 @@
-//! What was handed to a connection of late, pure: the deliveries of one event whose frames may not be written yet. From a
-//! connection that turns out to be dead, they can be taken back as long as they are not.
+//! Recent publications of one event on a connection, pure: their frames may not be written yet. They can be taken back
+//! from a dead connection until they are written.
 
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -32,7 +32,8 @@ impl Handed {
         Self { most, deliveries: VecDeque::new() }
     }
 
-    /// One more was handed over; without a delivery it cannot be taken back. Those before it whose frames nobody has any more were written.
+    /// Adds a publication; without its copy it cannot be taken back. Entries with released frames were written, and are
+    /// dropped.
     pub fn add(&mut self, frame: &Frame, delivery: Option<Rc<Retained>>) {
         while self.deliveries.front().is_some_and(|(frame, _)| frame.strong_count() == 0) {
             self.deliveries.pop_front();

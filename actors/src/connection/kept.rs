@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::Retained;
 
 /// The deliveries, in their order.
 #[derive(Debug)]
 pub struct Kept {
-    bound: Bound,
+    bound: OutboxCapacity,
     deliveries: VecDeque<Rc<Retained>>,
     /// Bytes of the data in `deliveries`, each counted in full though others may share it.
     bytes: usize,
@@ -18,7 +18,7 @@ pub struct Kept {
 
 impl Kept {
     /// Nothing came yet.
-    pub fn new(bound: Bound) -> Self {
+    pub fn new(bound: OutboxCapacity) -> Self {
         Self { bound, deliveries: VecDeque::new(), bytes: 0, dropped: 0 }
     }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_oldest_go_when_there_are_too_many_or_too_large_ones() {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
-        let mut kept = Kept::new(Bound { bytes: 10, frames: 3 });
+        let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
         for text in ["1", "22", "333", "4444"] {
             kept.add(retained(&ledger, 0, text));
         }
@@ -87,7 +87,7 @@ mod tests {
         let (deliveries, dropped) = kept.into_parts();
         let texts: Vec<_> = deliveries.iter().map(|delivery| &delivery.bytes[..]).collect();
         assert_eq!((texts, dropped), (vec![&b"4444"[..], b"55555"], 3));
-        let mut kept = Kept::new(Bound { bytes: 10, frames: 3 });
+        let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
         kept.add(retained(&ledger, 0, "more than ten"));
         assert!(kept.is_empty());
         kept.add(retained(&ledger, 0, "1"));

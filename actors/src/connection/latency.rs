@@ -1,14 +1,14 @@
-//! The latency of a measured delivery: marked in the outbox of its session, carried to the outbox of its connection,
-//! recorded when it is written.
+//! The latency of a measured delivery. The frame is marked in the outbox of its session, then in the outbox of the
+//! physical connection; the latency is recorded when it is written.
 
 use super::{Common, SessionHandle};
 use crate::connection::outbox::Frame;
 
 impl SessionHandle {
-    /// Sends a frame of a session that this connection carries. `accepted_us` is the value of the frame's
+    /// Sends a frame of a session on this physical connection. `accepted_us` is the value of its
     /// [mark](crate::connection::outbox::Outbox::mark) in the outbox of the session.
-    pub fn carry(&self, frame: Frame, accepted_us: Option<u64>) {
-        self.deliver_behind(None, frame, accepted_us);
+    pub fn forward(&self, frame: Frame, accepted_us: Option<u64>) {
+        self.deliver_after(None, frame, accepted_us);
     }
 
     /// Records that a publication was written to its client now. It was accepted at `accepted_us`, in µs by

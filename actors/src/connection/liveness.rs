@@ -1,5 +1,5 @@
-//! Whether a session lives: its signs of life, the pings that ask for them, its token's expiry; and when a worker has to
-//! look at which of its seats, so that one that is idle costs nothing between two pings.
+//! Liveness of a session: heartbeat and token expiry. Each session has a due time, so an idle session costs nothing
+//! between two pings.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,71 +12,71 @@ use crate::model::fault::{Code, Fault};
 use crate::publication::EventError;
 use crate::runtime::clock::Expiry;
 
-/// How often a sign of life is asked for, and how long silence may last.
+/// The interval of pings, and the longest silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Between two pings, ms.
+    /// Time between two pings, ms.
     pub interval_ms: i64,
     /// Silence that ends the session, ms.
     pub timeout_ms: i64,
-    /// The frame that asks for a sign of life.
+    /// The ping frame.
     pub ping_frame: &'static [u8],
 }
 
-/// The longest time until one that can expire is judged again, ms: an expiry is by a clock that can be set.
-const UNJUDGED_MAX: i64 = 30_000;
+/// Longest time between two checks of an expiry, ms: the wall clock can be set.
+const EXPIRY_CHECK_MAX: i64 = 30_000;
 
-/// For how long nothing stirs before the memory of empty queues is given back, ms: who gets something every second keeps it.
-const REST_MS: i64 = 1_000;
+/// Idle time before the memory of empty queues is freed, ms. A session with a message every second keeps it.
+const IDLE_MS: i64 = 1_000;
 
-/// What is known of a session's life.
+/// The liveness of a session.
 #[derive(Debug)]
 pub(super) struct Liveness {
     heartbeat: Option<Heartbeat>,
-    heard_at: Cell<i64>,
+    last_activity_at: Cell<i64>,
     pinged_at: Cell<i64>,
-    /// When the first ping since the last sign of life was sent; before that, where none was.
-    asked_at: Cell<i64>,
-    /// Pings that were not answered yet.
-    pings: Cell<u32>,
+    /// When the first ping since the last activity was sent.
+    first_ping_at: Cell<i64>,
+    /// Pings without a pong.
+    unanswered_pings: Cell<u32>,
     expiry: Cell<Expiry>,
-    rest: Cell<Rest>,
-    /// The transport does not read what the client sends, its signs of life among it.
-    unread: Cell<bool>,
-    /// The client took something of what it had left waiting, since it was asked for a sign of life.
-    taken: Cell<bool>,
+    queue_memory: Cell<QueueMemory>,
+    /// The transport has paused reading, so pongs stay unread.
+    reads_paused: Cell<bool>,
+    /// The client took output since the last ping.
+    took_output: Cell<bool>,
 }
 
-/// Whether a seat holds memory that it does not need.
+/// Whether a session holds memory for empty queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    /// Something was offered or a promise kept since it was last looked at.
-    Stirred,
-    /// Nothing was since then, and something was before.
-    Quiet,
-    /// It holds none.
-    Asleep,
+enum QueueMemory {
+    /// The queues were used since the last check.
+    Active,
+    /// The queues were not used since the last check.
+    Idle,
+    /// The memory is freed.
+    Released,
 }
 
 impl Liveness {
     pub(super) fn new(heartbeat: Option<Heartbeat>, elapsed: i64, expiry: Expiry) -> Self {
         Self {
             heartbeat,
-            heard_at: Cell::new(elapsed),
+            last_activity_at: Cell::new(elapsed),
             pinged_at: Cell::new(elapsed),
-            asked_at: Cell::new(i64::MIN),
-            pings: Cell::new(0),
+            first_ping_at: Cell::new(i64::MIN),
+            unanswered_pings: Cell::new(0),
             expiry: Cell::new(expiry),
-            rest: Cell::new(Rest::Asleep),
-            unread: Cell::new(false),
-            taken: Cell::new(false),
+            queue_memory: Cell::new(QueueMemory::Released),
+            reads_paused: Cell::new(false),
+            took_output: Cell::new(false),
         }
     }
 
-    /// When silence ends the session. Not before it was asked for a sign of life, and where that was late, it has half of
-    /// the time to give one at least.
-    fn silence(&self, heartbeat: Heartbeat) -> i64 {
-        let (heard, asked) = (self.heard_at.get(), self.asked_at.get());
+    /// When silence ends the session. The client has at least half of the timeout after the ping, even if the ping was
+    /// late.
+    fn silence_deadline(&self, heartbeat: Heartbeat) -> i64 {
+        let (heard, asked) = (self.last_activity_at.get(), self.first_ping_at.get());
         if asked < heard {
             return i64::MAX;
         }
@@ -85,109 +85,109 @@ impl Liveness {
     }
 
     /// When the next ping is due.
-    fn ping(&self, heartbeat: Heartbeat) -> i64 {
+    fn next_ping_at(&self, heartbeat: Heartbeat) -> i64 {
         self.pinged_at.get() + heartbeat.interval_ms
     }
 
-    fn pinged(&self, elapsed: i64) {
+    fn note_ping(&self, elapsed: i64) {
         self.pinged_at.set(elapsed);
-        self.pings.set(self.pings.get().saturating_add(1));
-        if self.asked_at.get() < self.heard_at.get() {
-            self.asked_at.set(elapsed);
-            self.taken.set(false);
+        self.unanswered_pings.set(self.unanswered_pings.get().saturating_add(1));
+        if self.first_ping_at.get() < self.last_activity_at.get() {
+            self.first_ping_at.set(elapsed);
+            self.took_output.set(false);
         }
     }
 }
 
 impl SessionHandle {
-    /// Notes a sign of life at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. Of a carrier's client nothing counts
-    /// but its answers to pings.
+    /// Records activity at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. For a multiplexed connection
+    /// only pongs count.
     pub fn note_activity(&self, elapsed: i64) {
         if !self.multiplexed {
-            self.liveness.heard_at.set(elapsed);
+            self.liveness.last_activity_at.set(elapsed);
         }
     }
 
-    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat"). Whether none is
-    /// under way: one that is may have been asked long before what was written last.
+    /// Records a pong. The next ping follows an interval later (Engine.IO v4, "Heartbeat"). `true` when no other ping
+    /// is pending; a pending ping may be older than the last output.
     pub fn note_pong(&self, elapsed: i64) -> bool {
         let life = &self.liveness;
-        life.heard_at.set(elapsed);
+        life.last_activity_at.set(elapsed);
         life.pinged_at.set(elapsed);
-        life.pings.set(life.pings.get().saturating_sub(1));
-        life.pings.get() == 0
+        life.unanswered_pings.set(life.unanswered_pings.get().saturating_sub(1));
+        life.unanswered_pings.get() == 0
     }
 
-    /// Ends the connection because it sent more frames or bytes than one may.
-    pub fn exceed_budget(&self) {
+    /// Closes the connection because it exceeded its frames or bytes per second.
+    pub fn close_over_budget(&self) {
         if self.closed().is_none() {
             self.common.stats.closed_over_budget.add(1);
             self.close_by(Close::Limit, "limits.frames_per_second, limits.bytes_per_second");
         }
     }
 
-    /// Notes whether the transport leaves unread what the client sends, signs of life among it, because it may ask nothing
-    /// more for now. Its silence counts from the end of that on.
-    pub fn leave_unread(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
-        if self.liveness.unread.replace(unread) && !unread {
-            self.liveness.heard_at.set(elapsed());
+    /// Records whether the transport has paused reading. Silence counts from the end of the pause.
+    pub fn set_reads_paused(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
+        if self.liveness.reads_paused.replace(unread) && !unread {
+            self.liveness.last_activity_at.set(elapsed());
         }
     }
 
-    /// The client took some of what it had left waiting in a transport that was full.
-    pub fn note_taken(&self) {
-        self.liveness.taken.set(true);
+    /// The client took output from a full transport.
+    pub fn note_output_taken(&self) {
+        self.liveness.took_output.set(true);
     }
 
-    /// The client was given all that waited for it. That is a sign of life only while those that it sends are unread.
+    /// The client polled all its output. This is a sign of life only while its input stays unread.
     pub fn note_polled(&self) {
-        if self.liveness.unread.get() {
-            self.note_taken();
+        if self.liveness.reads_paused.get() {
+            self.note_output_taken();
         }
     }
 
-    /// Why a silence of too long ends the session; `None` where it does not. That its client took since it was asked what it
-    /// had left waiting is a sign of life: the question may be behind that. One that is not read because it takes nothing is
-    /// a slow consumer; that it is not read for any other reason is the hub's doing.
-    fn end_of_silence(&self) -> Option<Close> {
-        match (self.liveness.taken.replace(false), self.liveness.unread.get()) {
+    /// The close reason of a silent session; `None` keeps it open. Output that was taken since the ping is a sign of
+    /// life, because the ping may wait behind it. A paused session with a full outbox is a slow consumer. Any other
+    /// pause is caused by the hub.
+    fn silence_close(&self) -> Option<Close> {
+        match (self.liveness.took_output.replace(false), self.liveness.reads_paused.get()) {
             (true, _) => None,
             (false, false) => Some(Close::NoHeartbeat),
             (false, true) => (!self.is_under_half()).then_some(Close::SlowConsumer),
         }
     }
 
-    /// Sets when the session's token ends it.
+    /// Sets the token's expiry.
     pub fn expire_at(&self, expiry: Expiry) {
         self.liveness.expiry.set(expiry);
         self.common.due_times.now(self.addr.slot);
     }
 
-    /// When the session's token ends it.
+    /// The token's expiry.
     pub fn expiry(&self) -> Expiry {
         self.liveness.expiry.get()
     }
 
-    /// Something was offered, or a promise kept: the memory for it can be given back once it is gone.
-    pub(super) fn stir(&self) {
-        if self.liveness.rest.replace(Rest::Stirred) == Rest::Asleep {
+    /// Records use of the queues: their memory can be freed once they are empty.
+    pub(super) fn note_queue_use(&self) {
+        if self.liveness.queue_memory.replace(QueueMemory::Active) == QueueMemory::Released {
             self.common.due_times.now(self.addr.slot);
         }
     }
 
-    /// Gives the memory of empty queues back, where nothing stirred since the last time.
+    /// Frees the memory of empty queues that were idle since the last check.
     fn rest(&self) {
-        let rest = match self.liveness.rest.get() {
-            Rest::Stirred => Rest::Quiet,
-            Rest::Quiet if self.output.borrow_mut().rest() => Rest::Asleep,
+        let rest = match self.liveness.queue_memory.get() {
+            QueueMemory::Active => QueueMemory::Idle,
+            QueueMemory::Idle if self.output.borrow_mut().release_idle_memory() => QueueMemory::Released,
             as_it_is => as_it_is,
         };
-        self.liveness.rest.set(rest);
+        self.liveness.queue_memory.set(rest);
     }
 
-    /// Judges the session at `now`, ms since the epoch, and `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]: expiry by
-    /// whichever of the two ends it first, silence and ping by `elapsed`. Says when there will be something to judge again, by `elapsed`.
-    pub fn judge(&self, now: i64, elapsed: i64) -> i64 {
+    /// Checks the session at `now`, ms since the epoch, and `elapsed`, ms by
+    /// [`crate::runtime::clock::Clock::elapsed_ms`]. Expiry uses the earlier of the two clocks; silence and pings use
+    /// `elapsed`. Returns the time of the next check, by `elapsed`.
+    pub fn check_liveness(&self, now: i64, elapsed: i64) -> i64 {
         let life = &self.liveness;
         if self.closed().is_some() {
             return i64::MAX;
@@ -199,14 +199,14 @@ impl SessionHandle {
             return i64::MAX;
         }
         let left = life.expiry.get().left(now, elapsed);
-        let expiry = left.map_or(i64::MAX, |left| elapsed + left.min(UNJUDGED_MAX));
+        let expiry = left.map_or(i64::MAX, |left| elapsed + left.min(EXPIRY_CHECK_MAX));
         let Some(heartbeat) = life.heartbeat else { return expiry };
-        if elapsed >= life.silence(heartbeat) {
-            match self.end_of_silence() {
-                None => life.heard_at.set(elapsed),
+        if elapsed >= life.silence_deadline(heartbeat) {
+            match self.silence_close() {
+                None => life.last_activity_at.set(elapsed),
                 Some(Close::SlowConsumer) => {
                     let offer = self.with_outbox(|outbox| outbox.overflow());
-                    self.after(offer, 0);
+                    self.handle_offer(offer, 0);
                     return i64::MAX;
                 }
                 Some(close) => {
@@ -216,32 +216,36 @@ impl SessionHandle {
                 }
             }
         }
-        if elapsed >= life.ping(heartbeat) {
-            life.pinged(elapsed);
+        if elapsed >= life.next_ping_at(heartbeat) {
+            life.note_ping(elapsed);
             self.send_ahead(Rc::new(Bytes::from_static(heartbeat.ping_frame)));
         }
-        life.silence(heartbeat).min(life.ping(heartbeat)).min(expiry)
+        life.silence_deadline(heartbeat).min(life.next_ping_at(heartbeat)).min(expiry)
     }
 }
 
 impl SessionTable {
-    /// Judges those seats that are due, as [`SessionHandle::judge`] does; and has those rest that can.
-    pub fn beat(&self, now: i64, elapsed: i64) {
+    /// Checks all due sessions, and frees the memory of idle queues.
+    pub fn sweep(&self, now: i64, elapsed: i64) {
         let mut next = 0;
         while let Some(index) = self.common.due_times.due(next, elapsed) {
             next = index + 1;
             let handle = self.slab.borrow().get(index).cloned();
             let due = handle.map_or(i64::MAX, |handle| {
                 handle.rest();
-                let due = handle.judge(now, elapsed);
-                if handle.liveness.rest.get() == Rest::Asleep { due } else { due.min(elapsed + REST_MS) }
+                let due = handle.check_liveness(now, elapsed);
+                if handle.liveness.queue_memory.get() == QueueMemory::Released {
+                    due
+                } else {
+                    due.min(elapsed + IDLE_MS)
+                }
             });
             self.common.due_times.set(index, due);
         }
     }
 }
 
-/// When each seat of a worker is to be looked at next, by its index: all that a sweep reads of those that are not due.
+/// The next check of each session, by slot index. A sweep reads nothing else of sessions that are not due.
 #[derive(Debug, Default)]
 pub(super) struct DueTimes(RefCell<Vec<i64>>);
 
@@ -256,12 +260,12 @@ impl DueTimes {
         }
     }
 
-    /// Has a seat looked at in the next sweep.
+    /// Makes a session due in the next sweep.
     pub(super) fn now(&self, handle: SlotId) {
         self.set(handle.index as usize, i64::MIN);
     }
 
-    /// The first seat from `next` on that is due.
+    /// The first due slot from `next` on.
     fn due(&self, next: usize, elapsed: i64) -> Option<usize> {
         let dues = self.0.borrow();
         Some(next + dues.get(next..)?.iter().position(|&due| due <= elapsed)?)

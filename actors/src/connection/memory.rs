@@ -1,14 +1,14 @@
-//! What a seat keeps for a session that may come back. One with a token for its chats: their messages, from when it is cut
-//! off, and before that those that are not written yet. One whose client says what it got: all that was sent to it last.
+//! The recovery buffers of a session. A session with a token buffers the messages of its chats from its suspension on,
+//! and the unwritten ones before. A session with a private id buffers all that was sent last.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::{OutboxSink, SessionHandle, SessionTable, SlotId};
-use crate::connection::copies::Copies;
+use crate::connection::encoded::EncodedPublication;
 use crate::connection::handed::{Handed, TakenBack};
 use crate::connection::kept::Kept;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::{Brought, Ledger, Retained};
 use crate::connection::tail::Tail;
 use crate::model::close::Close;
@@ -70,11 +70,13 @@ impl Memory {
     }
 
     /// What it would cost to keep a delivery, bytes; nothing where it is not to be kept, or is already.
-    fn weight(&self, delivery: &Publication, wire: &dyn Encoder, copies: &mut Copies<'_>) -> usize {
+    fn weight(&self, delivery: &Publication, wire: &dyn Encoder, copies: &mut EncodedPublication<'_>) -> usize {
         match self {
-            Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => copies.data_weight(),
+            Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => {
+                copies.retained_data_cost()
+            }
             Self::Provided(..) | Self::Kept(..) => 0,
-            Self::Tail(..) => copies.framed_weight(wire),
+            Self::Tail(..) => copies.retained_frame_cost(wire),
         }
     }
 
@@ -84,7 +86,7 @@ impl Memory {
         delivery: &Publication,
         behind: Option<u64>,
         wire: &dyn Encoder,
-        copies: &mut Copies<'_>,
+        copies: &mut EncodedPublication<'_>,
     ) -> bool {
         let weight = self.weight(delivery, wire, copies);
         if !copies.has_room(weight) {
@@ -94,10 +96,9 @@ impl Memory {
         let is_over = !copies.has_room(weight);
         match self {
             Self::Provided(only, _, handed) => {
-                if delivery.name().as_str() == *only
-                    && let Some(frame) = copies.frame(wire)
-                {
-                    handed.add(&frame, (!is_over).then(|| copies.data()));
+                if delivery.name().as_str() == *only {
+                    let frame = copies.frame(wire);
+                    handed.add(&frame, (!is_over).then(|| copies.retained_data()));
                 }
                 false
             }
@@ -105,16 +106,17 @@ impl Memory {
                 if delivery.name().as_str() == *only {
                     match is_over {
                         true => kept.miss(1),
-                        false => kept.add(copies.data()),
+                        false => kept.add(copies.retained_data()),
                     }
                 }
                 true
             }
             Self::Tail(tail, is_cut) => {
                 // What waits for an answer is written later than what comes now: it cannot be passed over yet.
-                match copies.framed(wire).filter(|_| !is_over || behind.is_some()) {
-                    Some(framed) => tail.add(framed, behind),
-                    None => tail.pass_over(delivery.number()),
+                let framed = copies.retained_frame(wire);
+                match !is_over || behind.is_some() {
+                    true => tail.add(framed, behind),
+                    false => tail.pass_over(delivery.number()),
                 }
                 *is_cut
             }
@@ -235,7 +237,7 @@ impl SessionHandle {
 
     /// Keeps what the seat of a session kept before the start, and what comes for it: of `only`, or of everything, up to
     /// `bound`.
-    pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: Bound, ledger: &Rc<Ledger>) {
+    pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: OutboxCapacity, ledger: &Rc<Ledger>) {
         let memory = match remains {
             Remains::Messages(deliveries, dropped) => {
                 let mut kept = Kept::new(bound);
@@ -269,7 +271,7 @@ impl SessionHandle {
         &self,
         room: &RoomName,
         delivery: &Publication,
-        copies: &mut Copies<'_>,
+        copies: &mut EncodedPublication<'_>,
         accepted_us: Option<u64>,
         relieve: impl FnOnce(usize),
     ) -> bool {
@@ -285,7 +287,7 @@ impl SessionHandle {
         if let Some(id) = delivery.notification() {
             self.noted().add(id);
         }
-        copies.frame(self.encoder).is_some_and(|frame| self.deliver_behind(behind, frame, accepted_us))
+        self.deliver_after(behind, copies.frame(self.encoder), accepted_us)
     }
 
     /// What waited for the answer of this number is written.
@@ -298,13 +300,12 @@ impl SessionHandle {
     }
 }
 
-/// How many deliveries of those who were cut off are looked at for whether anybody else keeps them, each time there is too
-/// much.
+/// Buffered publications that one relief inspects, at most.
 const LOOKED_AT_MAX: usize = 16_384;
 
 impl SessionTable {
-    /// Notes that a seat keeps what comes.
-    pub(crate) fn note_parked(&self, handle: SlotId) {
+    /// Adds a suspended session to the eviction order.
+    pub(crate) fn note_suspended(&self, handle: SlotId) {
         let mut suspended = self.suspended.borrow_mut();
         while suspended.front().is_some_and(|&first| self.get(first).is_none()) {
             suspended.pop_front();
@@ -312,8 +313,8 @@ impl SessionTable {
         suspended.push_back(handle);
     }
 
-    /// While there is no room for so many bytes more, those give up theirs who were cut off first; not those who share it
-    /// all with others, for that would free nothing.
+    /// Evicts the buffers of the longest-suspended sessions until `weight` bytes fit. Buffers that other sessions share
+    /// completely are skipped, because evicting them frees nothing.
     pub(crate) fn relieve(&self, weight: usize) {
         let (mut suspended, mut place, mut looked_at) = (self.suspended.borrow_mut(), 0, 0);
         while !self.ledger.has_room(weight)
@@ -329,7 +330,7 @@ impl SessionTable {
         }
     }
 
-    /// Has `memory` give up what it holds, where that frees something; what it cost to look, in deliveries.
+    /// Evicts `memory` if that frees something. Returns the number of inspected publications.
     fn relieve_by(&self, memory: &mut Memory) -> usize {
         let cost = memory.len();
         if memory.frees() {

@@ -1,5 +1,5 @@
-//! Which notifications something came about while a session waits for those that it missed: what comes says more of them
-//! than the store did before. Pure, bounded.
+//! Notifications that changed while a session waits for its unread ones; the changes are newer than the store. Pure and
+//! bounded.
 
 use ahash::AHashSet;
 
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_is_noted_from_when_it_is_asked_for_and_not_without_end() {
+    fn changes_are_noted_from_begin_and_up_to_a_bound() {
         let id = |number: usize| NotificationId::parse(&number.to_string(), "id").unwrap();
         let mut noted = Noted::default();
         let count = |noted: &mut Noted| noted.end().map(|ids| ids.len());

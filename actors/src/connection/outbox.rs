@@ -1,7 +1,7 @@
-//! What waits to be written to one client: frames already encoded, bounded in bytes and in number.
+//! The frames that wait to be written to one client, bounded in bytes and number.
 //!
-//! Touched only on its own worker's thread, so it needs no lock. It knows no socket: a pipe takes from the front, or a
-//! polling request does. What does not fit is never kept; the session is closed as a slow consumer instead.
+//! Only its own worker's thread uses it, so it needs no lock. It knows no socket: a WebSocket writer or a poll takes
+//! from the front. A frame that does not fit closes the session as a slow consumer.
 
 mod mark;
 #[cfg(test)]
@@ -14,18 +14,18 @@ use bytes::Bytes;
 
 use self::mark::Mark;
 
-/// How much one outbox may hold. One that is less than half full takes any one frame, so the most it ever holds is `bytes`
-/// and one message more.
+/// The capacity of an outbox. An outbox below half of it takes one frame of any size, so it holds at most `bytes` and
+/// one more frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
+pub struct OutboxCapacity {
     /// Bytes of frames.
     pub bytes: usize,
     /// Frames.
     pub frames: usize,
 }
 
-impl Bound {
-    /// The half of it.
+impl OutboxCapacity {
+    /// Half of the capacity.
     #[must_use]
     pub fn half(self) -> Self {
         Self { bytes: self.bytes / 2, frames: self.frames / 2 }
@@ -35,7 +35,7 @@ impl Bound {
 /// A frame's bytes, shared by the outboxes of one worker without an atomic.
 pub type Frame = Rc<Bytes>;
 
-/// What became of a frame that was offered.
+/// The result of an offered frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
     /// It waits to be written.
@@ -45,22 +45,22 @@ pub enum Offer {
         /// Frames that will not be written.
         dropped: usize,
     },
-    /// The outbox takes nothing any more.
+    /// The outbox is closed.
     Closed,
 }
 
-/// Capacity a drained queue may keep, in frames.
+/// Capacity that an empty queue keeps, in frames.
 const KEPT_CAPACITY: usize = 8;
 
 /// The frames for one client.
 #[derive(Debug)]
 pub struct Outbox {
-    bound: Bound,
+    bound: OutboxCapacity,
     /// Ready to be written, in order.
     ready: VecDeque<Frame>,
-    /// Bytes of the first ready frame that are written already.
+    /// Bytes of the first ready frame that are written.
     written: usize,
-    /// Deliveries that wait for an answer to go first, with the number of that answer.
+    /// Frames that wait for a reply, with the number of the reply.
     held: VecDeque<(u64, Frame)>,
     /// Bytes in `ready` and `held`, what is written already included.
     bytes: usize,
@@ -71,7 +71,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty outbox.
-    pub fn new(bound: Bound) -> Self {
+    pub fn new(bound: OutboxCapacity) -> Self {
         Self {
             bound,
             ready: VecDeque::new(),
@@ -83,7 +83,7 @@ impl Outbox {
         }
     }
 
-    /// Offers a frame; with `behind`, it waits until the answer of that number is released.
+    /// Offers a frame; with `behind`, it waits until that reply is released.
     pub fn offer(&mut self, frame: Frame, behind: Option<u64>) -> Offer {
         if self.closed {
             return Offer::Closed;
@@ -91,7 +91,7 @@ impl Outbox {
         let waiting = self.ready.len() + self.held.len();
         let has_bytes = self.bytes + frame.len() <= self.bound.bytes || self.bytes < self.bound.half().bytes;
         if waiting > 0 && (!has_bytes || waiting >= self.bound.frames) {
-            return Offer::Overflowed { dropped: self.give_up() + 1 };
+            return Offer::Overflowed { dropped: self.drop_unwritten() + 1 };
         }
         self.bytes += frame.len();
         match behind {
@@ -107,7 +107,7 @@ impl Outbox {
         self.mark.set(self.ready.len(), accepted_us);
     }
 
-    /// Lets go what waited for the answer of this number: a joined room's messages come after the answer to the join.
+    /// Releases the frames that wait for a reply: the messages of a joined room follow the join reply.
     pub fn release(&mut self, answer: u64) {
         for (behind, frame) in std::mem::take(&mut self.held) {
             if behind == answer {
@@ -118,26 +118,26 @@ impl Outbox {
         }
     }
 
-    /// Whether so many frames more, of `bytes` together, leave the half of it free that what comes next may need.
-    pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+    /// Whether `frames` more frames of `bytes` bytes leave half of the capacity free.
+    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
         let waiting = self.ready.len() + self.held.len();
         let half = self.bound.half();
         waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
     }
 
-    /// Whether it is less than half full: then it takes any one frame more.
+    /// Whether it is less than half full. Then it takes one frame of any size.
     pub fn is_under_half(&self) -> bool {
         let (waiting, half) = (self.ready.len() + self.held.len(), self.bound.half());
         waiting == 0 || (waiting < half.frames && self.bytes < half.bytes)
     }
 
-    /// Gives up all that is not written and takes no more, as one that overflows does.
+    /// Drops all unwritten frames and closes, as after an overflow.
     pub fn overflow(&mut self) -> Offer {
-        Offer::Overflowed { dropped: self.give_up() }
+        Offer::Overflowed { dropped: self.drop_unwritten() }
     }
 
-    /// Gives the memory of empty queues back; whether both are.
-    pub fn rest(&mut self) -> bool {
+    /// Frees the memory of empty queues. `true` when both are empty.
+    pub fn release_idle_memory(&mut self) -> bool {
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
@@ -147,23 +147,23 @@ impl Outbox {
         self.is_empty() && self.held.is_empty()
     }
 
-    /// Takes no more frames; what is ready is still written. Held deliveries are given up: the answer that they wait for does
-    /// not go out, and without it they would be taken for what follows something else.
+    /// Takes no more frames. Ready frames are still written. Held frames are dropped, because the reply before them is
+    /// not sent.
     pub fn close(&mut self) {
         self.closed = true;
         let held = std::mem::take(&mut self.held);
         self.bytes -= held.iter().map(|(_, frame)| frame.len()).sum::<usize>();
     }
 
-    /// Adds the last frame of all, whatever the bound: the transport's goodbye.
-    pub fn close_state(&mut self, frame: Frame) {
+    /// Adds the last frame regardless of the capacity, and closes.
+    pub fn close_with(&mut self, frame: Frame) {
         self.close();
         self.bytes += frame.len();
         self.ready.push_back(frame);
     }
 
-    /// Gives up what is not written, but for a frame that is half on the wire, and closes. Says how many frames went.
-    fn give_up(&mut self) -> usize {
+    /// Drops unwritten frames except a partly written one, and closes. Returns the number of dropped frames.
+    fn drop_unwritten(&mut self) -> usize {
         let keep = usize::from(self.written > 0);
         let dropped = self.ready.len() - keep + self.held.len();
         self.ready.truncate(keep);
@@ -175,7 +175,7 @@ impl Outbox {
         dropped
     }
 
-    /// Gives up those of the frames that are wanted back; one that is half on the wire it keeps.
+    /// Drops the frames that `wants` selects, except a partly written one.
     pub fn recall(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
         let mut begun = self.written > 0;
         let mut freed = 0;
@@ -193,7 +193,7 @@ impl Outbox {
         }
     }
 
-    /// Gives up those of the held frames that are wanted back.
+    /// Drops the held frames that `wants` selects.
     pub fn recall_held(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
         let mut freed = 0;
         self.held.retain(|(_, frame)| {
@@ -204,8 +204,8 @@ impl Outbox {
         self.bytes -= freed;
     }
 
-    /// Gives up all it holds, and takes no more: nobody writes any more.
-    pub fn abandon(&mut self) {
+    /// Drops everything and closes: no transport writes it.
+    pub fn discard(&mut self) {
         *self = Self { closed: true, ..Self::new(self.bound) };
     }
 
@@ -220,7 +220,7 @@ impl Outbox {
         self.bytes - self.written
     }
 
-    /// Takes the next whole frame, to pass it on rather than write it, and the value of its [mark](Outbox::mark).
+    /// Takes the next whole frame to forward it, with the value of its [mark](Outbox::mark).
     pub fn take(&mut self) -> Option<(Frame, Option<u64>)> {
         debug_assert_eq!(self.written, 0, "a frame that is half written is not passed on");
         let Some(frame) = self.ready.pop_front() else {
@@ -237,7 +237,7 @@ impl Outbox {
         }
     }
 
-    /// What is to be written next: the rest of the first frame, then whole frames.
+    /// The bytes to write: the rest of the first frame, then whole frames.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut skip = self.written;
         self.ready.iter().map(move |frame| &frame[std::mem::take(&mut skip)..])

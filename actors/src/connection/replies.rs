@@ -1,4 +1,4 @@
-//! The answers that a session owes: they leave in the order of the requests, and what waits for one comes behind it.
+//! Pending replies of a session. Replies leave in the order of the requests; messages that wait for a reply follow it.
 
 use std::rc::Rc;
 
@@ -8,20 +8,21 @@ use super::{OutboxSink, SessionHandle};
 use crate::connection::outbox::{Frame, Offer};
 use crate::model::ids::RoomName;
 
-/// Most requests without a reply in one session. Beyond it, the transport stops reading.
+/// Pending replies before the transport stops reading. Bounds the work of one client.
 pub const PENDING_REPLIES_MAX: usize = 128;
 
-/// Most bytes of requests without a reply in one session. Beyond it, the transport stops reading.
+/// Bytes of requests with pending replies, likewise.
 pub const PENDING_REPLY_BYTES_MAX: usize = 262_144;
 
-/// Answers a session may owe [aside](SessionHandle::reserve_unordered), and bytes of their requests, before one more is refused.
+/// Pending [unordered](SessionHandle::reserve_unordered) replies, and bytes of their requests, before another is
+/// refused.
 pub const UNORDERED_REPLIES_MAX: usize = 32;
 
-/// An answer that was promised; answers leave in the order the requests came.
+/// The place of a pending reply in the order of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplySlot(u64);
 
-/// An answer that was promised and is sent whenever it comes; it holds the bytes of its request.
+/// A pending reply without a place in the order. It holds the bytes of its request.
 #[derive(Debug)]
 pub struct UnorderedReply(usize);
 
@@ -29,28 +30,28 @@ pub struct UnorderedReply(usize);
 pub(super) struct PendingReply {
     /// Bytes of the request.
     weight: usize,
-    /// It is kept.
+    /// The reply is fulfilled.
     kept: bool,
-    /// The answer may be large.
+    /// The reply may be large.
     large: bool,
-    /// The answer, where there is something to say.
+    /// The frame, if the reply has one.
     frame: Option<Frame>,
 }
 
 impl PendingReply {
-    /// What is said behind the answers that are promised.
+    /// A notice behind the pending replies.
     pub(super) fn kept(frame: Frame) -> Self {
         Self { weight: 0, kept: true, large: false, frame: Some(frame) }
     }
 }
 
 impl SessionHandle {
-    /// Promises the answer to a request of `weight` bytes; requests that come later are answered after it.
+    /// Reserves the reply to a request of `weight` bytes. Later requests are answered after it.
     pub fn reserve(&self, weight: usize) -> ReplySlot {
         self.promise(weight, false)
     }
 
-    /// As [`SessionHandle::reserve`], for an answer that may be large: until it is there, no request is taken.
+    /// As [`SessionHandle::reserve`], for a reply that may be large: no request is taken until it is fulfilled.
     pub fn reserve_large(&self, weight: usize) -> ReplySlot {
         self.promise(weight, true)
     }
@@ -63,29 +64,28 @@ impl SessionHandle {
         ReplySlot(output.first + output.replies.len() as u64 - 1)
     }
 
-    /// Holds the messages of `rooms` back until the answer `owed` went: it tells of the join.
+    /// Holds the messages of `rooms` until the reply was sent.
     pub fn defer(&self, rooms: impl IntoIterator<Item = RoomName>, reply_slot: ReplySlot) {
         self.output.borrow_mut().deferred_rooms.extend(rooms.into_iter().map(|room| (room, reply_slot.0)));
     }
 
-    /// The next answer that will be promised.
+    /// The slot of the next reply.
     pub fn next_reply_slot(&self) -> ReplySlot {
         let output = self.output.borrow();
         ReplySlot(output.first + output.replies.len() as u64)
     }
 
-    /// Holds the messages of `room` that come from now on back until the answer `owed` went, whatever those before wait
-    /// for.
+    /// Holds new messages of `room` until the reply was sent. Replaces an earlier reply.
     pub fn defer_from_now(&self, room: &RoomName, reply_slot: ReplySlot) {
         let mut output = self.output.borrow_mut();
         output.deferred_rooms.retain(|(joining, _)| joining != room);
-        // An answer that went already could not let them go.
+        // A reply that was sent before cannot release them.
         if reply_slot.0 >= output.first {
             output.deferred_rooms.push((room.clone(), reply_slot.0));
         }
     }
 
-    /// Keeps a promise; without a frame, there is nothing to say.
+    /// Fulfils a reply; without a frame, the client receives none.
     pub fn fulfil(&self, reply_slot: ReplySlot, frame: Option<Bytes>) {
         let (was_busy, was_ready) = (self.is_busy(), self.takes_requests());
         let mut output = self.output.borrow_mut();
@@ -116,23 +116,22 @@ impl SessionHandle {
             }
         }
         drop(output);
-        self.after(offer, sent);
+        self.handle_offer(offer, sent);
         self.close_if_due();
         if (was_busy && !self.is_busy()) || (!was_ready && self.takes_requests()) || !self.has_pending_replies() {
             self.with_sink(OutboxSink::resume);
         }
     }
 
-    /// Whether one more answer may be owed [aside](SessionHandle::reserve_unordered): neither [`UNORDERED_REPLIES_MAX`] nor [`PENDING_REPLY_BYTES_MAX`] are
-    /// reached.
+    /// Whether another [unordered](SessionHandle::reserve_unordered) reply fits: both [`UNORDERED_REPLIES_MAX`] and
+    /// [`PENDING_REPLY_BYTES_MAX`] are not reached.
     pub fn may_reserve_unordered(&self) -> bool {
         let (count, bytes) = self.output.borrow().unordered;
         count < UNORDERED_REPLIES_MAX && bytes < PENDING_REPLY_BYTES_MAX
     }
 
-    /// Promises the answer to a request of `weight` bytes that somebody outside may take long for: it is sent when it
-    /// comes, and neither holds back other answers nor keeps the session from being asked. When the hub ends the session,
-    /// the answer goes first; a client that leaves does not wait for it.
+    /// Reserves an unordered reply to a request of `weight` bytes, for slow work outside the hub. It delays no other
+    /// reply and no request. When the hub closes the session, it waits for the reply.
     pub fn reserve_unordered(&self, weight: usize) -> UnorderedReply {
         let mut output = self.output.borrow_mut();
         output.unordered.0 += 1;
@@ -140,10 +139,10 @@ impl SessionHandle {
         UnorderedReply(weight)
     }
 
-    /// Keeps such a promise.
+    /// Fulfils an unordered reply.
     pub fn fulfil_unordered(&self, UnorderedReply(weight): UnorderedReply, frame: Option<Bytes>) {
         if let Some(frame) = frame {
-            self.answer(frame);
+            self.send(frame);
         }
         let mut output = self.output.borrow_mut();
         output.unordered.0 -= 1;
@@ -152,36 +151,36 @@ impl SessionHandle {
         self.close_if_due();
     }
 
-    /// Whether an answer is promised that others wait for.
+    /// Whether an ordered reply is pending.
     pub fn has_pending_replies(&self) -> bool {
         !self.output.borrow().replies.is_empty()
     }
 
-    /// Whether every answer went, those that are owed aside too.
+    /// Whether no reply is pending, unordered ones included.
     pub(super) fn has_sent_all_replies(&self) -> bool {
         !self.has_pending_replies() && self.output.borrow().unordered.0 == 0
     }
 
-    /// Whether the session owes so many answers that it should be asked nothing more for now.
+    /// Whether the session has too many pending replies for another request.
     pub fn is_busy(&self) -> bool {
         let output = self.output.borrow();
         self.paused.get() || output.replies.len() >= PENDING_REPLIES_MAX || output.weight >= PENDING_REPLY_BYTES_MAX
     }
 
-    /// Whether the transport may read the next request. It may not while the outbox is half full, or while a large reply is
-    /// pending: the reply needs the space. A multiplexed connection has no such limit; each of its sessions checks its own.
+    /// Whether the next request may be read. Not while half of the outbox is full, nor behind a request with a large
+    /// reply, so that the reply fits. The sessions of a multiplexed connection check this themselves.
     pub fn takes_requests(&self) -> bool {
         if self.multiplexed {
             return !self.is_busy();
         }
         let output = self.output.borrow();
-        let finds_room = output.answered == 0 || output.outbox.has_half_for(0, output.answered);
+        let finds_room = output.answered == 0 || output.outbox.fits_within_half(0, output.answered);
         let is_free = output.large == 0 && output.outbox.is_under_half() && finds_room;
         drop(output);
         is_free && !self.is_busy()
     }
 
-    /// Pauses reading from the client, or resumes it. A multiplexed connection pauses while one of its sessions is busy.
+    /// Pauses requests until `false` is set: the sessions behind the connection are busy.
     pub fn pause(&self, paused: bool) {
         if self.paused.replace(paused) && !paused {
             self.with_sink(OutboxSink::resume);

@@ -1,5 +1,5 @@
-//! What a worker keeps for sessions that may come back: each delivery once, shared by all who keep it, and all together
-//! within one bound. Who came for it last gives it back.
+//! Buffered publications of a worker's sessions. Each is stored once, shared by all buffers, within one bound. The last
+//! buffer that drops it frees it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -14,7 +14,7 @@ use crate::runtime::counters::Stats;
 /// Bytes that a retained delivery is counted with beside its own.
 pub const OVERHEAD: usize = 128;
 
-/// A delivery that somebody keeps.
+/// A buffered publication.
 #[derive(Debug)]
 pub struct Retained {
     /// Its place among all that its shard published.
@@ -49,7 +49,7 @@ impl Drop for Retained {
     }
 }
 
-/// A delivery to be kept, or that was kept, on its way to whom it was kept for.
+/// A publication for a buffer, or from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
     /// Its place among all that its shard published.
@@ -94,7 +94,7 @@ impl Ledger {
         weight == 0 || self.bytes.get() + weight <= self.bound
     }
 
-    /// Keeps what was brought here, once for all whom it is brought to.
+    /// Stores a publication, once for all buffers that hold it.
     pub fn keep(self: &Rc<Self>, brought: Brought) -> Rc<Retained> {
         let mut all = self.brought.borrow_mut();
         let same = all.get(&brought.number).and_then(Weak::upgrade);

@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::Retained;
 
 /// The last deliveries, in the order in which they were written.
 #[derive(Debug)]
 pub struct Tail {
-    bound: Bound,
+    bound: OutboxCapacity,
     entries: VecDeque<Rc<Retained>>,
     /// Bytes in `entries`, each counted in full though others may share it.
     bytes: usize,
@@ -26,8 +26,8 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Nothing was sent yet, to a client whose last delivery was `last`.
-    pub fn behind(last: Option<u64>, bound: Bound) -> Self {
+    /// An empty buffer. `last` is the last publication that the client received.
+    pub fn behind(last: Option<u64>, bound: OutboxCapacity) -> Self {
         Self {
             bound,
             entries: VecDeque::new(),
@@ -41,7 +41,7 @@ impl Tail {
     }
 
     /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
-    pub fn of(last: Option<u64>, is_confirmed: bool, bound: Bound) -> Self {
+    pub fn of(last: Option<u64>, is_confirmed: bool, bound: OutboxCapacity) -> Self {
         Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
     }
 
@@ -126,7 +126,7 @@ impl Tail {
 
     /// Nothing is kept from here on.
     pub fn keep_nothing(&mut self) {
-        self.bound = Bound { bytes: 0, frames: 0 };
+        self.bound = OutboxCapacity { bytes: 0, frames: 0 };
     }
 
     /// Whether something of it would be freed with it.
@@ -152,8 +152,8 @@ impl Tail {
     }
 }
 
-/// What a client lacks whose last delivery was `last`, of those that are kept, `left` being the last that is not; `None`
-/// when more than that may be lacking. `number` tells the number of one that is kept.
+/// The buffered publications after `last`. `left` is the last one that is no longer buffered. `None` when more may be
+/// missing. `number` returns the number of a publication.
 pub fn lacking<T>(
     last: Option<u64>,
     left: Option<u64>,
@@ -178,7 +178,7 @@ mod tests {
 
     fn tail(frames: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
-        let mut tail = Tail::behind(None, Bound { bytes: 20, frames });
+        let mut tail = Tail::behind(None, OutboxCapacity { bytes: 20, frames });
         numbers.for_each(|number| tail.add(retained(&ledger, number, "x"), None));
         (ledger, tail)
     }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_too_much_is_not_silently_lacking() {
+    fn publications_beyond_the_bound_are_reported_as_lost() {
         assert_eq!(lacks(tail(3, 1..=5).1, None), None);
         assert_eq!(lacks(tail(3, 1..=5).1, Some(1)), None);
         assert_eq!(
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_yet_is_not_given_up_with_what_is() {
+    fn held_publications_survive_giving_up() {
         let (ledger, mut tail) = tail(9, 1..=1);
         tail.add(retained(&ledger, 2, "x"), Some(7));
         tail.give_up();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_an_answer_is_behind_what_is_written_meanwhile() {
+    fn held_publications_follow_those_written_meanwhile() {
         let (ledger, mut tail) = tail(9, 1..=1);
         tail.add(retained(&ledger, 2, "x"), Some(7));
         tail.add(retained(&ledger, 3, "x"), Some(8));

@@ -1,16 +1,24 @@
-//! Tests of the session handle, with an encoder that writes plain text.
+//! Session handles with an encoder that writes the data unchanged.
 
-use super::outbox::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::outbox::OutboxCapacity;
 use super::*;
-use crate::publication::{Correlation, Event};
-use crate::runtime::clock::Expiry;
+use crate::model::close::Close;
+use crate::model::ids::RoomName;
+use crate::model::surface::Surface;
+use crate::publication::{Correlation, Event, EventError, Format};
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
 
 #[derive(Debug)]
-struct Plain;
+struct PlainEncoder;
 
-impl Encoder for Plain {
-    fn slot(&self) -> usize {
-        0
+impl Encoder for PlainEncoder {
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {
@@ -34,11 +42,11 @@ impl Encoder for Plain {
     }
 }
 
-pub(super) fn seating() -> SessionSpec {
+pub(super) fn spec() -> SessionSpec {
     SessionSpec {
         session: SessionId::random(),
-        encoder: &Plain,
-        bound: Bound { bytes: 100, frames: 100 },
+        encoder: &PlainEncoder,
+        bound: OutboxCapacity { bytes: 100, frames: 100 },
         heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, ping_frame: b"?" }),
         multiplexed: false,
         expiry: Expiry::new(Some(1_000), 0, 0),
@@ -47,7 +55,7 @@ pub(super) fn seating() -> SessionSpec {
 }
 
 pub(super) fn handle(session_table: &SessionTable) -> Rc<SessionHandle> {
-    session_table.insert(seating())
+    session_table.insert(spec())
 }
 
 pub(super) fn written(handle: &SessionHandle) -> String {
@@ -65,7 +73,7 @@ fn answers_leave_in_the_order_of_the_requests() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
-    handle.answer(Bytes::from("3"));
+    handle.send(Bytes::from("3"));
     handle.fulfil(second, Some(Bytes::from("2")));
     assert_eq!(written(&handle), "");
     handle.fulfil(first, Some(Bytes::from("1")));
@@ -73,7 +81,7 @@ fn answers_leave_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn a_promise_is_kept_by_silence_too() {
+fn a_reply_without_a_frame_releases_the_next() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
@@ -83,17 +91,17 @@ fn a_promise_is_kept_by_silence_too() {
 }
 
 #[test]
-fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
+fn a_session_without_a_heartbeat_ends_only_at_its_expiry() {
     let session_table = session_table();
-    let handle = session_table.insert(SessionSpec { heartbeat: None, ..seating() });
-    handle.judge(999, 999);
+    let handle = session_table.insert(SessionSpec { heartbeat: None, ..spec() });
+    handle.check_liveness(999, 999);
     assert_eq!(handle.closed(), None);
-    handle.judge(1_000, 1_000);
+    handle.check_liveness(1_000, 1_000);
     assert_eq!(handle.closed(), Some(Close::TokenExpired));
 }
 
 #[test]
-fn messages_of_a_room_wait_for_the_answer_to_its_join_and_those_of_others_do_not() {
+fn messages_of_a_joined_room_wait_for_the_join_reply() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (old, new) = (RoomName::parse("old", "room").unwrap(), RoomName::parse("new", "room").unwrap());
@@ -111,7 +119,7 @@ fn messages_of_a_room_wait_for_the_answer_to_its_join_and_those_of_others_do_not
 }
 
 #[test]
-fn a_session_that_owes_too_much_is_asked_nothing_more() {
+fn a_session_with_too_many_pending_replies_is_busy() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let large = handle.reserve(PENDING_REPLY_BYTES_MAX);
@@ -125,12 +133,12 @@ fn a_session_that_owes_too_much_is_asked_nothing_more() {
 }
 
 #[test]
-fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
+fn an_unordered_reply_delays_only_the_close() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let slow = handle.reserve_unordered(1);
     let quick = handle.reserve(1);
-    handle.answer(Bytes::from("2"));
+    handle.send(Bytes::from("2"));
     handle.fulfil(quick, Some(Bytes::from("1")));
     assert_eq!((written(&handle).as_str(), handle.has_pending_replies(), handle.is_busy()), ("1|2", false, false));
     handle.close_after_replies(Close::GoingAway);
@@ -140,12 +148,12 @@ fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
 }
 
 #[test]
-fn only_so_many_answers_and_bytes_are_owed_aside() {
+fn unordered_replies_are_bounded_in_number_and_bytes() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let mut reply_slot: Vec<_> = (0..UNORDERED_REPLIES_MAX).map(|_| handle.reserve_unordered(1)).collect();
     assert!(!handle.may_reserve_unordered());
-    assert!(!handle.is_busy(), "it can be asked other things");
+    assert!(!handle.is_busy(), "it takes other requests");
     handle.fulfil_unordered(reply_slot.pop().unwrap(), None);
     assert!(handle.may_reserve_unordered());
     let large = handle.reserve_unordered(PENDING_REPLY_BYTES_MAX);
@@ -156,7 +164,7 @@ fn only_so_many_answers_and_bytes_are_owed_aside() {
 }
 
 #[test]
-fn a_close_that_waits_for_the_answers_comes_after_them() {
+fn a_close_after_replies_follows_the_last_reply() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let reply_slot = handle.reserve(1);
@@ -168,29 +176,29 @@ fn a_close_that_waits_for_the_answers_comes_after_them() {
 }
 
 #[test]
-fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
+fn silence_and_expiry_end_a_session_with_the_first_reason() {
     let session_table = session_table();
     let silent = handle(&session_table);
-    assert_eq!(silent.judge(20, 20), 30);
-    assert_eq!(silent.judge(30, 30), 60);
+    assert_eq!(silent.check_liveness(20, 20), 30);
+    assert_eq!(silent.check_liveness(30, 30), 60);
     assert_eq!(written(&silent), "?");
     assert_eq!(silent.closed(), None);
-    silent.judge(60, 60);
+    silent.check_liveness(60, 60);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
     silent.close(Close::Kicked);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
     let expired = handle(&session_table);
     let _ = expired.note_pong(999);
-    assert_eq!(expired.judge(999, 999), 1_000);
+    assert_eq!(expired.check_liveness(999, 999), 1_000);
     assert_eq!(expired.closed(), None);
-    expired.judge(1_000, 1_000);
+    expired.check_liveness(1_000, 1_000);
     assert_eq!(expired.closed(), Some(Close::TokenExpired));
     assert_eq!(written(&expired), "TOKEN_EXPIRED");
 }
 
 #[test]
-fn a_freed_seat_is_not_mistaken_for_the_next_one() {
+fn a_released_slot_does_not_reach_the_next_session() {
     let session_table = session_table();
     let first = handle(&session_table).addr().slot;
     session_table.release(first);
@@ -200,14 +208,14 @@ fn a_freed_seat_is_not_mistaken_for_the_next_one() {
 }
 
 #[test]
-fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_without_it() {
+fn messages_behind_a_join_reply_are_dropped_when_the_session_ends_first() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let room = RoomName::parse("room", "room").unwrap();
     let reply_slot = handle.reserve(1);
     handle.defer([room.clone()], reply_slot);
     handle.deliver(&room, Rc::new(Bytes::from_static(b"early")));
-    handle.answer(Bytes::from_static(b"notice"));
+    handle.send(Bytes::from_static(b"notice"));
     handle.close(Close::NoHeartbeat);
     assert_eq!(written(&handle), "");
     handle.fulfil(reply_slot, Some(Bytes::from_static(b"answer")));
@@ -215,7 +223,7 @@ fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_with
 }
 
 #[test]
-fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
+fn no_request_is_taken_behind_a_large_reply_or_a_full_outbox() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let large = handle.reserve_large(1);
@@ -223,25 +231,25 @@ fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
     assert!(!handle.takes_requests() && !handle.is_busy());
     handle.fulfil(large, Some(Bytes::from("a".repeat(40))));
     assert!(handle.takes_requests(), "40 of 100 bytes wait");
-    handle.answer(Bytes::from("b".repeat(20)));
-    assert!(!handle.takes_requests(), "20 more wait for the answer that was promised before");
+    handle.send(Bytes::from("b".repeat(20)));
+    assert!(!handle.takes_requests(), "20 more wait for the answer that is pending");
     handle.fulfil(small, None);
     assert!(!handle.takes_requests(), "60 wait to be written");
     handle.with_outbox(|outbox| outbox.advance(40));
     assert!(handle.takes_requests());
 
-    // One that is less than half full takes the answer, however large.
+    // An outbox below half of its capacity takes one frame of any size.
     let large = handle.reserve_large(1);
     handle.fulfil(large, Some(Bytes::from("c".repeat(500))));
     assert_eq!((handle.closed(), handle.takes_requests()), (None, false));
 }
 
 #[test]
-fn a_carrier_takes_what_its_sessions_are_to_look_at() {
+fn a_physical_connection_takes_requests_with_a_full_outbox() {
     let session_table = session_table();
-    let carrier = session_table.insert(SessionSpec { multiplexed: true, ..seating() });
-    carrier.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
-    assert!(carrier.takes_requests() && !carrier.is_under_half());
-    carrier.pause(true);
-    assert!(!carrier.takes_requests());
+    let physical = session_table.insert(SessionSpec { multiplexed: true, ..spec() });
+    physical.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
+    assert!(physical.takes_requests() && !physical.is_under_half());
+    physical.pause(true);
+    assert!(!physical.takes_requests());
 }

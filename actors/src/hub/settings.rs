@@ -1,7 +1,7 @@
 //! The settings of the hub at its start and after a reload. The reader of the configuration checks the values.
 
 use crate::connection::Heartbeat;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::presence;
 use crate::publication::Encoder;
 use crate::rooms::rules::Rules;
@@ -23,7 +23,7 @@ pub struct Settings {
     /// The bound of a central actor's mailbox, in messages.
     pub mailbox: usize,
     /// The bound of a session's outbox.
-    pub outbox: Bound,
+    pub outbox: OutboxCapacity,
     /// The most rooms that clients create, without internal rooms.
     pub rooms: usize,
     /// The most rooms that one user creates.
@@ -74,8 +74,8 @@ pub struct Settings {
 
 impl Settings {
     /// The bound of one suspended session's buffer: `recovery.queue` messages and half of the outbox bytes.
-    pub(crate) fn buffer_bound(&self) -> Bound {
-        Bound { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
+    pub(crate) fn buffer_bound(&self) -> OutboxCapacity {
+        OutboxCapacity { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
     }
 
     /// One worker's share of the bytes for suspended sessions.

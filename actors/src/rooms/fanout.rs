@@ -19,25 +19,24 @@ use self::messages::{
     LocateMember, ReleaseSlot, RemoveMember,
 };
 use self::sampling::Sampling;
-use crate::connection::copies::Copies;
+use crate::connection::encoded::EncodedPublication;
 use crate::connection::outbox::Frame;
 use crate::connection::{SessionHandle, SessionTable, SlotId};
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
-use crate::publication::{Publication, WIRES};
+use crate::publication::{PerFormat, Publication};
 use crate::runtime::mailbox::{Receive, receives_posts};
 use crate::runtime::shrink::shrink;
 
 /// The frames of a publication, made when the first member needs them.
 #[derive(Default)]
-struct Frames([Option<Frame>; WIRES]);
+struct Frames(PerFormat<Option<Frame>>);
 
 impl Frames {
-    fn of(&mut self, publication: &Publication, handle: &SessionHandle) -> Option<Frame> {
+    fn of(&mut self, publication: &Publication, handle: &SessionHandle) -> Frame {
         let encoder = handle.encoder();
-        let slot = self.0.get_mut(encoder.slot())?;
-        Some(slot.get_or_insert_with(|| Rc::new(publication.frame(encoder))).clone())
+        self.0.get_mut(encoder.format()).get_or_insert_with(|| Rc::new(publication.frame(encoder))).clone()
     }
 }
 
@@ -68,7 +67,7 @@ impl Fanout {
         let frames: Vec<Frame> =
             missed.iter().map(|publication| Rc::new(publication.frame(handle.encoder()))).collect();
         let bytes = frames.iter().map(|frame| frame.len()).sum();
-        let fits = frames.is_empty() || handle.with_outbox(|outbox| outbox.has_half_for(frames.len(), bytes));
+        let fits = frames.is_empty() || handle.with_outbox(|outbox| outbox.fits_within_half(frames.len(), bytes));
         if fits {
             let sent = frames.into_iter().map(|frame| u64::from(handle.deliver(room, frame))).sum();
             self.session_table.stats().sent.add(sent);
@@ -79,7 +78,7 @@ impl Fanout {
     /// Delivers a publication to the members on this worker. Measures the latency of a sample of the deliveries.
     fn deliver(&mut self, deliver: &Deliver) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut copies = Copies::new(&deliver.publication, &deliver.room, self.session_table.ledger());
+        let mut copies = EncodedPublication::new(&deliver.publication, &deliver.room, self.session_table.ledger());
         let mut sent = 0;
         let deliveries = members.len().saturating_sub(usize::from(deliver.except.is_some()));
         let mut sample = self.sampling.of(deliveries, deliver.publication.accepted_us());
@@ -112,8 +111,7 @@ impl Fanout {
                 };
                 let is_recipient = !known_in.iter().any(|members| members.get(key).is_some())
                     && (rooms.len() == 1 || notified.insert(key));
-                if is_recipient && let Some(frame) = publication.and_then(|publication| frames.of(publication, handle))
-                {
+                if is_recipient && let Some(frame) = publication.map(|publication| frames.of(publication, handle)) {
                     sent += u64::from(handle.deliver(room, frame));
                     reach.deliveries += 1;
                 }
@@ -157,7 +155,7 @@ impl Receive<AddMember> for Fanout {
                 history.recovered = Some(false);
             }
             if membership.chat.is_some() {
-                handle.enter(room.clone(), membership.number);
+                handle.join_chat(room.clone(), membership.number);
             }
             self.rooms.entry(room).or_default().insert(slot, handle);
         }
@@ -179,7 +177,7 @@ impl Receive<RemoveMember> for Fanout {
     fn receive(&mut self, RemoveMember { room, slot, users, reply }: RemoveMember, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&room) {
             if let Some(handle) = members.remove(slot) {
-                handle.leave(&room);
+                handle.leave_chat(&room);
             }
             if members.is_empty() {
                 self.rooms.remove(&room);

@@ -154,7 +154,7 @@ impl Histories {
     pub(crate) fn store(&mut self, room: &RoomName, publication: Publication, elapsed: i64) -> Publication {
         let Some(HistoryEntry { history, .. }) = self.entries.get_mut(room) else { return publication };
         let before = history.bytes();
-        let publication = publication.placed(history.next());
+        let publication = publication.with_offset(history.next());
         history.push(Arc::new(publication.detached()), elapsed, self.most);
         self.bytes = self.bytes - before + history.bytes();
         self.note_use(room);

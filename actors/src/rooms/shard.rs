@@ -149,7 +149,7 @@ impl RoomShard {
         let publication = self.store_in_history(name, publication, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let publication = Arc::new(publication.numbered(self.published).accepted(self.clock.elapsed_us()));
+        let publication = Arc::new(publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
         for worker in room.slots.workers() {
             let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
             self.send(worker, Deliver { room: name.clone(), publication: publication.clone(), except }, ctx);

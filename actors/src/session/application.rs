@@ -1,5 +1,5 @@
-//! What a session does with what is meant for the application: asks it, or where there is none answers by itself. The
-//! answer is sent when it comes; an application that takes its time holds up nothing else.
+//! Handlers for the application. Without an application the hub replies itself. Replies are unordered, so a slow
+//! application delays nothing else.
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{MessageId, RequestId};
 
 impl Session {
-    /// Asks the application, where there is one, and makes of what comes back the answer to the client.
+    /// Sends a request to the application, if there is one, and converts its result to the reply.
     fn ask_application<E, R>(
         &self,
         sent: RequestBody,
@@ -52,7 +52,7 @@ impl Session {
         Ok(Some(Outcome::Unordered(Box::pin(answer))))
     }
 
-    /// What the hub does by itself; `None` for what it does not know.
+    /// The actions of the hub; `None` for an unknown action.
     fn act(&self, action: &Action) -> Result<Option<Json>, Fault> {
         let now = self.now();
         let identity = self.identity()?;
@@ -80,14 +80,14 @@ impl Handle<Entire<Event>> for Session {
     fn handle(&mut self, event: Entire<Event>) -> Result<Outcome<Response>, Fault> {
         let request_id = RequestId::random();
         let done = |id, answered: ApplicationReply| Response::done(id, answered.data);
-        let asked = self.ask_application::<Entire<Event>, _>(
+        let outcome = self.ask_application::<Entire<Event>, _>(
             RequestBody::Event(event.text),
             request_id,
             done,
             Response::failed,
         )?;
         let own = event.read.data;
-        Ok(asked.unwrap_or_else(|| Outcome::Reply(Response::done(request_id, own.unwrap_or_else(Json::null)))))
+        Ok(outcome.unwrap_or_else(|| Outcome::Reply(Response::done(request_id, own.unwrap_or_else(Json::null)))))
     }
 }
 
@@ -98,8 +98,8 @@ impl Handle<Entire<Message>> for Session {
             MessageAck::done(id, answered.message_id.unwrap_or_else(|| id.to_string()))
         };
         let sent = RequestBody::Message(message.text);
-        let asked = self.ask_application::<Entire<Message>, _>(sent, request_id, done, MessageAck::failed)?;
-        Ok(asked.unwrap_or_else(|| Outcome::Reply(MessageAck::done(request_id, MessageId::random().to_string()))))
+        let outcome = self.ask_application::<Entire<Message>, _>(sent, request_id, done, MessageAck::failed)?;
+        Ok(outcome.unwrap_or_else(|| Outcome::Reply(MessageAck::done(request_id, MessageId::random().to_string()))))
     }
 }
 
@@ -108,8 +108,10 @@ impl Handle<Entire<Action>> for Session {
         let request_id = RequestId::random();
         let done = |id, answered: ApplicationReply| ActionResult::done(id, answered.data);
         let sent = RequestBody::Action(action.text);
-        if let Some(asked) = self.ask_application::<Entire<Action>, _>(sent, request_id, done, ActionResult::failed)? {
-            return Ok(asked);
+        if let Some(outcome) =
+            self.ask_application::<Entire<Action>, _>(sent, request_id, done, ActionResult::failed)?
+        {
+            return Ok(outcome);
         }
         Ok(Outcome::Reply(match self.act(&action.read)? {
             Some(result) => ActionResult::done(request_id, result),

@@ -1,12 +1,11 @@
-//! Whose a session is: nobody's yet, or a user's, and by which token. How it becomes a user's, and how it goes on with
-//! another token of the same user.
+//! The user of a session: how a guest authenticates, and how a session renews its token.
 
 use std::sync::Arc;
 
 use actix::Context;
 use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
 
-use super::{Answer, Handle, Outcome, Session};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::connection::{ReplySlot, SessionAddr};
 use crate::events::community::{self, Authenticated, AuthenticationError};
 use crate::events::raw::{self, Status};
@@ -24,7 +23,7 @@ use crate::runtime::clock::Expiry;
 use crate::runtime::mailbox::Full;
 
 impl Session {
-    /// Who the client is.
+    /// The client's identity.
     ///
     /// # Errors
     /// [`Code::Unauthenticated`] while nobody knows.
@@ -32,17 +31,17 @@ impl Session {
         self.identity.as_ref().ok_or_else(Fault::unauthenticated)
     }
 
-    /// Makes a session that is nobody's the user's whom `identity` names: listed, present, and on its way into
-    /// everybody's and the user's own room, in this order. When this fails, [`Session::leave_own_rooms`] or `Drop` undoes what was done.
-    pub(super) fn join_own_rooms(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
+    /// Attaches a user to an anonymous session: lists the session, makes the user present, and joins the two own rooms,
+    /// in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
+    pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
-        let joins = self.join_own(identity, own.map(|room| (room, None)))?;
-        self.send_pid();
+        let joins = self.attach_user_in(identity, own.map(|room| (room, None)))?;
+        self.issue_pid();
         Ok(joins)
     }
 
-    /// As [`Session::join_own_rooms`], which are named, each with a parked seat that gets nothing of it any more.
-    pub(super) fn join_own(
+    /// As [`Session::attach_user`], with the own rooms and the suspended session that each join replaces.
+    pub(super) fn attach_user_in(
         &mut self,
         identity: Arc<Identity>,
         own: [(RoomName, Option<SessionAddr>); 2],
@@ -56,27 +55,27 @@ impl Session {
             identity: identity.clone(),
             peer: self.peer.clone(),
         });
-        // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
+        // A revocation is stored before live sessions are searched. So the session is listed first, then checks.
         self.hub.revoked().check(&identity)?;
         let user = identity.user.clone();
         let arrived = Arrived(identity.clone());
         self.hub.presence_mailbox().post(arrived).map_err(|Full(_)| Fault::overloaded())?;
         self.is_present = true;
-        // On `/ws` who wants to hear of other users says so, by a topic.
+        // On `/ws` a client subscribes to presence by a topic.
         self.handle.set_presence_listener((self.surface != Surface::Raw).then(|| (user.clone(), self.surface)));
         self.handle.expire_at(self.hub.clock().expiry(identity.expires_at));
-        if self.brings_unread() {
+        if self.receives_notifications() {
             self.handle.noted().begin();
         }
-        own.into_iter().map(|(room, instead_of)| self.enter(room, None, instead_of)).collect()
+        own.into_iter().map(|(room, instead_of)| self.join_room(room, None, instead_of)).collect()
     }
 
-    fn leave_own_rooms(&mut self) {
-        // It stays, and cannot be recovered until it has a user.
+    fn detach_user(&mut self) {
+        // The session stays open, and cannot be recovered without a user.
         self.handle.forgo();
         self.depart();
         if let Some(pid) = self.pid().cloned() {
-            self.be_recoverable_by(pid, None);
+            self.enable_recovery(pid, None);
         }
         self.entry.unlist();
         self.identity = None;
@@ -86,8 +85,8 @@ impl Session {
         self.handle.expire_at(Expiry::NEVER);
     }
 
-    /// Goes by another token of the same user from now on.
-    fn renew(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
+    /// Renews the token of the same user.
+    fn renew_token(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
         let current = self.identity()?.clone();
         if identity.user != current.user {
             return Err(Fault::new(Code::Forbidden, "The token is another user's").by("token sub"));
@@ -95,7 +94,7 @@ impl Session {
         let identity = Arc::new(identity);
         self.entry.renew(identity.clone());
         if let Err(fault) = self.hub.revoked().check(&identity) {
-            // A revocation that looked meanwhile did not find the old token; it is looked at again.
+            // A revocation meanwhile did not find the old token, so it is checked again.
             self.entry.renew(current.clone());
             if self.hub.revoked().check(&current).is_err() {
                 self.handle.close_after_replies(Close::TokenRevoked);
@@ -103,16 +102,16 @@ impl Session {
             return Err(fault);
         }
         self.handle.expire_at(self.hub.clock().expiry(identity.expires_at));
-        self.leave_what_is_closed_to(&identity);
+        self.leave_forbidden_rooms(&identity);
         self.identity = Some(identity.clone());
         if self.has_token {
-            // One who came without a token goes on as who it was last.
-            self.send_pid();
+            // A recovered guest continues with its last identity.
+            self.issue_pid();
         }
         Ok(identity)
     }
 
-    /// Takes a place among the connections of the user, where those are counted.
+    /// Takes a slot in the limit per user, where connections are counted.
     ///
     /// # Errors
     /// [`Code::LimitReached`].
@@ -124,25 +123,25 @@ impl Session {
         Ok(())
     }
 
-    /// Goes by a token that was found good: its first, or another one. What is sent to everybody and to its user comes
-    /// after the answer `owed`.
-    fn become_user(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
+    /// Applies a valid token, the first or another. Messages to everybody and to the user follow the reply
+    /// `reply_slot`.
+    fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
         if self.identity.is_some() {
-            return self.renew(identity).map(|_| Vec::new());
+            return self.renew_token(identity).map(|_| Vec::new());
         }
         if self.handle.closed().is_some() {
             return Err(Fault::unauthenticated());
         }
         self.take_user_slot(&identity)?;
         self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
-        let joins = self.join_own_rooms(Arc::new(identity))?;
+        let joins = self.attach_user(Arc::new(identity))?;
         self.log("authenticated", None);
         Ok(joins)
     }
 
-    /// Ends the session unless it has a user by the end of its grace. A token that is being judged then is judged first,
-    /// for nothing else happens in the session meanwhile.
-    pub(super) fn limit_grace(&self, ctx: &mut Context<Self>) {
+    /// Closes the session unless it has a user at the end of the grace time. A token that is being checked then is
+    /// checked first, because nothing else runs in the session meanwhile.
+    pub(super) fn schedule_auth_deadline(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
         self.hub.clock().run_later(ctx, std::time::Duration::from_millis(grace), |session: &mut Self, _| {
             if session.identity.is_none() && session.handle.closed().is_none() {
@@ -155,8 +154,8 @@ impl Session {
     }
 }
 
-/// Resolves when all of the joins took effect, with the moment of the last one, where there are any.
-pub(super) async fn all_of(joins: Vec<JoinReply>) -> Result<Option<LastNotification>, Fault> {
+/// Waits for the joins. Returns the time of the last one, if there are any.
+pub(super) async fn wait_for_joins(joins: Vec<JoinReply>) -> Result<Option<LastNotification>, Fault> {
     let mut moment = None;
     for joined in joins {
         moment = Some(joined.await??.last_notification);
@@ -168,7 +167,7 @@ impl Handle<raw::Authenticate> for Session {
     fn handle(&mut self, request: raw::Authenticate) -> Result<Outcome<Status>, Fault> {
         let verified = self.hub.authenticator().authenticate(request.token);
         let answer = verified.into_actor(self).map(|verified, session, _| {
-            let identity = session.renew(verified?)?;
+            let identity = session.renew_token(verified?)?;
             Ok(Status::Authenticated { user: raw::User::of(&identity), expires_at: identity.expires_at })
         });
         Ok(Outcome::Exclusive(Box::new(|_| Box::pin(answer))))
@@ -177,19 +176,19 @@ impl Handle<raw::Authenticate> for Session {
 
 impl Handle<community::Authenticate> for Session {
     fn handle(&mut self, request: community::Authenticate) -> Result<Outcome<Authenticated>, Fault> {
-        let was_nobodys = self.identity.is_none();
+        let was_guest = self.identity.is_none();
         let verified = self.hub.authenticator().authenticate(request.token);
-        let answer = move |reply_slot| -> Answer<Authenticated> {
+        let answer = move |reply_slot| -> ReplyFuture<Authenticated> {
             let joining = wrap_future::<_, Self>(verified).then(move |verified, session, _| {
-                let joins = verified.and_then(|identity| session.become_user(identity, reply_slot));
-                async move { all_of(joins?).await }.into_actor(session)
+                let joins = verified.and_then(|identity| session.authenticate(identity, reply_slot));
+                async move { wait_for_joins(joins?).await }.into_actor(session)
             });
             Box::pin(joining.map(move |joined, session, ctx| {
-                if joined.is_err() && was_nobodys {
-                    session.leave_own_rooms();
+                if joined.is_err() && was_guest {
+                    session.detach_user();
                 }
                 if let Some(moment) = joined? {
-                    session.bring_unread(moment, ctx);
+                    session.start_unread_delivery(moment, ctx);
                 }
                 Ok(Authenticated::new(session.identity()?, session.handle.session()))
             }))

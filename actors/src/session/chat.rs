@@ -1,11 +1,10 @@
-//! What a session does in chats as rooms: joins, leaves, and asks who is there. It is in a chat when it is in the chat's
-//! room, however it came there.
+//! Chats as rooms: join, leave, list and members. A session is in a chat when it is in its room.
 
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
-use super::{Answer, Handle, Outcome, Session};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::chats::members::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
 use crate::events::chat::rooms::{
@@ -18,15 +17,15 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, RoomName};
 use crate::store::Chat;
 
-/// Chats that `room:list` names.
+/// Chats in `room:list`, at most.
 const LISTED_MAX: usize = 1_000;
 
 impl Session {
-    /// The room of a chat that the session's user may join.
+    /// The room of a chat that the user may join.
     ///
     /// # Errors
     /// [`Code::NotFound`], also where there is such a chat for others.
-    pub(super) fn open_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
+    pub(super) fn accessible_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
         let room = RoomName::of_chat(chat);
         self.may_subscribe(&room).map_err(|fault| Fault { decided_by: fault.decided_by, ..no_such_chat() })?;
         Ok(room)
@@ -37,20 +36,20 @@ impl Session {
     /// # Errors
     /// As [`Session::open_chat`]; [`Code::Forbidden`] when the session could join it and has not.
     pub(super) fn joined_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
-        let room = self.open_chat(chat)?;
+        let room = self.accessible_chat(chat)?;
         if self.rooms.contains(&room) { Ok(room) } else { Err(not_in_chat()) }
     }
 
-    /// Joins a chat, that it may and is not in.
-    fn join_chat(&mut self, chat: &ChatId) -> Result<Answer<JoinedChat>, Fault> {
-        let room = self.open_chat(chat)?;
-        let Some(joining) = self.ask_to_join_one(room.as_str(), "chatId")? else {
+    /// Joins an accessible chat.
+    fn join_chat(&mut self, chat: &ChatId) -> Result<ReplyFuture<JoinedChat>, Fault> {
+        let room = self.accessible_chat(chat)?;
+        let Some(joining) = self.request_join(room.as_str(), "chatId")? else {
             return Err(Fault::new(Code::Conflict, "User already in this room"));
         };
-        Ok(Box::pin(joining.answer().into_actor(self).map(move |answer, session, _| {
+        Ok(Box::pin(joining.outcome().into_actor(self).map(move |answer, session, _| {
             let (decision, membership) = answer?;
             let info = membership.and_then(|membership| membership.chat);
-            let joined = session.review(room.as_str(), decision);
+            let joined = session.confirm_join(room.as_str(), decision);
             joined.map_err(|fault| match fault.code {
                 Code::Forbidden => Fault { decided_by: fault.decided_by, ..no_such_chat() },
                 _ => fault,
@@ -59,13 +58,13 @@ impl Session {
         })))
     }
 
-    /// Says that the session had to leave a chat.
-    pub(super) fn tell_left_chat(&self, chat: ChatId, users: usize) {
+    /// Notifies the client that it was removed from a chat.
+    pub(super) fn send_chat_left(&self, chat: ChatId, users: usize) {
         self.send_event(&RoomLeft::shut_out(chat, users), self.now());
     }
 }
 
-/// What there is to know of a chat; what those in it see goes before what is on the disk.
+/// The information about a chat; the state of its members has priority over the store.
 pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Fault> {
     let seen = hub
         .rooms()
@@ -75,14 +74,14 @@ pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Faul
         Some(info) => info,
         None => {
             let last_message_at = hub.store().last_message_at(chat.id.clone()).await?;
-            resting(chat.id, last_message_at.unwrap_or(chat.created_at))
+            empty_chat(chat.id, last_message_at.unwrap_or(chat.created_at))
         }
     };
     Ok(FullRoomInfo::new(info, chat.name, chat.description))
 }
 
-/// A chat that nobody is in.
-fn resting(chat_id: ChatId, last_activity: i64) -> RoomInfo {
+/// A chat without members.
+fn empty_chat(chat_id: ChatId, last_activity: i64) -> RoomInfo {
     RoomInfo { chat_id, participant_count: 0, is_active: false, last_activity: Iso(last_activity) }
 }
 
@@ -97,7 +96,7 @@ impl Handle<JoinChat> for Session {
             let answer = self.join_chat(&chat)?;
             return Ok(Outcome::Join(vec![room], answer));
         }
-        // Who could not join it makes none either.
+        // A user without access cannot create the chat either.
         self.hub.settings().rules.subscribe(self.identity()?, &room, |_| true).map_err(|_| no_such_chat())?;
         let (hub, now, made_by) = (self.hub.clone(), self.now(), Some(self.identity()?.user.clone()));
         let made = async move {
@@ -118,8 +117,8 @@ impl Handle<JoinChat> for Session {
 impl Handle<LeaveChat> for Session {
     fn handle(&mut self, request: LeaveChat) -> Result<Outcome<LeftChat>, Fault> {
         let chat = request.chat_id;
-        let Some(left) = self.leave(RoomName::of_chat(&chat).as_str()) else {
-            return Err(self.open_chat(&chat).map_or_else(|fault| fault, |_| not_in_chat()));
+        let Some(left) = self.leave_room(RoomName::of_chat(&chat).as_str()) else {
+            return Err(self.accessible_chat(&chat).map_or_else(|fault| fault, |_| not_in_chat()));
         };
         let answer = async move { Ok(LeftChat::new(chat, left.await.map_err(|_| Fault::outcome_unknown())?)) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
@@ -128,7 +127,7 @@ impl Handle<LeaveChat> for Session {
 
 impl Handle<AskInfo> for Session {
     fn handle(&mut self, request: AskInfo) -> Result<Outcome<Info>, Fault> {
-        self.open_chat(&request.chat_id)?;
+        self.accessible_chat(&request.chat_id)?;
         let hub = self.hub.clone();
         let answer = async move {
             let chat = hub.store().chat(request.chat_id).await?.ok_or_else(no_such_chat)?;
@@ -148,8 +147,8 @@ impl Handle<ListRooms> for Session {
             Ok(chats.into_iter().zip(infos))
         };
         let answer = listed.into_actor(self).map(|listed: Result<_, Fault>, session, _| {
-            let rooms = listed?.filter(|(chat, _)| session.open_chat(&chat.id).is_ok()).map(|(chat, info)| {
-                let info = info.unwrap_or_else(|| resting(chat.id, chat.last_activity));
+            let rooms = listed?.filter(|(chat, _)| session.accessible_chat(&chat.id).is_ok()).map(|(chat, info)| {
+                let info = info.unwrap_or_else(|| empty_chat(chat.id, chat.last_activity));
                 let RoomInfo { chat_id, participant_count, last_activity, .. } = info;
                 Listed { chat_id, name: chat.name, participant_count, last_activity }
             });
@@ -161,7 +160,7 @@ impl Handle<ListRooms> for Session {
 
 impl Handle<AskOnline> for Session {
     fn handle(&mut self, request: AskOnline) -> Result<Outcome<Online>, Fault> {
-        let room = self.open_chat(&request.chat_id)?;
+        let room = self.accessible_chat(&request.chat_id)?;
         let (hub, registry, now) = (self.hub.clone(), self.hub.registry().clone(), self.now());
         let answer = async move {
             let online = hub.rooms().inspect(room, move |chat_members| {

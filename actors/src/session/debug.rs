@@ -1,4 +1,4 @@
-//! Debug mode: a session that gets figures of the hub from time to time.
+//! Debug mode: the session receives metrics of the hub at an interval.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::fault::{Code, Fault};
 /// Sessions that may be in debug mode at once.
 pub(crate) const DEBUGGING_MAX: u64 = 100;
 
-/// A session's debug mode; it ends with it.
+/// A session's debug mode.
 #[derive(Debug)]
 pub(super) struct Debugging {
     hub: Arc<Hub>,
@@ -27,7 +27,7 @@ impl Debugging {
     fn begin(hub: &Arc<Hub>) -> Result<Self, Fault> {
         let debugging = &hub.stats().debugging;
         debugging.add(1);
-        // From here on `Drop` takes it back.
+        // From here on `Drop` undoes the count.
         let this = Self { hub: hub.clone(), timer: None };
         if debugging.get() > DEBUGGING_MAX {
             let message = format!("{DEBUGGING_MAX} sessions are in debug mode; try again when one has left it").into();
@@ -51,22 +51,22 @@ impl Session {
         Err(Fault::new(Code::Forbidden, "Only for admins").by("debug.open"))
     }
 
-    /// Sends the first figures, after the answer to the request, and then more at the interval.
+    /// Sends the first metrics, after the reply, and more at the interval.
     fn debug(&mut self, ctx: &mut Context<Self>) {
-        // The timer first: the interval starts before the client sees the figures.
-        self.await_figures(ctx);
-        self.say_figures();
+        // The timer first: the interval starts before the client sees the metrics.
+        self.start_timer(ctx);
+        self.send_metrics();
     }
 
-    /// Sends the next figures after the interval, for as long as debug mode lasts.
-    fn await_figures(&mut self, ctx: &mut Context<Self>) {
+    /// Sends the next metrics after the interval, until debug mode ends.
+    fn start_timer(&mut self, ctx: &mut Context<Self>) {
         let Some(debugging) = &mut self.debugging else { return };
         let interval = Duration::from_millis(self.hub.settings().debug.interval_ms.max(1));
         let timer = self.hub.clock().run_later(ctx, interval, |session: &mut Self, ctx| {
-            // A fresh token may have taken the role away.
+            // A renewed token may lack the role.
             if session.may_debug().is_ok() {
-                session.await_figures(ctx);
-                session.say_figures();
+                session.start_timer(ctx);
+                session.send_metrics();
             } else {
                 session.stop_debugging(ctx);
             }
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    fn say_figures(&self) {
+    fn send_metrics(&self) {
         let (now, elapsed) = (self.now(), self.hub.clock().elapsed_ms());
         let hub = self.hub.clone();
         let (stats, settings) = (hub.stats(), hub.settings());

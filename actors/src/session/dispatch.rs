@@ -1,11 +1,11 @@
-//! From a request to its handler and back: the event table decides, nothing here knows a single event.
+//! Finds the handler of a request, and sends its reply. The event table decides; this module knows no event.
 
 use std::pin::Pin;
 
 use actix::fut::{ActorFuture, ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
-use super::replies::{RequestContext, echoed};
+use super::replies::{RequestContext, truncated_name};
 use super::{Request, Session};
 use crate::connection::ReplySlot;
 use crate::event_table;
@@ -17,38 +17,38 @@ use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
 use crate::rooms::rules;
 
-/// An answer that comes.
-pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
+/// A reply that is ready later.
+pub type ReplyFuture<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
 
-/// What is done behind an answer.
-pub type Then = Box<dyn FnOnce(&mut Session, &mut Context<Session>)>;
+/// Work after a reply.
+pub type AfterReply = Box<dyn FnOnce(&mut Session, &mut Context<Session>)>;
 
-/// What a handler made of an event.
+/// The result of a handler.
 pub enum Outcome<R> {
-    /// The answer.
+    /// The reply.
     Reply(R),
-    /// The answer, and what is done once it went.
-    ReplyThen(R, Then),
-    /// The answer comes; requests that come later are answered after it.
-    Async(Answer<R>),
-    /// As [`Outcome::Async`], for an answer that may be large: no request is taken until it is there, so that it finds room.
-    AsyncLarge(Answer<R>),
-    /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
-    /// [may owe](crate::connection::SessionHandle::may_reserve_unordered) one more such answer is the handler's to see to, before it asks anybody.
-    Unordered(Answer<R>),
-    /// As [`Outcome::Async`], and the messages of these rooms come after it: it tells of their joins.
-    Join(Vec<RoomName>, Answer<R>),
-    /// As [`Outcome::Async`], and no request is handled until then: it changes what the session may do. It is told which
-    /// promise the answer keeps, so that it can hold back what has to come after it.
-    Exclusive(Box<dyn FnOnce(ReplySlot) -> Answer<R>>),
+    /// The reply, and work after it.
+    ReplyThen(R, AfterReply),
+    /// A later reply. Later requests are answered after it.
+    Async(ReplyFuture<R>),
+    /// As [`Outcome::Async`], for a reply that may be large: no request is taken until it is sent, so that it fits.
+    AsyncLarge(ReplyFuture<R>),
+    /// A later reply without an order, for slow work outside the hub. The handler first checks that the session [may
+    /// reserve](crate::connection::SessionHandle::may_reserve_unordered) one.
+    Unordered(ReplyFuture<R>),
+    /// As [`Outcome::Async`]. Messages of these rooms follow the reply.
+    Join(Vec<RoomName>, ReplyFuture<R>),
+    /// As [`Outcome::Async`], and no other request is handled until then, because it changes the session's permissions.
+    /// It receives its reply slot, to hold messages behind it.
+    Exclusive(Box<dyn FnOnce(ReplySlot) -> ReplyFuture<R>>),
 }
 
-/// What a session does with an event. Under 50 lines, no I/O.
+/// The handler of an event. Under 50 lines, no I/O.
 pub trait Handle<E: ClientEvent> {
     /// Handles the event.
     ///
     /// # Errors
-    /// The refusal that the client is told.
+    /// The refusal for the client.
     fn handle(&mut self, event: E) -> Result<Outcome<E::Reply>, Fault>;
 }
 
@@ -58,7 +58,7 @@ macro_rules! match_event {
         pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
             match &*request.event {
                 $($name => run::<$event>(session, request, ctx),)*
-                _ => unknown(session, request),
+                _ => refuse_unknown(session, request),
             }
         }
     };
@@ -66,96 +66,96 @@ macro_rules! match_event {
 
 event_table!(match_event);
 
-/// Checks surface and limit before any work; then the event is served. No other request is handled until who counts for
-/// all sessions of a user has said whether it is within the limit: so all are served in their order.
+/// Checks surface and limit, then handles the request. While a shared limit is checked, no other request is handled:
+/// requests keep their order.
 pub(super) fn run<E: ClientEvent>(session: &mut Session, request: Request, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
 {
     if !E::ROW.on.contains(&session.surface) {
-        return unknown(session, request);
+        return refuse_unknown(session, request);
     }
     session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
-    let asked = RequestContext::of::<E>(&data, correlation);
+    let context = RequestContext::of::<E>(&data, correlation);
     let Some((key, rule)) = session.shared_limit(E::ROW.costs) else {
-        if session.count_request(E::ROW.costs, &asked) {
-            serve::<E>(session, &data, asked, ctx);
+        if session.count_request(E::ROW.costs, &context) {
+            serve::<E>(session, &data, context, ctx);
         }
         return;
     };
     match session.hub.check_limit(key, rule) {
         Ok(decision) => ctx.wait(decision.into_actor(session).map(move |decision, session, ctx| match decision {
-            Ok(decision) if session.apply_decision(decision, E::ROW.costs, &asked, session.now()) => {
-                serve::<E>(session, &data, asked, ctx)
+            Ok(decision) if session.apply_decision(decision, E::ROW.costs, &context, session.now()) => {
+                serve::<E>(session, &data, context, ctx)
             }
             Ok(_) => {}
-            Err(fault) => session.refuse(&asked, &fault, session.now()),
+            Err(fault) => session.refuse(&context, &fault, session.now()),
         })),
-        Err(fault) => session.refuse(&asked, &fault, session.now()),
+        Err(fault) => session.refuse(&context, &fault, session.now()),
     }
 }
 
-/// Checks access and what receivers can hold, parses, checks what the token lets its holder write, handles and answers.
-fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], asked: RequestContext, ctx: &mut Context<Session>)
+/// Checks access and text, parses, checks the publish permission, handles, and replies.
+fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], context: RequestContext, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
 {
     let outcome = session
         .hub
         .accepting()
-        .and_then(|()| permitted(session, E::ROW.needs))
+        .and_then(|()| check_access(session, E::ROW.needs))
         .and_then(|()| text::check_members(data, "data"))
         .and_then(|()| E::read(data))
-        .and_then(|event| may_write(session, &event).and_then(|()| session.handle(event)));
+        .and_then(|event| check_publish(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();
     match outcome {
-        Ok(Outcome::Reply(reply)) => session.reply(&reply, &asked.correlation, session.now()),
+        Ok(Outcome::Reply(reply)) => session.reply(&reply, &context.correlation, session.now()),
         Ok(Outcome::ReplyThen(reply, then)) => {
-            session.reply(&reply, &asked.correlation, session.now());
+            session.reply(&reply, &context.correlation, session.now());
             then(session, ctx);
         }
         Ok(Outcome::Async(answer)) => {
             let reply_slot = session.handle.reserve(weight);
-            ctx.spawn(settled(answer, reply_slot, asked));
+            ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
         Ok(Outcome::AsyncLarge(answer)) => {
             let reply_slot = session.handle.reserve_large(weight);
-            ctx.spawn(settled(answer, reply_slot, asked));
+            ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
         Ok(Outcome::Unordered(answer)) => {
             let reply_slot = session.handle.reserve_unordered(weight);
             ctx.spawn(answer.map(move |result, session, _| {
-                let frame = session.result_frame(result, &asked);
+                let frame = session.result_frame(result, &context);
                 session.handle.fulfil_unordered(reply_slot, frame);
             }));
         }
         Ok(Outcome::Join(rooms, answer)) => {
             let reply_slot = session.handle.reserve(weight);
             session.handle.defer(rooms, reply_slot);
-            ctx.spawn(settled(answer, reply_slot, asked));
+            ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
         Ok(Outcome::Exclusive(answer)) => {
             let reply_slot = session.handle.reserve(weight);
-            ctx.wait(settled(answer(reply_slot), reply_slot, asked));
+            ctx.wait(fulfil_with(answer(reply_slot), reply_slot, context));
         }
-        Err(fault) => session.refuse(&asked, &fault, session.now()),
+        Err(fault) => session.refuse(&context, &fault, session.now()),
     }
 }
 
-/// Keeps the promise `owed` once the answer is there.
-fn settled<R: ServerEvent>(
-    answer: Answer<R>,
+/// Fulfils `reply_slot` once the reply is ready.
+fn fulfil_with<R: ServerEvent>(
+    answer: ReplyFuture<R>,
     reply_slot: ReplySlot,
-    asked: RequestContext,
+    context: RequestContext,
 ) -> impl ActorFuture<Session, Output = ()> + 'static {
     answer.map(move |result, session, _| {
-        let frame = session.result_frame(result, &asked);
+        let frame = session.result_frame(result, &context);
         session.handle.fulfil(reply_slot, frame);
     })
 }
 
-fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
+fn check_access(session: &Session, needs: Access) -> Result<(), Fault> {
     match needs {
         Access::Anyone => Ok(()),
         Access::User => session.identity().map(|_| ()),
@@ -164,8 +164,8 @@ fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
     }
 }
 
-/// Whether the session's token allows an event that writes to others: its claim `topics.publish`, where it has one.
-fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> {
+/// Checks an event that writes to others against the token's claim `topics.publish`, if it has one.
+fn check_publish<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> {
     if E::ROW.writes == Writes::Nothing {
         return Ok(());
     }
@@ -179,16 +179,16 @@ fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> 
     }
 }
 
-fn unknown(session: &mut Session, request: Request) {
+fn refuse_unknown(session: &mut Session, request: Request) {
     let field = match session.surface {
         Surface::Raw => "type",
         Surface::Root | Surface::Chat => "event",
     };
-    let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", echoed(&request.event)));
-    let asked = RequestContext::unknown(&request.event, request.correlation);
-    if session.count_message(&asked) {
-        // One without a user learns no more than that it needs one.
-        let fault = permitted(session, Access::User).err().unwrap_or(fault);
-        session.refuse(&asked, &fault, session.now());
+    let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", truncated_name(&request.event)));
+    let context = RequestContext::unknown(&request.event, request.correlation);
+    if session.count_message(&context) {
+        // A guest only learns that it must authenticate.
+        let fault = check_access(session, Access::User).err().unwrap_or(fault);
+        session.refuse(&context, &fault, session.now());
     }
 }

@@ -1,7 +1,7 @@
-//! What a session says in chats: messages, that its user types, and what came and was read. Only of chats that it is in.
+//! A session's handlers for chat messages: send, typing, receipts and history. They require membership of the chat.
 //!
-//! What is acknowledged is on the disk: see [`crate::store`]. The others in the chat do not wait for the disk, so they may
-//! see a message that a crash takes back; nobody was told that it was accepted.
+//! An acknowledged message is on disk: see [`crate::store`]. Other members do not wait for the disk, so they may see a
+//! message that a crash removes. Its sender then got no ack.
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
@@ -21,15 +21,15 @@ use crate::model::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
 use crate::model::message::Receipt;
 use crate::publication::Event;
 
-/// Which part of an outbox a page of history may fill.
+/// A page of history may fill this fraction of an outbox (1/4).
 const PAGE_SHARE: usize = 4;
 
 impl Handle<SendMessage> for Session {
     fn handle(&mut self, request: SendMessage) -> Result<Outcome<Sent>, Fault> {
         let parts =
             [SendMessage::NAME, request.chat_id.as_str(), request.content_type.as_str(), request.content.as_str()];
-        let named = self.named(request.client_id.as_ref(), || digest(&parts.map(str::as_bytes)))?;
-        self.once(named, move |session| {
+        let named = self.idempotent_request(request.client_id.as_ref(), || digest(&parts.map(str::as_bytes)))?;
+        self.run_once(named, move |session| {
             let (room, now) = (session.joined_chat(&request.chat_id)?, session.now());
             let message = request.into_message(session.identity()?, now);
             let (id, chat, data) = (message.id.clone(), message.chat.clone(), json::encode(&message));
@@ -69,8 +69,8 @@ impl Handle<AskTyping> for Session {
     }
 }
 
-/// A receipt on its way.
-struct Confirming {
+/// A receipt to store.
+struct PendingReceipt {
     room: RoomName,
     chat: ChatId,
     message: ChatMessageId,
@@ -79,8 +79,8 @@ struct Confirming {
     at: i64,
 }
 
-impl Confirming {
-    /// Keeps the receipt and tells of it, where it says anything new.
+impl PendingReceipt {
+    /// Stores the receipt, and notifies the chat if it is new.
     async fn confirm(self, hub: &Hub) -> Result<(), Fault> {
         let Self { room, chat, message, user, receipt, at } = self;
         let confirmed = hub.store().confirm(chat.clone(), message.clone(), user.clone(), receipt, at).await?;
@@ -112,8 +112,8 @@ impl Session {
     ) -> Result<impl Future<Output = Result<(), Fault>> + use<>, Fault> {
         let (room, user) = (self.joined_chat(&chat)?, self.identity()?.user.clone());
         let (hub, at) = (self.hub.clone(), self.now());
-        let confirming = Confirming { room, chat, message, user, receipt, at };
-        // A task of its own: who reads a message and leaves has read it.
+        let confirming = PendingReceipt { room, chat, message, user, receipt, at };
+        // A task of its own: the receipt is stored even if the session ends meanwhile.
         let confirmed = actix::spawn(async move { confirming.confirm(&hub).await });
         Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) })
     }
@@ -141,7 +141,7 @@ impl Handle<AskStatus> for Session {
         let found = async move { hub.store().delivery_status(request.message_id).await?.ok_or_else(no_such_message) };
         let answer = found.into_actor(self).map(|found: Result<_, Fault>, session, _| {
             let (chat, status) = found?;
-            session.open_chat(&chat).map_err(|_| no_such_message())?;
+            session.accessible_chat(&chat).map_err(|_| no_such_message())?;
             session.joined_chat(&chat)?;
             Ok(Status::new(status))
         });

@@ -1,32 +1,39 @@
-//! A session: the actor of one client's connection, or of one namespace of it. It reads what the transport hands it, asks
-//! the central actors, and answers into its [`SessionHandle`]. It holds what is its alone: who the client is, the rooms it joined,
-//! its own limits.
+//! The session actor: one client's connection, or one namespace of it.
 //!
-//! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in, `once` what it did by a name of its client's; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
-//! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
+//! It receives requests from the transport, asks the central actors, and sends replies through its [`SessionHandle`]. It
+//! owns the client's identity, its rooms and its limits. It does not know the transport.
+//!
+//! # Layout
+//!
+//! * Life: `opening`, `authentication`, `state_recovery` (`/`), `token_recovery` (`/chat`), `monitoring`.
+//! * Requests: [`dispatch`] finds the handler, `rate_limits` counts, `replies` encodes the result, `refusals` logs errors.
+//! * Rooms: `membership` joins and leaves, `pending_joins` tracks joins without a reply.
+//! * Publishing once for each `client_id`: `idempotent_publish`.
+//! * Handlers, one file for each event family: `application`, `chat`, `debug`, `messages`, `notifications`, `presence`,
+//!   `push`, `raw`, `typing`.
 
 mod application;
 mod authentication;
 mod chat;
 mod debug;
 mod dispatch;
-mod joins;
+mod idempotent_publish;
+mod membership;
 mod messages;
 mod monitoring;
 mod notifications;
-mod once;
+mod opening;
+mod pending_joins;
 mod presence;
 mod push;
+mod rate_limits;
 mod raw;
 mod refusals;
 mod replies;
-mod rooms;
 mod state_recovery;
 mod token_recovery;
 mod typing;
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,127 +42,83 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
 use bytes::Bytes;
 
-pub use self::dispatch::{Answer, Handle, Outcome, Then};
+pub use self::dispatch::{AfterReply, Handle, Outcome, ReplyFuture};
+pub use self::rate_limits::RateUsage;
 use self::replies::RequestContext;
-use self::state_recovery::RecoveryAttempt;
 pub use self::state_recovery::RecoveryRequest;
-use crate::connection::{Heartbeat, SessionHandle, SessionSpec};
-use crate::events::Bucket;
+use crate::connection::{Heartbeat, SessionHandle};
 use crate::hub::Hub;
-use crate::limits::LimitKey;
 use crate::limits::concurrency::ConcurrencySlot;
-use crate::limits::fixed_window::{Decision, Rule, Window};
 use crate::model::client::Peer;
-use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
-use crate::model::ids::{RecoveryToken, RoomName, SessionId};
-use crate::model::surface::Surface;
-use crate::model::surface::Transport;
+use crate::model::ids::{RecoveryToken, RoomName};
+use crate::model::surface::{Surface, Transport};
 use crate::notifications::LastNotification;
 use crate::publication::{Correlation, Encoder};
 use crate::registry::{AccessChanged, SessionEntry};
-use crate::runtime::clock::Expiry;
 use crate::runtime::hash::Seed;
 use crate::worker::Worker;
 
-/// What a transport hands to its session.
+/// Input from a transport.
 #[derive(Debug)]
 pub enum Inbound {
     /// A request.
     Request(Request),
-    /// Something that is no request, and what is wrong with it.
+    /// Input that is no valid request.
     Malformed {
-        /// The event's name, where that could be read.
+        /// The event's name, if readable.
         event: Option<Box<str>>,
-        /// What is wrong.
+        /// The error.
         fault: Fault,
-        /// What it was named by, as far as that could be read.
+        /// The client's id of the request, if readable.
         correlation: Correlation,
     },
-    /// The connection is ending; nothing follows.
+    /// The connection ends. No input follows.
     Closing,
 }
 
-/// An event that a client sent.
+/// An event from a client.
 #[derive(Debug)]
 pub struct Request {
     /// The event's name.
     pub event: Box<str>,
     /// Its data, JSON text.
     pub data: Bytes,
-    /// What the client named it by.
+    /// The client's id of the request.
     pub correlation: Correlation,
 }
 
-/// Whose a session is when it starts.
+/// Whether a session has a user when it starts.
 #[derive(Debug)]
 pub enum AuthState {
-    /// A user's.
+    /// It has a user.
     Known(Arc<Identity>),
-    /// Nobody's yet, on `/` alone: it may do little, is in no room, and ends unless it shows a token in time.
+    /// It has none yet. Only `/` allows guests. A guest is in no room, and its session ends unless it authenticates in time.
     Guest,
 }
 
-/// What a session starts from.
+/// The initial state of a session.
 #[derive(Debug)]
 pub struct SessionStart {
-    /// What it speaks.
+    /// The surface.
     pub surface: Surface,
-    /// The wire its client reads.
+    /// Encodes for the client.
     pub encoder: &'static dyn Encoder,
-    /// Whose it is.
+    /// The user, if known.
     pub auth: AuthState,
-    /// How its client came.
+    /// The transport of the connection.
     pub transport: Transport,
-    /// Its client, as far as the handshake tells.
+    /// The client, as the handshake describes it.
     pub peer: Peer,
-    /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
+    /// The connection's slot in the limit per address, for surfaces that count guests. Then the user's limit applies too.
     pub slot: Option<ConcurrencySlot>,
-    /// Its heartbeat; `None` where its connection has one for all that it carries.
+    /// The heartbeat; `None` when the physical connection has one for all its sessions.
     pub heartbeat: Option<Heartbeat>,
-    /// What its client drew from the limits before.
+    /// The client's use of its limits so far.
     pub rate_usage: RateUsage,
-    /// The session that its client wants to go on with, where it does.
+    /// The session that the client wants to recover.
     pub recovery: Option<RecoveryRequest>,
-}
-
-/// What a client drew from its limits this minute. The sessions that it has one after the other on a connection share it:
-/// who leaves a namespace and comes back has no limit anew.
-#[derive(Debug, Clone, Default)]
-pub struct RateUsage(Rc<RefCell<Vec<(RateKind, Window)>>>);
-
-/// What is drawn from a limit of a session's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RateKind {
-    Messages,
-    /// Those of a session that came without a token, which has another limit.
-    GuestMessages,
-    Authentications,
-    Notifications,
-    Typing,
-}
-
-impl RateUsage {
-    /// Counts one at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
-    fn count(&self, draws: RateKind, now: i64, most: u32) -> Decision {
-        if most == 0 {
-            return Decision::Within;
-        }
-        let rule = Rule::a_minute(most);
-        let mut windows = self.0.borrow_mut();
-        match windows.iter_mut().find(|(of, _)| *of == draws) {
-            Some((_, window)) => window.count(now, rule),
-            None => {
-                // Most draw from one alone.
-                windows.reserve_exact(1);
-                let mut window = Window::default();
-                let decision = window.count(now, rule);
-                windows.push((draws, window));
-                decision
-            }
-        }
-    }
 }
 
 /// The actor of one connection, or of one namespace of it.
@@ -167,129 +130,46 @@ pub struct Session {
     surface: Surface,
     connected_at: i64,
     peer: Peer,
-    /// When it began: when it connected, or when the one did that it goes on with.
+    /// When the session began, ms since the epoch. A recovered session keeps the time of its first connection.
     began_at: i64,
-    /// Who the client is; `None` while nobody knows.
+    /// The user; `None` for a guest.
     identity: Option<Arc<Identity>>,
-    /// It had no user when it started.
     started_as_guest: bool,
-    /// The place it holds among the connections of its address, and then of its user; where they are counted.
+    /// Its slots in the limits per address and per user, if these count it.
     address_slot: Option<Box<ConcurrencySlot>>,
     user_slot: Option<Box<ConcurrencySlot>>,
-    /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
+    /// Its rooms, with the two that no request joins or leaves: everybody's and the user's own.
     rooms: HashSet<RoomName, Seed>,
-    /// Of those, the ones whose joins are not answered yet.
-    pending_joins: joins::PendingJoins,
+    /// Rooms in `rooms` that have not replied to the join yet.
+    pending_joins: pending_joins::PendingJoins,
     rate_usage: RateUsage,
-    /// When it joined its user's room, until what the user missed is on its way.
-    joined: Option<LastNotification>,
+    /// When it joined the user's room. Set until the delivery of unread notifications starts.
+    unread_since: Option<LastNotification>,
     typing: typing::Typing,
     debugging: Option<Box<debug::Debugging>>,
-    /// When its client last asked something, ms since the epoch.
+    /// The client's last request, ms since the epoch.
     last_request_at: i64,
-    /// By which it can be recovered: a token that its client asked for, or its private id.
+    /// The recovery token: the one of `session:create`, or the private id.
     recovery_token: Option<RecoveryToken>,
-    /// Recovery may know of that.
+    /// The recovery directory may know the token.
     has_token: bool,
-    /// Its seat stays when it ends.
+    /// The session is suspended: its handle stays when the actor ends.
     is_suspended: bool,
-    told: monitoring::Told,
-    /// Set once it is known that the session ends.
-    end: Option<monitoring::End>,
-    /// Presence knows of it.
+    monitor_reports: monitoring::MonitorReports,
+    /// The reason of the end, once the session ends.
+    end: Option<monitoring::SessionEnd>,
+    /// Presence counts the session.
     is_present: bool,
     entry: SessionEntry,
 }
 
 impl Session {
-    /// Seats a session and, where its user is known, makes it a member of everybody's and its user's own room. When this
-    /// returns it gets what is sent to it, though nothing is written before a transport is attached: the handshake can be
-    /// answered. The greeting is the first that will be.
-    ///
-    /// # Errors
-    /// [`crate::model::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::model::fault::Code::TokenRevoked`] when
-    /// the token was revoked, [`crate::model::fault::Code::Unauthenticated`] for a guest where there are none, and while draining
-    /// [`crate::model::fault::Code::ShuttingDown`].
-    pub async fn open(worker: &Worker, opening: SessionStart) -> Result<Self, Fault> {
-        let hub = worker.hub().clone();
-        hub.accepting()?;
-        if matches!(opening.auth, AuthState::Guest) && opening.surface != Surface::Root {
-            return Err(Fault::unauthenticated());
-        }
-        let is_recoverable = opening.encoder.is_numbered() && hub.settings().recovery.window_ms > 0;
-        let mut returned = match opening.recovery {
-            Some(returning) if is_recoverable => Some(RecoveryAttempt::ask(&hub, returning, &opening.auth).await),
-            other => other.map(RecoveryAttempt::without_session),
-        };
-        let suspended = returned.as_mut().and_then(|returned| returned.suspended.take());
-        let last = returned.as_ref().and_then(|returned| returned.returning.last);
-        let pid = match (&suspended, &returned) {
-            (Some(_), Some(returned)) => Some(returned.returning.pid.clone()),
-            _ if is_recoverable => Some(RecoveryToken::random()?),
-            _ => None,
-        };
-        let now = hub.clock().now_ms();
-        let handle = worker.session_table().insert(SessionSpec {
-            session: suspended.as_ref().map_or_else(SessionId::random, |(suspended, _)| suspended.holder.session),
-            encoder: opening.encoder,
-            bound: hub.settings().outbox,
-            heartbeat: opening.heartbeat,
-            multiplexed: false,
-            expiry: Expiry::NEVER,
-            elapsed: hub.clock().begin_ms(),
-        });
-        hub.stats().connected(matches!(opening.auth, AuthState::Known(_)), opening.transport).add(1);
-        // From here on `Drop` undoes whatever was done.
-        let mut session = Self {
-            worker: worker.clone(),
-            handle,
-            surface: opening.surface,
-            connected_at: now,
-            peer: opening.peer,
-            began_at: now,
-            identity: None,
-            started_as_guest: matches!(opening.auth, AuthState::Guest),
-            address_slot: opening.slot.map(Box::new),
-            user_slot: None,
-            rooms: HashSet::default(),
-            pending_joins: joins::PendingJoins::default(),
-            rate_usage: opening.rate_usage,
-            joined: None,
-            typing: typing::Typing::default(),
-            debugging: None,
-            last_request_at: now,
-            recovery_token: None,
-            has_token: false,
-            is_suspended: false,
-            told: monitoring::Told::nothing(opening.transport),
-            end: None,
-            is_present: false,
-            entry: SessionEntry::new(hub.registry().clone(), now),
-            hub,
-        };
-        if let Some(pid) = pid {
-            session.be_recoverable_by(pid, last);
-        }
-        let began = match (opening.auth, returned, suspended) {
-            (_, Some(returned), Some((suspended, identity))) => session.recover(returned, suspended, identity).await,
-            (auth_state, returned, _) => session.begin(auth_state, returned.as_ref(), now).await,
-        };
-        // One that could not begin is nothing to come back to.
-        began.inspect_err(|_| session.handle.forgo())?;
-        if session.hub.accepting().is_err() {
-            // Those who go with the hub were told before this one had a seat.
-            session.handle.close_after_replies(Close::GoingAway);
-        }
-        session.tell_opened();
-        Ok(session)
-    }
-
-    /// The session's place, for its transport.
+    /// The session's handle, for its transport.
     pub fn handle(&self) -> &Rc<SessionHandle> {
         &self.handle
     }
 
-    /// Starts the actor; `inbound` is all it reads, and its end the session's.
+    /// Starts the actor. It reads `inbound` and ends with it.
     pub fn run<S>(self, inbound: S)
     where
         S: futures_core::Stream<Item = Inbound> + 'static,
@@ -303,123 +183,6 @@ impl Session {
     fn now(&self) -> i64 {
         self.hub.clock().now_ms()
     }
-
-    async fn begin(
-        &mut self,
-        auth_state: AuthState,
-        returned: Option<&RecoveryAttempt>,
-        now: i64,
-    ) -> Result<(), Fault> {
-        let AuthState::Known(identity) = auth_state else {
-            self.greet_or_resume(returned, None, now);
-            return Ok(());
-        };
-        self.greet_or_resume(returned, Some(&identity), now);
-        let promised = self.promise_users(&identity);
-        let joins = self.join_own_rooms(identity)?;
-        self.joined = authentication::all_of(joins).await?;
-        if let Some(reply_slot) = promised {
-            self.tell_users(reply_slot);
-        }
-        Ok(())
-    }
-
-    /// Greets a client that comes for the first time, or in vain for a session of before.
-    fn greet_or_resume(&self, returned: Option<&RecoveryAttempt>, identity: Option<&Identity>, now: i64) {
-        match returned {
-            Some(returned) => self.send_not_recovered(returned, now),
-            None => self.greet(identity, now),
-        }
-    }
-
-    fn greet(&self, identity: Option<&Identity>, now: i64) {
-        match (self.surface, identity) {
-            (Surface::Raw, Some(identity)) => self.greet_raw(identity, now),
-            (Surface::Root, _) => self.greet_root(now),
-            // Who is online, it is told when it hears of those who come.
-            (Surface::Raw, None) | (Surface::Chat, _) => {}
-        }
-    }
-
-    /// Messages a minute it may send; 0 is no limit.
-    fn message_limit(&self) -> u32 {
-        let limits = &self.hub.settings().messages_per_minute;
-        match self.surface {
-            Surface::Raw => limits.raw,
-            Surface::Root if self.started_as_guest => limits.community,
-            Surface::Root => limits.push,
-            Surface::Chat => limits.chat,
-        }
-    }
-
-    /// Draws a message from the session's limit; `false` when there is nothing left, and the client was told.
-    fn count_message(&mut self, asked: &RequestContext) -> bool {
-        self.count_request(Bucket::Messages, asked)
-    }
-
-    /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
-    fn count_request(&mut self, bucket: Bucket, asked: &RequestContext) -> bool {
-        let decision = self.count_one(bucket);
-        self.apply_decision(decision, bucket, asked, self.now())
-    }
-
-    /// Draws one more message for a part of a request that costs others as much as a request of its own.
-    ///
-    /// # Errors
-    /// [`crate::model::fault::Code::RateLimited`].
-    pub(super) fn count_batch_part(&mut self) -> Result<(), Fault> {
-        match self.count_one(Bucket::Messages) {
-            Decision::Within => Ok(()),
-            Decision::Over(seconds) => Err(Fault::rate_limited(seconds).by(self.limit_rule(Bucket::Messages))),
-            Decision::Flood(seconds) => {
-                let rule = self.limit_rule(Bucket::Messages);
-                self.handle.close_by(Close::Limit, rule);
-                Err(Fault::rate_limited(seconds).by(rule))
-            }
-        }
-    }
-
-    fn count_one(&self, bucket: Bucket) -> Decision {
-        let settings = self.hub.settings();
-        let (draws, limit) = match bucket {
-            // The user's, and there is none.
-            Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Decision::Within,
-            Bucket::Authentications => (RateKind::Authentications, self.message_limit()),
-            Bucket::Notifications => (RateKind::Notifications, settings.notifications_per_minute),
-            Bucket::Typing => (RateKind::Typing, settings.typing_per_minute),
-            _ if self.started_as_guest => (RateKind::GuestMessages, self.message_limit()),
-            _ => (RateKind::Messages, self.message_limit()),
-        };
-        self.rate_usage.count(draws, self.hub.clock().elapsed_ms(), limit)
-    }
-
-    /// What an event that draws from `bucket` is counted by where that is no limit of the session's own: its user's, over
-    /// all sessions.
-    fn shared_limit(&self, bucket: Bucket) -> Option<(LimitKey, Rule)> {
-        let limits = &self.hub.settings().chat_per_minute;
-        let user = || Some(self.identity.as_ref()?.user.clone());
-        let (key, most) = match bucket {
-            Bucket::Messages | Bucket::Authentications | Bucket::Notifications | Bucket::Typing => return None,
-            Bucket::ChatMessages => (LimitKey::ChatMessages(user()?), limits.messages),
-            Bucket::ChatTyping => (LimitKey::ChatTyping(user()?), limits.typing),
-        };
-        (most > 0).then_some((key, Rule::a_minute(most)))
-    }
-
-    /// Draws the consequence of a verdict on a request that draws from `bucket`; `true` where it is within its limit.
-    fn apply_decision(&self, decision: Decision, bucket: Bucket, asked: &RequestContext, now: i64) -> bool {
-        match decision {
-            Decision::Within => true,
-            Decision::Over(seconds) => {
-                self.refuse(asked, &Fault::rate_limited(seconds).by(self.limit_rule(bucket)), now);
-                false
-            }
-            Decision::Flood(_) => {
-                self.handle.close_by(Close::Limit, self.limit_rule(bucket));
-                false
-            }
-        }
-    }
 }
 
 impl Actor for Session {
@@ -428,20 +191,20 @@ impl Actor for Session {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.entry.set_recipient(ctx.address().downgrade().recipient());
         match self.identity.clone() {
-            None => self.limit_grace(ctx),
-            // One that goes on is in rooms already, and could not be told of what changed before this.
+            None => self.schedule_auth_deadline(ctx),
+            // A recovered session is in rooms already. It was not reachable when access to them changed.
             Some(identity) => {
-                let closed = self.leave_what_is_closed_to(&identity);
-                self.tell_closed(closed.into_iter().map(|room| (room, 0)).collect());
+                let closed = self.leave_forbidden_rooms(&identity);
+                self.send_rooms_closed(closed.into_iter().map(|room| (room, 0)).collect());
             }
         }
-        if let Some(moment) = self.joined.take() {
-            self.bring_unread(moment, ctx);
+        if let Some(moment) = self.unread_since.take() {
+            self.start_unread_delivery(moment, ctx);
         }
     }
 }
 
-/// The client is told, for it did not ask.
+/// The client receives a notice, because it did not request to leave.
 impl Handler<AccessChanged> for Session {
     type Result = ResponseActFuture<Self, ()>;
 
@@ -454,10 +217,10 @@ impl Handler<AccessChanged> for Session {
             }
         };
         let closed = self.may_subscribe(&room).is_err();
-        let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
+        let Some(left) = closed.then(|| self.leave_room(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));
         };
-        Box::pin(left.into_actor(self).map(move |users, session, _| session.tell_left(&room, users.unwrap_or(0))))
+        Box::pin(left.into_actor(self).map(move |users, session, _| session.send_room_left(&room, users.unwrap_or(0))))
     }
 }
 
@@ -471,9 +234,9 @@ impl StreamHandler<Inbound> for Session {
             }
             Inbound::Malformed { event, fault, correlation } => {
                 self.hub.stats().received.add(1);
-                let asked = RequestContext::unread(event.as_deref(), correlation);
-                if self.count_message(&asked) {
-                    self.refuse(&asked, &fault, self.now());
+                let context = RequestContext::unreadable(event.as_deref(), correlation);
+                if self.count_message(&context) {
+                    self.refuse(&context, &fault, self.now());
                 }
             }
             Inbound::Closing => {
@@ -488,14 +251,14 @@ impl StreamHandler<Inbound> for Session {
     }
 }
 
-/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays but a parked seat.
+/// Cleans up after every end of a session, panics included. Only the handle of a suspended session stays.
 impl Drop for Session {
     fn drop(&mut self) {
         self.note_end();
         self.depart();
-        self.tell_ended();
+        self.report_ended();
         if self.is_suspended {
-            self.handle.with_outbox(|outbox| outbox.abandon());
+            self.handle.with_outbox(|outbox| outbox.discard());
             self.handle.detach();
         } else {
             self.handle.forgo();

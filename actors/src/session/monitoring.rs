@@ -1,11 +1,11 @@
-//! What a session tells the monitor of itself, and what it asks it for its client.
+//! Reports the session to the monitor, and queries the monitor for its client.
 
 use std::cell::Cell;
 
 use actix::fut::WrapFuture;
 use log::kv::Value;
 
-use super::{Answer, Handle, Outcome, Session};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::events::ServerEvent;
 use crate::events::chat::monitoring::{
     AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
@@ -19,33 +19,33 @@ use crate::monitor::{
 };
 use crate::runtime::mailbox::{Receive, ReplySender};
 
-/// Long before any refusal.
+/// Earlier than any refusal.
 const NEVER: i64 = i64::MIN;
 
-/// What the monitor was told of a session.
+/// The reports about a session.
 #[derive(Debug)]
-pub(super) struct Told {
-    /// When it began, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+pub(super) struct MonitorReports {
+    /// When the session was reported as open, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     opened_at: Option<i64>,
-    /// What it came by.
+    /// The transport.
     transport: Transport,
-    /// When it was last told of a refusal by a limit, for a token, and of a room that was not to be joined.
-    pub(super) limited_at: Cell<i64>,
+    /// The last report of a rate limit, of a missing permission, and of a denied join.
+    pub(super) rate_limited_at: Cell<i64>,
     pub(super) unauthorized_at: Cell<i64>,
-    pub(super) denied_at: Cell<i64>,
+    pub(super) join_denied_at: Cell<i64>,
 }
 
-impl Told {
-    /// What it was told of a session that has not begun.
-    pub(super) fn nothing(transport: Transport) -> Self {
-        let [limited_at, unauthorized_at, denied_at] = [(); 3].map(|()| Cell::new(NEVER));
-        Self { opened_at: None, transport, limited_at, unauthorized_at, denied_at }
+impl MonitorReports {
+    /// No report yet.
+    pub(super) fn none(transport: Transport) -> Self {
+        let [rate_limited_at, unauthorized_at, join_denied_at] = [(); 3].map(|()| Cell::new(NEVER));
+        Self { opened_at: None, transport, rate_limited_at, unauthorized_at, join_denied_at }
     }
 }
 
-/// Why a session ends; `None` where its connection just went.
+/// Why a session ends; `None` when its connection was lost.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct End(Option<Close>);
+pub(super) struct SessionEnd(Option<Close>);
 
 impl Session {
     pub(super) fn observed(&self) -> Observed {
@@ -57,21 +57,21 @@ impl Session {
         }
     }
 
-    /// Tells the monitor that the session has begun.
-    pub(super) fn tell_opened(&mut self) {
-        self.told.opened_at = Some(self.hub.clock().elapsed_ms());
+    /// Reports that the session is open.
+    pub(super) fn report_opened(&mut self) {
+        self.monitor_reports.opened_at = Some(self.hub.clock().elapsed_ms());
         self.log("connected", None);
         self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
     }
 
-    /// Notes why the session ends, before what it does then covers that up.
+    /// Records why the session ends, before the cleanup changes it.
     pub(super) fn note_end(&mut self) {
-        self.end.get_or_insert(End(self.handle.ended()));
+        self.end.get_or_insert(SessionEnd(self.handle.end_reason()));
     }
 
-    /// Tells the monitor that the session has ended, if it was told of it, and notes an end that is a refusal.
-    pub(super) fn tell_ended(&mut self) {
-        let Some(opened_at) = self.told.opened_at.take() else { return };
+    /// Reports the end of a reported session, and logs an end that is a refusal.
+    pub(super) fn report_ended(&mut self) {
+        let Some(opened_at) = self.monitor_reports.opened_at.take() else { return };
         let close = if std::thread::panicking() { Some(Close::Failed) } else { self.end.and_then(|end| end.0) };
         if let Some(close) = close {
             self.note_closed(close);
@@ -81,13 +81,13 @@ impl Session {
         self.hub.observe(Ended { session: self.observed(), close, duration_ms });
     }
 
-    /// Logs what happened to the session, at debug; at its end with the reason and how long it lasted, ms.
+    /// Logs an event of the session at debug level; at its end with the reason and the duration, ms.
     pub(super) fn log(&self, what: &str, end: Option<(&str, i64)>) {
         log::debug!(
             target: "hubbub::session",
             connection:% = self.handle.session(),
             surface = self.surface.as_str(),
-            transport = self.told.transport.as_str(),
+            transport = self.monitor_reports.transport.as_str(),
             user = self.identity.as_ref().map(|identity| identity.user.as_str()),
             address = self.peer.address.as_ref().map(Value::from_display),
             reason = end.map(|(reason, _)| reason),
@@ -100,7 +100,7 @@ impl Session {
         Ok(Viewer::new(self.identity()?))
     }
 
-    /// Asks the monitor something, and makes what it says the answer.
+    /// Queries the monitor, and replies with the result.
     fn ask_monitor<M, T, R>(
         &self,
         ask: impl FnOnce(ReplySender<T>) -> M,
@@ -114,7 +114,7 @@ impl Session {
     {
         let reply = self.hub.monitor().ask(ask)?;
         let answered = async move { reply.await.map(answer) };
-        let answered: Answer<R> = Box::pin(answered.into_actor(self));
+        let answered: ReplyFuture<R> = Box::pin(answered.into_actor(self));
         Ok(Outcome::AsyncLarge(answered))
     }
 }

@@ -1,5 +1,4 @@
-//! What a session does with its user's notifications: brings those that are unread as soon as it has a user, and notes
-//! which are read.
+//! A session's notifications: delivers the unread ones once it has a user, and marks notifications as read.
 
 use std::time::Duration;
 
@@ -18,22 +17,22 @@ use crate::publication::Event;
 use crate::runtime::backoff::Backoff;
 use crate::store::Notice;
 
-/// How long to wait before the store is asked again, at first and at most.
+/// First and longest pause before the store is queried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// Which part of an outbox the unread may fill.
+/// Unread notifications may fill this fraction of an outbox (1/2).
 const SHARE: usize = 2;
 
 impl Session {
-    /// Whether a session of its surface gets what its user missed: `/chat` does not, for its document has none.
-    pub(super) fn brings_unread(&self) -> bool {
+    /// Whether the surface has notifications: all but `/chat`.
+    pub(super) fn receives_notifications(&self) -> bool {
         self.surface != Surface::Chat
     }
 
-    /// Delivers what its user had not read at `moment`, when it joined the user's room. Nothing waits for that: requests
-    /// are answered, and what is sent to the user arrives. A store that cannot be read is asked until it can.
-    pub(super) fn bring_unread(&self, moment: LastNotification, ctx: &mut Context<Self>) {
-        let (Some(identity), true) = (&self.identity, self.brings_unread()) else { return };
+    /// Delivers what the user had not read when the session joined the user's room. It delays no request and no
+    /// message. While the store is unavailable, it retries.
+    pub(super) fn start_unread_delivery(&self, moment: LastNotification, ctx: &mut Context<Self>) {
+        let (Some(identity), true) = (&self.identity, self.receives_notifications()) else { return };
         let (hub, user) = (self.hub.clone(), identity.user.clone());
         let reading = async move {
             let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
@@ -51,7 +50,7 @@ impl Session {
     }
 
     pub(super) fn deliver_unread(&self, unread: Vec<Notice>) {
-        // What came meanwhile is newer. Where that was too much to remember, they come behind the next connect.
+        // Changes that arrived meanwhile are newer. If there were too many, the unread ones follow the next connect.
         let Some(noted) = self.handle.noted().end() else { return };
         let (mut frames, mut count) = (BytesMut::new(), 0);
         for notice in unread {
@@ -65,8 +64,8 @@ impl Session {
         }
         if count > 0 {
             self.hub.stats().notifications_redelivered.add(count);
-            // One frame, behind the answers that are promised: an outbox with little in it takes it.
-            self.handle.answer(frames.freeze());
+            // One frame behind the pending replies: an outbox below half of its capacity takes it.
+            self.handle.send(frames.freeze());
         }
     }
 }
@@ -74,7 +73,7 @@ impl Session {
 impl Handle<NotificationRead> for Session {
     fn handle(&mut self, request: NotificationRead) -> Result<Outcome<Marked>, Fault> {
         let (hub, user, id) = (self.hub.clone(), self.identity()?.user.clone(), request.notification_id);
-        // A task of its own: who reads a notification and leaves has read it.
+        // A task of its own: the notification is marked even if the session ends meanwhile.
         let answer = actix::spawn(async move {
             let now = hub.clock().now_ms();
             let read = hub.notifications().read(user.clone(), id.clone(), now).await?;

@@ -1,4 +1,4 @@
-//! Who is online and how, as the chat system's clients ask for it and say it.
+//! Presence for `/chat`: online users, status changes and queries.
 
 use std::sync::Arc;
 
@@ -22,22 +22,22 @@ use crate::presence::{CountOffline, FindOffline, LIST_SHARE, PresenceAudience, S
 use crate::registry::LiveSession;
 use crate::runtime::mailbox::Full;
 
-/// Users that `presence:online-users` names, at most.
+/// Users in `presence:online-users`, at most.
 const NAMED_MAX: usize = 1_000;
 
 impl Session {
-    /// Promises a client of `/chat` that the first it hears is who is online; what is sent to everybody and to its user
-    /// comes behind.
-    pub(super) fn promise_users(&self, identity: &Identity) -> Option<ReplySlot> {
+    /// Reserves the list of online users as the first message on `/chat`. Messages to everybody and to the user follow
+    /// it.
+    pub(super) fn reserve_online_users(&self, identity: &Identity) -> Option<ReplySlot> {
         let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != PresenceAudience::Off;
         let reply_slot = told.then(|| self.handle.reserve(0))?;
         self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
         Some(reply_slot)
     }
 
-    /// Says who is online. Now that the session hears of whoever comes, the list lacks nobody of whom it does not. Where
-    /// those who share a room hear of each other, it names the session's own user alone, for it is in no room yet.
-    pub(super) fn tell_users(&self, reply_slot: ReplySlot) {
+    /// Sends the online users. The session receives presence events already, so no user is missing. With presence for
+    /// shared rooms, the list has only the own user, because the session is in no room yet.
+    pub(super) fn send_online_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
         let eldest = match self.hub.settings().presence.audience {
             PresenceAudience::All => registry.longest_online(now, self.list_bytes()),
@@ -49,7 +49,7 @@ impl Session {
         self.handle.fulfil(reply_slot, Some(frame));
     }
 
-    /// Bytes that a list of users may have.
+    /// Longest list of users, bytes.
     fn list_bytes(&self) -> usize {
         self.hub.settings().outbox.bytes / LIST_SHARE
     }
@@ -80,11 +80,11 @@ impl Handle<AskUserStatus> for Session {
         let (user, now) = (request.user_id, self.now());
         let sees_all = asker.user == user || asker.has_role("admin");
         let answer = move |presence: UserPresence| UserStatus::new(if sees_all { presence } else { presence.masked() });
-        if let Some(presence) = live(&self.hub, &user, now) {
+        if let Some(presence) = online_user(&self.hub, &user, now) {
             return Ok(Outcome::Reply(answer(presence)));
         }
         let hub = self.hub.clone();
-        let found = async move { absent(&hub, user, now).await.map(answer) };
+        let found = async move { offline_user(&hub, user, now).await.map(answer) };
         Ok(Outcome::Async(Box::pin(found.into_actor(self))))
     }
 }
@@ -107,8 +107,8 @@ impl Handle<AskPresenceStats> for Session {
     }
 }
 
-/// How a user is there who has a session.
-fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
+/// The presence of a user with a session.
+fn online_user(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
     let (LiveSession { id, identity, connected_at, peer, .. }, status) = hub.registry().newest_of(user)?;
     Some(UserPresence {
         user_id: user.clone(),
@@ -123,11 +123,11 @@ fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
     })
 }
 
-/// How a user is there who had no session a moment ago.
+/// The presence of a user without a session.
 ///
 /// # Errors
 /// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
-async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
+async fn offline_user(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
     let gone = hub.presence_mailbox().ask(|reply| FindOffline { user: user.clone(), reply })?.await?;
     let offline = |username: String, email: Option<String>, last_seen: Option<i64>| UserPresence {
         user_id: user.clone(),
@@ -143,8 +143,8 @@ async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault
     if let Some(gone) = gone {
         return Ok(offline(gone.username.into(), gone.email.map(String::from), Some(gone.at)));
     }
-    // Who came back meanwhile is not remembered as gone.
-    if let Some(presence) = live(hub, &user, now) {
+    // A user that returned meanwhile is no longer recorded as offline.
+    if let Some(presence) = online_user(hub, &user, now) {
         return Ok(presence);
     }
     let account = hub.store().account_of(user.clone()).await?;

@@ -1,4 +1,4 @@
-//! What a session does with the events of Socket.IO clients on `/`: greetings, register, rooms, ping.
+//! Handlers for Socket.IO clients on `/`: greeting, register, rooms, ping.
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
@@ -17,12 +17,12 @@ impl Session {
         self.send_event(&Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
-    pub(super) fn tell_left_root(&self, room: &RoomName) {
+    pub(super) fn send_left_root(&self, room: &RoomName) {
         self.send_event(&LeftRoom::new(room.to_string()), self.now());
     }
 
-    /// Says that the rules closed a room to the session.
-    pub(super) fn tell_closed_root(&self, room: &RoomName) {
+    /// Notifies the client of a room that it lost access to.
+    pub(super) fn send_closed_root(&self, room: &RoomName) {
         self.send_event(&LeftRoom::forbidden(room.to_string()), self.now());
     }
 }
@@ -38,7 +38,7 @@ impl Handle<Register> for Session {
 
 impl Handle<JoinRoom> for Session {
     fn handle(&mut self, request: JoinRoom) -> Result<Outcome<JoinedRoom>, Fault> {
-        let (rooms, joins) = self.ask_to_join(vec![request.room], "room");
+        let (rooms, joins) = self.request_joins(vec![request.room], "room");
         let answer = joins.map(|joins, _, _| {
             let (room, joined) = joins?.pop().ok_or_else(|| Fault::internal().caused_by("a join without a result"))?;
             joined.map(|_| JoinedRoom::new(room))
@@ -50,7 +50,7 @@ impl Handle<JoinRoom> for Session {
 impl Handle<LeaveRoom> for Session {
     fn handle(&mut self, request: LeaveRoom) -> Result<Outcome<LeftRoom>, Fault> {
         RoomName::parse(&request.room, "room")?;
-        let left = self.ask_to_leave(std::slice::from_ref(&request.room));
+        let left = self.leave_rooms(std::slice::from_ref(&request.room));
         let answer = async move { left.await.map(|()| LeftRoom::new(request.room)) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }

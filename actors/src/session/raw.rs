@@ -1,4 +1,4 @@
-//! What a session does with the events of the raw surface.
+//! Handlers for the raw surface `/ws`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,20 +19,20 @@ use crate::model::ids::{EventName, MessageId, RoomName};
 use crate::publication::Event;
 use crate::rooms::Published;
 
-/// Whom a message is to reach.
+/// The required recipients of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// Every member but the sender's own session; nobody is fine too.
+enum DeliveryTarget {
+    /// Every member except the sender's session. None is fine.
     Others,
-    /// At least one session; the sender's own may be it.
-    Someone,
+    /// At least one session; it may be the sender's.
+    AtLeastOne,
 }
 
-/// Topics that one message says the rules have closed.
+/// Topics in one notice of closed topics.
 const CLOSED_AT_ONCE: usize = 100;
 
-/// What a publish asks: to whom, and what.
-fn digest_of<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
+/// The digest of a publish request: its target and its content.
+fn request_digest<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
     digest(&[E::NAME.as_bytes(), target.as_bytes(), &compact(payload)])
 }
 
@@ -47,19 +47,19 @@ impl Session {
         self.send_event(&welcome, now);
     }
 
-    pub(super) fn tell_left_raw(&self, room: &RoomName) {
+    pub(super) fn send_left_raw(&self, room: &RoomName) {
         self.send_event(&Status::Unsubscribed { topics: vec![room.to_string()], code: None }, self.now());
     }
 
-    /// Says which topics the rules closed to the session, some in each message.
-    pub(super) fn tell_closed_raw(&self, rooms: &[RoomName]) {
+    /// Notifies the client of topics that it lost access to, in slices.
+    pub(super) fn send_closed_raw(&self, rooms: &[RoomName]) {
         for rooms in rooms.chunks(CLOSED_AT_ONCE) {
             let topics = rooms.iter().map(RoomName::to_string).collect();
             self.send_event(&Status::Unsubscribed { topics, code: Some(Code::Forbidden) }, self.now());
         }
     }
 
-    /// Two large messages would fill what a member may have unread, and cost others their connections.
+    /// Large messages would fill a member's outbox and close its connection.
     fn check_size(&self, payload: &Json) -> Result<(), Fault> {
         let most = self.hub.settings().payload_max;
         if payload.as_str().len() > most {
@@ -79,21 +79,21 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes what the client said; resolves with its fate.
+    /// Publishes a message. Resolves with its ack.
     fn publish<E: ServerEvent>(
         &self,
         room: RoomName,
         event: &E,
         message_id: MessageId,
-        reach: Reach,
+        reach: DeliveryTarget,
     ) -> Result<impl Future<Output = Result<Ack, Fault>> + use<E>, Fault> {
-        let except = (reach == Reach::Others && self.rooms.contains(&room)).then(|| self.handle.addr());
+        let except = (reach == DeliveryTarget::Others && self.rooms.contains(&room)).then(|| self.handle.addr());
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
         Ok(async move {
             match published.await? {
-                Published { recipients: 0 } if reach == Reach::Someone => {
+                Published { recipients: 0 } if reach == DeliveryTarget::AtLeastOne => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
                 Published { recipients } => Ok(Ack { message_id, recipients }),
@@ -111,8 +111,8 @@ impl Handle<Ping> for Session {
 impl Handle<Subscribe> for Session {
     fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let asked: BTreeSet<String> = request.since.keys().cloned().collect();
-        let joins = self.ask_to_return(request.topics, "topics", request.since);
+        let requested: BTreeSet<String> = request.since.keys().cloned().collect();
+        let joins = self.request_joins_since(request.topics, "topics", request.since);
         let answer = joins.map(move |joins, session, _| {
             let (mut topics, mut denied) = (Vec::new(), Vec::new());
             let (mut positions, mut recovered) = (BTreeMap::new(), BTreeMap::new());
@@ -125,7 +125,7 @@ impl Handle<Subscribe> for Session {
                         continue;
                     }
                 };
-                if asked.contains(&topic) {
+                if requested.contains(&topic) {
                     let all_follows = past.as_ref().and_then(|past| past.recovered);
                     recovered.insert(topic.clone(), all_follows.unwrap_or(false));
                 }
@@ -141,7 +141,7 @@ impl Handle<Subscribe> for Session {
 impl Handle<Unsubscribe> for Session {
     fn handle(&mut self, request: Unsubscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let left = self.ask_to_leave(&request.topics);
+        let left = self.leave_rooms(&request.topics);
         let answer = async move { left.await.map(|()| Status::Unsubscribed { topics: request.topics, code: None }) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
@@ -152,14 +152,14 @@ impl Handle<Broadcast> for Session {
         self.check_size(&request.payload)?;
         let Broadcast { topic, payload, client_id } = request;
         let room = RoomName::parse(&topic, "topic")?;
-        let named = self.named(client_id.as_ref(), || digest_of::<Broadcast>(&topic, &payload))?;
-        self.once(named, move |session| {
+        let named = self.idempotent_request(client_id.as_ref(), || request_digest::<Broadcast>(&topic, &payload))?;
+        self.run_once(named, move |session| {
             let is_member = session.rooms.contains(&room);
             let identity = session.identity()?;
             session.hub.settings().rules.publish(identity, &room, is_member)?;
             let (message_id, from_user) = (MessageId::random(), identity.user.clone());
             let event = Broadcasted { topic: room.clone(), payload, from_user, message_id };
-            session.publish(room, &event, message_id, Reach::Others)
+            session.publish(room, &event, message_id, DeliveryTarget::Others)
         })
     }
 }
@@ -168,11 +168,13 @@ impl Handle<DirectMessage> for Session {
     fn handle(&mut self, request: DirectMessage) -> Result<Outcome<Ack>, Fault> {
         self.check_size(&request.payload)?;
         let DirectMessage { target_user, payload, client_id } = request;
-        let named = self.named(client_id.as_ref(), || digest_of::<DirectMessage>(target_user.as_str(), &payload))?;
-        self.once(named, move |session| {
+        let named = self.idempotent_request(client_id.as_ref(), || {
+            request_digest::<DirectMessage>(target_user.as_str(), &payload)
+        })?;
+        self.run_once(named, move |session| {
             let (message_id, from_user) = (MessageId::random(), session.identity()?.user.clone());
             let event = Directed { from_user, payload, message_id };
-            session.publish(RoomName::of_user(&target_user), &event, message_id, Reach::Someone)
+            session.publish(RoomName::of_user(&target_user), &event, message_id, DeliveryTarget::AtLeastOne)
         })
     }
 }

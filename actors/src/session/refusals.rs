@@ -1,4 +1,4 @@
-//! Records what a session refuses its client: a line in the log, and an event for `monitoring:events`.
+//! Records refusals of a session: a log line, and an event for `monitoring:events`.
 
 use super::Session;
 use super::replies::RequestContext;
@@ -13,40 +13,40 @@ use crate::monitor::{RequestRefused, kind_of_join, kind_of_request};
 use crate::refusal_log::Refusal;
 use crate::refusal_log::closes::of_close;
 
-/// Longest room that the monitor is told of, in characters.
+/// Longest room name in a report, in characters.
 const ROOM_MAX: usize = 200;
 
-/// Least time between two refusals of one kind that the monitor is told of, ms: who has a thousand requests refused is
-/// not to push everything else out of what it remembers.
+/// Least time between two reports of one kind, ms. To keep one client from filling the event log, at most one refusal
+/// of a kind is reported a minute.
 const REFUSAL_MS: i64 = 60_000;
 
 impl Session {
-    /// Notes that a request is refused.
-    pub(super) fn note_refused(&self, asked: &RequestContext, fault: &Fault) {
-        let room = asked.joined_room();
+    /// Records a refused request.
+    pub(super) fn note_refused(&self, context: &RequestContext, fault: &Fault) {
+        let room = context.joined_room();
         let code = match self.surface {
-            Surface::Root => asked.refused().code(fault, self.audience()),
+            Surface::Root => context.refused().code(fault, self.audience()),
             Surface::Raw | Surface::Chat => fault.code.as_str(),
         };
-        let (event, room) = (asked.event(), room.as_deref());
+        let (event, room) = (context.event(), room.as_deref());
         self.log_refusal(|of_session| Refusal { event, room, code, ..of_session }, fault);
-        self.tell_refused(fault.code, room);
+        self.report_refusal(fault.code, room);
     }
 
-    /// Notes that one room of several was not joined, by the request `event`, which is answered all the same.
+    /// Records one denied room of a request that succeeds otherwise.
     pub(super) fn note_denied(&self, event: &'static str, room: &str, fault: &Fault) {
         self.log_refusal(|of_session| Refusal { event: Some(event), room: Some(room), ..of_session }, fault);
-        self.tell_refused(fault.code, Some(room));
+        self.report_refusal(fault.code, Some(room));
     }
 
-    /// Notes that the application, or the hub in its stead, did not do what `event` asked. `code` is what the client is
-    /// told, with the id `request`.
+    /// Records a request that the application, or the hub for it, did not perform. The client receives `code` and the
+    /// id `request`.
     pub(super) fn note_failed(&self, event: &'static str, request: RequestId, code: &'static str, fault: &Fault) {
         let id = request.to_string();
         self.log_refusal(|of_session| Refusal { request: Some(&id), event: Some(event), code, ..of_session }, fault);
     }
 
-    /// Notes that the session was ended, where that refuses its client something and was not noted yet.
+    /// Records a close that refuses something, unless it is logged already.
     pub(super) fn note_closed(&self, close: Close) {
         if self.handle.is_close_logged() {
             return;
@@ -56,7 +56,7 @@ impl Session {
         }
     }
 
-    /// The document that the client was written by, on `/`.
+    /// The document that the client follows on `/`.
     pub(super) fn audience(&self) -> Audience {
         if self.started_as_guest { Audience::Community } else { Audience::Push }
     }
@@ -73,26 +73,25 @@ impl Session {
         });
     }
 
-    /// Tells the monitor that a request was refused, where it wants to know and was told of none lately. `room` is what
-    /// the client wanted to join.
-    fn tell_refused(&self, code: Code, room: Option<&str>) {
+    /// Reports a refusal to the monitor, at most once a minute for each kind. `room` is the denied room.
+    fn report_refusal(&self, code: Code, room: Option<&str>) {
         let joins = room.and_then(|_| kind_of_join(code));
         let Some(kind) = joins.or(kind_of_request(code)) else { return };
-        let told_at = match kind {
-            _ if joins.is_some() => &self.told.denied_at,
-            Kind::RateLimit => &self.told.limited_at,
-            _ => &self.told.unauthorized_at,
+        let reported_at = match kind {
+            _ if joins.is_some() => &self.monitor_reports.join_denied_at,
+            Kind::RateLimit => &self.monitor_reports.rate_limited_at,
+            _ => &self.monitor_reports.unauthorized_at,
         };
         let elapsed = self.hub.clock().elapsed_ms();
-        if elapsed.saturating_sub(told_at.get()) >= REFUSAL_MS {
-            told_at.set(elapsed);
+        if elapsed.saturating_sub(reported_at.get()) >= REFUSAL_MS {
+            reported_at.set(elapsed);
             let room = room.filter(|_| joins.is_some()).map(|room| room.chars().take(ROOM_MAX).collect::<String>());
             let session = self.observed();
             self.hub.observe(RequestRefused { session, kind, code, room: room.map(Into::into) });
         }
     }
 
-    /// The configuration key of the limit that an event of `bucket` draws from.
+    /// The configuration key of the limit of `bucket`.
     pub(super) fn limit_rule(&self, bucket: Bucket) -> &'static str {
         match (bucket, self.surface) {
             (Bucket::Notifications, _) => "limits.community.notifications_per_minute",

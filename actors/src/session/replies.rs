@@ -1,10 +1,10 @@
-//! How what a session has to say reaches its client: the one place that knows it for all surfaces.
+//! Encodes events, replies and refusals for all surfaces.
 //!
 //! | | raw | `/`, `/chat` |
 //! |---|---|---|
-//! | an answer that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement where one was asked for |
-//! | any other answer | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
-//! | the [heralds](ServerEvent::heralds) of an answer | before it, by their names | before it, by their names |
+//! | a reply that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement where one was asked for |
+//! | any other reply | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
+//! | the [preceding events](ServerEvent::preceding_events) of a reply | before it, by their names | before it, by their names |
 //! | a refusal | as `Error` | by the event that [`Refused`] says (on `/`), and as the acknowledgement where one was asked for |
 //!
 //! On `/chat` every acknowledgement has `success`: see [`successful`].
@@ -25,29 +25,29 @@ use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
 use crate::publication::{Correlation, EventError};
 
-/// Longest part of a client's name of an event that is given back, in characters.
+/// Longest event name that a reply repeats, in characters.
 const ECHO_MAX: usize = 64;
 
-/// The name of an event as it is given back.
-pub(super) fn echoed(name: &str) -> String {
+/// An event name, truncated for a reply.
+pub(super) fn truncated_name(name: &str) -> String {
     name.chars().take(ECHO_MAX).collect()
 }
 
-/// What is kept of a request until it is answered.
+/// The parts of a request that its reply needs.
 #[derive(Debug)]
 pub(super) struct RequestContext {
-    /// The event's name; `None` where it could not be read.
+    /// The event's name; `None` when unreadable.
     event: Option<Cow<'static, str>>,
     refused: Refused,
-    /// The name of the event that answers it.
+    /// The name of the reply event.
     reply: &'static str,
-    /// Its data, where a refusal repeats some of it, or tells which room was not joined.
+    /// The data, when a refusal repeats part of it or names the denied room.
     data: Option<Bytes>,
     pub(super) correlation: Correlation,
 }
 
 impl RequestContext {
-    /// A request of the table.
+    /// A request in the event table.
     pub(super) fn of<E: ClientEvent>(data: &Bytes, correlation: Correlation) -> Self {
         let is_wanted = E::ROW.refused == Refused::Reply || E::NAME == JoinChat::NAME;
         let data = is_wanted.then(|| data.clone());
@@ -55,15 +55,15 @@ impl RequestContext {
         Self { event, refused: E::ROW.refused, reply, data, correlation }
     }
 
-    /// One that is not in the table.
+    /// A request that is not in the event table.
     pub(super) fn unknown(event: &str, correlation: Correlation) -> Self {
-        let event = Some(echoed(event).into());
+        let event = Some(truncated_name(event).into());
         Self { event, refused: Refused::Invalid, reply: "", data: None, correlation }
     }
 
-    /// One that could not be read, with as much of its name as could.
-    pub(super) fn unread(event: Option<&str>, correlation: Correlation) -> Self {
-        let event = event.map(|event| echoed(event).into());
+    /// An unreadable request, with its name if readable.
+    pub(super) fn unreadable(event: Option<&str>, correlation: Correlation) -> Self {
+        let event = event.map(|event| truncated_name(event).into());
         Self { event, refused: Refused::Unread, reply: "", data: None, correlation }
     }
 
@@ -75,7 +75,7 @@ impl RequestContext {
         self.refused
     }
 
-    /// The room that the request would join, as far as it can be read.
+    /// The room that the request would join, if readable.
     pub(super) fn joined_room(&self) -> Option<String> {
         let data = self.data.as_deref()?;
         match self.event.as_deref()? {
@@ -89,28 +89,28 @@ impl RequestContext {
 }
 
 impl Session {
-    /// Says an event that answers nothing.
+    /// Sends an event that is no reply.
     pub(super) fn send_event<E: ServerEvent>(&self, event: &E, now: i64) {
-        self.handle.answer(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
+        self.handle.send(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
     }
 
-    /// Answers a request at once.
+    /// Replies to a request.
     pub(super) fn reply<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) {
         if let Some(frame) = self.reply_frame(reply, correlation, now) {
-            self.handle.answer(frame);
+            self.handle.send(frame);
         }
     }
 
-    /// The bytes that answer a request; `None` where there is nothing to say.
+    /// The frame of a reply; `None` when the client receives none.
     pub(super) fn reply_frame<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) -> Option<Bytes> {
         let wire = self.handle.encoder();
         let data = json::encode(reply);
         let by_name = R::ON.contains(&self.surface).then(|| wire.answer(R::NAME, &data, correlation, now));
         // On the raw surface the event bears the request's `id` itself.
         let is_answered = by_name.is_some() && self.surface == Surface::Raw;
-        let asked_for = correlation.as_ref().filter(|_| !is_answered);
+        let requested = correlation.as_ref().filter(|_| !is_answered);
         let argument = R::HAS_DATA.then_some(&data[..]);
-        let acknowledged = asked_for.map(|id| match self.surface {
+        let acknowledged = requested.map(|id| match self.surface {
             Surface::Chat => wire.acknowledgement(Some(&*successful(argument)), id, now),
             Surface::Raw | Surface::Root => wire.acknowledgement(argument, id, now),
         });
@@ -128,44 +128,44 @@ impl Session {
         Some(all.freeze())
     }
 
-    /// The bytes that say what became of a request; `None` where there is nothing to say.
+    /// The frame of a result; `None` when the client receives none.
     pub(super) fn result_frame<R: ServerEvent>(
         &self,
         result: Result<R, Fault>,
-        asked: &RequestContext,
+        context: &RequestContext,
     ) -> Option<Bytes> {
         let now = self.now();
         match result {
-            Ok(reply) => self.reply_frame(&reply, &asked.correlation, now),
-            Err(fault) => self.refusal_frame(asked, &fault, now),
+            Ok(reply) => self.reply_frame(&reply, &context.correlation, now),
+            Err(fault) => self.refusal_frame(context, &fault, now),
         }
     }
 
-    /// Refuses a request at once.
-    pub(super) fn refuse(&self, asked: &RequestContext, fault: &Fault, now: i64) {
-        if let Some(frame) = self.refusal_frame(asked, fault, now) {
-            self.handle.answer(frame);
+    /// Refuses a request.
+    pub(super) fn refuse(&self, context: &RequestContext, fault: &Fault, now: i64) {
+        if let Some(frame) = self.refusal_frame(context, fault, now) {
+            self.handle.send(frame);
         }
     }
 
-    /// The bytes that refuse a request; `None` where its client is told nothing.
-    pub(super) fn refusal_frame(&self, asked: &RequestContext, fault: &Fault, now: i64) -> Option<Bytes> {
-        self.note_refused(asked, fault);
-        let room = asked.data.as_deref().filter(|_| asked.refused == Refused::Reply).and_then(room_in);
+    /// The frame of a refusal; `None` when the client receives none.
+    pub(super) fn refusal_frame(&self, context: &RequestContext, fault: &Fault, now: i64) -> Option<Bytes> {
+        self.note_refused(context, fault);
+        let room = context.data.as_deref().filter(|_| context.refused == Refused::Reply).and_then(room_in);
         let refusal = EventError {
             fault,
-            event: asked.event.as_deref(),
-            refused: asked.refused,
+            event: context.event.as_deref(),
+            refused: context.refused,
             audience: self.audience(),
-            reply: asked.reply,
+            reply: context.reply,
             room: room.as_deref(),
-            correlation: &asked.correlation,
+            correlation: &context.correlation,
         };
         self.handle.refusal(&refusal, now)
     }
 }
 
-/// The room that a request names, as far as it can be read.
+/// The room of a request, if readable.
 fn room_in(data: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct RoomField<'a> {

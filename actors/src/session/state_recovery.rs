@@ -1,11 +1,13 @@
-//! How a session on `/` goes on after its connection was cut: Socket.IO's connection state recovery. Its client names it by
-//! its private id and says what it got last; it gets its id, its rooms and what it missed, or is told that it does not.
+//! Recovers a session on `/` after its connection was cut: Socket.IO's connection state recovery. The client names the
+//! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages; or a
+//! message that the recovery failed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::joins::Verdict;
+use super::pending_joins::{JoinOutcome, PendingJoin};
 use super::{AuthState, Session, authentication};
 use crate::connection::retained::Brought;
 use crate::connection::tail::{self, Tail};
@@ -24,32 +26,32 @@ use crate::recovery::tokens::{By, RecoveryClaim, SuspendedSession, TokenHash};
 use crate::recovery::{GiveUp, Issue, Redeem};
 use crate::runtime::mailbox::Full;
 
-/// What a client says that wants to go on with its session.
+/// A client's request to recover its session.
 #[derive(Debug, Clone)]
 pub struct RecoveryRequest {
     /// The session's private id.
     pub pid: RecoveryToken,
-    /// The number of the last delivery that it got; `None` when it got none.
+    /// The number of the last publication that the client received; `None` if it received none.
     pub last: Option<u64>,
 }
 
-/// What came of that, as far as the session's place is known.
+/// The result of redeeming a private id.
 #[derive(Debug)]
 pub(super) struct RecoveryAttempt {
-    pub(super) returning: RecoveryRequest,
-    /// The session, and whose it is; where it goes on.
+    pub(super) request: RecoveryRequest,
+    /// The suspended session and its user; `None` when it cannot be recovered.
     pub(super) suspended: Option<(SuspendedSession, Arc<Identity>)>,
     attempt: u32,
 }
 
 impl RecoveryAttempt {
-    /// Asks for the session that a client wants to go on with which is who `standing` says.
-    pub(super) async fn ask(hub: &Arc<Hub>, returning: RecoveryRequest, auth_state: &AuthState) -> Self {
+    /// Redeems the private id at the recovery directory.
+    pub(super) async fn redeem(hub: &Arc<Hub>, request: RecoveryRequest, auth_state: &AuthState) -> Self {
         let user = match auth_state {
             AuthState::Known(identity) => Some(identity.user.clone()),
             AuthState::Guest => None,
         };
-        let redeem = |reply| Redeem { token: returning.pid.clone(), claim: RecoveryClaim::Pid(user), by: None, reply };
+        let redeem = |reply| Redeem { token: request.pid.clone(), claim: RecoveryClaim::Pid(user), by: None, reply };
         let redeemed = match hub.recovery().ask(redeem) {
             Ok(reply) => reply.await.and_then(|redeemed| redeemed),
             Err(fault) => Err(fault),
@@ -66,47 +68,55 @@ impl RecoveryAttempt {
             if !is_over && hub.revoked().check(&identity).is_ok() {
                 suspended = Some((redeemed, identity));
             } else {
-                hub.recovery().post_departure(GiveUp(returning.pid.clone()));
+                hub.recovery().post_departure(GiveUp(request.pid.clone()));
                 discard_suspended(hub, redeemed.holder.addr, redeemed.holder.session, redeemed.rooms).await;
             }
         }
-        Self { returning, suspended, attempt }
+        Self { request, suspended, attempt }
     }
 
-    /// A client that names a session of a kind which cannot be recovered here.
-    pub(super) fn without_session(returning: RecoveryRequest) -> Self {
-        Self { returning, suspended: None, attempt: 1 }
+    /// An attempt to recover a session of a kind that has no recovery here.
+    pub(super) fn unrecoverable(request: RecoveryRequest) -> Self {
+        Self { request, suspended: None, attempt: 1 }
     }
 }
 
-/// Gives up a parked seat; what it kept.
-async fn discard_suspended(hub: &Hub, place: SessionAddr, session: SessionId, rooms: Vec<RoomName>) -> Option<Remains> {
+/// Removes a suspended session from `rooms` and frees its slot. Returns the contents of its buffers.
+async fn discard_suspended(hub: &Hub, addr: SessionAddr, session: SessionId, rooms: Vec<RoomName>) -> Option<Remains> {
     for room in rooms {
-        hub.rooms().discard_suspended(room, place).await;
+        hub.rooms().discard_suspended(room, addr).await;
     }
-    hub.rooms().release_slot(place, session).await
+    hub.rooms().release_slot(addr, session).await
+}
+
+/// The rooms of a suspended session, beside everybody's and the user's own.
+struct RoomsTaken {
+    /// Rooms that are asked to replace the suspended session by this one.
+    pending: Vec<PendingJoin>,
+    /// Rooms that the user may no longer join.
+    closed: Vec<RoomName>,
 }
 
 impl Session {
-    /// The private id that it can be recovered by.
+    /// The private id for recovery.
     pub fn pid(&self) -> Option<&RecoveryToken> {
         self.recovery_token.as_ref().filter(|_| self.handle.encoder().is_numbered())
     }
 
-    /// Whether its client came back for it: it knows its private id already.
+    /// Whether the session was recovered. Then the client knows the private id already.
     pub fn is_recovered(&self) -> bool {
         self.began_at != self.connected_at
     }
 
-    /// It can be recovered by `pid` as soon as it has a user: keeps what is sent to it from here on. Its client will name
-    /// `last` as the last delivery that it got, until it gets another.
-    pub(super) fn be_recoverable_by(&mut self, pid: RecoveryToken, last: Option<u64>) {
+    /// Starts to retain what is sent, so that `pid` can recover the session once it has a user. `last` is the last
+    /// publication that the client received before.
+    pub(super) fn enable_recovery(&mut self, pid: RecoveryToken, last: Option<u64>) {
         self.handle.remember(Tail::behind(last, self.hub.settings().buffer_bound()));
         self.recovery_token = Some(pid);
     }
 
-    /// Tells by which private id the session is recovered, once its user is known.
-    pub(super) fn send_pid(&mut self) {
+    /// Registers the private id at the recovery directory. Needs a user.
+    pub(super) fn issue_pid(&mut self) {
         let Some(token) = self.pid().cloned() else { return };
         let by = By::Pid { came_as_guest: self.started_as_guest };
         let issued = self.holder(by).and_then(|holder| {
@@ -115,115 +125,136 @@ impl Session {
         self.has_token = issued.is_ok();
     }
 
-    /// Goes on with the session that was `parked`, as `identity`; its client is greeted and gets what it missed, and what
-    /// comes meanwhile behind that.
+    /// Recovers `suspended` for `identity`: takes over its rooms, and sends the greeting and the missed messages. Messages
+    /// that arrive meanwhile follow.
     pub(super) async fn recover(
         &mut self,
-        RecoveryAttempt { returning, attempt, .. }: RecoveryAttempt,
+        attempt: RecoveryAttempt,
         suspended: SuspendedSession,
         identity: Arc<Identity>,
     ) -> Result<(), Fault> {
-        let (hub, place, reply_slot) = (self.hub.clone(), suspended.holder.addr, self.handle.reserve(0));
+        let (hub, addr, reply_slot) = (self.hub.clone(), suspended.holder.addr, self.handle.reserve(0));
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         self.handle.defer(suspended.rooms.iter().chain(&own).cloned(), reply_slot);
-        let own = own.map(|room| (room.clone(), suspended.rooms.contains(&room).then_some(place)));
-        let belongs = self.take_user_slot(&identity).and_then(|()| self.join_own(identity.clone(), own.clone()));
-        let joins = match belongs {
+        let own = own.map(|room| (room.clone(), suspended.rooms.contains(&room).then_some(addr)));
+        let attached = self.take_user_slot(&identity).and_then(|()| self.attach_user_in(identity.clone(), own.clone()));
+        let joins = match attached {
             Ok(joins) => joins,
             Err(fault) => {
-                // It waits for its client's next attempt.
-                let token = TokenHash::of(&returning.pid);
+                // The session stays suspended for the client's next attempt.
+                let token = TokenHash::of(&attempt.request.pid);
                 hub.recovery().post_departure(Restore(vec![(token, suspended, hub.settings().recovery.window_ms)]));
                 return Err(fault);
             }
         };
         if self.started_as_guest {
-            // It shows no token again: the end of the one that it had stays where it was.
+            // The client sends no token again, so the first token's expiry still applies.
             self.handle.expire_at(suspended.holder.expiry);
         }
         self.began_at = suspended.holder.connected_at;
-        let (session, mut rooms) = (suspended.holder.session, suspended.rooms);
+        let session = suspended.holder.session;
+        let mut rooms = suspended.rooms;
         rooms.retain(|room| !own.iter().any(|(own, _)| own == room));
-        let (mut joining, mut closed) = (Vec::new(), Vec::new());
-        for room in rooms.drain(..) {
-            match self.join_instead(room.clone(), place) {
-                Some(joined) => joining.push(joined),
-                None => closed.push(room),
-            }
-        }
-        self.send_pid();
-        let mut all_joined = true;
-        for joining in joining {
-            let room = joining.room().clone();
-            let decision = joining.answer().await.map_or_else(Verdict::Refused, |(decision, _)| decision);
-            let is_in = self.settle_join(decision).is_ok();
-            all_joined &= is_in;
-            if !is_in {
-                rooms.push(room);
-            }
-        }
-        let belongs = authentication::all_of(joins).await;
-        // Whatever could not be joined instead of the parked seat gives that up.
-        let left = rooms.into_iter().chain(closed.iter().cloned()).collect();
-        let remains = discard_suspended(&hub, place, session, left).await;
-        let moment = belongs?;
-        let mut is_confirmed = false;
-        let lacking = match remains {
-            Some(Remains::Tail { deliveries, left, is_confirmed: confirmed }) if all_joined => {
-                is_confirmed = confirmed;
-                tail::lacking(returning.last, left, deliveries.into(), |delivery: &Brought| delivery.number)
-            }
-            Some(_) | None => None,
-        };
-        let now = self.now();
-        let mut frames = BytesMut::new();
-        match lacking {
-            Some(lacking) => {
-                self.greet_recovered(&mut frames, attempt, Some(&identity), now);
-                let brought: Vec<_> =
-                    lacking.into_iter().filter(|Brought { room, .. }| !closed.contains(room)).collect();
-                brought.iter().for_each(|delivery| frames.extend_from_slice(&delivery.bytes));
-                hub.stats().sent.add(brought.len() as u64);
-                // Where its client may have got nothing yet, what is unread is brought besides what follows.
-                self.joined = moment.filter(|_| !is_confirmed);
-                self.handle.catch_up(brought, self.worker.session_table().ledger());
-                if is_confirmed {
-                    self.handle.noted().end();
-                }
-                for room in closed {
-                    let left = match room.chat() {
-                        Some(_) => LeftRoom::new(room.to_string()),
-                        None => LeftRoom::forbidden(room.to_string()),
-                    };
-                    self.write(&mut frames, &left, now);
-                }
-                hub.stats().recovered.add(1);
+        let RoomsTaken { pending, closed } = self.take_over_rooms(rooms, addr);
+        self.issue_pid();
+        let failed = self.settle_taken(pending).await;
+        let all_joined = failed.is_empty();
+        let joined = authentication::wait_for_joins(joins).await;
+        let left = failed.into_iter().chain(closed.iter().cloned()).collect();
+        let remains = discard_suspended(&hub, addr, session, left).await.filter(|_| all_joined);
+        let joined_at = joined?;
+        let frames = match missed(attempt.request.last, remains) {
+            Some((missed, is_confirmed)) => {
+                // Unread notifications follow unless the client is known to have received them.
+                self.unread_since = joined_at.filter(|_| !is_confirmed);
+                self.send_missed(attempt.attempt, &identity, missed, is_confirmed, closed)
             }
             None => {
-                (self.joined, self.began_at) = (moment, self.connected_at);
-                // By another id the client sees that it is another session.
-                self.recovery_token = Some(RecoveryToken::random()?);
-                self.send_pid();
-                self.greet_recovered(&mut frames, attempt, None, now);
-                let optional: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
-                for room in optional {
-                    drop(self.leave(room.as_str()));
-                }
+                self.unread_since = joined_at;
+                self.restart(attempt.attempt)?
             }
-        }
+        };
         self.handle.fulfil(reply_slot, Some(frames.freeze()));
         Ok(())
     }
 
-    /// Tells a client that comes back for a session that it does not go on, as `returned` says.
-    pub(super) fn send_not_recovered(&self, returned: &RecoveryAttempt, now: i64) {
-        let mut frames = BytesMut::new();
-        self.greet_recovered(&mut frames, returned.attempt, None, now);
-        self.handle.answer(frames.freeze());
+    fn take_over_rooms(&mut self, rooms: Vec<RoomName>, addr: SessionAddr) -> RoomsTaken {
+        let (mut pending, mut closed) = (Vec::new(), Vec::new());
+        for room in rooms {
+            match self.take_over_room(room.clone(), addr) {
+                Some(join) => pending.push(join),
+                None => closed.push(room),
+            }
+        }
+        RoomsTaken { pending, closed }
     }
 
-    /// What a client hears first that comes back; `identity` where its session goes on.
-    fn greet_recovered(&self, frames: &mut BytesMut, attempt: u32, identity: Option<&Identity>, now: i64) {
+    /// Waits for the rooms. Returns the rooms that refused.
+    async fn settle_taken(&mut self, pending: Vec<PendingJoin>) -> Vec<RoomName> {
+        let mut failed = Vec::new();
+        for join in pending {
+            let room = join.room().clone();
+            let outcome = join.outcome().await.map_or_else(JoinOutcome::Refused, |(outcome, _)| outcome);
+            if self.apply_join_outcome(outcome).is_err() {
+                failed.push(room);
+            }
+        }
+        failed
+    }
+
+    /// The frames of a successful recovery: the greeting, the missed messages, and a notice for each closed room.
+    fn send_missed(
+        &self,
+        attempt: u32,
+        identity: &Identity,
+        missed: VecDeque<Brought>,
+        is_confirmed: bool,
+        closed: Vec<RoomName>,
+    ) -> BytesMut {
+        let (now, mut frames) = (self.now(), BytesMut::new());
+        self.write_greeting(&mut frames, attempt, Some(identity), now);
+        let missed: Vec<_> = missed.into_iter().filter(|Brought { room, .. }| !closed.contains(room)).collect();
+        missed.iter().for_each(|publication| frames.extend_from_slice(&publication.bytes));
+        self.hub.stats().sent.add(missed.len() as u64);
+        self.handle.catch_up(missed, self.worker.session_table().ledger());
+        if is_confirmed {
+            self.handle.noted().end();
+        }
+        for room in closed {
+            let left = match room.chat() {
+                Some(_) => LeftRoom::new(room.to_string()),
+                None => LeftRoom::forbidden(room.to_string()),
+            };
+            self.write(&mut frames, &left, now);
+        }
+        self.hub.stats().recovered.add(1);
+        frames
+    }
+
+    /// Continues as a new session, because messages are lost. Returns the frames of the greeting.
+    fn restart(&mut self, attempt: u32) -> Result<BytesMut, Fault> {
+        self.began_at = self.connected_at;
+        // A new private id shows the client that this is another session.
+        self.recovery_token = Some(RecoveryToken::random()?);
+        self.issue_pid();
+        let mut frames = BytesMut::new();
+        self.write_greeting(&mut frames, attempt, None, self.now());
+        let optional: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
+        for room in optional {
+            drop(self.leave_room(room.as_str()));
+        }
+        Ok(frames)
+    }
+
+    /// Tells the client that its session could not be recovered.
+    pub(super) fn send_not_recovered(&self, attempt: &RecoveryAttempt, now: i64) {
+        let mut frames = BytesMut::new();
+        self.write_greeting(&mut frames, attempt.attempt, None, now);
+        self.handle.send(frames.freeze());
+    }
+
+    /// Writes the first messages after a reconnect. `identity` is set when the session was recovered.
+    fn write_greeting(&self, frames: &mut BytesMut, attempt: u32, identity: Option<&Identity>, now: i64) {
         let socket_id = self.handle.session();
         self.write(frames, &ReconnectStatus::new(attempt, now), now);
         match identity {
@@ -243,4 +274,12 @@ impl Session {
     fn write<E: ServerEvent>(&self, frames: &mut BytesMut, event: &E, now: i64) {
         frames.extend_from_slice(&self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
     }
+}
+
+/// The publications after `last`, and whether the client is known to have received its first messages. `None` when some
+/// of them are no longer retained.
+fn missed(last: Option<u64>, remains: Option<Remains>) -> Option<(VecDeque<Brought>, bool)> {
+    let Remains::Tail { deliveries, left, is_confirmed } = remains? else { return None };
+    let missed = tail::lacking(last, left, deliveries.into(), |delivery: &Brought| delivery.number)?;
+    Some((missed, is_confirmed))
 }

@@ -5,9 +5,9 @@ mod chats;
 mod debug;
 mod guests;
 mod history;
+mod idempotent_publish;
 mod limits;
 mod monitoring;
-mod once;
 mod presence_edges;
 mod publishing;
 mod reloaded;
@@ -28,18 +28,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::application::Application;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, MessagesPerMinute, PublishTarget, Settings};
+use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
 use crate::model::surface::Surface;
 use crate::model::surface::Transport;
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
-use crate::publication::{Event, EventError};
+use crate::publication::{Event, EventError, Format};
 use crate::revocations::Revoked;
 use crate::rooms::rules::{AccessRule, Rules, TopicRule};
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, Expiry};
 use crate::shutdown::schedule::DrainRate;
 use crate::store::{Chat, Revocation, Role, Store};
 
@@ -48,7 +49,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Says everything in a line of its own.
 #[derive(Debug)]
-struct Lines;
+struct LineEncoder;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -58,9 +59,9 @@ fn asked(correlation: &Correlation) -> String {
     correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
 }
 
-impl Encoder for Lines {
-    fn slot(&self) -> usize {
-        0
+impl Encoder for LineEncoder {
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {
@@ -88,9 +89,9 @@ impl Encoder for Lines {
 
 /// The holder of a token is the user of its name; some names mean more.
 #[derive(Default)]
-struct Names(Mutex<HashMap<String, oneshot::Receiver<()>>>);
+struct NameAuthenticator(Mutex<HashMap<String, oneshot::Receiver<()>>>);
 
-impl Authenticator for Names {
+impl Authenticator for NameAuthenticator {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         let judged = self.0.lock().unwrap().remove(&token);
         Box::pin(async move {
@@ -111,14 +112,14 @@ fn identity(name: &str) -> Identity {
     Identity { issued_at: Some(1_000), ..Identity::of(UserId::parse(name, "user").unwrap()) }
 }
 
-struct Bench {
+struct TestHub {
     hub: Arc<Hub>,
     worker: Worker,
-    names: Arc<Names>,
+    authenticator: Arc<NameAuthenticator>,
     _directory: tempfile::TempDir,
 }
 
-impl Bench {
+impl TestHub {
     fn start(grace_ms: i64) -> Self {
         Self::with(grace_ms, None, |_| {})
     }
@@ -139,7 +140,7 @@ impl Bench {
             workers: 1,
             max_connections: 100,
             mailbox: 64,
-            outbox: Bound { bytes: 65_536, frames: 100 },
+            outbox: OutboxCapacity { bytes: 65_536, frames: 100 },
             rooms: 100,
             rooms_per_user: 100,
             history_bytes: 1 << 20,
@@ -165,7 +166,7 @@ impl Bench {
                 window_ms: 120_000,
                 queue: 500,
                 bytes: 1_000_000,
-                encoder: &Lines,
+                encoder: &LineEncoder,
             },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
@@ -173,13 +174,13 @@ impl Bench {
         change(&mut settings);
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
-        let names = Arc::new(Names::default());
-        let hub = Hub::start(settings, names.clone(), application, store, Revoked::new(0));
+        let authenticator = Arc::new(NameAuthenticator::default());
+        let hub = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
         let worker = Worker::start(&hub).unwrap();
-        Self { hub, worker, names, _directory: directory }
+        Self { hub, worker, authenticator, _directory: directory }
     }
 
-    async fn open(&self, surface: Surface, auth_state: AuthState) -> Result<Client, Fault> {
+    async fn open(&self, surface: Surface, auth_state: AuthState) -> Result<TestClient, Fault> {
         self.open_held(surface, auth_state, None).await
     }
 
@@ -188,12 +189,12 @@ impl Bench {
         surface: Surface,
         auth_state: AuthState,
         held: Option<ConcurrencySlot>,
-    ) -> Result<Client, Fault> {
+    ) -> Result<TestClient, Fault> {
         Self::open_at(&self.worker, surface, auth_state, held).await
     }
 
     /// A session of a user on another worker, whatever it was told first.
-    async fn open_on(worker: &Worker, surface: Surface, user: &str) -> Client {
+    async fn open_on(worker: &Worker, surface: Surface, user: &str) -> TestClient {
         Self::open_at(worker, surface, AuthState::Known(Arc::new(identity(user))), None).await.unwrap()
     }
 
@@ -202,39 +203,39 @@ impl Bench {
         surface: Surface,
         auth_state: AuthState,
         held: Option<ConcurrencySlot>,
-    ) -> Result<Client, Fault> {
+    ) -> Result<TestClient, Fault> {
         let session = Session::open(worker, opening(surface, auth_state, held)).await?;
         let (requests, inbound) = mpsc::channel(64);
         let handle = session.handle().clone();
-        session.run(Requests(inbound));
-        Ok(Client { requests, handle, read: RefCell::default() })
+        session.run(InboundStream(inbound));
+        Ok(TestClient { requests, handle, read: RefCell::default() })
     }
 
     /// A session of a user, greeted.
-    async fn client(&self, surface: Surface, user: &str) -> Client {
+    async fn client(&self, surface: Surface, user: &str) -> TestClient {
         let client = self.open(surface, AuthState::Known(Arc::new(identity(user)))).await.unwrap();
         client.greeted(surface).await;
         client
     }
 
     /// A session of a user, whatever it was told first.
-    async fn client_unheard(&self, surface: Surface, user: &str) -> Client {
+    async fn client_without_greeting(&self, surface: Surface, user: &str) -> TestClient {
         let client = self.open(surface, AuthState::Known(Arc::new(identity(user)))).await.unwrap();
         client.take();
         client
     }
 
     /// A session of nobody, greeted.
-    async fn guest(&self) -> Client {
+    async fn guest(&self) -> TestClient {
         let guest = self.open(Surface::Root, AuthState::Guest).await.unwrap();
         guest.greeted(Surface::Root).await;
         guest
     }
 
     /// Has the hub wait before it judges this token.
-    fn hold(&self, token: &str) -> oneshot::Sender<()> {
+    fn delay_token(&self, token: &str) -> oneshot::Sender<()> {
         let (judge, judged) = oneshot::channel();
-        self.names.0.lock().unwrap().insert(token.to_owned(), judged);
+        self.authenticator.0.lock().unwrap().insert(token.to_owned(), judged);
         judge
     }
 
@@ -259,7 +260,7 @@ impl Bench {
 fn opening(surface: Surface, auth_state: AuthState, held: Option<ConcurrencySlot>) -> SessionStart {
     SessionStart {
         surface,
-        encoder: &Lines,
+        encoder: &LineEncoder,
         auth: auth_state,
         transport: Transport::WebSocket,
         peer: Peer::default(),
@@ -270,9 +271,9 @@ fn opening(surface: Surface, auth_state: AuthState, held: Option<ConcurrencySlot
     }
 }
 
-struct Requests(mpsc::Receiver<Inbound>);
+struct InboundStream(mpsc::Receiver<Inbound>);
 
-impl futures_core::Stream for Requests {
+impl futures_core::Stream for InboundStream {
     type Item = Inbound;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Inbound>> {
@@ -280,13 +281,13 @@ impl futures_core::Stream for Requests {
     }
 }
 
-struct Client {
+struct TestClient {
     requests: mpsc::Sender<Inbound>,
     handle: Rc<SessionHandle>,
     read: RefCell<Vec<String>>,
 }
 
-impl Client {
+impl TestClient {
     async fn ask(&self, event: &str, data: &str, correlation: Option<&'static str>) {
         let data = Bytes::copy_from_slice(data.as_bytes());
         let request = Request { event: event.into(), data, correlation: correlation.map(Bytes::from) };
@@ -305,7 +306,7 @@ impl Client {
     }
 
     /// The next lines, as soon as there are so many. Fails when more are there by then.
-    async fn hears<const N: usize>(&self) -> [String; N] {
+    async fn receive<const N: usize>(&self) -> [String; N] {
         let mut lines = Vec::new();
         let enough = async {
             while lines.len() < N {
@@ -319,9 +320,9 @@ impl Client {
 
     async fn greeted(&self, surface: Surface) {
         match surface {
-            Surface::Raw => assert!(self.hears::<1>().await[0].starts_with("Status ")),
+            Surface::Raw => assert!(self.receive::<1>().await[0].starts_with("Status ")),
             Surface::Root => {
-                let [connected, welcome] = self.hears().await;
+                let [connected, welcome] = self.receive().await;
                 let id = self.handle.session();
                 let at = "1970-01-01T00:16:40.000Z";
                 assert_eq!(connected, format!(r#"connected {{"socketId":"{id}","timestamp":"{at}"}}"#));

@@ -1,9 +1,11 @@
-//! How a session gets a token for recovery, is parked when it is cut off, and goes on with one that was.
+//! Recovery by token on `/chat`: issues the token, suspends the session when its connection is cut, and recovers it.
+
+use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
-use super::joins::{Joining, Verdict};
-use super::{Answer, Handle, Outcome, Session};
+use super::pending_joins::{JoinOutcome, PendingJoin};
+use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::connection::handed::Handed;
 use crate::connection::kept::Kept;
 use crate::connection::retained::Brought;
@@ -16,21 +18,54 @@ use crate::events::chat::connection::{
 use crate::events::chat::messages::MessageNew;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
+use crate::hub::Hub;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
-use crate::model::ids::{RecoveryToken, RoomName};
+use crate::model::ids::{RecoveryToken, RoomName, SessionId};
 use crate::recovery::tokens::{By, Holder, RecoveryClaim, SuspendedSession};
 use crate::recovery::{CountTokens, Discard, Issue, Redeem, Suspend};
 use crate::runtime::mailbox::Full;
 
-/// What became of the rooms of a session that was cut off, and what came for it.
-struct Resumed {
-    /// Those that were asked to take it instead of the parked seat.
-    joined: Vec<(RoomName, Verdict)>,
-    /// Those that the session had joined by itself, or asked to.
+/// The rooms and the offline queue that a session takes over from a suspended one.
+struct Takeover {
+    /// Rooms that were asked to replace the suspended session.
+    joined: Vec<(RoomName, JoinOutcome)>,
+    /// Rooms that the session had joined before.
     own: Vec<RoomName>,
-    /// What came, and how much more there was.
-    came: (Vec<Brought>, u64),
+    /// The queued messages, and how many were dropped.
+    queued: (Vec<Brought>, u64),
+}
+
+impl Takeover {
+    /// Waits for the joins, removes the suspended session from its other rooms, and takes its queue.
+    async fn run(
+        hub: Arc<Hub>,
+        (addr, session): (SessionAddr, SessionId),
+        worker: usize,
+        pending: Vec<PendingJoin>,
+        own: Vec<RoomName>,
+        mut refused: Vec<RoomName>,
+    ) -> Self {
+        let mut joined = Vec::with_capacity(pending.len());
+        for join in pending {
+            let room = join.room().clone();
+            let outcome = join.outcome().await.map_or_else(JoinOutcome::Refused, |(outcome, _)| outcome);
+            if !matches!(outcome, JoinOutcome::Joined(_)) {
+                refused.push(room.clone());
+            }
+            joined.push((room, outcome));
+        }
+        for room in refused.iter().chain(&own) {
+            hub.rooms().discard_suspended(room.clone(), addr).await;
+        }
+        // Earlier joins went through the same shards. After this, their positions are known here.
+        hub.rooms().caught_up(worker).await;
+        let queued = match hub.rooms().release_slot(addr, session).await {
+            Some(Remains::Messages(messages, dropped)) => (messages, dropped),
+            Some(Remains::Tail { .. }) | None => Default::default(),
+        };
+        Self { joined, own, queued }
+    }
 }
 
 impl Session {
@@ -54,26 +89,26 @@ impl Session {
         })
     }
 
-    /// It may have a token from here on.
-    fn expect_token(&mut self) {
+    /// Prepares the buffers of a session with a recovery token.
+    fn prepare_buffers(&mut self) {
         let bound = self.hub.settings().buffer_bound();
         self.handle.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
     }
 
-    /// Where the session has a token, and may come back, leaves its seat in its chats; or in all its rooms, where its client
-    /// says what it got. While the hub is draining, nobody is told that it left.
+    /// Suspends the session if it has a token and its close allows recovery. Its handle stays in its chats, or in all its
+    /// rooms when it has a private id. While the hub drains, the rooms get no notice.
     pub(super) fn suspend(&mut self, is_draining: bool) {
         if !std::mem::take(&mut self.has_token) {
             return;
         }
         let session = self.handle.session();
         let (by_pid, closed) = (self.handle.encoder().is_numbered(), self.handle.closed());
-        let may_come_back = match by_pid {
+        let is_recoverable = match by_pid {
             true => self.handle.has_tail() && closed.is_none_or(Close::may_be_caught_up),
             false => closed.is_none_or(Close::may_be_recovered),
         };
-        let Some(identity) = self.identity.clone().filter(|_| may_come_back) else {
+        let Some(identity) = self.identity.clone().filter(|_| is_recoverable) else {
             self.handle.forgo();
             self.hub.recovery().post_departure(Discard(session));
             return;
@@ -81,12 +116,12 @@ impl Session {
         let rooms: Vec<_> = self.rooms.extract_if(|room| by_pid || room.chat().is_some()).collect();
         self.handle.suspend();
         self.is_suspended = true;
-        self.worker.session_table().note_parked(self.handle.addr().slot);
+        self.worker.session_table().note_suspended(self.handle.addr().slot);
         for room in rooms.iter().filter(|_| !is_draining) {
             self.hub.rooms().suspend(room.clone(), identity.user.clone(), self.handle.addr());
         }
         if by_pid {
-            // Who goes on with it has its id, and may be there before this is gone.
+            // The recovered session has the same id, and may be listed before this one is dropped.
             self.entry.unlist();
             (self.address_slot, self.user_slot) = (None, None);
         }
@@ -94,72 +129,57 @@ impl Session {
         self.hub.recovery().post_departure(Suspend { session, addr: place, rooms, last_activity });
     }
 
-    /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
-    fn resume(&mut self, suspended: SuspendedSession, reply_slot: ReplySlot) -> Answer<RecoveredSession> {
-        let (place, parked_session) = (suspended.holder.addr, suspended.holder.session);
+    /// Recovers `suspended` under the reply `reply_slot`. Messages of its chats follow the reply.
+    fn resume(&mut self, suspended: SuspendedSession, reply_slot: ReplySlot) -> ReplyFuture<RecoveredSession> {
+        let (addr, session) = (suspended.holder.addr, suspended.holder.session);
         self.began_at = suspended.holder.connected_at;
-        let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pending, mut own, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for room in suspended.rooms {
             if self.rooms.contains(&room) {
                 own.push(room);
                 continue;
             }
-            match self.join_instead(room.clone(), place) {
-                Some(joined) => joining.push(joined),
-                None => gone.push(room),
+            match self.take_over_room(room.clone(), addr) {
+                Some(join) => pending.push(join),
+                None => refused.push(room),
             }
         }
-        self.handle.defer(joining.iter().map(|joining| joining.room().clone()), reply_slot);
-        let (hub, worker) = (self.hub.clone(), self.handle.addr().worker);
-        // A task of its own: the seat is given up also when the session ends meanwhile.
-        let resumed = actix::spawn(async move {
-            let mut joined = Vec::with_capacity(joining.len());
-            for joining in joining {
-                let room = joining.room().clone();
-                let decision = joining.answer().await.map_or_else(Verdict::Refused, |(decision, _)| decision);
-                if !matches!(decision, Verdict::In(_)) {
-                    gone.push(room.clone());
-                }
-                joined.push((room, decision));
-            }
-            for room in gone.iter().chain(&own) {
-                hub.rooms().discard_suspended(room.clone(), place).await;
-            }
-            // A join that was asked for right before has come through the same shard, and is known here after this.
-            hub.rooms().caught_up(worker).await;
-            let came = match hub.rooms().release_slot(place, parked_session).await {
-                Some(Remains::Messages(deliveries, dropped)) => (deliveries, dropped),
-                Some(Remains::Tail { .. }) | None => Default::default(),
-            };
-            Resumed { joined, own, came }
-        });
+        self.handle.defer(pending.iter().map(|join| join.room().clone()), reply_slot);
+        let takeover =
+            Takeover::run(self.hub.clone(), (addr, session), self.handle.addr().worker, pending, own, refused);
+        // A task of its own: the suspended session is released even if this one ends meanwhile.
+        let taken_over = actix::spawn(takeover);
         let last_activity = Iso(suspended.last_activity);
-        Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
-            let Resumed { joined, own, came: (deliveries, dropped) } = resumed.map_err(|_| Fault::outcome_unknown())?;
-            // Until which message of a room what is kept is still to be brought; what came later came here.
-            let own = own.into_iter().filter_map(|room| session.handle.entered(&room).map(|number| (room, number)));
-            let mut until: Vec<(RoomName, u64)> = own.collect();
-            for (room, decision) in joined {
-                if session.review(room.as_str(), decision).is_ok() {
-                    until.push((room, u64::MAX));
-                }
-            }
-            let is_brought = |Brought { room, number, .. }: &&Brought| {
-                until.iter().any(|(other, until)| other == room && number <= until)
-            };
-            let brought = deliveries.iter().filter(is_brought);
-            let messages = brought.map(|delivery| Json::text(&delivery.bytes)).collect();
+        Box::pin(taken_over.into_actor(self).map(move |takeover, session, _| {
+            let (messages, dropped) = session.queued_messages(takeover.map_err(|_| Fault::outcome_unknown())?);
             let state = SessionState { last_activity, ..session.state()? };
             Ok(RecoveredSession::new(state, messages, dropped))
         }))
     }
 
-    /// Joins the room of a parked seat instead of that; `None` where the session may not.
-    pub(super) fn join_instead(&mut self, room: RoomName, suspended: SessionAddr) -> Option<Joining> {
-        if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.has_all_rooms() {
+    /// The queued messages that this session has not received, and the number of messages that were dropped.
+    fn queued_messages(&mut self, takeover: Takeover) -> (Vec<Json>, u64) {
+        let Takeover { joined, own, queued: (queued, dropped) } = takeover;
+        // For each room, the last publication to replay. Later ones came to this session.
+        let own = own.into_iter().filter_map(|room| self.handle.last_before_join(&room).map(|number| (room, number)));
+        let mut until: Vec<(RoomName, u64)> = own.collect();
+        for (room, outcome) in joined {
+            if self.confirm_join(room.as_str(), outcome).is_ok() {
+                until.push((room, u64::MAX));
+            }
+        }
+        let is_missed = |Brought { room, number, .. }: &&Brought| {
+            until.iter().any(|(other, until)| other == room && number <= until)
+        };
+        (queued.iter().filter(is_missed).map(|queued| Json::text(&queued.bytes)).collect(), dropped)
+    }
+
+    /// Joins a room in place of a suspended session; `None` when the session may not join.
+    pub(super) fn take_over_room(&mut self, room: RoomName, suspended: SessionAddr) -> Option<PendingJoin> {
+        if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.is_at_room_limit() {
             return None;
         }
-        self.ask_room(room, None, Some(suspended)).ok()
+        self.request_room(room, None, Some(suspended)).ok()
     }
 }
 
@@ -172,7 +192,7 @@ impl Handle<CreateSession> for Session {
         let (holder, token) = (self.holder(By::Token)?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };
         self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
-        self.expect_token();
+        self.prepare_buffers();
         self.recovery_token = Some(token.clone());
         Ok(Outcome::Reply(CreatedSession::new(token, self.now() + window_ms)))
     }
@@ -183,7 +203,7 @@ impl Handle<Recover> for Session {
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
         let (claim, by) = (RecoveryClaim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
         let redeemed = self.hub.recovery().ask(|reply| Redeem { token, claim, by, reply })?.for_change();
-        self.expect_token();
+        self.prepare_buffers();
         let redeemed = async move { redeemed.await? };
         Ok(Outcome::Exclusive(Box::new(move |reply_slot| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::events::table::CLIENT;
 use hubbub_actors::hub::{Hub, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
@@ -99,7 +99,7 @@ impl Simulation {
         let clock = Clock::manual(2_000_000);
         let settings = Settings {
             rules: permissions::rules(),
-            outbox: Bound { bytes: 32_768, frames: 128 },
+            outbox: OutboxCapacity { bytes: 32_768, frames: 128 },
             rooms: 12,
             rooms_per_session: 6,
             payload_max: 1_000,

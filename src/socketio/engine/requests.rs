@@ -104,7 +104,7 @@ impl Engine {
             if is_post {
                 self.handle.mark_close_logged();
             }
-            self.handle.exceed_budget();
+            self.handle.close_over_budget();
         }
     }
 

@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(overflowed.advance(2), None);
 
         let mut abandoned = marked();
-        abandoned.abandon();
+        abandoned.discard();
         assert_eq!(abandoned.advance(0), None);
 
         let mut recalled = marked();
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_closed_outbox_that_is_still_written_keeps_its_mark() {
         let mut outbox = marked();
-        outbox.close_state(frame("bye"));
+        outbox.close_with(frame("bye"));
         assert_eq!((outbox.advance(3), outbox.advance(9)), (None, Some(7)));
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn deliver(outbox: &mut Outbox, text: &str) -> Offer {
 }
 
 pub(super) fn outbox(bytes: usize, frames: usize) -> Outbox {
-    Outbox::new(Bound { bytes, frames })
+    Outbox::new(OutboxCapacity { bytes, frames })
 }
 
 #[test]
@@ -34,9 +34,9 @@ fn frames_leave_in_order_and_in_parts() {
 fn the_memory_of_a_queue_goes_once_it_is_empty() {
     let mut outbox = outbox(100, 100);
     deliver(&mut outbox, "abc");
-    assert_eq!((outbox.rest(), waiting(&outbox).as_str()), (false, "abc"));
+    assert_eq!((outbox.release_idle_memory(), waiting(&outbox).as_str()), (false, "abc"));
     outbox.advance(3);
-    assert!(outbox.rest());
+    assert!(outbox.release_idle_memory());
     assert_eq!(outbox.ready.capacity(), 0);
 }
 
@@ -75,7 +75,7 @@ fn the_number_of_frames_is_bounded_too_and_one_large_frame_always_fits() {
 }
 
 #[test]
-fn one_that_is_less_than_half_full_takes_any_one_frame() {
+fn an_outbox_below_half_takes_any_frame() {
     let mut outbox = outbox(10, 6);
     for (text, is_under_half) in [("1", true), ("234", true), ("a long one", false)] {
         assert_eq!(deliver(&mut outbox, text), Offer::Taken);
@@ -95,7 +95,7 @@ fn one_that_is_less_than_half_full_takes_any_one_frame() {
 }
 
 #[test]
-fn what_waits_for_an_answer_waits_for_that_one_alone() {
+fn a_held_frame_waits_only_for_its_reply() {
     let mut outbox = outbox(100, 100);
     outbox.offer(frame("new room"), Some(7));
     outbox.offer(frame("newer room"), Some(8));
@@ -108,8 +108,8 @@ fn what_waits_for_an_answer_waits_for_that_one_alone() {
 }
 
 #[test]
-fn what_is_wanted_back_is_given_up_but_for_a_frame_that_is_half_written() {
-    let mut outbox = Outbox::new(Bound { bytes: 100, frames: 9 });
+fn recall_drops_frames_except_a_partly_written_one() {
+    let mut outbox = Outbox::new(OutboxCapacity { bytes: 100, frames: 9 });
     for text in ["one", "two", "three"] {
         deliver(&mut outbox, text);
     }

@@ -83,7 +83,7 @@ mod tests {
 
     use super::super::tests::NameEncoder;
     use super::*;
-    use crate::connection::outbox::Bound;
+    use crate::connection::outbox::OutboxCapacity;
     use crate::connection::{SessionSpec, SessionTable};
     use crate::model::ids::SessionId;
     use crate::runtime::clock::{Clock, Expiry};
@@ -96,7 +96,7 @@ mod tests {
             session_table.insert(SessionSpec {
                 session: SessionId::random(),
                 encoder: &NameEncoder,
-                bound: Bound { bytes: 1, frames: 1 },
+                bound: OutboxCapacity { bytes: 1, frames: 1 },
                 heartbeat: None,
                 multiplexed: false,
                 expiry: Expiry::NEVER,

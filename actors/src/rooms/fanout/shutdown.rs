@@ -56,7 +56,7 @@ impl Fanout {
     fn send_notice(handle: &SessionHandle, schedule: &DrainSchedule, now: i64) -> bool {
         let random = getrandom::u32().unwrap_or(u32::MAX);
         let Some(notice) = notice(handle.encoder(), schedule.away_ms(random), now) else { return false };
-        let fits = handle.has_half_for(1, notice.len());
+        let fits = handle.fits_within_half(1, notice.len());
         if fits {
             // Before the pending replies, which may take the whole time of the drain.
             handle.send_ahead(Rc::new(notice));

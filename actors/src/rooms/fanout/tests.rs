@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::connection::SessionSpec;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::model::ids::{EventName, SessionId, UserId};
-use crate::publication::{Correlation, Encoder, Event, EventError};
+use crate::publication::{Correlation, Encoder, Event, EventError, Format};
 use crate::runtime::clock::{Clock, Expiry};
 use crate::runtime::counters::Stats;
 
@@ -13,8 +13,8 @@ use crate::runtime::counters::Stats;
 pub(super) struct NameEncoder;
 
 impl Encoder for NameEncoder {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {
@@ -54,7 +54,7 @@ fn handle(fanout: &mut Fanout, names: &[&str], listens_as: Option<(&str, Surface
     let handle = fanout.session_table.insert(SessionSpec {
         session: SessionId::random(),
         encoder: &NameEncoder,
-        bound: Bound { bytes: 100, frames: 10 },
+        bound: OutboxCapacity { bytes: 100, frames: 10 },
         heartbeat: None,
         multiplexed: false,
         expiry: Expiry::NEVER,
@@ -110,7 +110,7 @@ fn a_sample_of_live_deliveries_is_marked_but_no_replayed_delivery() {
     let handles: Vec<_> = (0..64).map(|_| handle(&mut fanout, &["a"], None)).collect();
     let marked =
         || handles.iter().filter_map(|handle| handle.with_outbox(|outbox| outbox.advance(100))).collect::<Vec<_>>();
-    let delivered = Arc::new(publication("news").accepted(7));
+    let delivered = Arc::new(publication("news").with_accepted_us(7));
     let room = RoomName::parse("a", "room").unwrap();
     fanout.deliver(&Deliver { room: room.clone(), publication: delivered.clone(), except: None });
     assert_eq!(marked(), [7; 64 / 16]);

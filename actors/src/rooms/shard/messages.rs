@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chat_view::ChatView;
 use crate::connection::SessionAddr;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
@@ -181,7 +181,7 @@ pub(crate) struct ShardSettings {
     /// Bytes of history that the shard stores.
     pub(crate) history_bytes: usize,
     /// The most that is replayed to one session.
-    pub(crate) replay_max: Bound,
+    pub(crate) replay_max: OutboxCapacity,
 }
 
 /// Sends each reply when everything posted before has reached the outboxes of a worker; one reply a worker.

@@ -21,9 +21,9 @@ impl Application for OnDemand {
     }
 }
 
-fn with_application() -> (Bench, mpsc::Receiver<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>) {
+fn with_application() -> (TestHub, mpsc::Receiver<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>) {
     let (asked, questions) = mpsc::channel(2 * UNORDERED_REPLIES_MAX);
-    (Bench::of(LONG, Some(Arc::new(OnDemand(asked)))), questions)
+    (TestHub::of(LONG, Some(Arc::new(OnDemand(asked)))), questions)
 }
 
 fn answered(text: &str) -> ApplicationReply {
@@ -38,7 +38,7 @@ fn data(line: &str, name: &str) -> Value {
 
 #[actix::test]
 async fn without_an_application_the_hub_answers_by_itself() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Raw, "42").await;
     for (event, sent, member, answer) in [
         ("client:event", json!({"type": "a", "data": {"n": 1}}), "data", json!({"n": 1})),
@@ -60,23 +60,23 @@ async fn without_an_application_the_hub_answers_by_itself() {
         ("client:action", json!({"action": "rooms"}), "result", json!({"rooms": []})),
     ] {
         client.ask(event, &sent.to_string(), Some("1")).await;
-        let [line] = client.hears().await;
+        let [line] = client.receive().await;
         let mut reply = data(&line, "#1: ");
         assert_eq!(reply["requestId"].take().as_str().unwrap().len(), 36);
         assert_eq!(reply, json!({"success": true, "requestId": null, member: answer}));
     }
     client.ask("client:message", r#"{"content":"hi"}"#, Some("2")).await;
-    let [line] = client.hears().await;
+    let [line] = client.receive().await;
     assert!(data(&line, "#2: ")["messageId"].as_str().unwrap().starts_with("msg_"), "{line}");
 
     client.ask("room:join", r#"{"room":"b"}"#, None).await;
     client.ask("room:join", r#"{"room":"a"}"#, None).await;
     client.ask("client:action", r#"{"action":"rooms"}"#, Some("3")).await;
-    let [line] = client.hears().await;
+    let [line] = client.receive().await;
     assert_eq!(data(&line, "#3: ")["result"], json!({"rooms": ["a", "b"]}));
 
     client.ask("client:action", r#"{"action":"fly"}"#, Some("4")).await;
-    let [line] = client.hears().await;
+    let [line] = client.receive().await;
     let reply = data(&line, "#4: ");
     assert_eq!((&reply["success"], &reply["code"]), (&json!(false), &json!("UNKNOWN_ACTION")));
     assert_eq!(reply["error"], r#"There is no action "fly""#);
@@ -102,14 +102,14 @@ async fn an_application_is_told_all_and_its_answer_is_the_clients() {
     );
     answer.send(answered("{}")).unwrap();
     let reply = format!(r#"{{"success":true,"requestId":"{id}","messageId":"m1"}}"#);
-    assert_eq!(client.hears().await, [format!("message:ack {reply} #7"), format!("#7: {reply}")]);
+    assert_eq!(client.receive().await, [format!("message:ack {reply} #7"), format!("#7: {reply}")]);
 
     client.ask("client:event", r#"{"type":"a"}"#, None).await;
     let (question, answer) = questions.recv().await.unwrap();
     drop(answer);
     let code = "EVENT_PROCESSING_ERROR";
     assert_eq!(
-        client.hears().await,
+        client.receive().await,
         [format!(
             r#"server:response {{"success":false,"requestId":"{}","error":"It is away","code":"{code}"}}"#,
             question.request_id
@@ -129,16 +129,16 @@ async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once()
     client.ask("client:action", r#"{"action":"wait"}"#, Some("2")).await;
     client.ask("ping", "{}", Some("3")).await;
     client.ask("room:join", r#"{"room":"a"}"#, Some("4")).await;
-    let [refused, pinged, joined] = client.hears().await;
+    let [refused, pinged, joined] = client.receive().await;
     assert_eq!((refused.as_str(), pinged.as_str()), ("refused client:action: OVERLOADED #2", "#3: done"));
     assert!(joined.starts_with("#4: "), "{joined}");
     assert_eq!(bench.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
-    assert_eq!(client.hears().await, ["news 1"]);
+    assert_eq!(client.receive().await, ["news 1"]);
     assert!(questions.try_recv().is_err(), "what was refused was not asked");
 
     let (last, answer) = asked.pop().unwrap();
     answer.send(answered("2")).unwrap();
-    let [line] = client.hears().await;
+    let [line] = client.receive().await;
     assert_eq!(line, format!(r#"#1: {{"success":true,"requestId":"{}","result":2}}"#, last.request_id));
     client.ask("client:action", r#"{"action":"wait"}"#, Some("5")).await;
     asked.push(questions.recv().await.unwrap());
@@ -152,10 +152,10 @@ async fn a_hub_that_goes_away_waits_for_what_the_application_was_asked() {
     let (_, answer) = questions.recv().await.unwrap();
     bench.hub.drain(AT_ONCE).await;
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
-    assert_eq!(client.hears().await, ["refused client:event: SHUTTING_DOWN #2"]);
+    assert_eq!(client.receive().await, ["refused client:event: SHUTTING_DOWN #2"]);
     assert_eq!(client.handle.closed(), None);
     answer.send(ApplicationReply { data: Json::null(), message_id: None }).unwrap();
-    let [line] = client.hears().await;
+    let [line] = client.receive().await;
     assert_eq!(data(&line, "#1: ")["data"], Value::Null);
     assert_eq!(client.handle.closed(), Some(Close::GoingAway));
 }

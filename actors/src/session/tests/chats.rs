@@ -2,13 +2,13 @@
 
 use super::*;
 
-async fn made(bench: &Bench, id: &str) {
+async fn made(bench: &TestHub, id: &str) {
     let chat = Chat::new(ChatId::parse(id, "id").unwrap(), String::new(), String::new(), 0).unwrap();
     bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
 }
 
 /// The lines up to the one that begins with this, as soon as it is there.
-async fn heard(client: &Client, beginning: &str) -> Vec<String> {
+async fn heard(client: &TestClient, beginning: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let enough = async {
         while !lines.iter().any(|line: &String| line.starts_with(beginning)) {
@@ -31,7 +31,7 @@ async fn until(what: impl Fn() -> bool) {
 
 #[actix::test]
 async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
-    let bench = Bench::with(LONG, None, |settings| {
+    let bench = TestHub::with(LONG, None, |settings| {
         settings.rooms_per_session = 100;
         settings.topics_per_request = 100;
         settings.messages_per_minute.raw = 5;
@@ -50,8 +50,8 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
 }
 
 #[actix::test]
-async fn who_could_not_join_a_chat_does_not_make_it() {
-    let bench = Bench::with(LONG, None, |settings| settings.auto_create_chats = true);
+async fn a_user_without_access_does_not_create_a_chat() {
+    let bench = TestHub::with(LONG, None, |settings| settings.auto_create_chats = true);
     let narrowed = Identity { subscribe: Some(vec![Pattern::new("news.*")]), ..identity("mallory") };
     let client = bench.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();
     client.ask("join:chat", r#"{"chatId":"made"}"#, Some("1")).await;
@@ -61,7 +61,7 @@ async fn who_could_not_join_a_chat_does_not_make_it() {
 
 #[actix::test]
 async fn a_user_makes_so_many_chats_by_joining_them_on_all_sessions_together() {
-    let bench = Bench::with(LONG, None, |settings| {
+    let bench = TestHub::with(LONG, None, |settings| {
         (settings.auto_create_chats, settings.chats_per_user, settings.rooms_per_session) = (true, 3, 100);
         settings.messages_per_minute.chat = 0;
     });
@@ -92,7 +92,7 @@ async fn a_user_makes_so_many_chats_by_joining_them_on_all_sessions_together() {
 
 #[actix::test]
 async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox_has_places() {
-    let bench = Bench::with(LONG, None, |settings| {
+    let bench = TestHub::with(LONG, None, |settings| {
         settings.mailbox = 8;
         settings.rooms_per_session = 100;
         settings.messages_per_minute = MessagesPerMinute::default();

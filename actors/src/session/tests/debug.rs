@@ -7,8 +7,8 @@ fn admin(name: &str) -> AuthState {
     AuthState::Known(Arc::new(Identity { roles: vec!["admin".into()], ..identity(name) }))
 }
 
-fn bench(open: bool) -> Bench {
-    Bench::with(LONG, None, |settings| {
+fn bench(open: bool) -> TestHub {
+    TestHub::with(LONG, None, |settings| {
         settings.debug.open = open;
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.max_connections = 77;
@@ -21,7 +21,7 @@ const INTERVAL_MS: i64 = 10;
 const FIGURES: [&str; 3] = ["connection_stats", "memory_usage", "event_metrics"];
 
 /// Waits for figures; their lines.
-async fn figures(client: &Client) -> Vec<String> {
+async fn figures(client: &TestClient) -> Vec<String> {
     let mut lines = Vec::new();
     let enough = async {
         while lines.len() < 3 {
@@ -74,7 +74,7 @@ async fn an_admin_gets_figures_again_and_again_until_they_are_not_wanted() {
     timeout(DEADLINE, off).await.unwrap();
     bench.hub.clock().advance(INTERVAL_MS);
     client.ask("ping", "{}", Some("3")).await;
-    assert_eq!((client.hears().await, bench.hub.stats().debugging.get()), (["#3: done".to_owned()], 0));
+    assert_eq!((client.receive().await, bench.hub.stats().debugging.get()), (["#3: done".to_owned()], 0));
 }
 
 #[actix::test]
@@ -83,12 +83,12 @@ async fn others_get_them_where_it_is_open_to_them() {
     let refused = shut.client(Surface::Raw, "bob").await;
     refused.ask("debug_mode", r#"{"enabled":true}"#, None).await;
     refused.ask("debug_mode", r#"{"enabled":"yes"}"#, None).await;
-    assert_eq!(refused.hears().await, ["refused debug_mode: FORBIDDEN", "refused debug_mode: INVALID_REQUEST"]);
+    assert_eq!(refused.receive().await, ["refused debug_mode: FORBIDDEN", "refused debug_mode: INVALID_REQUEST"]);
     let (client, guest) = (open.client(Surface::Raw, "bob").await, open.guest().await);
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
     guest.ask("debug_mode", r#"{"enabled":true}"#, None).await;
     assert!(figures(&client).await[0].starts_with("connection_stats "));
-    assert_eq!(guest.hears().await, ["refused debug_mode: PERMISSION_DENIED"]);
+    assert_eq!(guest.receive().await, ["refused debug_mode: PERMISSION_DENIED"]);
     drop(client);
     let gone = async {
         while open.hub.stats().debugging.get() > 0 {
@@ -104,6 +104,6 @@ async fn so_many_sessions_may_be_in_it_at_once() {
     let client = bench.client(Surface::Raw, "bob").await;
     bench.hub.stats().debugging.add(DEBUGGING_MAX);
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
-    assert_eq!(client.hears().await, ["refused debug_mode: LIMIT_REACHED"]);
+    assert_eq!(client.receive().await, ["refused debug_mode: LIMIT_REACHED"]);
     assert_eq!(bench.hub.stats().debugging.get(), DEBUGGING_MAX);
 }

@@ -4,17 +4,17 @@ use super::*;
 
 const HOUR: i64 = 3_600_000;
 
-impl Bench {
+impl TestHub {
     /// Has the worker look at its sessions now.
     fn beat(&self) {
         let clock = self.hub.clock();
-        self.worker.session_table().beat(clock.now_ms(), clock.elapsed_ms());
+        self.worker.session_table().sweep(clock.now_ms(), clock.elapsed_ms());
     }
 }
 
 #[actix::test]
 async fn a_session_ends_at_its_tokens_expiry_though_the_wall_clock_is_set_back() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let expires_at = Some(bench.hub.clock().now_ms() + 60_000);
     let known = AuthState::Known(Arc::new(Identity { expires_at, ..identity("alice") }));
     let session = bench.open(Surface::Raw, known).await.unwrap();
@@ -41,8 +41,8 @@ static NUMBERED: Variant = Variant { is_numbered: true, tells_audience: false };
 static AUDIENCES: Variant = Variant { is_numbered: false, tells_audience: true };
 
 impl Encoder for Variant {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {
@@ -54,27 +54,27 @@ impl Encoder for Variant {
     }
 
     fn event(&self, event: &Event, number: u64) -> Bytes {
-        Lines.event(event, number)
+        LineEncoder.event(event, number)
     }
 
     fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, now: i64) -> Bytes {
-        Lines.answer(name, data, correlation, now)
+        LineEncoder.answer(name, data, correlation, now)
     }
 
     fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, now: i64) -> Bytes {
-        Lines.acknowledgement(data, correlation, now)
+        LineEncoder.acknowledgement(data, correlation, now)
     }
 
     fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Bytes> {
         if self.tells_audience {
             return Some(format!("refused for {:?}\n", refusal.audience).into());
         }
-        Lines.refusal(refusal, now)
+        LineEncoder.refusal(refusal, now)
     }
 }
 
 /// A client that came without a token, its private id, and whether it goes on with the session of `pid`.
-async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (Client, RecoveryToken, bool) {
+async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (TestClient, RecoveryToken, bool) {
     let returning = pid.map(|pid| RecoveryRequest { pid, last: None });
     let opening =
         SessionStart { encoder: &NUMBERED, recovery: returning, ..opening(Surface::Root, AuthState::Guest, None) };
@@ -82,12 +82,12 @@ async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (Client, RecoveryT
     let (pid, is_back) = (session.pid().cloned().unwrap(), session.is_recovered());
     let (requests, inbound) = mpsc::channel(64);
     let handle = session.handle().clone();
-    session.run(Requests(inbound));
-    (Client { requests, handle, read: RefCell::default() }, pid, is_back)
+    session.run(InboundStream(inbound));
+    (TestClient { requests, handle, read: RefCell::default() }, pid, is_back)
 }
 
 /// Has a client show its token; when that ends.
-async fn authenticated(bench: &Bench, client: &Client) -> Expiry {
+async fn authenticated(bench: &TestHub, client: &TestClient) -> Expiry {
     client.ask("authenticate", r#"{"token":"brief"}"#, Some("1")).await;
     let ends = bench.hub.clock().expiry(Some(1_060_000));
     let authenticated = async {
@@ -101,7 +101,7 @@ async fn authenticated(bench: &Bench, client: &Client) -> Expiry {
 
 #[actix::test]
 async fn the_last_of_several_attempts_at_once_goes_on_with_a_session_that_was_cut_off() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let (guest, pid, _) = open(&bench.worker, None).await;
     authenticated(&bench, &guest).await;
     // A session that goes on began earlier than its connection.
@@ -128,7 +128,7 @@ async fn the_last_of_several_attempts_at_once_goes_on_with_a_session_that_was_cu
 
 #[actix::test]
 async fn a_guest_that_comes_back_after_the_wall_clock_was_set_back_keeps_its_tokens_end() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let (guest, pid, _) = open(&bench.worker, None).await;
     let ends = authenticated(&bench, &guest).await;
     // It is cut off, and the hub's clock is set back meanwhile.
@@ -145,17 +145,17 @@ async fn a_guest_that_comes_back_after_the_wall_clock_was_set_back_keeps_its_tok
 
 #[actix::test]
 async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let guest = bench.guest().await;
     assert_eq!(bench.hub.stats().sessions.get(), 1);
     assert_eq!(bench.publish(PublishTarget::Everybody, "news").await, 0);
     guest.ask("ping", "{}", Some("1")).await;
     guest.ask("register", r#"{"userId":1}"#, None).await;
-    assert_eq!(guest.hears().await, ["#1: done", "refused register: PERMISSION_DENIED"]);
+    assert_eq!(guest.receive().await, ["#1: done", "refused register: PERMISSION_DENIED"]);
     let other = bench.guest().await;
     other.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     other.ask("nonsense", "{}", None).await;
-    assert_eq!(other.hears().await, ["refused lobby: PERMISSION_DENIED", "refused nonsense: PERMISSION_DENIED"]);
+    assert_eq!(other.receive().await, ["refused lobby: PERMISSION_DENIED", "refused nonsense: PERMISSION_DENIED"]);
     drop((guest.requests, other.requests));
     let gone = async {
         while bench.hub.stats().sessions.get() > 0 {
@@ -167,7 +167,7 @@ async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
 
 #[actix::test]
 async fn there_are_no_guests_but_on_the_main_namespace() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     for surface in [Surface::Raw, Surface::Chat] {
         let refused = bench.open(surface, AuthState::Guest).await.err();
         assert_eq!(refused.map(|fault| fault.code), Some(Code::Unauthenticated));
@@ -176,9 +176,9 @@ async fn there_are_no_guests_but_on_the_main_namespace() {
 
 #[actix::test]
 async fn a_guest_with_a_token_is_its_users_and_hears_what_is_sent_to_the_user_behind_the_answer() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let guest = bench.guest().await;
-    let judge = bench.hold("42");
+    let judge = bench.delay_token("42");
     guest.ask("authenticate", r#"{"token":"42"}"#, Some("1")).await;
     guest.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     // Something is sent to the user all the time, so also between the joins and the answer.
@@ -215,23 +215,23 @@ async fn a_guest_with_a_token_is_its_users_and_hears_what_is_sent_to_the_user_be
     // Joining was its first message; to authenticate is none.
     guest.ask("ping", "{}", Some("2")).await;
     guest.ask("ping", "{}", Some("3")).await;
-    let lines: [String; 3] = guest.hears().await;
+    let lines: [String; 3] = guest.receive().await;
     assert!(lines.contains(&"#2: done".to_owned()), "a community client's second: {lines:?}");
     assert!(lines.contains(&"refused ping: RATE_LIMITED #3".to_owned()), "a community client's third: {lines:?}");
 }
 
 #[actix::test]
 async fn a_guest_may_try_again_until_its_grace_is_over() {
-    let bench = Bench::start(300);
+    let bench = TestHub::start(300);
     let guest = bench.guest().await;
     guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
-    assert_eq!(guest.hears().await, ["refused authenticate: INVALID_TOKEN"]);
+    assert_eq!(guest.receive().await, ["refused authenticate: INVALID_TOKEN"]);
     bench.hub.clock().advance(299);
     guest.ask("authenticate", r#"{"token":"expired"}"#, None).await;
-    assert_eq!(guest.hears().await, ["refused authenticate: TOKEN_EXPIRED"]);
+    assert_eq!(guest.receive().await, ["refused authenticate: TOKEN_EXPIRED"]);
     bench.hub.clock().advance(1);
     assert_eq!(
-        guest.hears().await,
+        guest.receive().await,
         [r#"authentication_error {"error":"Not authenticated in time","code":"AUTH_FAILED"}"#]
     );
     assert_eq!(guest.closed().await, Close::NotAuthenticated);
@@ -239,9 +239,9 @@ async fn a_guest_may_try_again_until_its_grace_is_over() {
 
 #[actix::test]
 async fn a_token_that_is_being_judged_at_the_end_of_the_grace_is_judged_first() {
-    let bench = Bench::start(50);
+    let bench = TestHub::start(50);
     let (guest, late, idle) = (bench.guest().await, bench.guest().await, bench.guest().await);
-    let (judge, judge_late) = (bench.hold("alice"), bench.hold("bad"));
+    let (judge, judge_late) = (bench.delay_token("alice"), bench.delay_token("bad"));
     guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
     late.ask("authenticate", r#"{"token":"bad"}"#, None).await;
     bench.hub.clock().advance(50);
@@ -249,8 +249,8 @@ async fn a_token_that_is_being_judged_at_the_end_of_the_grace_is_judged_first() 
     assert_eq!((guest.handle.closed(), late.handle.closed()), (None, None));
     judge.send(()).unwrap();
     judge_late.send(()).unwrap();
-    assert!(guest.hears::<1>().await[0].starts_with("authenticated "));
-    let [refused, told] = late.hears().await;
+    assert!(guest.receive::<1>().await[0].starts_with("authenticated "));
+    let [refused, told] = late.receive().await;
     assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
     assert!(told.starts_with("authentication_error "));
     assert_eq!((late.closed().await, guest.handle.closed()), (Close::NotAuthenticated, None));
@@ -258,27 +258,27 @@ async fn a_token_that_is_being_judged_at_the_end_of_the_grace_is_judged_first() 
 
 #[actix::test]
 async fn a_token_that_is_revoked_while_it_is_judged_makes_nobody_of_a_guest() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let guest = bench.guest().await;
-    let judge = bench.hold("alice");
+    let judge = bench.delay_token("alice");
     guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
     let alice = UserId::parse("alice", "user").unwrap();
     bench.hub.revoke(&Revocation::of_user(&alice, 2_000, 2_000)).await;
     judge.send(()).unwrap();
-    let [refused] = guest.hears().await;
+    let [refused] = guest.receive().await;
     assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
     assert_eq!((bench.sessions_of("alice"), bench.hub.stats().users.get()), (0, 0));
     assert_eq!(bench.publish(PublishTarget::User(alice), "hello").await, 0);
     guest.ask("authenticate", r#"{"token":"bob"}"#, None).await;
-    assert!(guest.hears::<1>().await[0].starts_with("authenticated "));
+    assert!(guest.receive::<1>().await[0].starts_with("authenticated "));
 }
 
 #[actix::test]
 async fn a_token_that_is_revoked_later_ends_a_session_that_came_as_a_guest() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let guest = bench.guest().await;
     guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
-    let [_] = guest.hears().await;
+    let [_] = guest.receive().await;
     let alice = UserId::parse("alice", "user").unwrap();
     assert_eq!(bench.hub.revoke(&Revocation::of_user(&alice, 2_000, 2_000)).await, 1);
     assert_eq!(guest.closed().await, Close::TokenRevoked);
@@ -286,7 +286,7 @@ async fn a_token_that_is_revoked_later_ends_a_session_that_came_as_a_guest() {
 
 #[actix::test]
 async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let address = || crate::limits::concurrency::ConcurrencyKey::Address(std::net::IpAddr::from([10, 0, 0, 1]));
     let counted = async || {
         let held = bench.hub.take_slot(address(), 4).unwrap();
@@ -294,9 +294,9 @@ async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() 
         guest.greeted(Surface::Root).await;
         guest
     };
-    let authenticated = async |guest: &Client| {
+    let authenticated = async |guest: &TestClient| {
         guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
-        let [answer] = guest.hears().await;
+        let [answer] = guest.receive().await;
         answer.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
     };
     let (one, two, three) = (counted().await, counted().await, counted().await);
@@ -322,7 +322,7 @@ async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() 
 
 #[actix::test]
 async fn a_drain_finds_guests_too() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let guest = bench.guest().await;
     bench.hub.drain(AT_ONCE).await;
     assert_eq!(guest.closed().await, Close::GoingAway);
@@ -331,7 +331,7 @@ async fn a_drain_finds_guests_too() {
 
 #[actix::test]
 async fn a_client_that_came_without_a_token_is_told_the_community_documents_codes() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     for (auth_state, told) in [
         (AuthState::Guest, "refused for Community"),
         (AuthState::Known(Arc::new(identity("alice"))), "refused for Push"),
@@ -339,10 +339,10 @@ async fn a_client_that_came_without_a_token_is_told_the_community_documents_code
         let opening = SessionStart { encoder: &AUDIENCES, ..opening(Surface::Root, auth_state, None) };
         let session = Session::open(&bench.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
-        let client = Client { requests, handle: session.handle().clone(), read: RefCell::default() };
+        let client = TestClient { requests, handle: session.handle().clone(), read: RefCell::default() };
         client.greeted(Surface::Root).await;
-        session.run(Requests(inbound));
+        session.run(InboundStream(inbound));
         client.ask("nonsense", "{}", None).await;
-        assert_eq!(client.hears().await, [told]);
+        assert_eq!(client.receive().await, [told]);
     }
 }

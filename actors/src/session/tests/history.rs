@@ -9,9 +9,9 @@ use crate::hub::Part;
 use crate::model::ids::RoomName;
 use crate::rooms::rules::HistoryRule;
 
-/// A hub whose topics keep so many messages each, but for those that begin with `plain`.
-fn bench(messages: usize, age_ms: Option<i64>) -> Bench {
-    Bench::with(LONG, None, |settings| {
+/// A hub with a history of `messages` messages a topic, except for topics that begin with `plain`.
+fn bench(messages: usize, age_ms: Option<i64>) -> TestHub {
+    TestHub::with(LONG, None, |settings| {
         let keeps = TopicRule { history: Some(HistoryRule { messages, age_ms }), ..settings.rules.0[0].clone() };
         settings.rules.0[0].pattern = Pattern::new("plain*");
         settings.rules.0.push(keeps);
@@ -23,7 +23,7 @@ fn room(name: &str) -> RoomName {
     RoomName::parse(name, "room").unwrap()
 }
 
-impl Bench {
+impl TestHub {
     /// Publishes each of these texts to a room.
     async fn tell(&self, room: &str, texts: impl IntoIterator<Item = u64>) {
         for text in texts {
@@ -57,13 +57,13 @@ fn auth_state(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
 }
 
 #[actix::test]
-async fn what_was_missed_follows_the_answer_and_what_is_new_follows_that() {
+async fn missed_messages_follow_the_reply_before_new_ones() {
     let bench = bench(10, None);
     bench.tell("news", 1..=4).await;
     let epoch = bench.epoch("news").await;
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
-    let [status, third, fourth] = alice.hears().await;
+    let [status, third, fourth] = alice.receive().await;
     assert_eq!(
         details(&status),
         json!({
@@ -75,11 +75,11 @@ async fn what_was_missed_follows_the_answer_and_what_is_new_follows_that() {
     );
     assert_eq!([third, fourth], ["3: x 3", "4: x 4"]);
     bench.tell("news", [5]).await;
-    assert_eq!(alice.hears().await, ["5: x 5"]);
+    assert_eq!(alice.receive().await, ["5: x 5"]);
 }
 
 #[actix::test]
-async fn what_cannot_be_recovered_is_said_and_nothing_of_it_comes() {
+async fn an_unrecoverable_position_replays_nothing() {
     let bench = bench(3, None);
     bench.tell("news", 1..=5).await;
     let epoch = bench.epoch("news").await;
@@ -114,10 +114,10 @@ async fn a_topic_without_history_has_no_position_and_recovers_nothing() {
     bench.tell("plain", 1..=2).await;
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since("e", &[("plain", 1)]), None).await;
-    let [status] = alice.hears().await;
+    let [status] = alice.receive().await;
     assert_eq!((&details(&status)["positions"], auth_state(&status, "plain").1), (&json!({}), Some(false)));
     bench.tell("plain", [3]).await;
-    assert_eq!(alice.hears().await, ["x 3"]);
+    assert_eq!(alice.receive().await, ["x 3"]);
     assert!(bench.hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
 }
 
@@ -160,51 +160,51 @@ async fn half_of_the_bytes_that_may_wait_for_a_client_is_for_what_it_missed() {
         let alice = bench.client(Surface::Raw, "alice").await;
         alice.ask("Subscribe", &since(&epoch, &[(&name, 0)]), None).await;
         if fits {
-            let [status, missed] = alice.hears().await;
+            let [status, missed] = alice.receive().await;
             assert_eq!((auth_state(&status, &name).1, missed.len()), (Some(true), 32_768 - 1));
         } else {
-            let [status] = alice.hears().await;
+            let [status] = alice.receive().await;
             assert_eq!(auth_state(&status, &name).1, Some(false));
         }
     }
 }
 
 #[actix::test]
-async fn one_who_is_there_already_is_told_where_it_stands_and_whether_something_was_missed() {
+async fn a_member_receives_the_position_and_whether_messages_were_missed() {
     let bench = bench(10, None);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
-    let [status] = alice.hears().await;
+    let [status] = alice.receive().await;
     assert_eq!(auth_state(&status, "news"), (Some(0), None));
     bench.tell("news", 1..=2).await;
-    assert_eq!(alice.hears().await, ["1: x 1", "2: x 2"]);
+    assert_eq!(alice.receive().await, ["1: x 1", "2: x 2"]);
     let epoch = bench.epoch("news").await;
     for (offset, recovered) in [(2, true), (1, false), (3, false)] {
         alice.ask("Subscribe", &since(&epoch, &[("news", offset)]), None).await;
-        let [status] = alice.hears().await;
+        let [status] = alice.receive().await;
         assert_eq!(auth_state(&status, "news"), (Some(2), Some(recovered)), "{offset}");
     }
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
-    let [status] = alice.hears().await;
+    let [status] = alice.receive().await;
     assert_eq!(auth_state(&status, "news"), (Some(2), None));
     bench.tell("news", [3]).await;
-    assert_eq!(alice.hears().await, ["3: x 3"]);
+    assert_eq!(alice.receive().await, ["3: x 3"]);
 }
 
 #[actix::test]
-async fn what_one_published_oneself_is_numbered_and_missed_like_the_rest() {
+async fn own_messages_are_numbered_and_replayed() {
     let bench = bench(10, None);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
-    let [_] = alice.hears().await;
+    let [_] = alice.receive().await;
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, None).await;
-    let [ack] = alice.hears().await;
+    let [ack] = alice.receive().await;
     assert!(ack.starts_with("Ack") && ack.contains(r#""recipients":0"#), "{ack}");
     drop(alice);
     let epoch = bench.epoch("news").await;
     let again = bench.client(Surface::Raw, "alice").await;
     again.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
-    let [status, own] = again.hears().await;
+    let [status, own] = again.receive().await;
     assert_eq!(auth_state(&status, "news"), (Some(1), Some(true)));
     assert!(own.starts_with("1: Broadcast {"), "{own}");
 }
@@ -220,7 +220,7 @@ async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer()
     alice.ask("Unsubscribe", r#"{"topics":["news"]}"#, Some("2")).await;
     alice.ask("Subscribe", &again, Some("3")).await;
     alice.ask("Subscribe", &again, Some("4")).await;
-    let lines: [String; 6] = alice.hears().await;
+    let lines: [String; 6] = alice.receive().await;
     let ends: Vec<_> = lines.iter().map(|line| &line[line.len() - 2..]).collect();
     assert_eq!(ends, ["#1", " 2", "#2", "#3", " 2", "#4"], "{lines:?}");
     let said = [0, 3, 5].map(|index| auth_state(&lines[index][..lines[index].len() - 3], "news").1);
@@ -228,7 +228,7 @@ async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer()
 }
 
 #[actix::test]
-async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has_another_epoch() {
+async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch() {
     let bench = bench(10, Some(5_000));
     bench.tell("news", [1]).await;
     let epoch = bench.epoch("news").await;
@@ -237,17 +237,17 @@ async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has
     bench.hub.clock().advance(1);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
-    let [status] = alice.hears().await;
+    let [status] = alice.receive().await;
     assert_eq!(auth_state(&status, "news"), (Some(2), Some(false)));
     // While somebody is there the numbering stays, though nothing is kept.
     bench.hub.clock().advance(5_000);
     let bob = bench.client(Surface::Raw, "bob").await;
     bob.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
-    let [status] = bob.hears().await;
+    let [status] = bob.receive().await;
     assert_eq!(auth_state(&status, "news"), (Some(2), Some(true)));
     for client in [alice, bob] {
         client.ask("Unsubscribe", r#"{"topics":["news"]}"#, None).await;
-        let [_] = client.hears().await;
+        let [_] = client.receive().await;
     }
     assert!(bench.hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
     bench.tell("news", [3]).await;
@@ -255,8 +255,8 @@ async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has
 }
 
 #[actix::test]
-async fn what_is_kept_is_counted_and_bounded() {
-    let bench = Bench::with(LONG, None, |settings| {
+async fn history_is_counted_and_bounded() {
+    let bench = TestHub::with(LONG, None, |settings| {
         settings.rules.0[0].history = Some(HistoryRule { messages: 10, age_ms: None });
         settings.history_bytes = 10_000;
     });
@@ -278,10 +278,10 @@ async fn on_socketio_nothing_is_recovered_and_what_is_live_is_numbered_all_the_s
     bench.tell("news", [1]).await;
     let alice = bench.client(Surface::Root, "alice").await;
     alice.ask("room:join", r#"{"room":"news"}"#, Some("1")).await;
-    let lines: [String; 2] = alice.hears().await;
+    let lines: [String; 2] = alice.receive().await;
     assert!(lines[0].contains("room:join:ack"), "{lines:?}");
     bench.tell("news", [2]).await;
-    assert_eq!(alice.hears().await, ["2: x 2"]);
+    assert_eq!(alice.receive().await, ["2: x 2"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::events::table::ClientRow;
-use crate::events::{Access, ClientEvent, Done, Refused, Writes};
+use crate::events::{Access, Bucket, ClientEvent, Done, Refused, Writes};
 use crate::session::dispatch;
 
 /// An event that draws from its user's messages in chats.
@@ -61,7 +61,7 @@ impl Handler<Ask> for Session {
 /// A session that is asked, and what it says.
 struct Asked {
     session: Addr<Session>,
-    client: Client,
+    client: TestClient,
 }
 
 const GOOD: &str = r#"{"words":"x"}"#;
@@ -74,12 +74,12 @@ fn done(answer: String) -> String {
 }
 
 impl Asked {
-    async fn of(bench: &Bench, surface: Surface, user: &str) -> Self {
+    async fn of(bench: &TestHub, surface: Surface, user: &str) -> Self {
         let transport = Transport::WebSocket;
         let auth_state = AuthState::Known(Arc::new(identity(user)));
         let opening = SessionStart {
             surface,
-            encoder: &Lines,
+            encoder: &LineEncoder,
             auth: auth_state,
             transport,
             peer: Peer::default(),
@@ -90,10 +90,10 @@ impl Asked {
         };
         let session = Session::open(&bench.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(1);
-        let client = Client { requests, handle: session.handle().clone(), read: RefCell::default() };
+        let client = TestClient { requests, handle: session.handle().clone(), read: RefCell::default() };
         client.greeted(surface).await;
         let session = Session::create(|ctx| {
-            ctx.add_stream(Requests(inbound));
+            ctx.add_stream(InboundStream(inbound));
             session
         });
         Self { session, client }
@@ -107,14 +107,14 @@ impl Asked {
 
     async fn say(&self, data: &'static str) -> String {
         self.ask("say", data, "1");
-        let [answer] = self.client.hears().await;
+        let [answer] = self.client.receive().await;
         done(answer)
     }
 }
 
 #[actix::test]
 async fn a_users_limit_is_one_over_all_sessions_of_all_surfaces_and_no_other_users() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let (raw, chat) = (Asked::of(&bench, Surface::Raw, "alice").await, Asked::of(&bench, Surface::Chat, "alice").await);
     let other = Asked::of(&bench, Surface::Chat, "bob").await;
     assert_eq!([raw.say(GOOD).await, chat.say(GOOD).await], [SAID; 2]);
@@ -128,8 +128,8 @@ async fn a_users_limit_is_one_over_all_sessions_of_all_surfaces_and_no_other_use
 }
 
 #[actix::test]
-async fn what_is_invalid_counts_and_what_the_surface_does_not_know_counts_elsewhere() {
-    let bench = Bench::start(LONG);
+async fn invalid_requests_count_and_unknown_events_count_elsewhere() {
+    let bench = TestHub::start(LONG);
     let root = Asked::of(&bench, Surface::Root, "alice").await;
     let chat = Asked::of(&bench, Surface::Chat, "alice").await;
     // Four messages of the push system.
@@ -141,13 +141,13 @@ async fn what_is_invalid_counts_and_what_the_surface_does_not_know_counts_elsewh
     // And three other requests on `/chat`, which those are none of.
     for code in ["INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "RATE_LIMITED"] {
         chat.ask("room:join", "{}", "2");
-        assert_eq!(chat.client.hears().await, [format!("refused room:join: {code} #2")]);
+        assert_eq!(chat.client.receive().await, [format!("refused room:join: {code} #2")]);
     }
 }
 
 #[actix::test]
-async fn requests_are_handled_in_their_order_though_some_wait_for_a_verdict() {
-    let bench = Bench::start(LONG);
+async fn requests_keep_their_order_while_some_wait_for_a_shared_limit() {
+    let bench = TestHub::start(LONG);
     let raw = Asked::of(&bench, Surface::Raw, "alice").await;
     for (event, data, id) in
         [("say", GOOD, "1"), ("ping", "{}", "2"), ("say", GOOD, "3"), ("say", GOOD, "4"), ("ping", "{}", "5")]
@@ -155,12 +155,12 @@ async fn requests_are_handled_in_their_order_though_some_wait_for_a_verdict() {
         raw.ask(event, data, id);
     }
     let expected = ["#1: done", "#2: done", "#3: done", "refused say: RATE_LIMITED #4", "#5: done"];
-    assert_eq!(raw.client.hears().await, expected);
+    assert_eq!(raw.client.receive().await, expected);
 }
 
 #[actix::test]
 async fn ten_times_a_users_limit_ends_the_session_that_goes_over_it_and_the_next_that_does() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let first = Asked::of(&bench, Surface::Chat, "alice").await;
     for said in 0..20 {
         assert_eq!(first.say(GOOD).await, if said < 2 { SAID } else { LIMITED });
@@ -174,9 +174,9 @@ async fn ten_times_a_users_limit_ends_the_session_that_goes_over_it_and_the_next
 }
 
 #[actix::test]
-async fn what_cannot_be_counted_is_refused() {
+async fn a_request_that_cannot_be_counted_is_refused() {
     const BOUND: usize = 4;
-    let bench = Bench::with(LONG, None, |settings| settings.mailbox = BOUND);
+    let bench = TestHub::with(LONG, None, |settings| settings.mailbox = BOUND);
     let mut all = Vec::new();
     for user in ["a", "b", "c", "d", "e"] {
         all.push(Asked::of(&bench, Surface::Chat, user).await);
@@ -187,7 +187,7 @@ async fn what_cannot_be_counted_is_refused() {
     }
     let mut answers = Vec::new();
     for asked in &all {
-        answers.extend(asked.client.hears::<1>().await.map(done));
+        answers.extend(asked.client.receive::<1>().await.map(done));
     }
     answers.sort_unstable();
     assert_eq!(answers, [SAID, SAID, SAID, SAID, "refused say: OVERLOADED #1"]);
@@ -195,8 +195,8 @@ async fn what_cannot_be_counted_is_refused() {
 }
 
 #[actix::test]
-async fn without_a_limit_nobody_is_asked() {
-    let bench = Bench::with(LONG, None, |settings| {
+async fn without_a_limit_the_shared_counter_is_not_used() {
+    let bench = TestHub::with(LONG, None, |settings| {
         settings.chat_per_minute = ChatPerMinute::default();
     });
     let chat = Asked::of(&bench, Surface::Chat, "alice").await;
@@ -207,7 +207,7 @@ async fn without_a_limit_nobody_is_asked() {
 
 #[actix::test]
 async fn to_authenticate_is_no_message_on_any_surface_and_has_a_limit_as_large() {
-    let bench = Bench::with(LONG, None, |settings| settings.messages_per_minute.raw = 3);
+    let bench = TestHub::with(LONG, None, |settings| settings.messages_per_minute.raw = 3);
     let token = r#"{"token":"alice"}"#;
     // A guest has two messages a minute, others on `/` four, and three each on `/ws` and `/chat`.
     let (guest, guests_limit) = (bench.guest().await, 2);

@@ -19,8 +19,8 @@ fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>)
     (TellEvents { ask, viewer: Viewer::new(&admin), reply }, told)
 }
 
-/// What the journal has of a kind, oldest first: whose it is, and its details.
-async fn remembered(bench: &Bench, kind: &str) -> Vec<Value> {
+/// The events of one kind in the event log, oldest first: the user and the details.
+async fn remembered(bench: &TestHub, kind: &str) -> Vec<Value> {
     let (ask, told) = asked_for(&json!({"type": kind, "limit": 100}).to_string());
     bench.hub.monitor().post(ask).unwrap();
     let event = |event: &ConnectionEvent| json!([event.user_id, event.details]);
@@ -28,7 +28,7 @@ async fn remembered(bench: &Bench, kind: &str) -> Vec<Value> {
 }
 
 /// As [`remembered`], as soon as there are so many.
-async fn comes_to_be_remembered(bench: &Bench, kind: &str, count: usize) -> Vec<Value> {
+async fn comes_to_be_remembered(bench: &TestHub, kind: &str, count: usize) -> Vec<Value> {
     let come = async {
         loop {
             let events = remembered(bench, kind).await;
@@ -43,7 +43,7 @@ async fn comes_to_be_remembered(bench: &Bench, kind: &str, count: usize) -> Vec<
 
 #[actix::test]
 async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let mut disconnects = Vec::new();
     for (close, noted, reason) in [
         (Some(Close::SlowConsumer), None, "slow consumer"),
@@ -74,10 +74,10 @@ async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
 
 #[actix::test]
 async fn a_session_that_may_come_back_is_remembered_as_cut_off_all_the_same() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Raw, "alice").await;
     client.ask("connection:create-session", "{}", None).await;
-    assert_eq!(client.hears::<1>().await.len(), 1);
+    assert_eq!(client.receive::<1>().await.len(), 1);
     client.requests.send(Inbound::Closing).await.unwrap();
     drop(client);
     let ended = json!(["alice", {"surface": "raw", "reason": "connection lost", "duration": 0}]);
@@ -99,7 +99,7 @@ impl Application for Defect {
 
 #[actix::test]
 async fn a_session_that_a_defect_ends_is_an_error() {
-    let bench = Bench::of(LONG, Some(Arc::new(Defect)));
+    let bench = TestHub::of(LONG, Some(Arc::new(Defect)));
     let client = bench.client(Surface::Raw, "alice").await;
     client.ask("client:message", r#"{"content":"hi"}"#, None).await;
     let details = json!({"surface": "raw", "reason": "internal error"});
@@ -110,13 +110,13 @@ async fn a_session_that_a_defect_ends_is_an_error() {
 
 #[actix::test]
 async fn a_session_that_is_refused_again_and_again_is_remembered_once_a_minute() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Chat, "alice").await;
     let ask = async || {
         for _ in 0..9 {
             client.ask("room:leave", r#"{"room":"lobby"}"#, Some("1")).await;
         }
-        let refused = client.hears::<9>().await.iter().filter(|line| line.contains("RATE_LIMITED")).count();
+        let refused = client.receive::<9>().await.iter().filter(|line| line.contains("RATE_LIMITED")).count();
         assert_eq!(refused, 6);
     };
     let limited = json!(["alice", {"surface": "/chat", "code": "RATE_LIMITED"}]);
@@ -129,11 +129,11 @@ async fn a_session_that_is_refused_again_and_again_is_remembered_once_a_minute()
 
 #[actix::test]
 async fn a_join_that_is_denied_is_remembered_with_its_room_once_a_minute() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Chat, "alice").await;
     let ask = async |event, data| {
         client.ask(event, data, Some("1")).await;
-        client.hears::<1>().await
+        client.receive::<1>().await
     };
     let denied = |room| {
         let details = json!({"surface": "/chat", "reason": "join denied", "code": "NOT_FOUND", "room": room});
@@ -154,12 +154,12 @@ async fn a_join_that_is_denied_is_remembered_with_its_room_once_a_minute() {
 
 #[actix::test]
 async fn a_guests_events_have_a_user_once_there_is_one() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let guest = bench.guest().await;
     guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
-    guest.hears::<1>().await;
+    guest.receive::<1>().await;
     guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
-    guest.hears::<1>().await;
+    guest.receive::<1>().await;
     drop(guest);
     let ended = json!(["alice", {"surface": "/", "reason": "connection lost", "duration": 0}]);
     assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [ended]);
@@ -170,7 +170,7 @@ async fn a_guests_events_have_a_user_once_there_is_one() {
 
 #[actix::test]
 async fn a_session_that_could_not_be_opened_neither_began_nor_ended() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let alice = identity("alice");
     bench.hub.revoke(&Revocation::of_user(&alice.user, 2_000, 2_000)).await;
     let refused = bench.open(Surface::Raw, AuthState::Known(Arc::new(alice))).await.err().unwrap();
@@ -179,8 +179,8 @@ async fn a_session_that_could_not_be_opened_neither_began_nor_ended() {
 }
 
 #[actix::test]
-async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
-    let bench = Bench::start(LONG);
+async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Chat, "alice").await;
     assert_eq!(remembered(&bench, "connect").await.len(), 1);
     let busy: Vec<_> = std::iter::from_fn(|| {
@@ -199,19 +199,19 @@ async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
     }
     client.ask("monitoring:metrics", "{}", Some("1")).await;
     let metrics = r#""totalConnections":1,"activeConnections":1,"failedConnections":1,"averageConnectionDuration":0,"peakConnections":1,"connectionsPerMinute":1,"lastReset":"1970-01-01T00:16:40.000Z""#;
-    assert_eq!(client.hears().await, [format!(r#"#1: {{"success":true,"metrics":{{{metrics}}}}}"#)]);
+    assert_eq!(client.receive().await, [format!(r#"#1: {{"success":true,"metrics":{{{metrics}}}}}"#)]);
 }
 
 #[actix::test]
 async fn the_error_rate_is_of_the_requests_up_to_this_one() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Raw, "alice").await;
     for event in ["Ping", "nonsense", "Subscribe"] {
         client.ask(event, "{}", None).await;
     }
-    assert!(client.hears::<3>().await.iter().all(|line| line.starts_with("refused ")));
+    assert!(client.receive::<3>().await.iter().all(|line| line.starts_with("refused ")));
     client.ask("monitoring:stats", "{}", Some("1")).await;
-    let [line] = client.hears().await;
+    let [line] = client.receive().await;
     let stats: Value = serde_json::from_str(line.strip_prefix("#1: ").unwrap()).unwrap();
     assert_eq!(stats["stats"]["errorRate"], 0.75, "{stats}");
 }

@@ -8,12 +8,12 @@ use crate::presence::{PresenceAudience, PresenceSettings as Telling};
 /// How long a user who went may come back unnoticed, in ms of the manual clock.
 const LINGER: i64 = 20;
 
-fn telling(audience: PresenceAudience, deliveries_per_second: u32) -> Bench {
-    Bench::with(LONG, None, |settings| {
+fn telling(audience: PresenceAudience, deliveries_per_second: u32) -> TestHub {
+    TestHub::with(LONG, None, |settings| {
         settings.presence = Telling { audience, linger_ms: LINGER, deliveries_per_second };
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.mailbox = 4_096;
-        settings.outbox = Bound { bytes: 1 << 20, frames: 10_000 };
+        settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 10_000 };
     })
 }
 
@@ -52,7 +52,7 @@ fn listed(users: &[(&str, &str, i64)], at: i64) -> String {
     format!(r#"users:online {{"users":[{}]}}"#, users.collect::<Vec<_>>().join(","))
 }
 
-impl Bench {
+impl TestHub {
     fn advance(&self, ms: i64) {
         self.hub.clock().advance(ms);
     }
@@ -72,7 +72,7 @@ impl Bench {
     }
 }
 
-impl Client {
+impl TestClient {
     async fn say(&self, status: &str) {
         self.ask("presence:update-status", &format!(r#"{{"status":"{status}"}}"#), None).await;
     }
@@ -95,9 +95,9 @@ async fn ten_sessions_that_come_and_go_at_once_are_one_coming_and_one_going() {
     let surfaces = [Surface::Raw, Surface::Root, Surface::Chat].into_iter().cycle().take(10);
     let mut sessions = Vec::new();
     for surface in surfaces {
-        sessions.push(bench.client_unheard(surface, "alice").await);
+        sessions.push(bench.client_without_greeting(surface, "alice").await);
     }
-    assert_eq!(observer.hears().await, [online("alice", 1_000_000)]);
+    assert_eq!(observer.receive().await, [online("alice", 1_000_000)]);
     bench.advance(5);
     drop(sessions);
     bench.online(1).await;
@@ -106,7 +106,7 @@ async fn ten_sessions_that_come_and_go_at_once_are_one_coming_and_one_going() {
     drop(again);
     bench.online(1).await;
     bench.advance(LINGER);
-    assert_eq!(observer.hears().await, [offline("alice", 1_000_005 + LINGER - 1)]);
+    assert_eq!(observer.receive().await, [offline("alice", 1_000_005 + LINGER - 1)]);
     assert_eq!(bench.hub.stats().presence_coalesced.get(), 2);
 }
 
@@ -119,43 +119,43 @@ async fn others_hear_on_the_main_namespace_and_on_the_raw_surface_those_who_aske
     asked.join("$presence").await;
     root.take();
     let _bob = bench.client(Surface::Raw, "bob").await;
-    assert_eq!(root.hears().await, [online("bob", 1_000_000)]);
-    assert_eq!(asked.hears().await, [online("bob", 1_000_000)]);
+    assert_eq!(root.receive().await, [online("bob", 1_000_000)]);
+    assert_eq!(asked.receive().await, [online("bob", 1_000_000)]);
     asked.ask("room:leave", r#"{"room":"$presence"}"#, None).await;
     guest.ask("authenticate", r#"{"token":"carol"}"#, None).await;
-    assert_eq!(root.hears().await, [online("carol", 1_000_000)]);
+    assert_eq!(root.receive().await, [online("carol", 1_000_000)]);
     let _dave = bench.client(Surface::Root, "dave").await;
-    assert_eq!(root.hears().await, [online("dave", 1_000_000)]);
-    let carols: [String; 2] = guest.hears().await;
+    assert_eq!(root.receive().await, [online("dave", 1_000_000)]);
+    let carols: [String; 2] = guest.receive().await;
     assert!(carols[0].starts_with("authenticated "), "before what it hears of others: {carols:?}");
     assert_eq!(carols[1], online("dave", 1_000_000));
     assert_eq!((raw.take(), asked.take()), (Vec::<String>::new(), Vec::<String>::new()));
 }
 
 #[actix::test]
-async fn those_who_share_a_room_hear_once_and_nobody_else() {
+async fn users_in_a_shared_room_are_notified_once() {
     let bench = telling(PresenceAudience::SharedRooms, 0);
     let near = bench.client(Surface::Root, "near").await;
     let (nearer, far) = (bench.client(Surface::Root, "nearer").await, bench.client(Surface::Root, "far").await);
     near.join("a").await;
     near.join("b").await;
     nearer.join("b").await;
-    assert_eq!(near.hears().await, [online("nearer", 1_000_000)]);
+    assert_eq!(near.receive().await, [online("nearer", 1_000_000)]);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.join("a").await;
-    assert_eq!(near.hears().await, [online("alice", 1_000_000)]);
+    assert_eq!(near.receive().await, [online("alice", 1_000_000)]);
     alice.join("b").await;
-    assert_eq!(nearer.hears().await, [online("alice", 1_000_000)]);
+    assert_eq!(nearer.receive().await, [online("alice", 1_000_000)]);
     drop(alice);
     bench.online(3).await;
     bench.advance(LINGER);
     let gone = offline("alice", 1_000_000);
-    assert_eq!((near.hears().await, nearer.hears().await), ([gone.clone()], [gone]));
+    assert_eq!((near.receive().await, nearer.receive().await), ([gone.clone()], [gone]));
     assert_eq!(far.take(), Vec::<String>::new());
 }
 
 #[actix::test]
-async fn nobody_hears_where_nobody_is_to() {
+async fn presence_that_is_off_notifies_no_session() {
     let bench = telling(PresenceAudience::Off, 0);
     let observer = bench.client(Surface::Root, "observer").await;
     drop(bench.client(Surface::Root, "alice").await);
@@ -166,7 +166,7 @@ async fn nobody_hears_where_nobody_is_to() {
     let chat = bench.client(Surface::Chat, "chat").await;
     chat.say("away").await;
     chat.ask("presence:online-users", "{}", Some("7")).await;
-    let [answer] = chat.hears().await;
+    let [answer] = chat.receive().await;
     assert!(answer.starts_with(r##"#7: {"success":true,"users":["##), "before it nothing: {answer}");
     assert_eq!(observer.take(), Vec::<String>::new());
 }
@@ -175,26 +175,26 @@ async fn nobody_hears_where_nobody_is_to() {
 async fn chat_sessions_hear_in_their_own_words_and_of_who_is_online_at_once() {
     let bench = telling(PresenceAudience::All, 0);
     let chat = bench.client(Surface::Chat, "chat").await;
-    let [greeting] = chat.hears().await;
+    let [greeting] = chat.receive().await;
     assert_eq!(greeting, listed(&[("chat", "online", 1_000_000)], 1_000_000));
     let other = bench.client(Surface::Chat, "chat").await;
-    assert_eq!(other.hears().await, [greeting]);
+    assert_eq!(other.receive().await, [greeting]);
     let root = bench.client(Surface::Root, "root").await;
-    assert_eq!((chat.hears().await, other.hears().await), ([came("root")], [came("root")]));
+    assert_eq!((chat.receive().await, other.receive().await), ([came("root")], [came("root")]));
     drop((root, other));
     bench.online(1).await;
     bench.advance(LINGER);
-    assert_eq!(chat.hears().await, [seen("user:offline", "root", "offline", 1_000_000)]);
+    assert_eq!(chat.receive().await, [seen("user:offline", "root", "offline", 1_000_000)]);
 }
 
 #[actix::test]
-async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
+async fn all_presence_listeners_receive_a_status_change() {
     let bench = telling(PresenceAudience::All, 0);
     let (root, asked) = (bench.client(Surface::Root, "root").await, bench.client(Surface::Raw, "asked").await);
     let raw = bench.client(Surface::Raw, "raw").await;
     asked.join("$presence").await;
     let one = bench.client(Surface::Chat, "alice").await;
-    one.hears::<1>().await;
+    one.receive::<1>().await;
     let two = bench.client(Surface::Root, "alice").await;
     bench.online(4).await;
     bench.until(|| bench.hub.stats().presence_announced.get() == 4).await;
@@ -204,24 +204,24 @@ async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
     one.ask("presence:update-status", r#"{"status":"away"}"#, Some("1")).await;
     let said = [changed("alice", "away", 1_000_000)];
     assert_eq!(
-        (root.hears().await, asked.hears().await, two.hears().await),
+        (root.receive().await, asked.receive().await, two.receive().await),
         (said.clone(), said.clone(), said.clone())
     );
     let answer = r##"#1: {"success":true,"message":"Status updated successfully"}"##;
-    assert_eq!(one.hears().await, [answer.to_owned(), said[0].clone()]);
+    assert_eq!(one.receive().await, [answer.to_owned(), said[0].clone()]);
     // The others are not told twice of what they know, and whoever comes then finds it.
     two.say("away").await;
     one.say("away").await;
     let late = bench.client(Surface::Chat, "alice").await;
-    let [greeting] = late.hears().await;
+    let [greeting] = late.receive().await;
     assert!(greeting.contains(r#""userId":"alice","username":"alice","status":"away""#), "{greeting}");
     drop((one, two));
     bench.until(|| bench.sessions_of("alice") == 1).await;
     bench.advance(1_000);
-    let [list] = late.hears().await;
+    let [list] = late.receive().await;
     assert!(list.starts_with("users:online "), "{list}");
     late.say("busy").await;
-    assert_eq!(root.hears().await, [changed("alice", "busy", 1_001_000)]);
+    assert_eq!(root.receive().await, [changed("alice", "busy", 1_001_000)]);
     assert_eq!(raw.take(), Vec::<String>::new());
 }
 
@@ -229,60 +229,60 @@ async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
 async fn all_are_told_who_is_online_a_second_after_that_changed_and_while_they_are_few() {
     let bench = telling(PresenceAudience::All, 0);
     let chat = bench.client(Surface::Chat, "chat").await;
-    chat.hears::<1>().await;
+    chat.receive::<1>().await;
     let alice = bench.client(Surface::Raw, "alice").await;
-    assert_eq!(chat.hears().await, [came("alice")]);
+    assert_eq!(chat.receive().await, [came("alice")]);
     let _bob = bench.client(Surface::Root, "bob").await;
-    assert_eq!(chat.hears().await, [came("bob")]);
+    assert_eq!(chat.receive().await, [came("bob")]);
     bench.advance(999);
     alice.say("busy").await;
-    assert_eq!(chat.hears().await, [changed("alice", "busy", 1_000_999)]);
+    assert_eq!(chat.receive().await, [changed("alice", "busy", 1_000_999)]);
     bench.advance(1);
     let all = [("alice", "busy", 1_000_000), ("bob", "online", 1_000_000), ("chat", "online", 1_000_000)];
-    assert_eq!(chat.hears().await, [listed(&all, 1_001_000)]);
+    assert_eq!(chat.receive().await, [listed(&all, 1_001_000)]);
     let mut crowd = Vec::new();
     for number in 0..97 {
-        crowd.push(bench.client_unheard(Surface::Root, &format!("u{number:02}")).await);
+        crowd.push(bench.client_without_greeting(Surface::Root, &format!("u{number:02}")).await);
     }
     bench.until(|| bench.hub.stats().presence_announced.get() == 101).await;
     assert_eq!(chat.take().len(), 97);
     bench.advance(1_000);
-    let [list] = chat.hears().await;
+    let [list] = chat.receive().await;
     assert_eq!(list.matches("userId").count(), 100);
-    let one_more = bench.client_unheard(Surface::Root, "one-more").await;
-    assert_eq!(chat.hears().await, [seen("user:online", "one-more", "online", 1_002_000)]);
+    let one_more = bench.client_without_greeting(Surface::Root, "one-more").await;
+    assert_eq!(chat.receive().await, [seen("user:online", "one-more", "online", 1_002_000)]);
     bench.advance(5_000);
     let new = bench.client(Surface::Chat, "u00").await;
-    let [greeting] = new.hears().await;
+    let [greeting] = new.receive().await;
     assert_eq!((greeting.matches("userId").count(), greeting.contains("one-more")), (100, false));
     assert_eq!(chat.take(), Vec::<String>::new(), "they are too many");
     drop(one_more);
-    let [list] = chat.hears().await;
+    let [list] = chat.receive().await;
     assert_eq!((list.matches("userId").count(), list.contains("one-more")), (100, false));
     bench.advance(LINGER);
-    assert_eq!(chat.hears().await, [seen("user:offline", "one-more", "offline", 1_007_000)]);
+    assert_eq!(chat.receive().await, [seen("user:offline", "one-more", "offline", 1_007_000)]);
 }
 
 #[actix::test]
-async fn those_who_share_no_room_hear_of_themselves_alone() {
+async fn users_without_a_shared_room_see_only_themselves() {
     let bench = telling(PresenceAudience::SharedRooms, 0);
     let alice = bench.client(Surface::Chat, "alice").await;
     let itself = |user: &str| listed(&[(user, "online", 1_000_000)], 1_000_000);
-    assert_eq!(alice.hears().await, [itself("alice")]);
+    assert_eq!(alice.receive().await, [itself("alice")]);
     let (bob, far) = (bench.client(Surface::Chat, "bob").await, bench.client(Surface::Chat, "far").await);
-    assert_eq!((bob.hears().await, far.hears().await), ([itself("bob")], [itself("far")]));
+    assert_eq!((bob.receive().await, far.receive().await), ([itself("bob")], [itself("far")]));
     alice.join("a").await;
     bob.join("a").await;
-    assert_eq!(alice.hears().await, [came("bob")]);
+    assert_eq!(alice.receive().await, [came("bob")]);
     bob.say("busy").await;
     let said = [changed("bob", "busy", 1_000_000)];
-    assert_eq!((alice.hears().await, bob.hears().await), (said.clone(), said));
+    assert_eq!((alice.receive().await, bob.receive().await), (said.clone(), said));
     far.say("away").await;
-    assert_eq!(far.hears().await, [changed("far", "away", 1_000_000)]);
+    assert_eq!(far.receive().await, [changed("far", "away", 1_000_000)]);
     drop(bob);
     bench.online(2).await;
     bench.advance(LINGER);
-    assert_eq!(alice.hears().await, [seen("user:offline", "bob", "offline", 1_000_000)]);
+    assert_eq!(alice.receive().await, [seen("user:offline", "bob", "offline", 1_000_000)]);
     assert_eq!(far.take(), Vec::<String>::new());
 }
 
@@ -290,10 +290,10 @@ async fn those_who_share_no_room_hear_of_themselves_alone() {
 async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth() {
     let bench = telling(PresenceAudience::All, 0);
     let observer = bench.client(Surface::Root, "observer").await;
-    let flood = bench.client_unheard(Surface::Raw, "flood").await;
-    observer.hears::<1>().await;
+    let flood = bench.client_without_greeting(Surface::Raw, "flood").await;
+    observer.receive::<1>().await;
     flood.say("away").await;
-    assert_eq!(observer.hears().await, [changed("flood", "away", 1_000_000)]);
+    assert_eq!(observer.receive().await, [changed("flood", "away", 1_000_000)]);
     for _ in 0..500 {
         flood.say("online").await;
         flood.say("away").await;
@@ -306,7 +306,7 @@ async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth()
     assert_eq!(bench.hub.registry().availability_of(&UserId::parse("flood", "user").unwrap()), busy);
     assert_eq!(observer.take(), Vec::<String>::new());
     bench.advance(1_000);
-    let [told] = observer.hears().await;
+    let [told] = observer.receive().await;
     assert_eq!(told, changed("flood", "busy", 1_000_000));
     assert_eq!(bench.hub.stats().presence_suppressed.get(), 0);
 }
@@ -320,7 +320,7 @@ async fn a_storm_stays_within_the_bound_and_ends_with_the_truth() {
     let observer = bench.client(Surface::Root, "observer").await;
     let mut sessions = Vec::new();
     for user in 0..USERS {
-        sessions.push(bench.client_unheard(Surface::Root, &format!("u{user}")).await);
+        sessions.push(bench.client_without_greeting(Surface::Root, &format!("u{user}")).await);
     }
     bench.online(USERS + 1).await;
     sleep(Duration::from_millis(100)).await;
@@ -332,7 +332,7 @@ async fn a_storm_stays_within_the_bound_and_ends_with_the_truth() {
     bench.online(USERS + 1 - 150).await;
     let mut back = Vec::new();
     for user in 0..50 {
-        back.push(bench.client_unheard(Surface::Root, &format!("u{user}")).await);
+        back.push(bench.client_without_greeting(Surface::Root, &format!("u{user}")).await);
     }
     let mut known: BTreeMap<String, bool> = BTreeMap::new();
     let truth: BTreeMap<String, bool> =

@@ -5,8 +5,8 @@ use crate::events::Writes;
 use crate::events::table::CLIENT;
 
 /// A bench without limits on how much is asked.
-fn bench() -> Bench {
-    Bench::with(LONG, None, |settings| {
+fn bench() -> TestHub {
+    TestHub::with(LONG, None, |settings| {
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.chat_per_minute = ChatPerMinute { messages: 0, typing: 0 };
         settings.notifications_per_minute = 0;
@@ -31,8 +31,8 @@ fn data(event: &str) -> &'static str {
     }
 }
 
-impl Bench {
-    /// What a session is told that sends `event`, whose token may publish to `topics`.
+impl TestHub {
+    /// The reply to `event` in a session with the publish claim `topics`.
     async fn answer(&self, surface: Surface, topics: &[&str], event: &str) -> String {
         let publish = Some(topics.iter().map(|topic| Pattern::new(*topic)).collect());
         let identity = Identity { publish, ..identity("alice") };
@@ -92,7 +92,7 @@ async fn a_publish_whose_room_dies_meanwhile_has_an_unknown_outcome() {
     let alice = bench.client(Surface::Raw, "alice").await;
     bench.hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, Some("1")).await;
-    assert_eq!(alice.hears().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
+    assert_eq!(alice.receive().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
     let published = bench.hub.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
     assert_eq!(published.unwrap_err().code, Code::OutcomeUnknown);
 }
@@ -103,5 +103,5 @@ async fn a_token_without_the_claim_is_not_narrowed() {
     let alice = bench.client(Surface::Raw, "alice").await;
     let bob = bench.client(Surface::Raw, "bob").await;
     alice.ask("DirectMessage", r#"{"target_user":"bob","payload":1}"#, Some("1")).await;
-    assert!(bob.hears::<1>().await[0].starts_with("DirectMessage"));
+    assert!(bob.receive::<1>().await[0].starts_with("DirectMessage"));
 }

@@ -29,44 +29,44 @@ fn keep(settings: &mut Settings, messages: usize) {
 
 #[actix::test]
 async fn a_session_leaves_the_topics_that_are_closed_to_it_and_is_told() {
-    let bench = Bench::with(LONG, None, |settings| settings.rooms_per_session = 10);
+    let bench = TestHub::with(LONG, None, |settings| settings.rooms_per_session = 10);
     let (raw, root) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Root, "bob").await);
     raw.ask("Subscribe", r#"{"topics": ["news", "secret", "secret.too"]}"#, None).await;
-    raw.hears::<1>().await;
+    raw.receive::<1>().await;
     for room in ["news", "secret"] {
         root.ask("room:join", &json!({ "room": room }).to_string(), None).await;
-        root.hears::<1>().await;
+        root.receive::<1>().await;
     }
     bench.reload(|settings| close_secrets(settings, AccessRule::Role("editor".into()))).await;
-    let [told] = raw.hears().await;
+    let [told] = raw.receive().await;
     let told: serde_json::Value = serde_json::from_str(told.strip_prefix("Status ").unwrap()).unwrap();
     let mut topics: Vec<_> = told["details"]["topics"].as_array().unwrap().iter().map(|it| it.as_str()).collect();
     topics.sort_unstable();
     assert_eq!(topics, [Some("secret"), Some("secret.too")]);
     assert_eq!((&told["status"], &told["details"]["code"]), (&json!("unsubscribed"), &json!("FORBIDDEN")));
-    assert_eq!(root.hears().await, [r#"room:leave:ack {"success":true,"room":"secret","code":"FORBIDDEN"}"#]);
+    assert_eq!(root.receive().await, [r#"room:leave:ack {"success":true,"room":"secret","code":"FORBIDDEN"}"#]);
     assert_eq!(bench.publish(PublishTarget::Room(room("secret")), "x").await, 0);
     assert_eq!(bench.publish(PublishTarget::Room(room("news")), "x").await, 2);
-    assert_eq!((raw.hears().await, root.hears().await), (["x 1".to_owned()], ["x 1".to_owned()]));
+    assert_eq!((raw.receive().await, root.receive().await), (["x 1".to_owned()], ["x 1".to_owned()]));
 
     // Opened again, it can be joined.
     bench.reload(|settings| drop(settings.rules.0.remove(0))).await;
     raw.ask("Subscribe", r#"{"topics": ["secret"]}"#, None).await;
-    assert!(raw.hears::<1>().await[0].contains(r#""topics":["secret"],"denied":[]"#));
+    assert!(raw.receive::<1>().await[0].contains(r#""topics":["secret"],"denied":[]"#));
 }
 
 #[actix::test]
 async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     const TOPICS: usize = 1_230;
-    let bench = Bench::with(LONG, None, |settings| {
+    let bench = TestHub::with(LONG, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (2_000, 2_000, 2_000);
         (settings.topics_per_request, settings.mailbox) = (2_000, 2_000);
-        settings.outbox = Bound { bytes: 1 << 20, frames: 100 };
+        settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 100 };
     });
     let alice = bench.client(Surface::Raw, "alice").await;
     let topics: Vec<_> = (0..TOPICS).map(|number| format!("secret.{number}")).chain(["open".to_owned()]).collect();
     alice.ask("Subscribe", &json!({ "topics": topics }).to_string(), None).await;
-    alice.hears::<1>().await;
+    alice.receive::<1>().await;
     bench.reload(|settings| close_secrets(settings, AccessRule::Server)).await;
     let (mut left, mut looks) = (Vec::new(), 0);
     while left.len() < TOPICS {
@@ -88,30 +88,30 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
 }
 
 #[actix::test]
-async fn one_that_waits_for_its_token_looks_after_that_and_holds_up_nobody() {
-    let bench = Bench::start(LONG);
+async fn a_session_waiting_for_its_token_reviews_its_rooms_later() {
+    let bench = TestHub::start(LONG);
     let (waits, other) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
     for client in [&waits, &other] {
         client.ask("Subscribe", r#"{"topics": ["secret"]}"#, None).await;
-        client.hears::<1>().await;
+        client.receive::<1>().await;
     }
-    let judge = bench.hold("alice");
+    let judge = bench.delay_token("alice");
     waits.ask("Authenticate", r#"{"token": "alice"}"#, None).await;
     bench.reload(|settings| close_secrets(settings, AccessRule::Server)).await;
-    assert!(other.hears::<1>().await[0].contains("FORBIDDEN"));
+    assert!(other.receive::<1>().await[0].contains("FORBIDDEN"));
     judge.send(()).unwrap();
-    let lines = waits.hears::<1>().await;
+    let lines = waits.receive::<1>().await;
     assert!(lines[0].contains("authenticated") || lines[0].contains("FORBIDDEN"), "{lines:?}");
     assert_eq!(bench.publish(PublishTarget::Room(room("secret")), "x").await, 0);
 }
 
 #[actix::test]
 async fn limits_of_a_live_session_hold_at_once() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let alice = bench.client(Surface::Root, "alice").await;
     let ask = async |room: &str| {
         alice.ask("room:join", &json!({ "room": room }).to_string(), None).await;
-        let [line] = alice.hears().await;
+        let [line] = alice.receive().await;
         line
     };
     // Four messages a minute, and two rooms.
@@ -131,10 +131,10 @@ async fn limits_of_a_live_session_hold_at_once() {
 
 #[actix::test]
 async fn a_room_keeps_its_messages_by_the_rule_that_holds() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics": ["news"]}"#, None).await;
-    alice.hears::<1>().await;
+    alice.receive::<1>().await;
     let say = async |rooms: &[&str]| {
         for name in rooms {
             bench.publish(PublishTarget::Room(room(name)), "x").await;
@@ -150,14 +150,14 @@ async fn a_room_keeps_its_messages_by_the_rule_that_holds() {
     say(&["news", "empty", "news", "news"]).await;
     let (count, epoch) = kept("news").await.unwrap();
     assert_eq!((count, kept("empty").await.map(|(count, _)| count)), (2, Some(1)));
-    assert_eq!(alice.hears().await, ["x 1", "1: x 1", "2: x 1", "3: x 1"]);
+    assert_eq!(alice.receive().await, ["x 1", "1: x 1", "2: x 1", "3: x 1"]);
     bench.reload(|settings| keep(settings, 5)).await;
     say(&["news"]).await;
     assert_eq!(kept("news").await, Some((3, epoch.clone())), "the numbering goes on");
     bench.reload(|settings| keep(settings, 0)).await;
     assert_eq!((kept("news").await, kept("empty").await), (None, None));
     say(&["news"]).await;
-    assert_eq!(alice.hears().await, ["4: x 1", "x 1"]);
+    assert_eq!(alice.receive().await, ["4: x 1", "x 1"]);
     bench.reload(|settings| keep(settings, 1)).await;
     say(&["news"]).await;
     let (count, next) = kept("news").await.unwrap();

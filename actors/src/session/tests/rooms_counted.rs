@@ -32,18 +32,18 @@ fn user(number: usize) -> UserId {
 }
 
 struct Crowd {
-    bench: Bench,
+    bench: TestHub,
     second: Worker,
-    clients: Vec<Client>,
+    clients: Vec<TestClient>,
     chance: Chance,
 }
 
 impl Crowd {
     async fn of(seed: u64) -> Self {
-        let bench = Bench::with(LONG, None, |settings| {
+        let bench = TestHub::with(LONG, None, |settings| {
             settings.workers = 2;
             settings.mailbox = 4_096;
-            settings.outbox = Bound { bytes: 1 << 20, frames: 10_000 };
+            settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 10_000 };
             (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
             settings.messages_per_minute = MessagesPerMinute::default();
         });
@@ -60,7 +60,7 @@ impl Crowd {
         let worker = [&self.bench.worker, &self.second][self.chance.below(2)].clone();
         let surface = [Surface::Raw, Surface::Chat][self.chance.below(2)];
         let name = format!("u{}", self.chance.below(USERS));
-        self.clients.push(Bench::open_on(&worker, surface, &name).await);
+        self.clients.push(TestHub::open_on(&worker, surface, &name).await);
     }
 
     async fn act(&mut self) {
@@ -88,7 +88,7 @@ impl Crowd {
 
     /// Waits until nothing is under way, and checks that all numbers agree.
     async fn check(&self) {
-        let is_idle = |client: &Client| {
+        let is_idle = |client: &TestClient| {
             client.requests.capacity() == client.requests.max_capacity() && !client.handle.has_pending_replies()
         };
         let idle = async {
@@ -110,7 +110,7 @@ impl Crowd {
             let target = PublishTarget::Room(room.room.clone());
             assert_eq!(self.bench.publish(target, "said").await, room.sessions);
             hub.rooms().flush().await;
-            let said = |client: &&Client| client.take().contains(&"said 1".to_owned());
+            let said = |client: &&TestClient| client.take().contains(&"said 1".to_owned());
             let heard = self.clients.iter().filter(said).count();
             assert_eq!(heard, room.sessions, "all members of {} get what is said there", room.room);
         }
@@ -155,7 +155,7 @@ async fn counts_never_exceed_the_limits_and_come_back_whole() {
 
 #[actix::test]
 async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
-    let bench = Bench::with(LONG, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
+    let bench = TestHub::with(LONG, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
     let (alice, bob) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
     let room = |name| RoomName::parse(name, "room").unwrap();
     let (rooms, place) = (bench.hub.rooms(), alice.handle.addr());
@@ -165,7 +165,7 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
     };
     let ask = async |event, name: &str| {
         bob.ask(event, &format!(r#"{{"room":"{name}"}}"#), Some("1")).await;
-        bob.hears::<1>().await;
+        bob.receive::<1>().await;
     };
     ask("room:join", "x").await;
     for _ in 0..2 {
@@ -176,7 +176,7 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
         rooms.suspend(room("r"), identity("alice").user, place);
         rooms.leave(room("r"), identity("alice").user, place).unwrap().await.unwrap();
         assert_eq!(bench.publish(PublishTarget::Room(room("r")), "said").await, 1);
-        assert_eq!(bob.hears().await, ["said 1"]);
+        assert_eq!(bob.receive().await, ["said 1"]);
         ask("room:leave", "r").await;
         ask("room:join", "x").await;
     }
@@ -186,14 +186,14 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
 }
 
 #[actix::test]
-async fn a_user_who_made_all_rooms_there_are_for_it_leaves_room_for_others() {
-    let bench = Bench::with(LONG, None, |settings| {
+async fn a_user_at_its_room_limit_leaves_room_for_others() {
+    let bench = TestHub::with(LONG, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (10, 3, 100);
     });
     let (greedy, again) = (bench.client(Surface::Raw, "greedy").await, bench.client(Surface::Raw, "greedy").await);
-    let subscribe = async |client: &Client, topics: &str| {
+    let subscribe = async |client: &TestClient, topics: &str| {
         client.ask("Subscribe", &format!(r#"{{"topics":{topics}}}"#), None).await;
-        let [status] = client.hears().await;
+        let [status] = client.receive().await;
         status
     };
     subscribe(&greedy, r#"["a","b"]"#).await;
@@ -205,7 +205,7 @@ async fn a_user_who_made_all_rooms_there_are_for_it_leaves_room_for_others() {
     // `a` goes on with Bob in it and stays its maker's.
     drop(greedy);
     again.ask("room:leave", r#"{"room":"a"}"#, Some("1")).await;
-    again.hears::<1>().await;
+    again.receive::<1>().await;
     let status = subscribe(&again, r#"["d","e"]"#).await;
     assert!(status.contains(r#""topics":["d"]"#), "{status}");
 }

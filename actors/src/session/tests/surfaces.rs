@@ -4,7 +4,7 @@ use super::*;
 
 #[actix::test]
 async fn an_answer_that_is_no_event_of_the_raw_surface_is_a_reply_to_those_who_named_their_request() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Raw, "alice").await;
     client.ask("room:join", r#"{"room":"lobby"}"#, Some("1")).await;
     client.ask("room:join", r#"{"room":"lobby"}"#, None).await;
@@ -15,7 +15,7 @@ async fn an_answer_that_is_no_event_of_the_raw_surface_is_a_reply_to_those_who_n
     client.ask("register", r#"{"userId":"bob"}"#, None).await;
     client.ask("Ping", r#"{"timestamp":1}"#, Some("4")).await;
     assert_eq!(
-        client.hears().await,
+        client.receive().await,
         [
             r#"#1: {"success":true,"room":"lobby"}"#,
             "#2: done",
@@ -28,14 +28,14 @@ async fn an_answer_that_is_no_event_of_the_raw_surface_is_a_reply_to_those_who_n
 
 #[actix::test]
 async fn an_answer_on_a_namespace_is_an_event_and_an_acknowledgement_where_each_is_due() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Root, "42").await;
     client.ask("register", r#"{"userId":42}"#, None).await;
     client.ask("room:join", r#"{"room":"lobby"}"#, Some("0")).await;
     client.ask("ping", r#"{"timestamp":1}"#, Some("1")).await;
     client.ask("Broadcast", r#"{"topic":"lobby","payload":1}"#, None).await;
     client.ask("ping", "{}", None).await;
-    let [registered, joined, acknowledged, pinged, limited] = client.hears().await;
+    let [registered, joined, acknowledged, pinged, limited] = client.receive().await;
     assert_eq!(registered, r#"register:ack {"success":true,"userId":"42"}"#);
     assert_eq!(joined, r#"room:join:ack {"success":true,"room":"lobby"} #0"#);
     assert_eq!(acknowledged, r#"#0: {"success":true,"room":"lobby"}"#);
@@ -48,7 +48,7 @@ async fn an_answer_on_a_namespace_is_an_event_and_an_acknowledgement_where_each_
 
 #[actix::test]
 async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_surfaces_alike() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Raw, "alice").await;
     for room in ["a", "b", "c", "$all", "user:bob"] {
         client.ask("room:join", &format!(r#"{{"room":"{room}"}}"#), Some("1")).await;
@@ -57,7 +57,7 @@ async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_sur
     client.ask("room:join", "{}", None).await;
     client.ask("room:leave", r#"{"room":"user:alice"}"#, Some("2")).await;
     assert_eq!(
-        client.hears().await,
+        client.receive().await,
         [
             r#"#1: {"success":true,"room":"a"}"#,
             r#"#1: {"success":true,"room":"b"}"#,
@@ -75,19 +75,19 @@ async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_sur
 
 #[actix::test]
 async fn members_of_all_surfaces_hear_each_other() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let (raw, root) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Root, "bob").await);
     let chat = bench.client(Surface::Chat, "carol").await;
     raw.ask("Subscribe", r#"{"topics":["lobby"]}"#, None).await;
     root.ask("room:join", r#"{"room":"lobby"}"#, None).await;
-    let ([_], [_]) = (raw.hears().await, root.hears().await);
+    let ([_], [_]) = (raw.receive().await, root.receive().await);
     for (sender, presence_listeners) in [(&raw, vec![&root]), (&root, vec![&raw]), (&chat, vec![&raw, &root])] {
         sender.ask("Broadcast", r#"{"topic":"lobby","payload":[1]}"#, Some("7")).await;
         for hearer in presence_listeners {
-            let [line] = hearer.hears().await;
+            let [line] = hearer.receive().await;
             assert!(line.starts_with(r#"Broadcast {"topic":"lobby","payload":[1],"from_user":"#), "{line}");
         }
-        let [acknowledged] = sender.hears().await;
+        let [acknowledged] = sender.receive().await;
         let ack = if std::ptr::eq(sender, &raw) { "Ack {" } else { "#7: {" };
         assert!(acknowledged.starts_with(ack), "{acknowledged}");
     }
@@ -95,25 +95,25 @@ async fn members_of_all_surfaces_hear_each_other() {
 
 #[actix::test]
 async fn a_chat_that_is_closed_to_a_member_is_left_with_a_word() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let chat = Chat::new(ChatId::parse("c", "id").unwrap(), String::new(), String::new(), 0).unwrap();
     bench.hub.put_chat(Chat { public: true, ..chat.clone() }).await.unwrap();
     let client = bench.client(Surface::Root, "alice").await;
     client.ask("room:join", r#"{"room":"chat:c"}"#, None).await;
-    let [joined, update] = client.hears().await;
+    let [joined, update] = client.receive().await;
     assert_eq!(joined, r#"room:join:ack {"success":true,"room":"chat:c"}"#);
     assert!(update.starts_with(r#"room:online-update {"chatId":"c","onlineUsers":[{"userId":"alice""#), "{update}");
     bench.hub.put_chat(Chat { public: false, ..chat }).await.unwrap();
-    assert_eq!(client.hears().await, [r#"room:leave:ack {"success":true,"room":"chat:c"}"#]);
+    assert_eq!(client.receive().await, [r#"room:leave:ack {"success":true,"room":"chat:c"}"#]);
 }
 
 #[actix::test]
 async fn a_session_with_a_user_renews_its_token_and_takes_no_other_users() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let client = bench.client(Surface::Root, "alice").await;
     client.ask("authenticate", r#"{"token":"bob"}"#, None).await;
     client.ask("authenticate", r#"{"token":"alice"}"#, None).await;
-    let [refused, renewed] = client.hears().await;
+    let [refused, renewed] = client.receive().await;
     assert_eq!(refused, "refused authenticate: FORBIDDEN");
     assert!(renewed.starts_with(r#"authenticated {"user":{"id":"alice""#), "{renewed}");
     assert_eq!((bench.sessions_of("alice"), bench.sessions_of("bob")), (1, 0));

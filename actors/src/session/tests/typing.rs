@@ -5,8 +5,8 @@ use super::*;
 /// After which silence a typist stops, in ms of the manual clock.
 const SILENCE: i64 = 40;
 
-fn bench(change: impl FnOnce(&mut Settings)) -> Bench {
-    Bench::with(LONG, None, |settings| {
+fn bench(change: impl FnOnce(&mut Settings)) -> TestHub {
+    TestHub::with(LONG, None, |settings| {
         settings.typing_ms = SILENCE;
         settings.typing_per_minute = 0;
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -21,7 +21,7 @@ fn typing(user: &str, thread: &str, typing: bool) -> String {
     )
 }
 
-impl Client {
+impl TestClient {
     /// Asks, and waits for the acknowledgement.
     async fn done(&self, event: &str, data: &str) {
         self.ask(event, data, Some("1")).await;
@@ -59,17 +59,17 @@ async fn the_others_in_a_thread_hear_who_types_there_and_who_typed_takes_part() 
     bob.join_thread().await;
     alice.start("456").await;
     alice.start("456").await;
-    assert_eq!(bob.hears().await, [typing("1", "456", true)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", true)]);
     alice.stop("456").await;
     alice.stop("456").await;
-    assert_eq!(bob.hears().await, [typing("1", "456", false)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", false)]);
     bob.start("\"456\"").await;
-    assert_eq!(alice.hears().await, [typing("\"bob\"", "\"456\"", true)]);
+    assert_eq!(alice.receive().await, [typing("\"bob\"", "\"456\"", true)]);
     assert_eq!((bob.take(), elsewhere.take()), (vec![], vec![]));
 }
 
 #[actix::test]
-async fn who_falls_silent_stops_once_and_who_goes_on_is_told_again() {
+async fn a_silent_typist_stops_once_and_an_active_one_is_announced_again() {
     let bench = bench(|_| {});
     let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
     bob.join_thread().await;
@@ -80,25 +80,25 @@ async fn who_falls_silent_stops_once_and_who_goes_on_is_told_again() {
     alice.start("456").await;
     bench.hub.clock().advance(SILENCE - 1);
     sleep(Duration::from_millis(100)).await;
-    assert_eq!(bob.hears().await, [typing("1", "456", true), typing("1", "456", true)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", true), typing("1", "456", true)]);
     bench.hub.clock().advance(1);
-    assert_eq!(bob.hears().await, [typing("1", "456", false)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", false)]);
     bench.hub.clock().advance(10 * SILENCE);
     sleep(Duration::from_millis(100)).await;
     assert_eq!(bob.take(), Vec::<String>::new());
 }
 
 #[actix::test]
-async fn who_leaves_or_ends_stops_typing() {
+async fn leaving_or_ending_stops_typing() {
     let bench = bench(|_| {});
     let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
     bob.join_thread().await;
     alice.start("456").await;
     alice.done("room:leave", r#"{"room":"thread:456"}"#).await;
-    assert_eq!(bob.hears().await, [typing("1", "456", true), typing("1", "456", false)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", true), typing("1", "456", false)]);
     alice.start("456").await;
     drop(alice);
-    assert_eq!(bob.hears().await, [typing("1", "456", true), typing("1", "456", false)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", true), typing("1", "456", false)]);
 }
 
 #[actix::test]
@@ -112,23 +112,23 @@ async fn a_session_types_in_so_many_threads_at_once() {
         assert_eq!(bob.take().len(), usize::from(thread == 0));
         alice.start(&thread.to_string()).await;
     }
-    assert_eq!(bob.hears().await, [typing("1", "456", false)]);
+    assert_eq!(bob.receive().await, [typing("1", "456", false)]);
 }
 
 #[actix::test]
-async fn what_is_no_thread_and_what_is_too_much_is_refused() {
+async fn invalid_threads_and_excess_typing_are_refused() {
     let bench = bench(|settings| settings.typing_per_minute = 7);
     let client = bench.client(Surface::Root, "1").await;
     for thread in ["", "1.5", "null", "[]", "\"\""] {
         let data = if thread.is_empty() { "{}".to_owned() } else { format!(r#"{{"thread_id":{thread}}}"#) };
         client.ask("typing_start", &data, None).await;
     }
-    assert_eq!(client.hears().await, ["refused typing_start: INVALID_REQUEST"; 5]);
+    assert_eq!(client.receive().await, ["refused typing_start: INVALID_REQUEST"; 5]);
     client.start("1").await;
     client.ask("typing_start", r#"{"thread_id":2}"#, Some("2")).await;
     client.ask("typing_stop", r#"{"thread_id":2}"#, None).await;
     client.ask("ping", "{}", Some("3")).await;
-    assert_eq!(client.hears().await, ["#2: done", "refused typing_stop: RATE_LIMITED", "#3: done"]);
+    assert_eq!(client.receive().await, ["#2: done", "refused typing_stop: RATE_LIMITED", "#3: done"]);
     client.ask("room:join", r#"{"room":"a"}"#, None).await;
-    assert_eq!(client.hears().await, ["refused a: LIMIT_REACHED"], "a thread is one of its rooms");
+    assert_eq!(client.receive().await, ["refused a: LIMIT_REACHED"], "a thread is one of its rooms");
 }

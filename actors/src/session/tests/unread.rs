@@ -5,7 +5,7 @@ use crate::model::ids::NotificationId;
 use crate::notifications::{LastNotification, Notification};
 use crate::store::Notice;
 
-impl Bench {
+impl TestHub {
     /// Sends a notification and sees it kept; how many sessions it reached.
     async fn notify(&self, user: &str, data: &'static str) -> usize {
         let notification = Notification::parse(data.as_bytes(), 65_536).unwrap();
@@ -19,60 +19,60 @@ impl Bench {
 const READ_7: &str = r#"notification_updated {"notification_id":7,"read":true,"read_at":"1970-01-01T00:16:40.000Z"}"#;
 
 #[actix::test]
-async fn what_is_unread_comes_behind_the_greeting_or_the_answer_that_made_the_session_a_users_but_not_on_chat() {
-    let bench = Bench::start(LONG);
+async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() {
+    let bench = TestHub::start(LONG);
     let (guest, chat) = (bench.guest().await, bench.client(Surface::Chat, "42").await);
     assert_eq!(bench.notify("42", r#"{"id":7}"#).await, 1);
-    assert_eq!(chat.hears().await, [r#"notification {"id":7}"#]);
+    assert_eq!(chat.receive().await, [r#"notification {"id":7}"#]);
     let late_chat = bench.client(Surface::Chat, "42").await;
     let raw = bench.client(Surface::Raw, "42").await;
-    assert_eq!(raw.hears().await, [r#"notification {"id":7}"#]);
+    assert_eq!(raw.receive().await, [r#"notification {"id":7}"#]);
     guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
     guest.ask("authenticate", r#"{"token":"42"}"#, None).await;
-    let [refused, authenticated, notification] = guest.hears().await;
+    let [refused, authenticated, notification] = guest.receive().await;
     assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
     assert!(authenticated.starts_with("authenticated "), "{authenticated}");
     assert_eq!(notification, r#"notification {"id":7}"#);
 
     guest.ask("notification_read", r#"{"notification_id":"7"}"#, Some("1")).await;
-    let mut heard: [String; 2] = guest.hears().await;
+    let mut heard: [String; 2] = guest.receive().await;
     heard.sort_unstable();
     assert_eq!(heard, [READ_7.replace("notification_updated", "#1:"), READ_7.to_owned()]);
     for other in [&raw, &chat, &late_chat] {
-        assert_eq!(other.hears().await, [READ_7]);
+        assert_eq!(other.receive().await, [READ_7]);
     }
     let again = bench.client(Surface::Root, "42").await;
     again.ask("ping", "{}", Some("1")).await;
-    assert_eq!(again.hears().await, ["#1: done"]);
+    assert_eq!(again.receive().await, ["#1: done"]);
     late_chat.ask("notification_read", r#"{"notification_id":7}"#, Some("1")).await;
-    assert_eq!(late_chat.hears().await, ["refused notification_read: INVALID_REQUEST #1"]);
+    assert_eq!(late_chat.receive().await, ["refused notification_read: INVALID_REQUEST #1"]);
 }
 
 #[actix::test]
 async fn reading_has_a_limit_of_its_own() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     bench.notify("alice", r#"{"id":7}"#).await;
     let client = bench.client(Surface::Root, "alice").await;
-    let [_] = client.hears().await;
+    let [_] = client.receive().await;
     for _ in 0..4 {
         client.ask("notification_read", r#"{"notification_id":7}"#, None).await;
     }
-    let lines: [String; 4] = client.hears().await;
+    let lines: [String; 4] = client.receive().await;
     let refused = lines.iter().filter(|line| *line == "refused notification_read: RATE_LIMITED").count();
     assert_eq!((refused, lines.iter().filter(|line| *line == READ_7).count()), (1, 3));
     for _ in 0..4 {
         client.ask("ping", "{}", Some("1")).await;
     }
-    assert_eq!(client.hears().await, ["#1: done"; 4]);
+    assert_eq!(client.receive().await, ["#1: done"; 4]);
 }
 
 #[actix::test]
-async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
-    let bench = Bench::start(LONG);
+async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
+    let bench = TestHub::start(LONG);
     let known = || AuthState::Known(Arc::new(identity("alice")));
     let opening = SessionStart {
         surface: Surface::Raw,
-        encoder: &Lines,
+        encoder: &LineEncoder,
         auth: known(),
         transport: Transport::default(),
         peer: Peer::default(),
@@ -90,21 +90,22 @@ async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
         Notice { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
     };
     session.deliver_unread(vec![notice(1, "6"), notice(2, "7")]);
-    let client = Client { requests: mpsc::channel(1).0, handle: session.handle().clone(), read: RefCell::default() };
-    let [welcome, live, missed] = client.hears().await;
+    let client =
+        TestClient { requests: mpsc::channel(1).0, handle: session.handle().clone(), read: RefCell::default() };
+    let [welcome, live, missed] = client.receive().await;
     assert!(welcome.starts_with("Status "));
     assert_eq!([live, missed], [r#"notification {"id":7,"n":2}"#, r#"notification {"id":6,"n":1}"#]);
 }
 
 #[actix::test]
 async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its_room() {
-    let bench = Bench::start(LONG);
+    let bench = TestHub::start(LONG);
     let alice = UserId::parse("alice", "user").unwrap();
     bench.notify("alice", r#"{"id":1}"#).await;
     let known = AuthState::Known(Arc::new(identity("alice")));
     let opening = SessionStart {
         surface: Surface::Raw,
-        encoder: &Lines,
+        encoder: &LineEncoder,
         auth: known,
         transport: Transport::default(),
         peer: Peer::default(),
@@ -114,7 +115,7 @@ async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its
         recovery: None,
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
-    let moment = session.joined.unwrap();
+    let moment = session.unread_since.unwrap();
     assert!(moment > LastNotification::default());
     bench.notify("alice", r#"{"id":2}"#).await;
     let unread = bench.hub.notifications().unread(alice, moment, 1_000, 1_000_000).await.unwrap();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use actix::Actor;
 
 use super::*;
-use crate::connection::outbox::Bound;
+use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{SessionSpec, SessionTable};
 use crate::model::ids::SessionId;
-use crate::publication::{Correlation, Event, EventError};
+use crate::publication::{Correlation, Event, EventError, Format};
 use crate::runtime::clock::{Clock, Expiry};
 use crate::runtime::mailbox::{Mailbox, ReplyReceiver};
 use crate::shutdown::schedule::DrainRate;
@@ -22,8 +22,8 @@ static CHAT: TextEncoder = TextEncoder(Some(Surface::Chat));
 static NO_SURFACE: TextEncoder = TextEncoder(None);
 
 impl Encoder for TextEncoder {
-    fn slot(&self) -> usize {
-        0
+    fn format(&self) -> Format {
+        Format::Raw
     }
 
     fn surface(&self) -> Option<Surface> {
@@ -51,7 +51,7 @@ fn handle(session_table: &SessionTable, encoder: &'static TextEncoder, multiplex
     session_table.insert(SessionSpec {
         session: SessionId::random(),
         encoder,
-        bound: Bound { bytes: 1_000, frames: 4 },
+        bound: OutboxCapacity { bytes: 1_000, frames: 4 },
         heartbeat: None,
         multiplexed,
         expiry: Expiry::NEVER,
@@ -111,8 +111,8 @@ async fn the_notice_has_the_form_of_the_surface_and_is_left_out_for_a_full_outbo
     let raw = handle(&session_table, &RAW, false);
     let chat = handle(&session_table, &CHAT, false);
     let behind = handle(&session_table, &RAW, false);
-    behind.answer(Bytes::from_static(b"1"));
-    behind.answer(Bytes::from_static(b"2"));
+    behind.send(Bytes::from_static(b"1"));
+    behind.send(Bytes::from_static(b"2"));
     let busy = handle(&session_table, &RAW, false);
     let reply_slot = busy.reserve(1);
     let multiplexed = handle(&session_table, &NO_SURFACE, true);

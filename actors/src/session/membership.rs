@@ -1,4 +1,4 @@
-//! The rooms a session is in: how it joins and leaves them, whatever the surface it is asked on.
+//! The rooms of a session: joins and leaves on all surfaces.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,8 +9,8 @@ use actix::{AsyncContext, Context};
 use ahash::AHashSet;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::joins::{Joining, Verdict};
-use super::{Answer, Session};
+use super::pending_joins::{JoinOutcome, PendingJoin};
+use super::{ReplyFuture, Session};
 use crate::connection::SessionAddr;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
@@ -21,82 +21,81 @@ use crate::presence::{Departed, EnteredRoom, ExitedRoom, PresenceAudience};
 use crate::rooms::{HistoryPosition, JoinReply, JoinSince, LeaveReply};
 use crate::runtime::mailbox::Full;
 
-/// Rooms that every session of a user is in from the start: everybody's and its user's own.
+/// Rooms of every session with a user: everybody's and the user's own.
 const OWN_ROOMS: usize = 2;
 
-/// Rooms that a session looks at in one go: its worker has other work before the next.
+/// Rooms that a session checks in one step, so that its worker can do other work between.
 const REVIEW_SLICE: usize = 500;
 
-/// What became of joins that were asked for: each room as it was named, once, in that order. A room that keeps history says
-/// where that stood, to those who may return.
+/// The results of joins: each requested name once, in order. A room with history returns its position.
 pub(super) type Joins = Vec<(String, Result<Option<Box<HistoryPosition>>, Fault>)>;
 
-/// Joins that were asked for; nothing for a room that the session is in and that has nothing to say.
-type Asked = Vec<(String, Result<Option<Joining>, Fault>)>;
+/// Requested joins; `None` when the session is in the room already.
+type RequestedJoins = Vec<(String, Result<Option<PendingJoin>, Fault>)>;
 
 impl Session {
-    /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
-    /// rooms it was not in, and what comes of it. Each chat after the first is counted as a message: those in it are told.
-    pub(super) fn ask_to_join(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, Answer<Joins>) {
-        let asked = self.ask_each(names, |session, name| session.ask_to_join_one(name, field));
-        let joining = asked.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
+    /// Requests to join the named rooms; `field` named them. Returns the new rooms and the results. Each chat after the
+    /// first counts as a message, because its members are notified.
+    pub(super) fn request_joins(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, ReplyFuture<Joins>) {
+        let requested = self.request_each(names, |session, name| session.request_join(name, field));
+        let joining = requested.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
         let rooms = joining.map(|joining| joining.room().clone()).collect();
-        (rooms, self.settle_joins(asked))
+        (rooms, self.join_results(requested))
     }
 
-    /// As [`Session::ask_to_join`], for a client that may have missed something `since`; what it missed and what comes then
-    /// waits for the next answer that is promised. Rooms that the session is in say where they stand, too.
-    pub(super) fn ask_to_return(
+    /// As [`Session::request_joins`], with the positions of a returning client. Missed and new messages follow the next
+    /// reply. Rooms that the session is in return their position too.
+    pub(super) fn request_joins_since(
         &mut self,
         names: Vec<String>,
         field: &str,
         mut since: BTreeMap<String, Position>,
-    ) -> Answer<Joins> {
+    ) -> ReplyFuture<Joins> {
         let behind = self.handle.next_reply_slot();
-        let asked = self.ask_each(names, |session, name| {
+        let requested = self.request_each(names, |session, name| {
             let returns = JoinSince { since: since.remove(name), reply_slot: behind };
-            session.ask_to_return_one(name, field, returns)
+            session.request_join_since(name, field, returns)
         });
-        self.settle_joins(asked)
+        self.join_results(requested)
     }
 
-    fn ask_each(
+    fn request_each(
         &mut self,
         names: Vec<String>,
-        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<Joining>, Fault>,
-    ) -> Asked {
+        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<PendingJoin>, Fault>,
+    ) -> RequestedJoins {
         let mut seen = AHashSet::new();
-        let (mut asked, mut chats) = (Vec::new(), 0);
+        let (mut requested, mut chats) = (Vec::new(), 0);
         for name in names {
             if seen.insert(name.clone()) {
                 chats += usize::from(name.starts_with(RoomName::CHAT));
                 let drawn = if chats > 1 { self.count_batch_part() } else { Ok(()) };
                 let joining = drawn.and_then(|()| ask(self, &name));
-                asked.push((name, joining));
+                requested.push((name, joining));
             }
         }
-        asked
+        requested
     }
 
-    fn settle_joins(&self, asked: Asked) -> Answer<Joins> {
+    fn join_results(&self, requested: RequestedJoins) -> ReplyFuture<Joins> {
         let settled = async move {
-            let mut joins = Vec::with_capacity(asked.len());
-            for (name, joining) in asked {
+            let mut joins = Vec::with_capacity(requested.len());
+            for (name, joining) in requested {
                 let (decision, past) = match joining {
                     Ok(Some(joining)) => {
-                        let (decision, membership) = joining.answer().await?;
+                        let (decision, membership) = joining.outcome().await?;
                         (decision, membership.and_then(|membership| membership.history))
                     }
-                    Ok(None) => (Verdict::In(None), None),
-                    Err(fault) => (Verdict::Refused(fault), None),
+                    Ok(None) => (JoinOutcome::Joined(None), None),
+                    Err(fault) => (JoinOutcome::Refused(fault), None),
                 };
                 joins.push((name, decision, past));
             }
             Ok(joins)
         };
         let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
-            let review = |(name, decision, past): (String, Verdict, Option<Box<HistoryPosition>>)| {
-                let joined = session.review(&name, decision).map(|()| past);
+            let review = |(name, decision, past): (String, JoinOutcome, Option<Box<HistoryPosition>>)| {
+                let joined = session.confirm_join(&name, decision).map(|()| past);
                 (name, joined)
             };
             Ok(joins?.into_iter().map(review).collect())
@@ -104,43 +103,48 @@ impl Session {
         Box::pin(answer)
     }
 
-    fn ask_to_return_one(&mut self, name: &str, field: &str, returns: JoinSince) -> Result<Option<Joining>, Fault> {
+    fn request_join_since(
+        &mut self,
+        name: &str,
+        field: &str,
+        returns: JoinSince,
+    ) -> Result<Option<PendingJoin>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
-            // A shard that has no time to say where it stands does not undo that the session is in.
+            // The session stays in the room even if the shard is overloaded.
             let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.handle.addr(), returns).ok());
-            return Ok(located.flatten().map(|located| Joining::of_member(room, located)));
+            return Ok(located.flatten().map(|located| PendingJoin::of_member(room, located)));
         }
         self.check_room_count()?;
-        self.ask_room(room, Some(returns), None).map(Some)
+        self.request_room(room, Some(returns), None).map(Some)
     }
 
     /// `None` when the session is in the room already.
-    pub(super) fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<Joining>, Fault> {
+    pub(super) fn request_join(&mut self, name: &str, field: &str) -> Result<Option<PendingJoin>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             return Ok(None);
         }
         self.check_room_count()?;
-        self.ask_room(room, None, None).map(Some)
+        self.request_room(room, None, None).map(Some)
     }
 
-    /// Asks a room that the session is not in to take it; `instead_of` a parked seat, where there is one.
-    pub(super) fn ask_room(
+    /// Requests to join a room, in place of a suspended session if given.
+    pub(super) fn request_room(
         &mut self,
         room: RoomName,
         returns: Option<JoinSince>,
         instead_of: Option<SessionAddr>,
-    ) -> Result<Joining, Fault> {
-        let joined = self.enter(room.clone(), returns, instead_of)?;
-        Ok(Joining::new(self.pending_joins.add(room), joined))
+    ) -> Result<PendingJoin, Fault> {
+        let joined = self.join_room(room.clone(), returns, instead_of)?;
+        Ok(PendingJoin::new(self.pending_joins.add(room), joined))
     }
 
     fn check_room_count(&self) -> Result<(), Fault> {
-        if self.has_all_rooms() {
+        if self.is_at_room_limit() {
             let most = self.hub.settings().rooms_per_session;
             let message = format!("A session may be in {most} rooms; leave one first").into();
             return Err(Fault { message, ..Fault::limit_reached("limits.rooms_per_session") });
@@ -148,45 +152,44 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the session is in as many rooms as one may be.
-    pub(super) fn has_all_rooms(&self) -> bool {
+    /// Whether the session is in as many rooms as allowed.
+    pub(super) fn is_at_room_limit(&self) -> bool {
         self.rooms.len().saturating_sub(OWN_ROOMS) >= self.hub.settings().rooms_per_session
     }
 
-    /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
-    /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
-    pub(super) fn review(&mut self, name: &str, decision: Verdict) -> Result<(), Fault> {
-        self.settle_join(decision)?;
+    /// Applies a join, and leaves the room if access to it was revoked meanwhile.
+    pub(super) fn confirm_join(&mut self, name: &str, decision: JoinOutcome) -> Result<(), Fault> {
+        self.apply_join_outcome(decision)?;
         let room = RoomName::parse(name, "room")?;
-        self.may_subscribe(&room).inspect_err(|_| drop(self.leave(name)))
+        self.may_subscribe(&room).inspect_err(|_| drop(self.leave_room(name)))
     }
 
-    /// The session is in no room that turned it away.
-    pub(super) fn settle_join(&mut self, decision: Verdict) -> Result<(), Fault> {
+    /// Applies a join: a room that refused the session is left.
+    pub(super) fn apply_join_outcome(&mut self, decision: JoinOutcome) -> Result<(), Fault> {
         match decision {
-            Verdict::In(ticket) => {
+            JoinOutcome::Joined(ticket) => {
                 if let Some(ticket) = ticket {
                     self.pending_joins.take(&ticket);
                 }
                 Ok(())
             }
-            Verdict::TurnedAway(ticket, fault) => {
-                // Who left meanwhile has told the room so, and may be in it by a later join.
+            JoinOutcome::RefusedByRoom(ticket, fault) => {
+                // After a leave the room knows already, and a later join may be valid.
                 if self.pending_joins.take(&ticket) {
-                    drop(self.leave(ticket.room.as_str()));
+                    drop(self.leave_room(ticket.room.as_str()));
                 }
                 Err(fault)
             }
-            Verdict::Refused(fault) => Err(fault),
+            JoinOutcome::Refused(fault) => Err(fault),
         }
     }
 
-    /// Leaves the rooms named, as far as the session is in them. Resolves when it gets nothing of them any more.
-    pub(super) fn ask_to_leave(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
+    /// Leaves the named rooms. Resolves when no more of their messages arrive.
+    pub(super) fn leave_rooms(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {
             if self.rooms.get(name.as_str()).is_some_and(RoomName::is_optional) {
-                leaving.extend(self.leave(name));
+                leaving.extend(self.leave_room(name));
             }
         }
         async move {
@@ -197,29 +200,28 @@ impl Session {
         }
     }
 
-    /// Leaves the rooms that are closed to `identity`; which they are.
-    pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) -> Vec<RoomName> {
+    /// Leaves the rooms that `identity` may not join. Returns them.
+    pub(super) fn leave_forbidden_rooms(&mut self, identity: &Identity) -> Vec<RoomName> {
         let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
         for room in &closed {
-            drop(self.leave(room.as_str()));
+            drop(self.leave_room(room.as_str()));
         }
         closed
     }
 
-    /// Leaves the rooms that are closed to it by now, some at a time, and tells its client when it gets nothing of them any
-    /// more. `turn` is given back at the end.
+    /// Leaves forbidden rooms in steps, and notifies the client. `turn` is released at the end.
     pub(super) fn review_rooms(&mut self, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
         let rooms: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
-        self.review_next(rooms, turn, ctx);
+        self.review_slice(rooms, turn, ctx);
     }
 
-    fn review_next(&mut self, mut rooms: Vec<RoomName>, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
+    fn review_slice(&mut self, mut rooms: Vec<RoomName>, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
         let next = rooms.split_off(rooms.len().saturating_sub(REVIEW_SLICE));
         let mut leaving = Vec::new();
         for room in next {
             if self.may_subscribe(&room).is_err()
-                && let Some(left) = self.leave(room.as_str())
+                && let Some(left) = self.leave_room(room.as_str())
             {
                 leaving.push((room, left));
             }
@@ -232,12 +234,12 @@ impl Session {
                 }
                 all
             };
-            ctx.spawn(all_left.into_actor(self).map(|left, session, _| session.tell_closed(left)));
+            ctx.spawn(all_left.into_actor(self).map(|left, session, _| session.send_rooms_closed(left)));
         }
         if rooms.is_empty() {
             drop(turn);
         } else {
-            ctx.run_later(Duration::ZERO, |session, ctx| session.review_next(rooms, turn, ctx));
+            ctx.run_later(Duration::ZERO, |session, ctx| session.review_slice(rooms, turn, ctx));
         }
     }
 
@@ -250,34 +252,34 @@ impl Session {
         self.hub.settings().rules.subscribe(identity, room, may_join)
     }
 
-    /// Says that the session left rooms because they are closed to it; each comes with its number of remaining users.
-    pub(super) fn tell_closed(&self, left: Vec<(RoomName, usize)>) {
+    /// Notifies the client of rooms that it lost access to, each with its remaining users.
+    pub(super) fn send_rooms_closed(&self, left: Vec<(RoomName, usize)>) {
         let (chats, topics): (Vec<_>, Vec<_>) = left.into_iter().partition(|(room, _)| room.chat().is_some());
         for (room, users) in chats {
-            self.tell_left(&room, users);
+            self.send_room_left(&room, users);
         }
         let topics: Vec<_> = topics.into_iter().map(|(room, _)| room).collect();
         match self.surface {
-            Surface::Raw => self.tell_closed_raw(&topics),
-            Surface::Root => topics.iter().for_each(|room| self.tell_closed_root(room)),
+            Surface::Raw => self.send_closed_raw(&topics),
+            Surface::Root => topics.iter().for_each(|room| self.send_closed_root(room)),
             // Its rooms are chats.
             Surface::Chat => {}
         }
     }
 
-    /// Says that the session had to leave a room, for its client did not ask.
-    pub(super) fn tell_left(&self, room: &RoomName, users: usize) {
+    /// Notifies the client that it was removed from a room.
+    pub(super) fn send_room_left(&self, room: &RoomName, users: usize) {
         match (self.surface, room.chat()) {
-            (Surface::Raw, _) => self.tell_left_raw(room),
-            (Surface::Root, _) => self.tell_left_root(room),
-            (Surface::Chat, Some(chat)) => self.tell_left_chat(chat, users),
-            // Nobody but a chat's keeper shuts sessions out.
+            (Surface::Raw, _) => self.send_left_raw(room),
+            (Surface::Root, _) => self.send_left_root(room),
+            (Surface::Chat, Some(chat)) => self.send_chat_left(chat, users),
+            // Only chats remove sessions.
             (Surface::Chat, None) => {}
         }
     }
 
-    /// Enters a room as its client `returns`, or `instead_of` a parked seat.
-    pub(super) fn enter(
+    /// Joins a room, from a position or in place of a suspended session.
+    pub(super) fn join_room(
         &mut self,
         room: RoomName,
         returns: Option<JoinSince>,
@@ -289,22 +291,22 @@ impl Session {
             None => self.hub.rooms().join(room.clone(), identity, at, place, instead_of)?,
         };
         self.rooms.insert(room.clone());
-        self.note_entered(room);
+        self.update_presence_on_join(room);
         Ok(joined)
     }
 
-    /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
-    pub(super) fn leave(&mut self, room: &str) -> Option<LeaveReply> {
+    /// Leaves a room; `None` when the session is not in it. Resolves when no more of its messages arrive.
+    pub(super) fn leave_room(&mut self, room: &str) -> Option<LeaveReply> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
         self.pending_joins.remove(&room);
         self.stop_typing_in(&room);
-        self.note_left(room.clone());
+        self.update_presence_on_leave(room.clone());
         self.hub.rooms().leave(room, user, self.handle.addr()).ok()
     }
 
-    /// Tells presence of a room that the session entered, where that matters.
-    pub(super) fn note_entered(&self, room: RoomName) {
+    /// Updates presence after a join.
+    pub(super) fn update_presence_on_join(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
             self.handle.set_presence_listener(Some((identity.user.clone(), self.surface)));
@@ -315,8 +317,8 @@ impl Session {
         }
     }
 
-    /// Tells presence of a room that the session left, where that matters.
-    fn note_left(&self, room: RoomName) {
+    /// Updates presence after a leave.
+    fn update_presence_on_leave(&self, room: RoomName) {
         if room.as_str() == RoomName::PRESENCE {
             if self.surface == Surface::Raw {
                 self.handle.set_presence_listener(None);
@@ -332,8 +334,8 @@ impl Session {
         self.hub.settings().presence.audience == PresenceAudience::SharedRooms && !room.is_internal()
     }
 
-    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat. When the hub goes
-    /// away, all that goes with it: those who are still there do not hear of each one who is not.
+    /// Leaves all rooms and presence; only the first call has an effect. A recoverable session is suspended instead.
+    /// While the hub drains, rooms and presence get no notice.
     pub(super) fn depart(&mut self) {
         let is_draining = self.hub.accepting().is_err();
         if !is_draining {
@@ -345,7 +347,7 @@ impl Session {
         }
         let Some(identity) = &self.identity else { return };
         let place = self.handle.addr();
-        self.pending_joins = super::joins::PendingJoins::default();
+        self.pending_joins = super::pending_joins::PendingJoins::default();
         for room in std::mem::take(&mut self.rooms) {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }

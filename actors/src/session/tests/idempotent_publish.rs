@@ -3,8 +3,8 @@
 use super::*;
 use crate::idempotency::KEPT_MS;
 
-fn bench() -> Bench {
-    Bench::with(LONG, None, |settings| {
+fn bench() -> TestHub {
+    TestHub::with(LONG, None, |settings| {
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.chat_per_minute = ChatPerMinute { messages: 0, typing: 0 };
     })
@@ -21,7 +21,7 @@ fn acknowledged(line: &str) -> String {
     data.replacen("\"success\":true,", "", 1)
 }
 
-impl Client {
+impl TestClient {
     /// The first line with `text`, once it is there; what came before it is let go.
     async fn line_with(&self, text: &str) -> String {
         let heard = async {
@@ -41,7 +41,7 @@ impl Client {
     }
 }
 
-impl Bench {
+impl TestHub {
     /// How often something was published.
     fn published(&self) -> u64 {
         self.hub.stats().published.get()

@@ -1,58 +1,58 @@
-//! Publishes that their clients name: each is done once, however often it is sent, by whichever session of its user.
+//! Publishing with a `client_id`: each is done once, however often any session of the user repeats it.
 
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 
-use super::{Answer, Outcome, Session};
+use super::{Outcome, ReplyFuture, Session};
 use crate::events::naming::{ClientId, Replay};
 use crate::idempotency::{Digest, Found, Key, Ticket};
 use crate::model::fault::{Code, Fault};
 
-/// What is to be done once: the name that the client gave it, and what tells it from other work of that name.
-pub(super) struct Named {
+/// A request with a `client_id`, and the digest of its content.
+pub(super) struct IdempotentRequest {
     key: Key,
     digest: Digest,
 }
 
 impl Session {
-    /// What a client calls its request, and what that asks; `None` where it has no name.
-    pub(super) fn named(
+    /// The key and the digest of a request; `None` without a `client_id`.
+    pub(super) fn idempotent_request(
         &self,
         client_id: Option<&ClientId>,
         digest: impl FnOnce() -> Digest,
-    ) -> Result<Option<Named>, Fault> {
+    ) -> Result<Option<IdempotentRequest>, Fault> {
         let Some(client_id) = client_id else { return Ok(None) };
         let owner = Arc::from(self.identity()?.user.as_str());
-        Ok(Some(Named { key: Key { owner, name: client_id.text().clone() }, digest: digest() }))
+        Ok(Some(IdempotentRequest { key: Key { owner, name: client_id.text().clone() }, digest: digest() }))
     }
 
-    /// Does `work`, once for its name where it has one: done before, it is answered as it was then; under way, that one's
-    /// answer is waited for. `work` checks what may refuse it, begins, and resolves with what came of it.
-    pub(super) fn once<R, W, D>(&mut self, named: Option<Named>, work: W) -> Result<Outcome<R>, Fault>
+    /// Runs `work` once for each `client_id`. A repetition gets the stored reply, or waits for the first request.
+    pub(super) fn run_once<R, W, D>(&mut self, named: Option<IdempotentRequest>, work: W) -> Result<Outcome<R>, Fault>
     where
         R: Replay + 'static,
         W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
         D: Future<Output = Result<R, Fault>> + 'static,
     {
-        let Some(Named { key, digest }) = named else {
+        let Some(IdempotentRequest { key, digest }) = named else {
             let done = work(self)?;
             return Ok(Outcome::Async(Box::pin(done.into_actor(self))));
         };
         match self.hub.client_ids().look(&key, digest)? {
-            Found::First(ticket) => Ok(Outcome::Async(self.begin_named(ticket, work)?)),
+            Found::First(ticket) => Ok(Outcome::Async(self.run_first(ticket, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {
                 let again = wait.ended().into_actor(self).then(move |(), session, _| {
                     let outcome = session.hub.accepting();
-                    let outcome = outcome.and_then(|()| session.once(Some(Named { key, digest }), work));
+                    let outcome =
+                        outcome.and_then(|()| session.run_once(Some(IdempotentRequest { key, digest }), work));
                     match outcome {
                         Ok(Outcome::Async(answer)) => answer,
                         Ok(Outcome::Reply(reply)) => Box::pin(ready(Ok(reply))),
                         Ok(_) => Box::pin(ready(Err(
                             Fault::internal().caused_by("a named request has another form of reply")
                         ))),
-                        Err(fault) => Box::pin(ready(Err(fault))) as Answer<R>,
+                        Err(fault) => Box::pin(ready(Err(fault))) as ReplyFuture<R>,
                     }
                 });
                 Ok(Outcome::Async(Box::pin(again)))
@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    fn begin_named<R, W, D>(&mut self, ticket: Ticket, work: W) -> Result<Answer<R>, Fault>
+    fn run_first<R, W, D>(&mut self, ticket: Ticket, work: W) -> Result<ReplyFuture<R>, Fault>
     where
         R: Replay + 'static,
         W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
@@ -73,7 +73,7 @@ impl Session {
                 return Err(fault);
             }
         };
-        // A task of its own: what came of it is remembered also when the session ends meanwhile.
+        // A task of its own: the result is stored even if the session ends meanwhile.
         let done = actix::spawn(async move {
             let result = doing.await;
             match &result {

@@ -1,0 +1,124 @@
+//! A published event and its frames. The event is serialised once, encoded at most once per format, and shared by all
+//! recipients. This module does not know connections or rooms.
+
+mod encoder;
+mod event_error;
+mod format;
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+pub use self::encoder::{Correlation, Encoder};
+pub use self::event_error::EventError;
+pub use self::format::{Format, PerFormat};
+use crate::model::ids::{EventName, NotificationId, RoomName};
+
+/// An event for the members of a room, for one user, or for everybody.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The event's name on the wire.
+    pub name: EventName,
+    /// The room of the event; `None` for an event to one user or to everybody.
+    pub topic: Option<RoomName>,
+    /// Its data, JSON text.
+    pub data: Bytes,
+    /// When the hub accepted it, ms since the epoch.
+    pub timestamp: i64,
+    /// Its offset in the room's history, if the room keeps one.
+    pub offset: Option<u64>,
+}
+
+/// An event and its frames, at most one per format.
+#[derive(Debug)]
+pub struct Publication {
+    event: Event,
+    notification: Option<NotificationId>,
+    number: u64,
+    accepted_us: Option<u64>,
+    frames: PerFormat<OnceLock<Bytes>>,
+}
+
+impl Publication {
+    /// An event without frames.
+    pub fn new(event: Event) -> Self {
+        Self::for_notification(event, None)
+    }
+
+    /// As [`Publication::new`], for an event about a notification.
+    pub fn for_notification(event: Event, notification: Option<NotificationId>) -> Self {
+        Self { event, notification, number: 0, accepted_us: None, frames: PerFormat::default() }
+    }
+
+    /// Sets the publication number. Numbers grow with every publication of a shard. They are unique across shards and
+    /// across restarts of the hub.
+    #[must_use]
+    pub fn with_number(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Sets when the hub accepted it, in µs by [`Clock::elapsed_us`](crate::runtime::clock::Clock::elapsed_us).
+    #[must_use]
+    pub fn with_accepted_us(self, at_us: u64) -> Self {
+        Self { accepted_us: Some(at_us), ..self }
+    }
+
+    /// Sets the offset in the room's history.
+    #[must_use]
+    pub fn with_offset(mut self, offset: u64) -> Self {
+        self.event.offset = Some(offset);
+        self
+    }
+
+    /// The offset in the room's history, if the room keeps one.
+    pub fn offset(&self) -> Option<u64> {
+        self.event.offset
+    }
+
+    /// A copy for long storage. It has no frames, and its data does not keep a larger buffer alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let event = Event { data: Bytes::copy_from_slice(&self.event.data), ..self.event.clone() };
+        Self::for_notification(event, self.notification.clone()).with_number(self.number)
+    }
+
+    /// The number among all publications of its shard; 0 when no shard published it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// When the hub accepted it, in µs; `None` for a replayed publication.
+    pub fn accepted_us(&self) -> Option<u64> {
+        self.accepted_us
+    }
+
+    /// The event's name.
+    pub fn name(&self) -> &EventName {
+        &self.event.name
+    }
+
+    /// The room, if the event names it to its recipients.
+    pub fn topic(&self) -> Option<&RoomName> {
+        self.event.topic.as_ref()
+    }
+
+    /// The event's data, JSON text.
+    pub fn data(&self) -> &Bytes {
+        &self.event.data
+    }
+
+    /// When the hub accepted the event, ms since the epoch.
+    pub fn timestamp(&self) -> i64 {
+        self.event.timestamp
+    }
+
+    /// The notification that the event is about.
+    pub fn notification(&self) -> Option<&NotificationId> {
+        self.notification.as_ref()
+    }
+
+    /// The frame in the encoder's format. The first call on any worker encodes it; later calls share the bytes.
+    pub fn frame(&self, encoder: &dyn Encoder) -> Bytes {
+        self.frames.get(encoder.format()).get_or_init(|| encoder.event(&self.event, self.number)).clone()
+    }
+}
