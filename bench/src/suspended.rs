@@ -127,7 +127,7 @@ pub(crate) fn run(server: &Server, specs: &[ClientSpec]) -> Result<Vec<Figure>, 
     drop(pool);
     let mut http = HttpConnection::open(address)?;
     let deadline = Instant::now() + STEP_TIME;
-    while http.metric("hubbub_parked_sessions")? < count as f64 {
+    while http.metric("hubbub_suspended_sessions")? < count as f64 {
         if Instant::now() > deadline {
             return Err("not all sessions are suspended".into());
         }

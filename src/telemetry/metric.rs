@@ -17,11 +17,11 @@ pub(super) enum MetricKind {
     Histogram,
 }
 
-impl From<counters::Kind> for MetricKind {
-    fn from(kind: counters::Kind) -> Self {
+impl From<counters::CounterKind> for MetricKind {
+    fn from(kind: counters::CounterKind) -> Self {
         match kind {
-            counters::Kind::Counter => Self::Counter,
-            counters::Kind::Gauge => Self::Gauge,
+            counters::CounterKind::Counter => Self::Counter,
+            counters::CounterKind::Gauge => Self::Gauge,
         }
     }
 }

@@ -236,7 +236,7 @@ fn the_manual_has_the_table_of_all_metrics() {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind.as_str(), labels.join(", "), metric.help)
     };
-    let header = "| metric | kind | labels | what it tells |\n|---|---|---|---|\n";
+    let header = "| metric | kind | labels | meaning |\n|---|---|---|---|\n";
     let table = header.to_owned() + &metrics.iter().map(row).collect::<String>() + "\n";
     assert!(manual().contains(&table), "put this table into docs/operate.md:\n{table}");
 }

@@ -153,7 +153,7 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
     alice.disconnect().await;
     settled(&hub, CHAT, json!({})).await;
     assert_members(&mut carol, &[]).await;
-    assert_eq!((hub.metric("hubbub_rooms"), hub.metric("hubbub_parked_sessions")), (0.0, 0.0));
+    assert_eq!((hub.metric("hubbub_rooms"), hub.metric("hubbub_suspended_sessions")), (0.0, 0.0));
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ impl Stats {
 
 /// How the values of a metric change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CounterKind {
     /// It only increases, from 0.
     Counter,
     /// It increases and decreases.
@@ -67,7 +67,7 @@ pub struct CounterMetric {
     /// Its name.
     pub name: &'static str,
     /// How its values change.
-    pub kind: Kind,
+    pub kind: CounterKind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
     /// One sentence, with the unit.
@@ -119,7 +119,7 @@ macro_rules! stats {
             /// The metrics that show the counters.
             pub const METRICS: &[CounterMetric] = &[$(CounterMetric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: CounterKind::$kind,
                 labels: &[$($($label),+)?],
                 help: $help,
                 series: &[$(Series { values: &[$($($value),+)?], count: |stats| &stats.$field }),+],
@@ -151,7 +151,7 @@ stats! {
         Gauge "hubbub_connections_pending"
             "Open Socket.IO connections that have not joined a namespace yet." { pending_connections }
         Counter "hubbub_refusals_unlogged_total"
-            "Refusals left out of the log because their source had too many." { refusals_unlogged }
+            "Refusals left out of the log because of the bound for each source." { refusals_unlogged }
         Counter "hubbub_connections_closed_total" ["reason"]
             "Connections closed by the hub, by reason." {
                 closed_over_budget ["budget"],
@@ -177,7 +177,7 @@ stats! {
         Counter "hubbub_backend_events_total"
             "Events that backends published over HTTP." { commanded }
         Counter "hubbub_frames_sent_total"
-            "Frames put into outboxes: deliveries and answers." { sent }
+            "Frames put into outboxes: deliveries and replies." { sent }
         Counter "hubbub_dropped_frames_total" ["reason"]
             "Frames discarded from outboxes before they were sent, by reason." {
                 dropped_slow_consumer ["slow_consumer"],
@@ -195,16 +195,16 @@ stats! {
         Counter "hubbub_histories_evicted_total"
             "Topic histories discarded because the memory for histories was full." { histories_evicted }
         Counter "hubbub_presence_changes_total" ["outcome"]
-            "Users who came online or went offline, by outcome of the announcement." {
-                presence_announced ["told"],
+            "Changes of users between online and offline, by outcome of the announcement." {
+                presence_announced ["announced"],
                 presence_coalesced ["coalesced"],
                 presence_suppressed ["suppressed"],
         }
         Counter "hubbub_presence_deliveries_total"
-            "Frames sent to announce that a user came online or went offline." { presence_deliveries }
+            "Frames sent to announce changes of users between online and offline." { presence_deliveries }
         Gauge "hubbub_chat_typists"
-            "Users who are typing, counted once for each chat." { typing }
-        Counter "hubbub_chat_comings_untold_total"
+            "Typing users, counted once for each chat." { typing }
+        Counter "hubbub_chat_join_leave_suppressed_total"
             "Joins and leaves of a chat that were announced by room:online-update alone." { join_leave_suppressed }
         Counter "hubbub_chat_receipts_narrowed_total"
             "Receipts in large chats that were sent to the author of the message alone." { receipts_narrowed }
@@ -216,9 +216,9 @@ stats! {
             "Notifications marked as read by their user." { notifications_read }
         Counter "hubbub_notifications_pruned_total"
             "Notifications deleted because of their age or their number." { notifications_pruned }
-        Gauge "hubbub_parked_sessions"
+        Gauge "hubbub_suspended_sessions"
             "Sessions that lost their connection and can be recovered." { suspended }
-        Gauge "hubbub_parked_messages"
+        Gauge "hubbub_buffered_messages"
             "Messages buffered for sessions that lost their connection." { buffered_messages }
         Gauge "hubbub_recovery_bytes"
             "Memory of messages buffered for recovery, in bytes." { recovery_bytes }

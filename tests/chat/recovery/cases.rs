@@ -167,7 +167,7 @@ impl ChatScript {
                 let reply = self.alice.as_mut().unwrap().request("message:typing", typing).await;
                 assert_eq!(reply["message"], "User not in this room");
             }
-            Queued(count) => assert_eq!(self.hub.metric("hubbub_parked_messages"), f64::from(count)),
+            Queued(count) => assert_eq!(self.hub.metric("hubbub_buffered_messages"), f64::from(count)),
             Suspended(count) => wait_until_suspended(&self.hub, count).await,
         }
     }

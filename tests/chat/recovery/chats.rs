@@ -172,7 +172,7 @@ async fn a_client_without_a_recovery_token_leaves_nothing_behind() {
     client.join(CHAT).await;
     client.disconnect().await;
     eventually(DEADLINE, "the session is gone", || hub.metric("hubbub_users") == 0.0).await;
-    assert_eq!((hub.metric("hubbub_parked_sessions"), hub.metric("hubbub_rooms")), (0.0, 0.0));
+    assert_eq!((hub.metric("hubbub_suspended_sessions"), hub.metric("hubbub_rooms")), (0.0, 0.0));
 }
 
 #[tokio::test]

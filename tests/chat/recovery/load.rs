@@ -155,7 +155,7 @@ async fn messages_that_no_poll_fetched_are_recovered_after_a_heartbeat_timeout()
         let (alice, token) = in_chat(&hub, ChatTransport::Polling, "alice", CHAT).await;
         alice.stop_polling();
         let mut sent = Vec::new();
-        while hub.metric("hubbub_parked_sessions") == 0.0 || sent.len() < 30 {
+        while hub.metric("hubbub_suspended_sessions") == 0.0 || sent.len() < 30 {
             for _ in 0..10 {
                 sent.push(format!("{round}-{}", sent.len()));
                 bob.send_message(CHAT, &sent[sent.len() - 1]).await;

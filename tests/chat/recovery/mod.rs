@@ -96,13 +96,13 @@ async fn assert_invalid(client: &mut ChatClient, token: &str) {
 /// Waits until this many sessions are suspended.
 async fn wait_until_suspended(hub: &Hub, sessions: u32) {
     let what = format!("{sessions} sessions are suspended");
-    eventually(DEADLINE, &what, || hub.metric("hubbub_parked_sessions") == f64::from(sessions)).await;
+    eventually(DEADLINE, &what, || hub.metric("hubbub_suspended_sessions") == f64::from(sessions)).await;
 }
 
 /// Waits until the hub has no session, connected or suspended, and stores nothing for one.
 async fn wait_until_empty(hub: &Hub) {
     eventually(DEADLINE, "the hub is empty", || {
-        ["hubbub_parked_sessions", "hubbub_parked_messages", "hubbub_rooms", "websocket_connections_active"]
+        ["hubbub_suspended_sessions", "hubbub_buffered_messages", "hubbub_rooms", "websocket_connections_active"]
             .iter()
             .all(|name| hub.metric(name) == 0.0)
     })

@@ -22,7 +22,7 @@ async fn a_session_resumes_on_every_transport() {
         for content in &missed {
             bob.send_message(CHAT, content).await;
         }
-        assert_eq!(hub.metric("hubbub_parked_messages"), 10.0);
+        assert_eq!(hub.metric("hubbub_buffered_messages"), 10.0);
         let [to_bob] = received_by(&hub, CHAT, [&mut bob]).await;
         let left = [user_left("alice", CHAT, 1), online_update(CHAT, &["bob"])];
         let at = to_bob.iter().position(|event| event[0] == "user:left").unwrap();
@@ -88,7 +88,7 @@ async fn as_many_large_messages_are_recovered_as_half_an_outbox_holds() {
         let [received] = received_by(&hub, CHAT, [&mut alice]).await;
         assert_eq!(contents(&received), ["after"], "{transport:?}");
     }
-    assert_eq!((hub.metric("hubbub_parked_messages"), hub.metric("hubbub_parked_sessions")), (0.0, 0.0));
+    assert_eq!((hub.metric("hubbub_buffered_messages"), hub.metric("hubbub_suspended_sessions")), (0.0, 0.0));
 }
 
 #[tokio::test]

@@ -91,5 +91,5 @@ async fn messages_that_the_queue_dropped_are_in_the_history() {
     let page = alice.request("message:history", asked).await;
     let missing: Vec<_> = page["messages"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
     assert_eq!(missing, ["0", "1"]);
-    assert_eq!(hub.metric("hubbub_parked_messages"), 0.0);
+    assert_eq!(hub.metric("hubbub_buffered_messages"), 0.0);
 }

@@ -208,7 +208,7 @@ async fn two_hundred_clients_receive_every_message_once_and_in_order() {
     let mut records = together(clients, SoakClient::finish).await;
     records.push(own);
     drop(reader);
-    let suspended = hub.metric("hubbub_parked_sessions");
+    let suspended = hub.metric("hubbub_suspended_sessions");
     let left = Instant::now();
     let names = ["parked_sessions", "parked_messages", "rooms", "users", "chat_typists"];
     eventually(WINDOW + DEADLINE, "nothing is left", || {

@@ -14,8 +14,8 @@ const BY_WEBSOCKET: [Transports; 1] = [(WebSocket, WebSocket)];
 const TO_WEBSOCKET: [Transports; 2] = [(Polling, WebSocket), (WebSocket, WebSocket)];
 const BY_POLLING: [Transports; 1] = [(Polling, Polling)];
 
-const SUSPENDED: &str = "hubbub_parked_sessions";
-const SUSPENDED_MESSAGES: &str = "hubbub_parked_messages";
+const SUSPENDED: &str = "hubbub_suspended_sessions";
+const SUSPENDED_MESSAGES: &str = "hubbub_buffered_messages";
 
 macro_rules! cases {
     ($($name:ident: $config:literal, $transports:ident, $steps:expr;)*) => {

@@ -110,7 +110,7 @@ impl RecoveryClient {
 
     /// As [`RecoveryClient::cut`], and waits until the hub has suspended the session.
     pub(super) async fn suspend(self, hub: &Hub, transport: Transport) -> SavedSession {
-        let before = hub.metric("hubbub_parked_sessions");
+        let before = hub.metric("hubbub_suspended_sessions");
         let saved = self.cut(transport).await;
         wait_until_suspended(hub, before + 1.0).await;
         saved

@@ -22,7 +22,7 @@ async fn an_anonymous_session_is_not_suspended() {
         let guest = RecoveryClient::guest(&hub, transport, "alice").await;
         let saved = guest.cut(transport).await;
         eventually(DEADLINE, "no session is connected", || hub.connections() == 0).await;
-        assert_eq!(hub.metric("hubbub_parked_sessions"), 0.0);
+        assert_eq!(hub.metric("hubbub_suspended_sessions"), 0.0);
         let mut guest = saved.fail_to_resume(&hub, transport).await;
         // Its new session can be recovered once it has a user.
         guest.sio.emit_and_expect("authenticated", "authenticate", json!({"token": token("alice")})).await;

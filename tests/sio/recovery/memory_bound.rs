@@ -53,7 +53,7 @@ async fn the_longest_suspended_sessions_are_evicted_first() {
         let evicted = metric(&hub, "hubbub_sessions_evicted_total");
         let capacity = BOUND / (TEXT + 1_000);
         assert!(evicted > 0 && evicted < SESSIONS, "{evicted} of {SESSIONS}");
-        assert!(metric(&hub, "hubbub_parked_messages") <= capacity + workers);
+        assert!(metric(&hub, "hubbub_buffered_messages") <= capacity + workers);
         let mut recovered = Vec::new();
         for (n, saved) in saved_sessions.iter().enumerate() {
             let mut client = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;

@@ -100,14 +100,14 @@ fn greeting(sid: &str) -> Vec<Value> {
 /// Waits until this many sessions are suspended.
 async fn wait_until_suspended(hub: &Hub, sessions: f64) {
     let what = format!("{sessions} sessions are suspended");
-    eventually(DEADLINE, &what, || hub.metric("hubbub_parked_sessions") == sessions).await;
+    eventually(DEADLINE, &what, || hub.metric("hubbub_suspended_sessions") == sessions).await;
 }
 
 /// Waits until the hub has no session, connected or suspended, and stores nothing for one.
 async fn wait_until_empty(hub: &Hub) {
     for name in [
-        "hubbub_parked_sessions",
-        "hubbub_parked_messages",
+        "hubbub_suspended_sessions",
+        "hubbub_buffered_messages",
         "hubbub_recovery_bytes",
         "hubbub_rooms",
         "websocket_connections_active",

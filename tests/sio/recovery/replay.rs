@@ -140,7 +140,7 @@ async fn a_slow_consumer_resumes_without_loss() {
     let hub = hub("limits.outbox_frames = 16\nrecovery.queue = 5000");
     let alice = on_small_buffers(&hub).await;
     let mut missed = Vec::new();
-    while hub.metric("hubbub_parked_sessions") == 0.0 {
+    while hub.metric("hubbub_suspended_sessions") == 0.0 {
         let n = missed.len();
         assert!(n < 5_000, "{n} unread events did not end the connection");
         missed.extend(many_to_room(&hub, "one", n..n + 200, "some words"));

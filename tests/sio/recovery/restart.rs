@@ -56,7 +56,7 @@ async fn the_queue_of_a_suspended_chat_session_survives_a_restart() {
     }
     bob.disconnect().await;
     let hub = restart(hub).await;
-    assert_eq!(hub.metric("hubbub_parked_sessions"), 2.0);
+    assert_eq!(hub.metric("hubbub_suspended_sessions"), 2.0);
     let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("general").await;
     bob.send_message("general", "three").await;
