@@ -6,7 +6,7 @@ use std::pin::Pin;
 use serde::Serialize;
 
 use crate::events::json::Json;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::model::ids::{RequestId, SessionId, UserId};
 
 /// The kind of a request.

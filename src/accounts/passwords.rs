@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier as _, Version};
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::runtime::work_queue::{Queue, Refused, Taken};
+use hubbub_actors::runtime::work_queue::{PushError, Queue, Taken};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
@@ -151,7 +151,7 @@ pub struct Passwords {
 
 impl Drop for Passwords {
     fn drop(&mut self) {
-        self.queue.abandon();
+        self.queue.close_and_clear();
     }
 }
 
@@ -225,7 +225,7 @@ impl Passwords {
                 Err(Fault::overloaded())
             });
         });
-        self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
+        self.queue.push(job).map_err(|PushError(_)| Fault::overloaded())?;
         answer.await.map_err(|_| Fault::internal().caused_by("the password worker ended"))?
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use actix_web::{HttpResponse, web};
-use hubbub_actors::events::chat::monitoring::{AskEvents, Kind};
+use hubbub_actors::events::chat::monitoring::{AskEvents, ConnectionEventKind};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::ids::UserId;
 use hubbub_actors::monitor::event_log::EVENTS_MAX;
@@ -33,7 +33,9 @@ impl EventsQuery {
             let number = text.parse().ok().filter(|limit| (1..=EVENTS_MAX).contains(limit));
             number.ok_or_else(|| Fault::field("limit", format!("`limit` is not 1 to {EVENTS_MAX}")))
         });
-        let kind = |text: &str| Kind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(unknown_kind);
+        let kind = |text: &str| {
+            ConnectionEventKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(unknown_kind)
+        };
         let ip =
             |text: &str| text.parse::<IpAddr>().map_err(|_| Fault::field("ip", "`ip` is not an IPv4 or IPv6 address"));
         Ok(AskEvents {
@@ -46,7 +48,7 @@ impl EventsQuery {
 }
 
 fn unknown_kind() -> Fault {
-    let kinds = Kind::ALL.map(Kind::as_str).join(", ");
+    let kinds = ConnectionEventKind::ALL.map(ConnectionEventKind::as_str).join(", ");
     Fault::field("type", format!("`type` is none of {kinds}"))
 }
 
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn each_parameter_is_read_and_a_bad_one_is_named() {
         let ask = read("type=auth_failure&user=7&ip=%3A%3A1&limit=1000").unwrap();
-        assert_eq!((ask.kind, ask.limit, ask.ip), (Some(Kind::AuthFailure), 1_000, "::1".parse().ok()));
+        assert_eq!((ask.kind, ask.limit, ask.ip), (Some(ConnectionEventKind::AuthFailure), 1_000, "::1".parse().ok()));
         assert_eq!(ask.user_id.unwrap().as_str(), "7");
         let ask = read("").unwrap();
         assert_eq!((ask.kind, ask.user_id, ask.ip, ask.limit), (None, None, None, LIMIT));

@@ -214,7 +214,7 @@ fn publish(
     let data = body.slice_ref(data.get().as_bytes());
     match target {
         // Only a notification for one user can be marked as read.
-        PublishTarget::User(user) if event.as_str() == community::Notification::NAME => {
+        PublishTarget::User(user) if event.as_str() == community::UserNotification::NAME => {
             Notification::parse(&data, most).map(|notification| PushCommand::Notify(user, notification))
         }
         target => Ok(PushCommand::Publish(target, event, data)),

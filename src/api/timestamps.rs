@@ -4,7 +4,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use hubbub_actors::events::moment::{Iso, LATEST_MS};
+use hubbub_actors::events::timestamp::{Iso, LATEST_MS};
 use hubbub_actors::model::fault::Fault;
 use serde::Deserialize;
 

@@ -4,9 +4,9 @@
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::events::chat::Failed;
 use hubbub_actors::events::community::{AuthenticationError, Disconnected};
-use hubbub_actors::events::moment::Iso;
-use hubbub_actors::events::push::{Error, NotDone};
-use hubbub_actors::events::{Refused, ServerEvent, json};
+use hubbub_actors::events::push::{ErrorEvent, RefusedAck};
+use hubbub_actors::events::timestamp::Iso;
+use hubbub_actors::events::{RefusalForm, ServerEvent, json};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
@@ -73,22 +73,22 @@ impl NamespaceWire {
 
     /// The event that reports a refusal on `/`.
     fn refusal_event(&self, refusal: &EventError<'_>, not_done: &[u8], timestamp: i64) -> Bytes {
-        let EventError { fault, refused, audience, .. } = refusal;
-        let (code, details) = (refused.code(fault, *audience), fault.details());
+        let EventError { fault, refused, style, .. } = refusal;
+        let (code, details) = (refused.code(fault, *style), fault.details());
         match refused {
-            Refused::Reply => self.emit(refusal.reply, not_done),
-            Refused::Authentication => {
+            RefusalForm::Reply => self.emit(refusal.reply, not_done),
+            RefusalForm::Authentication => {
                 let error = AuthenticationError { error: fault.message.clone(), code, details };
                 self.emit(AuthenticationError::NAME, &json::encode(&error))
             }
-            Refused::Invalid
-            | Refused::Unread
-            | Refused::Validation
-            | Refused::EventData
-            | Refused::MessageData
-            | Refused::ActionData => {
+            RefusalForm::Invalid
+            | RefusalForm::Unread
+            | RefusalForm::Validation
+            | RefusalForm::EventData
+            | RefusalForm::MessageData
+            | RefusalForm::ActionData => {
                 let message = refused.message(fault);
-                let error = Error {
+                let error = ErrorEvent {
                     event: refusal.event.map(str::to_owned),
                     message: message.clone(),
                     error: message,
@@ -96,7 +96,7 @@ impl NamespaceWire {
                     details,
                     timestamp: Iso(timestamp),
                 };
-                self.emit(Error::NAME, &json::encode(&error))
+                self.emit(ErrorEvent::NAME, &json::encode(&error))
             }
         }
     }
@@ -134,12 +134,12 @@ impl Encoder for NamespaceWire {
         let acked = |data: &[u8]| refusal.correlation.as_ref().map(|id| self.ack(Some(data), id));
         if self.surface == Surface::Chat {
             // An event reports what no client requested, such as an expired token, and events that could not be read.
-            let has_event = refusal.event.is_none() || refusal.refused == Refused::Unread;
+            let has_event = refusal.event.is_none() || refusal.refused == RefusalForm::Unread;
             let is_unsolicited = has_event && refusal.correlation.is_none();
             let sent = is_unsolicited.then(|| self.refusal_event(refusal, b"", timestamp));
             return sent.or_else(|| acked(&json::encode(&Failed::new(refusal.fault))));
         }
-        let not_done = json::encode(&NotDone::new(refusal.fault, refusal.refused, refusal.audience, refusal.room));
+        let not_done = json::encode(&RefusedAck::new(refusal.fault, refusal.refused, refusal.style, refusal.room));
         let mut frames = BytesMut::from(self.refusal_event(refusal, &not_done, timestamp));
         frames.extend_from_slice(&acked(&not_done).unwrap_or_default());
         Some(frames.freeze())

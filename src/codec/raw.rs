@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hubbub_actors::events::json;
-use hubbub_actors::events::raw::{Error, Reply};
+use hubbub_actors::events::raw::{Error, EventReply};
 use hubbub_actors::events::{ServerEvent, text};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
@@ -138,7 +138,7 @@ impl Encoder for RawWire {
     }
 
     fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Bytes {
-        self.answer(Reply::NAME, data.unwrap_or(b"{}"), &Some(correlation.clone()), timestamp)
+        self.answer(EventReply::NAME, data.unwrap_or(b"{}"), &Some(correlation.clone()), timestamp)
     }
 
     fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Bytes> {

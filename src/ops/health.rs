@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::events::debug::megabytes;
-use hubbub_actors::events::moment::Iso;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::hub::Readiness;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use hubbub_actors::events::moment::Iso;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::runtime::counters::Stats;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::events::debug::megabytes;
-use hubbub_actors::events::moment::Iso;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::hub::Readiness;
 use hubbub_actors::store::Store;
 use serde_json::{Value, json};

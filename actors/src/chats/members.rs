@@ -8,10 +8,10 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::connection::SessionAddr;
-use crate::events::chat::messages::{TypingUser, UserTyping};
+use crate::events::chat::messages::{ChatUserTyping, TypingUser};
 use crate::events::chat::presence::OnlineUser;
 use crate::events::chat::rooms::{OnlineUpdate, RoomInfo, UserJoined, UserLeft};
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{ChatId, UserId};
@@ -213,7 +213,7 @@ impl ChatMembers {
         is_typing: bool,
         now: i64,
         elapsed: i64,
-    ) -> Option<UserTyping> {
+    ) -> Option<ChatUserTyping> {
         let was_typing = self.is_typing(user);
         let known = self.typists.iter().position(|typist| typist.addr == addr);
         let until = elapsed + SILENCE_MS;
@@ -226,13 +226,13 @@ impl ChatMembers {
     }
 
     /// Ends the typing of a session that leaves.
-    pub fn stop_typing(&mut self, addr: SessionAddr, user: &UserId, now: i64) -> Option<UserTyping> {
+    pub fn stop_typing(&mut self, addr: SessionAddr, user: &UserId, now: i64) -> Option<ChatUserTyping> {
         self.set_typing(addr, user, false, now, 0)
     }
 
     /// Ends the typing of sessions that sent no typing event for [`SILENCE_MS`]; returns the events, each with the
     /// session that does not receive it.
-    pub fn take_silent(&mut self, now: i64, elapsed: i64) -> Vec<(UserTyping, SessionAddr)> {
+    pub fn take_silent(&mut self, now: i64, elapsed: i64) -> Vec<(ChatUserTyping, SessionAddr)> {
         self.has_silence_timer = false;
         let mut silent: Vec<_> = self.typists.extract_if(.., |typist| typist.until <= elapsed).collect();
         silent.sort_by(|one, other| one.user.cmp(&other.user));
@@ -279,8 +279,8 @@ impl ChatMembers {
         self.typists.iter().any(|typist| typist.user == *user)
     }
 
-    fn typing_event(&self, user: &UserId, is_typing: bool, now: i64) -> UserTyping {
-        UserTyping {
+    fn typing_event(&self, user: &UserId, is_typing: bool, now: i64) -> ChatUserTyping {
+        ChatUserTyping {
             user_id: user.clone(),
             username: self.username(user),
             chat_id: self.chat.clone(),

@@ -1,4 +1,4 @@
-//! The events that are meant for the application behind the hub, and what answers them.
+//! The events for the application behind the hub, and their replies.
 
 use std::borrow::Cow;
 
@@ -9,43 +9,43 @@ use super::json::{EMPTY, Json};
 use crate::application::RequestKind;
 use crate::model::ids::RequestId;
 
-/// Tells the application something. Without one, the hub answers with the event's own `data`.
+/// Sends an event to the application. Without an application, the hub replies with the event's own `data`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-pub struct Event {
-    /// What it is about.
+pub struct CustomEvent {
+    /// The type of the event.
     #[serde(rename = "type", deserialize_with = "text")]
     pub kind: String,
-    /// Anything.
+    /// Any value.
     #[serde(default)]
     pub data: Option<Json>,
 }
 
-/// Gives the application a message. Without one, the hub gives the message an id and nothing else.
+/// Sends a message to the application. Without an application, the hub only assigns an id to the message.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Message {
-    /// The message.
+    /// The text.
     #[serde(deserialize_with = "text")]
     pub content: String,
-    /// Of which type it is.
+    /// The type of the message.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
-    /// Anything.
+    /// Any value.
     #[serde(default)]
     pub metadata: Option<Json>,
 }
 
-/// Has the application do something. Without one, the hub knows `echo`, `time`, `whoami` and `rooms`.
+/// Requests an action of the application. Without an application, the hub knows `echo`, `time`, `whoami` and `rooms`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Action {
-    /// What to do.
+    /// The name of the action.
     #[serde(deserialize_with = "text")]
     pub action: String,
-    /// Anything.
+    /// Any value.
     #[serde(default)]
     pub params: Option<Json>,
 }
 
-/// A text that says something: an empty one is as good as none.
+/// Reads a text. An empty text counts as missing.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
@@ -54,35 +54,35 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(text)
 }
 
-/// Why there is no answer, in the event that would have been one.
+/// The error of a request to the application, as part of the reply.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Failure {
+pub struct ApplicationError {
     /// A sentence.
     error: Cow<'static, str>,
     /// The stable code.
     code: &'static str,
 }
 
-impl Failure {
-    /// The code of [`Failure::unknown_action`].
+impl ApplicationError {
+    /// The code of [`ApplicationError::unknown_action`].
     pub const UNKNOWN_ACTION: &str = "UNKNOWN_ACTION";
 
-    /// It came to nothing.
+    /// The application failed with the message `why`.
     pub fn of(kind: RequestKind, why: &'static str) -> Self {
         Self { error: why.into(), code: kind.failure() }
     }
 
-    /// Nobody knows how to do that.
+    /// The hub does not know the action.
     pub fn unknown_action(action: &str) -> Self {
         let named: String = action.chars().take(ACTION_MAX).collect();
         Self { error: format!("There is no action \"{named}\"").into(), code: Self::UNKNOWN_ACTION }
     }
 }
 
-/// Longest part of an unknown action's name that is given back, in characters.
+/// Longest part of an unknown action's name in the error message, in characters.
 const ACTION_MAX: usize = 64;
 
-macro_rules! answers {
+macro_rules! replies {
     ($($(#[$doc:meta])* $name:ident { $(#[$field_doc:meta])* $field:ident: $wire:literal: $type:ty })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Serialize, JsonSchema)]
@@ -95,27 +95,27 @@ macro_rules! answers {
             #[serde(rename = $wire, skip_serializing_if = "Option::is_none")]
             $field: Option<$type>,
             #[serde(flatten, skip_serializing_if = "Option::is_none")]
-            failure: Option<Failure>,
+            failure: Option<ApplicationError>,
         }
 
         impl $name {
-            /// It was answered.
+            /// The request succeeded.
             pub fn done(request_id: RequestId, $field: $type) -> Self {
                 Self { success: true, request_id, $field: Some($field), failure: None }
             }
 
-            /// It was not.
-            pub fn failed(request_id: RequestId, failure: Failure) -> Self {
+            /// The request failed.
+            pub fn failed(request_id: RequestId, failure: ApplicationError) -> Self {
                 Self { success: false, request_id, $field: None, failure: Some(failure) }
             }
         }
     )*};
 }
 
-answers! {
+replies! {
     /// Answers `client:event`: `{success: true, requestId, data}`, or `{success: false, requestId, error, code}`.
     Response {
-        /// The application's answer.
+        /// The application's reply.
         data: "data": Json
     }
 
@@ -127,17 +127,17 @@ answers! {
 
     /// Answers `client:action`: `{success: true, requestId, result}`, or `{success: false, requestId, error, code}`.
     ActionResult {
-        /// The application's answer.
+        /// The application's reply.
         result: "result": Json
     }
 }
 
-/// What the action `time` finds.
+/// The result of the action `time`.
 #[derive(Debug, Serialize)]
 pub struct Time {
-    /// Now.
-    pub iso: super::moment::Iso,
-    /// Now, ms since the epoch.
+    /// The current time.
+    pub iso: super::timestamp::Iso,
+    /// The current time, ms since the epoch.
     pub timestamp: i64,
 }
 
@@ -147,38 +147,38 @@ mod tests {
     use super::*;
     use crate::model::fault::Fault;
 
-    fn blamed<T: Readable>(text: &str) -> (Option<String>, String) {
+    fn field_and_message<T: Readable>(text: &str) -> (Option<String>, String) {
         let Err(Fault { field, message, .. }) = T::read(text.as_bytes()) else { panic!("{text} was read") };
         (field, message.into_owned())
     }
 
     #[test]
-    fn an_object_is_kept_as_it_came_with_what_the_hub_does_not_know() {
+    fn an_object_keeps_its_text_and_unknown_members() {
         let text = r#"{"type":"order", "data":{"n":1.50},"more":[1]}"#;
-        let event = Entire::<Event>::read(text.as_bytes()).unwrap();
+        let event = Entire::<CustomEvent>::read(text.as_bytes()).unwrap();
         assert_eq!((event.text.as_str(), event.read.kind.as_str()), (text, "order"));
         assert_eq!(event.read.data.unwrap().as_str(), r#"{"n":1.50}"#);
     }
 
     #[test]
-    fn what_is_missing_empty_or_mistyped_is_named() {
+    fn a_missing_empty_or_mistyped_field_is_named() {
         let missing = (Some("type".into()), "`type` is missing".into());
-        assert_eq!(blamed::<Entire<Event>>("{}"), missing);
+        assert_eq!(field_and_message::<Entire<CustomEvent>>("{}"), missing);
         let empty = |field: &str| (Some(field.into()), format!("`{field}` is missing"));
-        assert_eq!(blamed::<Entire<Event>>(r#"{"type":""}"#), empty("type"));
-        assert_eq!(blamed::<Entire<Message>>(r#"{"content":""}"#), empty("content"));
-        assert_eq!(blamed::<Entire<Action>>(r#"{"action":""}"#), empty("action"));
-        assert_eq!(blamed::<Entire<Message>>(r#"{"content":7}"#).0.as_deref(), Some("content"));
-        assert_eq!(blamed::<Entire<Message>>(r#"{"content":"a","type":7}"#).0.as_deref(), Some("type"));
-        assert_eq!(blamed::<Entire<Action>>("[1]").0.as_deref(), Some("data"));
+        assert_eq!(field_and_message::<Entire<CustomEvent>>(r#"{"type":""}"#), empty("type"));
+        assert_eq!(field_and_message::<Entire<Message>>(r#"{"content":""}"#), empty("content"));
+        assert_eq!(field_and_message::<Entire<Action>>(r#"{"action":""}"#), empty("action"));
+        assert_eq!(field_and_message::<Entire<Message>>(r#"{"content":7}"#).0.as_deref(), Some("content"));
+        assert_eq!(field_and_message::<Entire<Message>>(r#"{"content":"a","type":7}"#).0.as_deref(), Some("type"));
+        assert_eq!(field_and_message::<Entire<Action>>("[1]").0.as_deref(), Some("data"));
     }
 
     #[test]
-    fn an_answer_has_what_was_found_or_why_nothing_was() {
+    fn a_reply_has_the_result_or_the_error() {
         let id = RequestId::random();
         let done = serde_json::to_string(&Response::done(id, Json::null())).unwrap();
         assert_eq!(done, format!(r#"{{"success":true,"requestId":"{id}","data":null}}"#));
-        let failed = ActionResult::failed(id, Failure::of(RequestKind::Action, "No."));
+        let failed = ActionResult::failed(id, ApplicationError::of(RequestKind::Action, "No."));
         assert_eq!(
             serde_json::to_string(&failed).unwrap(),
             format!(r#"{{"success":false,"requestId":"{id}","error":"No.","code":"ACTION_PROCESSING_ERROR"}}"#)

@@ -27,7 +27,7 @@ pub fn markdown() -> String {
             summary(&schema),
         );
     }
-    text.push_str("\n| hub sends | surface | what it says |\n|---|---|---|\n");
+    text.push_str("\n| hub sends | surface | meaning |\n|---|---|---|\n");
     for row in SERVER {
         let _ = writeln!(text, "| `{}` | {} | {} |", row.name, surfaces(row.on), summary(&(row.schema)()));
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_has_a_name_of_its_own_and_a_description() {
+    fn every_row_has_a_unique_name_and_a_description() {
         let mut names: Vec<_> = CLIENT.iter().map(|row| row.name).collect();
         names.sort_unstable();
         names.dedup();

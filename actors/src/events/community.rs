@@ -1,4 +1,5 @@
-//! The events of Socket.IO clients that show their token after they connected: authenticate, and what answers it.
+//! The events of Socket.IO clients that send their token after they connect: authenticate, notifications, presence,
+//! typing.
 
 use std::borrow::Cow;
 
@@ -8,16 +9,16 @@ use serde_json::value::RawValue;
 
 use super::ServerEvent;
 use super::json::Json;
-use super::moment::Iso;
+use super::timestamp::Iso;
 use crate::model::close::Close;
 use crate::model::identity::Identity;
 use crate::model::ids::{IdText, NotificationId, SessionId, UserId};
 use crate::model::surface::Surface;
 
-/// The largest whole number that every number of a JavaScript client holds exactly.
+/// The largest integer that a JavaScript number represents exactly, as do all smaller ones.
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
-/// Shows a token: the session's first, or a fresh one of the same user before the old one expires.
+/// Sends a token: the first one of the session, or a new one of the same user before the old one expires.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Authenticate {
     /// The token.
@@ -31,7 +32,7 @@ pub struct Connected {
     /// The session's id.
     #[schemars(with = "String")]
     pub socket_id: SessionId,
-    /// When it connected.
+    /// When the session connected.
     pub timestamp: Iso,
 }
 
@@ -39,9 +40,9 @@ pub struct Connected {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Authenticated {
-    /// Whose session it is.
-    pub user: User,
-    /// The permissions held.
+    /// The user of the session.
+    pub user: CommunityUser,
+    /// The permissions of the user.
     pub permissions: Vec<String>,
     /// The session's id.
     #[schemars(with = "String")]
@@ -49,9 +50,9 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// The session `socket_id` goes by `identity`.
+    /// The reply for the session `socket_id` with this identity.
     pub fn new(identity: &Identity, socket_id: SessionId) -> Self {
-        let user = User {
+        let user = CommunityUser {
             id: Id(identity.user.clone()),
             name: identity.display_name().to_owned(),
             email: identity.email.clone(),
@@ -61,20 +62,20 @@ impl Authenticated {
     }
 }
 
-/// A user, as these clients see their own.
+/// The user of a session, as its client receives it.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct User {
+pub struct CommunityUser {
     /// The user's id.
     pub id: Id,
     /// The name to show.
     pub name: String,
-    /// The address, where the token says it.
+    /// The e-mail address, if the token has one.
     pub email: Option<String>,
-    /// The first of the roles held.
+    /// The first role of the user.
     pub role: Option<String>,
 }
 
-/// A user's id as these clients hold it: a number where it is one, and a number of theirs can hold it.
+/// A user's id as these clients represent it: a number if it is an integer of at most [`EXACT_MAX`], else a string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Id(pub UserId);
 
@@ -99,73 +100,73 @@ impl JsonSchema for Id {
     }
 }
 
-/// Says that `authenticate` was refused, or that the time for it is over.
+/// `authenticate` was refused, or no token arrived within `auth.grace_secs`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AuthenticationError {
     /// A sentence.
     pub error: Cow<'static, str>,
-    /// `AUTH_FAILED`, or `INVALID_TOKEN` for a token that was good once.
+    /// `AUTH_FAILED`, or `INVALID_TOKEN` for a token that was valid before.
     pub code: &'static str,
     /// The offending `field`, the `limit` that is reached, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
 }
 
-/// Says that a notification is read. Reading it twice does not change when it was read.
+/// Marks a notification as read. A repeated request does not change the time.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct NotificationRead {
     /// The notification's id, by a number or a string.
     pub notification_id: NotificationId,
 }
 
-/// A notification of the user, as a backend sent it to the user: an object with an `id`. Comes again behind each connect
-/// on `/ws` and `/` until it is read.
+/// A notification of the user, as a backend sent it: an object with an `id`. An unread notification is sent again after
+/// each connect on `/ws` and `/`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Notification(pub Json);
+pub struct UserNotification(pub Json);
 
-/// Says to all sessions of a user that a notification is read, also to the one that read it.
+/// A notification was read, to all sessions of its user, including the sender's.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NotificationUpdated {
-    /// The notification's id, as its data has it.
+    /// The notification's id, unchanged from its data.
     notification_id: Json,
     read: bool,
-    /// When it was read first.
+    /// When it was first read.
     read_at: Iso,
 }
 
 impl NotificationUpdated {
-    /// The notification whose id is written so was read first at `at`.
+    /// The notification with this id in JSON was first read at `at`, ms since the epoch.
     pub fn read(notification_id: Box<RawValue>, at: i64) -> Self {
         Self { notification_id: notification_id.into(), read: true, read_at: Iso(at) }
     }
 }
 
-/// Answers `notification_read` with what all sessions of the user are told.
+/// Answers `notification_read` with the data of `notification_updated`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Marked(pub NotificationUpdated);
+pub struct MarkedRead(pub NotificationUpdated);
 
-impl ServerEvent for Marked {
+impl ServerEvent for MarkedRead {
     const NAME: &'static str = NotificationUpdated::NAME;
-    // The session that asked is told like all others; this is its acknowledgement.
+    // The session receives the event like all others; this is only its acknowledgement.
     const ON: &'static [Surface] = &[];
 }
 
-/// Says to others that a user came online: the first session, on whatever surface, began. On `/ws` to those who
-/// subscribed to `$presence`.
+/// A user came online: the first session on any surface started. Other users receive it; on `/ws`, subscribers of
+/// `$presence`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserOnline {
     user_id: Id,
     name: String,
-    /// The claim `avatar`, where the token has it.
+    /// The claim `avatar`, if the token has it.
     avatar: Option<String>,
-    /// When the user came.
+    /// When the user came online.
     last_seen: Iso,
 }
 
 impl UserOnline {
-    /// The user came, by this identity.
+    /// The user of `identity` came online at `at`, ms since the epoch.
     pub fn new(identity: &Identity, at: i64) -> Self {
         Self {
             user_id: Id(identity.user.clone()),
@@ -176,8 +177,8 @@ impl UserOnline {
     }
 }
 
-/// Says to others that a user went offline: the last session ended, and none began within `presence.linger_ms`. On `/ws`
-/// to those who subscribed to `$presence`.
+/// A user went offline: the last session ended, and none started within `presence.linger_ms`. Other users receive it;
+/// on `/ws`, subscribers of `$presence`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserOffline {
     user_id: Id,
@@ -186,28 +187,28 @@ pub struct UserOffline {
 }
 
 impl UserOffline {
-    /// The user went.
+    /// The user went offline at `at`, ms since the epoch.
     pub fn new(user: UserId, at: i64) -> Self {
         Self { user_id: Id(user), last_seen: Iso(at) }
     }
 }
 
-/// Says that the user types in a thread. Joins the thread, so that the user hears what others type there. Who says nothing
-/// more of it stops after 5 seconds.
+/// Starts typing in a thread. Joins the thread, so that the session receives `user_typing` of others. Typing ends 5
+/// seconds after the last `typing_start`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct TypingStart {
     /// The thread, by a number or a string.
     pub thread_id: ThreadId,
 }
 
-/// Says that the user does not type in a thread any more.
+/// Stops typing in a thread.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct TypingStop {
     /// The thread, by a number or a string.
     pub thread_id: ThreadId,
 }
 
-/// A thread's id as a client wrote it, and as it is compared.
+/// A thread's id, in the client's JSON and as text for comparison.
 #[derive(Debug, Clone)]
 pub struct ThreadId {
     written: Json,
@@ -215,7 +216,7 @@ pub struct ThreadId {
 }
 
 impl ThreadId {
-    /// The text by which ids compare.
+    /// The text for comparison.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -242,19 +243,18 @@ impl JsonSchema for ThreadId {
     }
 }
 
-/// Says to the other participants of a thread that a user types there, or does not any more. Comes again while the user
-/// goes on.
+/// A user starts or stops typing, to the other participants of the thread. Repeated while the user types.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserTyping {
     user_id: Id,
     name: String,
-    /// As the typist wrote it: a number stays a number.
+    /// The id in the sender's JSON: a number stays a number.
     thread_id: Json,
     typing: bool,
 }
 
 impl UserTyping {
-    /// The user of `identity` types in a thread, or does not any more.
+    /// The user of `identity` starts or stops typing in `thread`.
     pub fn new(identity: &Identity, thread: &ThreadId, typing: bool) -> Self {
         Self {
             user_id: Id(identity.user.clone()),
@@ -268,14 +268,14 @@ impl UserTyping {
 /// The last message before the hub closes the connection.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Disconnected {
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
-    /// When.
+    /// When the session ended.
     pub timestamp: Iso,
 }
 
 impl Disconnected {
-    /// The session ends for this reason.
+    /// The session ended with `close` at `now`, ms since the epoch.
     pub fn new(close: Close, now: i64) -> Self {
         let reason = match close {
             Close::GoingAway => "server_shutdown",
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_a_number_where_a_client_can_hold_it_as_one() {
+    fn an_id_is_a_number_if_a_client_represents_it_exactly() {
         for (id, json) in [
             ("42", "42"),
             ("0", "0"),

@@ -1,35 +1,36 @@
-//! The events of those who watch the hub from a connection: `debug_mode`, and what it brings.
+//! The events of debug mode: `debug_mode`, and the metrics that it starts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::moment::Iso;
+use super::timestamp::Iso;
 
-/// Asks for figures of the hub every 5 seconds, or for none any more. For admins; for every user where `debug.open` says so.
+/// Starts or stops metrics of the hub every 5 seconds. For admins; for every user if `debug.open` is set.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct DebugMode {
-    /// Whether they are wanted.
+    /// Whether the session receives metrics.
     pub enabled: bool,
 }
 
-/// The hub's connections, for those who asked by `debug_mode`.
+/// The hub's connections, to sessions in debug mode.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ConnectionStats {
-    /// Sessions there are now.
+    /// Open sessions.
     pub active_connections: u64,
-    /// Sessions there ever were.
+    /// Sessions opened since the start of the hub.
     pub total_connections: u64,
-    /// Connections there may be.
+    /// Most sessions that can be open at once.
     pub max_connections: usize,
-    /// Users with a session.
+    /// Users with at least one session.
     pub users_online: u64,
-    /// Rooms with a member.
+    /// Rooms with at least one member.
     pub rooms: u64,
-    /// When it was so.
+    /// When the hub read the values.
     pub timestamp: Iso,
 }
 
-/// The hub's memory in MB, for those who asked by `debug_mode`. It has no managed heap; those figures repeat `rss`.
+/// The hub's memory in MB, to sessions in debug mode. The hub has no managed heap, so `heapTotal` and `heapUsed` repeat
+/// `rss`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryUsage {
@@ -40,36 +41,36 @@ pub struct MemoryUsage {
     timestamp: Iso,
 }
 
-/// Bytes as MB with one decimal, for the answers in which the documents have MB. One MB is 1,048,576 bytes, as in their
-/// examples. Everywhere else memory is in bytes.
+/// Converts bytes to MB with one decimal, for replies in which the documents use MB. One MB is 1,048,576 bytes, as in
+/// their examples. Everywhere else memory is in bytes.
 pub fn megabytes(bytes: u64) -> f64 {
     (bytes as f64 / 1_048_576.0 * 10.0).round() / 10.0
 }
 
 impl MemoryUsage {
-    /// So many bytes are in memory.
+    /// `resident` is the resident memory in bytes, `now` is in ms since the epoch.
     pub fn new(resident: u64, now: i64) -> Self {
         let rss = megabytes(resident);
         Self { rss, heap_total: rss, heap_used: rss, external: 0.0, timestamp: Iso(now) }
     }
 }
 
-/// What the hub handled, for those who asked by `debug_mode`.
+/// Counts of the hub's events, to sessions in debug mode.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EventMetrics {
-    /// Events that clients sent.
+    /// Events received from clients.
     pub events_received: u64,
-    /// Frames that were sent to clients.
+    /// Frames sent to clients.
     pub events_sent: u64,
-    /// Events accepted for a room, a user or everybody.
+    /// Events accepted for a room, a user or all users.
     pub events_published: u64,
-    /// Events of the last minute, by clients and by backends.
+    /// Events of the last minute, from clients and backends.
     pub events_per_minute: u64,
-    /// Answers that were a refusal.
+    /// Refusals sent to clients.
     pub errors: u64,
-    /// Those that a limit refused.
+    /// Requests refused because of a limit.
     pub rate_limited: u64,
-    /// When it was so.
+    /// When the hub read the values.
     pub timestamp: Iso,
 }
 

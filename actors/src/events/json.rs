@@ -65,9 +65,9 @@ impl schemars::JsonSchema for Json {
 /// Any JSON number. It keeps its original text: `1e3` is returned as `1e3`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
-pub struct Number(Box<RawValue>);
+pub struct RawNumber(Box<RawValue>);
 
-impl<'de> Deserialize<'de> for Number {
+impl<'de> Deserialize<'de> for RawNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Box::<RawValue>::deserialize(deserializer)?;
         match value.get().as_bytes() {
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-impl schemars::JsonSchema for Number {
+impl schemars::JsonSchema for RawNumber {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Number".into()
     }
@@ -139,8 +139,8 @@ pub fn object(text: &[u8]) -> &[u8] {
 /// # Errors
 /// The value is neither, or a member is not a `V`.
 pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error> {
-    struct Members<V>(PhantomData<V>);
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
+    struct ObjectReader<V>(PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for ObjectReader<V> {
         type Value = BTreeMap<String, V>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,7 +158,7 @@ pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> R
             }
         }
     }
-    deserializer.deserialize_any(Members(PhantomData))
+    deserializer.deserialize_any(ObjectReader(PhantomData))
 }
 
 /// Reads `data` as a `T`. An empty array is an empty object, as in [`object`].
@@ -183,7 +183,7 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
     // Only a map with keys that are not strings can fail, and no event has such a map. The client would receive an
     // empty object, which it can still parse.
     Bytes::from(serde_json::to_vec(value).unwrap_or_else(|error| {
-        log::error!("an event could not be serialised: {error}");
+        log::error!("an event could not be serialized: {error}");
         b"{}".to_vec()
     }))
 }
@@ -234,22 +234,22 @@ mod tests {
         #[serde(rename = "topics")]
         _topics: Vec<String>,
         #[serde(rename = "at")]
-        _at: Option<Number>,
+        _at: Option<RawNumber>,
     }
 
-    fn blamed(text: &str) -> (Option<String>, String) {
+    fn field_and_message(text: &str) -> (Option<String>, String) {
         let fault = parse::<Sample>(text.as_bytes()).unwrap_err();
         (fault.field.clone(), fault.message.into_owned())
     }
 
     #[test]
     fn a_fault_names_the_field_by_its_path() {
-        assert_eq!(blamed("{}"), (Some("topics".into()), "`topics` is missing".into()));
-        assert_eq!(blamed(r#"{"topics":["a",7]}"#).0.as_deref(), Some("topics[1]"));
-        assert_eq!(blamed(r#"{"topics":"a"}"#).0.as_deref(), Some("topics"));
-        assert_eq!(blamed(r#"{"topics":[],"at":"x"}"#).0.as_deref(), Some("at"));
-        assert_eq!(blamed("[[]]"), (Some("data".into()), "`data`: expected an object".into()));
-        assert_eq!(blamed("7").0.as_deref(), Some("data"));
+        assert_eq!(field_and_message("{}"), (Some("topics".into()), "`topics` is missing".into()));
+        assert_eq!(field_and_message(r#"{"topics":["a",7]}"#).0.as_deref(), Some("topics[1]"));
+        assert_eq!(field_and_message(r#"{"topics":"a"}"#).0.as_deref(), Some("topics"));
+        assert_eq!(field_and_message(r#"{"topics":[],"at":"x"}"#).0.as_deref(), Some("at"));
+        assert_eq!(field_and_message("[[]]"), (Some("data".into()), "`data`: expected an object".into()));
+        assert_eq!(field_and_message("7").0.as_deref(), Some("data"));
     }
 
     #[test]
@@ -276,17 +276,17 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(field.to_owned()), "{text}");
         }
-        assert_eq!(blamed("[]"), (Some("topics".into()), "`topics` is missing".into()));
+        assert_eq!(field_and_message("[]"), (Some("topics".into()), "`topics` is missing".into()));
     }
 
     #[test]
-    fn a_number_goes_back_as_it_came() {
+    fn a_number_keeps_its_text() {
         for text in ["1", "-0.5", "1e3", "123456789012345678901234567890"] {
-            let number: Number = serde_json::from_str(text).unwrap();
+            let number: RawNumber = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&number).unwrap(), text);
         }
         for text in ["\"1\"", "null", "[1]", "true"] {
-            assert!(serde_json::from_str::<Number>(text).is_err(), "{text}");
+            assert!(serde_json::from_str::<RawNumber>(text).is_err(), "{text}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The event table: every event a client may send and every event the hub sends, each defined once.
+//! The event table: every event that clients or the hub send, each defined once. It knows no session and no store.
 //!
-//! [`table`] has one row an event; the other files define the events' data, one file a family.
+//! [`table`] has one row an event. The other files define the data of the events, one file a family.
 
 pub mod application;
 pub mod catalogue;
@@ -8,7 +8,6 @@ pub mod chat;
 pub mod community;
 pub mod debug;
 pub mod json;
-pub mod moment;
 pub mod naming;
 mod position;
 pub mod push;
@@ -16,6 +15,7 @@ pub mod raw;
 pub mod recovery;
 pub mod table;
 pub mod text;
+pub mod timestamp;
 pub mod wording;
 
 use bytes::Bytes;
@@ -28,14 +28,14 @@ use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
 
-/// Who may send an event.
+/// The access that an event needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Also a session that has not shown a token yet.
+    /// Every session, also one without a token.
     Anyone,
-    /// A session of a known user.
+    /// A session with an accepted token.
     User,
-    /// A session whose user has the role `admin`.
+    /// A session of a user with the role `admin`.
     Admin,
 }
 
@@ -50,12 +50,12 @@ impl Access {
     }
 }
 
-/// The limit an event draws from.
+/// The limit that an event counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bucket {
     /// The surface's messages a minute.
     Messages,
-    /// Attempts to authenticate: as many a minute as messages, counted apart from them.
+    /// Attempts to authenticate: as many a minute as messages, counted separately.
     Authentications,
     /// `limits.community.notifications_per_minute`, on every surface.
     Notifications,
@@ -81,41 +81,42 @@ impl Bucket {
     }
 }
 
-/// How `/` is told that an event was refused. On the other surfaces all refusals look alike.
+/// The form of a refusal on `/`. The other surfaces have one form for all refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// By `error`; `INVALID_REQUEST` where its data are to blame.
+pub enum RefusalForm {
+    /// `error`, with the code `INVALID_REQUEST` for invalid data.
     Invalid,
-    /// By `error`; `VALIDATION_ERROR` where its data are to blame, `PERMISSION_DENIED` where its sender is.
+    /// `error`, with `VALIDATION_ERROR` for invalid data and `PERMISSION_DENIED` for a sender without permission.
     Validation,
-    /// By `error`; `INVALID_EVENT_DATA` where its data are to blame.
+    /// `error`, with `INVALID_EVENT_DATA` for invalid data.
     EventData,
-    /// By `error`; `INVALID_MESSAGE_DATA` where its data are to blame.
+    /// `error`, with `INVALID_MESSAGE_DATA` for invalid data.
     MessageData,
-    /// By `error`; `INVALID_ACTION_DATA` where its data are to blame.
+    /// `error`, with `INVALID_ACTION_DATA` for invalid data.
     ActionData,
-    /// By the event that would have answered it, with `success: false` and the `room` where it named one.
+    /// The event of the reply, with `success: false` and the `room` of the request, if it named one.
     Reply,
-    /// By `authentication_error`.
+    /// `authentication_error`.
     Authentication,
-    /// By `error`, on `/chat` too where no acknowledgement was asked for: the event could not be read.
+    /// `error`, because the event could not be parsed; on `/chat` too, if the client requested no acknowledgement.
     Unread,
 }
 
-/// What an event writes to others. A token's claim `topics.publish` is matched against it before the event is handled.
+/// The target of what an event publishes. The claim `topics.publish` of a token is checked against it before the event
+/// is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writes {
-    /// Nothing.
+    /// No other session receives anything.
     Nothing,
-    /// To its `topic`.
+    /// Its `topic`.
     Topic,
-    /// To the sessions of `target_user`: `user:TARGET`.
+    /// The sessions of `target_user`: `user:TARGET`.
     User,
-    /// To the participants of a thread: `thread:ID`.
+    /// The participants of a thread: `thread:ID`.
     Thread,
-    /// To the members of a chat: `chat:ID`.
+    /// The members of a chat: `chat:ID`.
     Chat,
-    /// To others that no single topic names; a claim that lists any topic allows it.
+    /// Other sessions, but no single topic; a claim that lists any topic allows it.
     Any,
 }
 
@@ -133,56 +134,56 @@ impl Writes {
     }
 }
 
-/// An event a client may send.
+/// An event that clients send.
 pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
-    /// What answers it.
+    /// The data of the reply.
     type Reply: ServerEvent;
-    /// Its index in [`table::CLIENT`].
+    /// The index in [`table::CLIENT`].
     const INDEX: usize;
-    /// Its row of the table.
+    /// The row of the table.
     const ROW: &'static ClientRow;
-    /// Its name on the wire.
+    /// The name on the wire.
     const NAME: &'static str = Self::ROW.name;
 
-    /// The room that it writes to; `None` where it writes nothing, or to no single room.
+    /// The room that it publishes to; `None` if it publishes nothing, or to no single room.
     ///
     /// # Errors
     /// As [`RoomName::parse`].
     fn written_room(&self) -> Result<Option<RoomName>, Fault>;
 }
 
-/// An event the hub sends.
+/// An event that the hub sends.
 pub trait ServerEvent: Serialize + JsonSchema + 'static {
-    /// Its name on the wire.
+    /// The name on the wire.
     const NAME: &'static str;
-    /// Where it is sent by its name. As an answer it may go elsewhere too: see [`crate::session`].
+    /// The surfaces that receive it under its name. As a reply it may go to others: see [`crate::session`].
     const ON: &'static [Surface];
-    /// Whether there is anything in it: an acknowledgement of one without has no argument.
+    /// Whether it has data. The acknowledgement of an event without data has no argument.
     const HAS_DATA: bool = true;
 
-    /// Where it answers a request: events for the same session that go right before it.
+    /// For a reply: the events that the same session receives right before it.
     fn preceding_events(&self) -> Vec<PrecedingEvent> {
         Vec::new()
     }
 }
 
-/// An event that goes before an answer.
+/// An event that the session receives right before a reply.
 #[derive(Debug)]
 pub struct PrecedingEvent {
-    /// Its name on the wire.
+    /// The name on the wire.
     pub name: &'static str,
-    /// Its data, JSON text.
+    /// The data as JSON text.
     pub data: Bytes,
 }
 
 impl PrecedingEvent {
-    /// The event as a herald.
+    /// Encodes `event`.
     pub fn of<E: ServerEvent>(event: &E) -> Self {
         Self { name: E::NAME, data: json::encode(event) }
     }
 }
 
-/// Answers what needs no more than to be acknowledged.
+/// The reply to a request that needs only an acknowledgement without data.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Done {}
 
@@ -192,7 +193,7 @@ impl ServerEvent for Done {
     const HAS_DATA: bool = false;
 }
 
-/// Makes types the answers of events that are acknowledged with data and answered by no event.
+/// Makes types replies that are sent as acknowledgements only, never as events.
 macro_rules! acknowledgements {
     ($($type:ty),* $(,)?) => {
         $(impl $crate::events::ServerEvent for $type {

@@ -1,18 +1,19 @@
-//! The events of Socket.IO clients that connect with a token: register, rooms, ping, and what answers them.
+//! The events of Socket.IO clients that connect with a token: register, rooms, ping, and their replies.
 
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::RefusalForm;
 use super::json::Json;
-use super::moment::Iso;
-use super::wording::Audience;
+use super::timestamp::Iso;
+use super::wording::ErrorStyle;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{SessionId, UserId};
 
-/// Says which user's messages the client wants; they come without it too. Only the token's own user can be registered.
+/// Confirms the user of the session. Messages of the user arrive without it, too. Only the user of the token can be
+/// registered.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Register {
     /// The user, by a number or a string.
@@ -20,29 +21,29 @@ pub struct Register {
     pub user_id: UserId,
 }
 
-/// Joins a room. When the answer has come, every message of the room follows.
+/// Joins a room. The session receives every message of the room after the reply.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct JoinRoom {
     /// The room's name, 1 to 200 printable characters.
     pub room: String,
 }
 
-/// Leaves a room. When the answer has come, no message of the room follows.
+/// Leaves a room. The session receives no message of the room after the reply.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct LeaveRoom {
     /// The room's name.
     pub room: String,
 }
 
-/// Asks how long an answer takes. The answer is an acknowledgement without data.
+/// Measures the round trip to the hub. The reply is an acknowledgement without data.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct Ping {
-    /// Anything; the hub does not look at it.
+pub struct AckedPing {
+    /// Any value; the hub ignores it.
     #[serde(default)]
     pub timestamp: Option<Json>,
 }
 
-/// Answers `register`: `{success: true, userId}`, or when it was refused `{success: false, error, code}`.
+/// Answers `register`: `{success: true, userId}`, or `{success: false, error, code}` for a refusal.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Registered {
     success: bool,
@@ -52,13 +53,13 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// The user is registered.
+    /// The reply for this user.
     pub fn new(user_id: UserId) -> Self {
         Self { success: true, user_id }
     }
 }
 
-/// Answers `room:join`: `{success: true, room}`, or when it was refused `{success: false, room, error, code}`.
+/// Answers `room:join`: `{success: true, room}`, or `{success: false, room, error, code}` for a refusal.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct JoinedRoom {
     success: bool,
@@ -66,15 +67,15 @@ pub struct JoinedRoom {
 }
 
 impl JoinedRoom {
-    /// The session is in the room.
+    /// The session is a member of `room`.
     pub fn new(room: String) -> Self {
         Self { success: true, room }
     }
 }
 
-/// Answers `room:leave`: `{success: true, room}`, or when it was refused `{success: false, room, error, code}`. Comes by
-/// itself when a chat was deleted or closed to the user, and with the code `FORBIDDEN` when the rules of topics were changed and
-/// close the room to the user.
+/// Answers `room:leave`: `{success: true, room}`, or `{success: false, room, error, code}` for a refusal. The hub also
+/// sends it when a chat is deleted or closed to the user, and with the code `FORBIDDEN` when changed topic rules no
+/// longer allow the user.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LeftRoom {
     success: bool,
@@ -85,70 +86,71 @@ pub struct LeftRoom {
 }
 
 impl LeftRoom {
-    /// The session is not in the room any more.
+    /// The session has left `room`.
     pub fn new(room: String) -> Self {
         Self { success: true, room, code: None }
     }
 
-    /// The rules close the room to the session, which is not in it any more.
+    /// The topic rules removed the session from `room`.
     pub fn forbidden(room: String) -> Self {
         Self { code: Some(Code::Forbidden), ..Self::new(room) }
     }
 }
 
-/// Comes behind `connected`, with what the client may want to know of the hub.
+/// Follows `connected` and describes the hub.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Welcome {
-    /// A greeting.
+    /// A fixed text.
     pub message: &'static str,
     /// The session's id.
     #[schemars(with = "String")]
     pub socket_id: SessionId,
-    /// When it connected.
+    /// When the session connected.
     pub timestamp: Iso,
     /// The hub.
     pub server_info: ServerInfo,
 }
 
-/// A message of a backend, `{title, message, type, timestamp}` by the push document. A backend sends it with `POST
-/// /api/push`, `/api/broadcast` or `/api/room`. The hub treats it as any other event: it does not look at the data, and does
-/// not keep it as a notification.
+/// A message of a backend: `{title, message, type, timestamp}` in the push document. A backend sends it with `POST
+/// /api/push`, `/api/broadcast` or `/api/room`. The hub does not check the data and does not store it as a
+/// notification.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SystemNotification(pub Json);
 
-/// Says that the hub goes away: it takes no requests any more, and ends the connection soon. Whoever comes back should
-/// wait `reconnect_after_ms` before, once it has ended.
+/// The hub shuts down: it refuses requests and closes the connection soon. The client should wait `reconnect_after_ms`
+/// after the connection has ended before it reconnects.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Draining {
-    /// How long to wait, ms. Each is told another time, so that they do not all come back at once.
+    /// The wait before the client reconnects, ms. It differs between clients, so that they do not all reconnect at
+    /// once.
     pub reconnect_after_ms: u64,
-    /// When it was said.
+    /// When the hub sent it.
     pub timestamp: Iso,
 }
 
-/// What a client is told of the hub.
+/// A description of the hub.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ServerInfo {
-    /// Its version.
+    /// The version.
     pub version: &'static str,
-    /// Where it runs: `server.environment`.
+    /// The value of `server.environment`.
     pub environment: String,
 }
 
 impl Welcome {
-    /// The greeting of the session `socket_id` by a hub that runs in this `environment`.
+    /// The event for the session `socket_id`, at `now`, ms since the epoch.
     pub fn new(socket_id: SessionId, environment: &str, now: i64) -> Self {
         let server_info = ServerInfo { version: env!("CARGO_PKG_VERSION"), environment: environment.to_owned() };
         Self { message: "Welcome to the Socket.IO server", socket_id, timestamp: Iso(now), server_info }
     }
 }
 
-/// Says that a request was refused, or that the session is about to end.
+/// A request was refused, or the session ends soon.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Error {
-    /// The event that was refused; `null` when the error is about no event, or its name could not be read.
+pub struct ErrorEvent {
+    /// The refused event; `null` if the error concerns no event, or the name of the event could not be parsed.
     pub event: Option<String>,
     /// A sentence.
     pub message: Cow<'static, str>,
@@ -159,13 +161,13 @@ pub struct Error {
     /// The offending `field`, the `limit` that is reached, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
-    /// When it was refused.
+    /// When the hub refused the request.
     pub timestamp: Iso,
 }
 
-/// A refusal as an acknowledgement has it, and as the events have it that answer a request either way.
+/// A refusal as an acknowledgement, and as a reply event that exists in both forms.
 #[derive(Debug, Serialize)]
-pub struct NotDone<'a> {
+pub struct RefusedAck<'a> {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a str>,
@@ -175,10 +177,10 @@ pub struct NotDone<'a> {
     details: Option<serde_json::Value>,
 }
 
-impl<'a> NotDone<'a> {
-    /// What `fault` says of a request that is refused as `refused`, about `room`, to a client of this `audience`.
-    pub fn new(fault: &Fault, refused: Refused, audience: Audience, room: Option<&'a str>) -> Self {
-        let (error, code) = (refused.message(fault), refused.code(fault, audience));
+impl<'a> RefusedAck<'a> {
+    /// The refusal for `fault` in the form `refused` and in the style of the client's document, about `room`.
+    pub fn new(fault: &Fault, refused: RefusalForm, style: ErrorStyle, room: Option<&'a str>) -> Self {
+        let (error, code) = (refused.message(fault), refused.code(fault, style));
         Self { success: false, room, error, code, details: fault.details() }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, Json, Number};
+use super::json::{self, Json, RawNumber};
 use super::naming::ClientId;
 use crate::model::fault::Code;
 use crate::model::identity::Identity;
@@ -22,7 +22,7 @@ pub const PROTOCOL_VERSION: &str = "1.0";
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Ping {
     /// Any number; the reply repeats it.
-    pub timestamp: Number,
+    pub timestamp: RawNumber,
 }
 
 /// Joins topics. The reply lists refused topics in `denied`; the session joins the others. Messages missed `since` a
@@ -73,7 +73,7 @@ pub struct DirectMessage {
 /// Replaces the token before it expires, by a token of the same user. The session leaves topics that the new token does
 /// not allow.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct Authenticate {
+pub struct RenewToken {
     /// The token.
     pub token: String,
 }
@@ -82,7 +82,7 @@ pub struct Authenticate {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Pong {
     /// The number of the `Ping`.
-    pub timestamp: Number,
+    pub timestamp: RawNumber,
 }
 
 /// The state of the session: at connect, in reply to a request that changes it, when a chat is closed to it, and when the
@@ -139,7 +139,7 @@ pub enum Status {
     },
 }
 
-/// A user, as raw clients see their own.
+/// The user of a raw session, as its client receives it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct User {
     /// The user's id.
@@ -147,7 +147,7 @@ pub struct User {
     pub id: UserId,
     /// The name to show.
     pub name: String,
-    /// The roles held.
+    /// The roles of the user.
     pub roles: Vec<String>,
 }
 
@@ -181,10 +181,10 @@ pub struct Ack {
     pub recipients: usize,
 }
 
-/// Answers an event of the other surfaces, where the request had an `id`. Its data are the acknowledgement.
+/// Answers an event of the other surfaces if the request had an `id`. The data are the acknowledgement.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Reply(pub Json);
+pub struct EventReply(pub Json);
 
 /// Reports that a request was refused.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::moment::Iso;
+use super::timestamp::Iso;
 use crate::model::ids::UserId;
 
 /// The recommended wait after the first attempt, ms. Each further wait is [`DELAY_GROWTH`] times as long, up to
@@ -12,7 +12,7 @@ const DELAY_MS: f64 = 1_000.0;
 const DELAY_GROWTH: f64 = 1.5;
 const DELAY_MAX_MS: f64 = 30_000.0;
 
-/// Comes first to a client that wants to go on with its session.
+/// The first event for a client that attempts to recover its session.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReconnectStatus {
     /// The number of the attempt since the session lost its connection, as counted by the hub, from 1.
@@ -31,7 +31,7 @@ impl ReconnectStatus {
     }
 }
 
-/// The session goes on: its rooms are joined, and what its client missed follows.
+/// The session is recovered: it is in its rooms again, and missed messages follow.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StateRecovered {
     /// The user of the session.
@@ -42,7 +42,7 @@ pub struct StateRecovered {
     pub timestamp: Iso,
 }
 
-/// The session does not go on: this is another, in no room, and something may have been missed.
+/// The session is not recovered: this is a new session, in no room, and the client may have missed messages.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StateRecoveryFailed {
     /// The fixed message.

@@ -11,7 +11,8 @@ use schemars::{Schema, SchemaGenerator};
 use super::chat::{connection, messages, monitoring, presence, rooms};
 use super::json::Entire;
 use super::{
-    Access, Bucket, ClientEvent, Done, Refused, ServerEvent, Writes, application, community, debug, push, raw, recovery,
+    Access, Bucket, ClientEvent, Done, RefusalForm, ServerEvent, Writes, application, community, debug, push, raw,
+    recovery,
 };
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
@@ -29,51 +30,51 @@ macro_rules! event_table {
                 ("Unsubscribe", raw::Unsubscribe => raw::Status, [Raw], User, Messages, Invalid, Nothing)
                 ("Broadcast", raw::Broadcast => raw::Ack, [Raw, Root, Chat], User, Messages, Invalid, Topic)
                 ("DirectMessage", raw::DirectMessage => raw::Ack, [Raw, Root, Chat], User, Messages, Invalid, User)
-                ("Authenticate", raw::Authenticate => raw::Status, [Raw], User, Authentications, Invalid, Nothing)
+                ("Authenticate", raw::RenewToken => raw::Status, [Raw], User, Authentications, Invalid, Nothing)
                 ("register", push::Register => push::Registered, [Raw, Root], Anyone, Messages, Reply, Nothing)
                 ("room:join", push::JoinRoom => push::JoinedRoom, [Raw, Root, Chat], User, Messages, Reply, Nothing)
                 ("room:leave", push::LeaveRoom => push::LeftRoom, [Raw, Root, Chat], User, Messages, Reply, Nothing)
-                ("ping", push::Ping => Done, [Raw, Root], Anyone, Messages, Invalid, Nothing)
+                ("ping", push::AckedPing => Done, [Raw, Root], Anyone, Messages, Invalid, Nothing)
                 ("authenticate", community::Authenticate => community::Authenticated, [Raw, Root, Chat], Anyone, Authentications, Authentication, Nothing)
                 ("typing_start", community::TypingStart => Done, [Raw, Root], User, Typing, Validation, Thread)
                 ("typing_stop", community::TypingStop => Done, [Raw, Root], User, Typing, Validation, Thread)
                 ("debug_mode", debug::DebugMode => Done, [Raw, Root], User, Messages, Validation, Nothing)
-                ("client:event", Entire<application::Event> => application::Response, [Raw, Root], User, Messages, EventData, Any)
+                ("client:event", Entire<application::CustomEvent> => application::Response, [Raw, Root], User, Messages, EventData, Any)
                 ("client:message", Entire<application::Message> => application::MessageAck, [Raw, Root], User, Messages, MessageData, Any)
                 ("client:action", Entire<application::Action> => application::ActionResult, [Raw, Root], User, Messages, ActionData, Any)
                 ("join:chat", rooms::JoinChat => rooms::JoinedChat, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("leave:chat", rooms::LeaveChat => rooms::LeftChat, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("room:info", rooms::AskInfo => rooms::Info, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("room:list", rooms::ListRooms => rooms::Rooms, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("room:online", rooms::AskOnline => rooms::Online, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("room:info", rooms::AskInfo => rooms::RoomInfoReply, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("room:list", rooms::ListRooms => rooms::RoomList, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("room:online", rooms::AskOnline => rooms::RoomOnlineUsers, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("message:send", messages::SendMessage => messages::Sent, [Raw, Chat], User, ChatMessages, Invalid, Chat)
-                ("message:typing", messages::Type => messages::Typed, [Raw, Chat], User, ChatTyping, Invalid, Chat)
+                ("message:typing", messages::UpdateTyping => messages::TypingUpdated, [Raw, Chat], User, ChatTyping, Invalid, Chat)
                 ("message:typing-users", messages::AskTyping => messages::TypingUsers, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("message:delivered", messages::ConfirmDelivered => messages::DeliveryConfirmed, [Raw, Chat], User, Messages, Invalid, Chat)
                 ("message:read", messages::ConfirmRead => messages::ReadConfirmed, [Raw, Chat], User, Messages, Invalid, Chat)
-                ("message:delivery-status", messages::AskStatus => messages::Status, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("message:stats", messages::AskStats => messages::Stats, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("message:delivery-status", messages::AskStatus => messages::MessageStatus, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("message:stats", messages::AskMessageStats => messages::MessageStats, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("message:history", messages::AskHistory => messages::History, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("connection:create-session", connection::CreateSession => connection::CreatedSession, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("connection:recover", connection::Recover => connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("connection:session-info", connection::AskSession => connection::SessionInfo, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("connection:stats", connection::AskRecovery => connection::Stats, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("connection:stats", connection::AskRecoveryStats => connection::RecoveryStats, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("presence:update-status", presence::UpdateStatus => presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid, Any)
                 ("presence:online-users", presence::AskOnlineUsers => presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("presence:user-status", presence::AskUserStatus => presence::UserStatus, [Raw, Chat], User, Messages, Invalid, Nothing)
                 ("presence:stats", presence::AskPresenceStats => presence::PresenceStats, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("notification_read", community::NotificationRead => community::Marked, [Raw, Root], User, Notifications, Validation, Nothing)
-                ("monitoring:metrics", monitoring::AskMetrics => monitoring::MetricsTold, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("monitoring:events", monitoring::AskEvents => monitoring::EventsTold, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("monitoring:stats", monitoring::AskStats => monitoring::StatsTold, [Raw, Chat], User, Messages, Invalid, Nothing)
-                ("monitoring:health", monitoring::AskHealth => monitoring::HealthTold, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("notification_read", community::NotificationRead => community::MarkedRead, [Raw, Root], User, Notifications, Validation, Nothing)
+                ("monitoring:metrics", monitoring::AskMetrics => monitoring::MetricsReply, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("monitoring:events", monitoring::AskEvents => monitoring::EventsReply, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("monitoring:stats", monitoring::AskStats => monitoring::StatsReply, [Raw, Chat], User, Messages, Invalid, Nothing)
+                ("monitoring:health", monitoring::AskHealth => monitoring::HealthReply, [Raw, Chat], User, Messages, Invalid, Nothing)
             }
             // name, type, surfaces
             server {
                 ("Pong", raw::Pong, [Raw])
                 ("Status", raw::Status, [Raw])
                 ("Ack", raw::Ack, [Raw])
-                ("Reply", raw::Reply, [Raw])
+                ("Reply", raw::EventReply, [Raw])
                 ("Error", raw::Error, [Raw])
                 ("Broadcast", raw::Broadcasted, [Raw, Root, Chat])
                 ("DirectMessage", raw::Directed, [Raw, Root, Chat])
@@ -84,7 +85,7 @@ macro_rules! event_table {
                 ("system:state_recovery_failed", recovery::StateRecoveryFailed, [Root])
                 ("authenticated", community::Authenticated, [Root])
                 ("authentication_error", community::AuthenticationError, [Root])
-                ("notification", community::Notification, [Raw, Root, Chat])
+                ("notification", community::UserNotification, [Raw, Root, Chat])
                 ("system:notification", push::SystemNotification, [Raw, Root, Chat])
                 ("notification_updated", community::NotificationUpdated, [Raw, Root, Chat])
                 ("user_online", community::UserOnline, [Raw, Root])
@@ -99,7 +100,7 @@ macro_rules! event_table {
                 ("server:response", application::Response, [Root])
                 ("message:ack", application::MessageAck, [Root])
                 ("action:result", application::ActionResult, [Root])
-                ("error", push::Error, [Root, Chat])
+                ("error", push::ErrorEvent, [Root, Chat])
                 ("system:draining", push::Draining, [Root, Chat])
                 ("disconnected", community::Disconnected, [Root])
                 ("room:joined", rooms::RoomJoined, [Raw, Chat])
@@ -112,12 +113,12 @@ macro_rules! event_table {
                 ("message:sent", messages::MessageSent, [Raw, Chat])
                 ("message:delivered", messages::MessageDelivered, [Raw, Root, Chat])
                 ("message:read", messages::MessageRead, [Raw, Root, Chat])
-                ("user:typing", messages::UserTyping, [Raw, Root, Chat])
-                ("connection:recovery-token", connection::TokenMade, [Raw, Chat])
+                ("user:typing", messages::ChatUserTyping, [Raw, Root, Chat])
+                ("connection:recovery-token", connection::RecoveryTokenIssued, [Raw, Chat])
                 ("connection:recovered", connection::Recovered, [Raw, Chat])
                 ("connection:queued-messages", connection::QueuedMessages, [Raw, Chat])
-                ("user:online", presence::UserOnline, [Chat])
-                ("user:offline", presence::UserOffline, [Chat])
+                ("user:online", presence::ChatUserOnline, [Chat])
+                ("user:offline", presence::ChatUserOffline, [Chat])
                 ("user:status-changed", presence::UserStatusChanged, [Raw, Root, Chat])
                 ("users:online", presence::UsersOnline, [Chat])
             }
@@ -139,8 +140,8 @@ pub struct ClientRow {
     /// The limit it counts against.
     pub costs: Bucket,
     /// The form of a refusal on `/`.
-    pub refused: Refused,
-    /// The target of what it publishes.
+    pub refused: RefusalForm,
+    /// The target of its publications.
     pub writes: Writes,
     /// The schema of its data.
     pub schema: fn() -> Schema,
@@ -179,7 +180,7 @@ macro_rules! define_rows {
             on: &[$(Surface::$surface),+],
             needs: Access::$needs,
             costs: Bucket::$bucket,
-            refused: Refused::$refused,
+            refused: RefusalForm::$refused,
             writes: Writes::$writes,
             schema: schema_of::<$event>,
             reply_schema: schema_of::<$reply>,

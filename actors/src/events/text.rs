@@ -124,7 +124,7 @@ fn escape(char: char, buffer: &mut [u8; 6]) -> &[u8] {
 /// [`crate::model::fault::Code::InvalidRequest`] naming the field: it is nested more than [`DEPTH_MAX`] levels deep, or
 /// it is a number beyond the range of a double.
 pub fn check_members(text: &[u8], whole: &str) -> Result<(), Fault> {
-    scan(text).map_err(|unfit| unfit.fault(text, whole, false))
+    scan(text).map_err(|invalid| invalid.fault(text, whole, false))
 }
 
 /// As [`check_members`], for the value of the field `field`. The path of an invalid part starts with the field, such as
@@ -133,18 +133,18 @@ pub fn check_members(text: &[u8], whole: &str) -> Result<(), Fault> {
 /// # Errors
 /// As [`check_members`].
 pub fn check_value(text: &[u8], field: &str) -> Result<(), Fault> {
-    scan(text).map_err(|unfit| unfit.fault(text, field, true))
+    scan(text).map_err(|invalid| invalid.fault(text, field, true))
 }
 
 /// A value that recipients may be unable to represent.
 #[derive(Debug, PartialEq, Eq)]
-enum Unfit {
+enum InvalidValue {
     Deep,
     /// A number, by its byte position in the text.
     Number(usize),
 }
 
-impl Unfit {
+impl InvalidValue {
     fn fault(self, text: &[u8], whole: &str, is_prefixed: bool) -> Fault {
         let Self::Number(at) = self else {
             return Fault::field(whole, format!("`{whole}` is nested more than {DEPTH_MAX} levels deep"));
@@ -163,7 +163,7 @@ impl Unfit {
 }
 
 /// Checks every bracket and number outside strings.
-fn scan(text: &[u8]) -> Result<(), Unfit> {
+fn scan(text: &[u8]) -> Result<(), InvalidValue> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(&byte) = text.get(at) {
         match byte {
@@ -171,7 +171,7 @@ fn scan(text: &[u8]) -> Result<(), Unfit> {
             b'[' | b'{' => {
                 depth += 1;
                 if depth > DEPTH_MAX {
-                    return Err(Unfit::Deep);
+                    return Err(InvalidValue::Deep);
                 }
                 at += 1;
             }
@@ -182,7 +182,7 @@ fn scan(text: &[u8]) -> Result<(), Unfit> {
             b'-' | b'0'..=b'9' => {
                 let number = number_at(&text[at..]);
                 if !is_within_range(number) {
-                    return Err(Unfit::Number(at));
+                    return Err(InvalidValue::Number(at));
                 }
                 at += number.len();
             }

@@ -1,21 +1,21 @@
-//! The messages and codes of a refusal on `/`, as the push and community documents specify them.
+//! The messages and codes of refusals on `/`, as the push and community documents specify them.
 
 use std::borrow::Cow;
 
-use super::Refused;
+use super::RefusalForm;
 use super::json::missing;
 use crate::model::fault::{Code, Fault};
 
-/// The document that the refused client follows.
+/// The document that defines the codes for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
+pub enum ErrorStyle {
     /// A client of the push document: it connected with a token.
     Push,
     /// A client of the community document: it connected without a token.
     Community,
 }
 
-impl Audience {
+impl ErrorStyle {
     /// The document's code for a defect of the hub.
     pub const fn defect(self) -> &'static str {
         match self {
@@ -25,9 +25,9 @@ impl Audience {
     }
 }
 
-impl Refused {
+impl RefusalForm {
     /// The code for invalid event data.
-    pub const fn bad_data(self) -> &'static str {
+    pub const fn invalid_data_code(self) -> &'static str {
         match self {
             Self::Invalid | Self::Unread | Self::Reply => Code::InvalidRequest.as_str(),
             Self::Validation | Self::Authentication => "VALIDATION_ERROR",
@@ -38,10 +38,10 @@ impl Refused {
     }
 
     /// The code of `fault` on `/`, for a client of this document.
-    pub const fn code(self, fault: &Fault, audience: Audience) -> &'static str {
+    pub const fn code(self, fault: &Fault, style: ErrorStyle) -> &'static str {
         match (self, fault.code) {
-            (_, Code::Internal) => audience.defect(),
-            (_, Code::InvalidRequest) => self.bad_data(),
+            (_, Code::Internal) => style.defect(),
+            (_, Code::InvalidRequest) => self.invalid_data_code(),
             (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
             (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
             (
@@ -75,18 +75,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_data_is_refused_in_the_push_documents_words() {
+    fn invalid_data_is_refused_with_the_push_documents_message() {
         for (refused, fault, message) in [
             (
-                Refused::MessageData,
+                RefusalForm::MessageData,
                 Fault::field("content", missing("content")),
                 "Invalid message data. Missing content.",
             ),
-            (Refused::EventData, Fault::field("type", missing("type")), "Invalid event data. Missing type."),
-            (Refused::ActionData, Fault::field("action", missing("action")), "Invalid action data. Missing action."),
-            (Refused::MessageData, Fault::field("type", "`type`: no text"), "Invalid message data. `type`: no text"),
-            (Refused::MessageData, Fault::rate_limited(1), "Rate limit exceeded"),
-            (Refused::Invalid, Fault::field("content", missing("content")), "`content` is missing"),
+            (RefusalForm::EventData, Fault::field("type", missing("type")), "Invalid event data. Missing type."),
+            (
+                RefusalForm::ActionData,
+                Fault::field("action", missing("action")),
+                "Invalid action data. Missing action.",
+            ),
+            (
+                RefusalForm::MessageData,
+                Fault::field("type", "`type`: no text"),
+                "Invalid message data. `type`: no text",
+            ),
+            (RefusalForm::MessageData, Fault::rate_limited(1), "Rate limit exceeded"),
+            (RefusalForm::Invalid, Fault::field("content", missing("content")), "`content` is missing"),
         ] {
             assert_eq!(refused.message(&fault), message);
         }

@@ -31,7 +31,7 @@ impl Hub {
     /// delivered.
     pub async fn notify(&self, user: UserId, notification: Notification) -> Result<(Published, PendingStore), Fault> {
         self.accepting()?;
-        let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
+        let (name, data) = (EventName::of_hub(community::UserNotification::NAME), notification.data.clone());
         let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
         let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
         let (published, write) = notified.await??;

@@ -1,5 +1,5 @@
-//! Keeps idempotency over a planned restart: the answers to named requests and publications, and the nonces of signed
-//! requests.
+//! Keeps idempotency over a planned restart: the results of idempotent requests and publications, and the nonces of
+//! signed requests.
 
 use super::Hub;
 use crate::idempotency::{Bound, Bounds, End, Idempotency, Key, Remembered};
@@ -40,7 +40,9 @@ impl Hub {
             .flat_map(|(kind, memory)| memory.take().into_iter().map(move |remembered| stored(kind, remembered, now)))
             .collect();
         if let Err(fault) = self.store.keep_answers(answers).await {
-            log::warn!("the answers to named requests could not be stored and are forgotten: {fault}");
+            log::warn!(
+                "the results of idempotent requests could not be stored; repeated requests will run again: {fault}"
+            );
         }
         if let Err(fault) = self.store.keep_nonces(nonces).await {
             log::warn!("nonces could not be stored; requests signed before the next start will be rejected: {fault}");

@@ -181,7 +181,7 @@ impl Fault {
 
     /// The `Host` of a request is not in `server.hosts`.
     pub fn host_not_allowed() -> Self {
-        let fault = Self::new(Code::HostNotAllowed, "The name in `Host` is none of this hub's");
+        let fault = Self::new(Code::HostNotAllowed, "`Host` is not a name of this hub");
         Self { field: Some("Host".into()), ..fault.by("server.hosts") }
     }
 
@@ -212,13 +212,13 @@ impl Fault {
 
     /// The session has too many requests in progress; the next request must wait for a reply.
     pub fn too_many_under_way() -> Self {
-        let words = "Too many requests are under way; wait for an answer";
+        let words = "Too many requests are in progress; wait for a reply";
         Self { retry_after: Some(1), ..Self::new(Code::Overloaded, words) }
     }
 
     /// The hub shuts down; its successor may accept the client soon.
     pub fn shutting_down() -> Self {
-        Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }
+        Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is shutting down") }
     }
 
     /// A defect, or an actor that ended without a reply; nothing was changed. Add the [cause](Fault::caused_by): the
@@ -229,7 +229,7 @@ impl Fault {
 
     /// The work began and its result is unknown: the actor or thread that did it ended or does not reply.
     pub fn outcome_unknown() -> Self {
-        Self::new(Code::OutcomeUnknown, "The outcome is not known: it may have been done or not")
+        Self::new(Code::OutcomeUnknown, "The outcome is unknown: the request may have been carried out")
     }
 
     /// The `details` of an error body: the field, the limit's key, and the wait in seconds.

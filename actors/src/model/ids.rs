@@ -253,8 +253,8 @@ pub struct IdText(pub String);
 
 impl<'de> Deserialize<'de> for IdText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IdVisitor;
-        impl serde::de::Visitor<'_> for IdVisitor {
+        struct IdReader;
+        impl serde::de::Visitor<'_> for IdReader {
             type Value = IdText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -273,7 +273,7 @@ impl<'de> Deserialize<'de> for IdText {
                 Ok(IdText(number.to_string()))
             }
         }
-        deserializer.deserialize_any(IdVisitor)
+        deserializer.deserialize_any(IdReader)
     }
 }
 
@@ -285,7 +285,7 @@ impl EventName {
     /// long, not printable, or one of [`EVENT_NAMES_RESERVED`].
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         if EVENT_NAMES_RESERVED.contains(&text) {
-            return Err(Fault::field(field, format!("`{field}`: \"{text}\" is a name of Socket.IO's own")));
+            return Err(Fault::field(field, format!("`{field}`: \"{text}\" is reserved by Socket.IO")));
         }
         checked(text, field, EVENT_NAME_MAX).map(Self)
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use crate::events::chat::monitoring::{AskEvents, ConnectionEvent, Details, Kind, TopAddress, TopUserAgent};
+use crate::events::chat::monitoring::{
+    AskEvents, ConnectionEvent, ConnectionEventKind, Details, TopAddress, TopUserAgent,
+};
 use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 
@@ -109,7 +111,7 @@ impl EventLog {
 
     fn connects(&self, viewer: &Viewer) -> impl Iterator<Item = &ConnectionEvent> {
         let may_see = viewer.sees_all();
-        self.0.iter().filter(move |event| may_see && event.kind == Kind::Connect)
+        self.0.iter().filter(move |event| may_see && event.kind == ConnectionEventKind::Connect)
     }
 }
 
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
     use crate::events::chat::monitoring::Details;
     use crate::events::json;
-    use crate::events::moment::Iso;
+    use crate::events::timestamp::Iso;
     use crate::model::ids::SessionId;
 
     fn user(name: &str) -> UserId {
@@ -144,7 +146,7 @@ mod tests {
         Viewer::new(&Identity { roles: vec!["admin".into()], ..Identity::of(user("admin")) })
     }
 
-    fn event(kind: Kind, name: Option<&str>, ip: &str, at: i64) -> ConnectionEvent {
+    fn event(kind: ConnectionEventKind, name: Option<&str>, ip: &str, at: i64) -> ConnectionEvent {
         ConnectionEvent {
             kind,
             socket_id: Some(SessionId::random()),
@@ -159,11 +161,11 @@ mod tests {
     fn journal() -> EventLog {
         let mut journal = EventLog::default();
         for (at, (kind, name, ip)) in [
-            (Kind::Connect, Some("alice"), "10.0.0.1"),
-            (Kind::Connect, Some("bob"), "10.0.0.2"),
-            (Kind::AuthFailure, None, "10.0.0.2"),
-            (Kind::Disconnect, Some("alice"), "10.0.0.1"),
-            (Kind::Connect, Some("bob"), "10.0.0.1"),
+            (ConnectionEventKind::Connect, Some("alice"), "10.0.0.1"),
+            (ConnectionEventKind::Connect, Some("bob"), "10.0.0.2"),
+            (ConnectionEventKind::AuthFailure, None, "10.0.0.2"),
+            (ConnectionEventKind::Disconnect, Some("alice"), "10.0.0.1"),
+            (ConnectionEventKind::Connect, Some("bob"), "10.0.0.1"),
         ]
         .into_iter()
         .enumerate()
@@ -182,7 +184,7 @@ mod tests {
     fn the_ring_keeps_the_newest() {
         let mut journal = EventLog::default();
         for at in 0..EVENTS_MAX as i64 + 7 {
-            journal.note(event(Kind::Connect, None, "10.0.0.1", at));
+            journal.note(event(ConnectionEventKind::Connect, None, "10.0.0.1", at));
         }
         assert_eq!(journal.0.len(), EVENTS_MAX);
         assert_eq!(found(&journal, r#"{"limit":2}"#, &admin()), [1_006, 1_005]);
@@ -238,7 +240,7 @@ mod tests {
     fn the_most_frequent_of_the_connects_come_first_and_only_admins_learn_them() {
         let mut journal = journal();
         for last in 10..30 {
-            journal.note(event(Kind::Connect, None, &format!("10.0.0.{last}"), 9));
+            journal.note(event(ConnectionEventKind::Connect, None, &format!("10.0.0.{last}"), 9));
         }
         let told: Vec<_> = journal.top_addresses(&admin()).into_iter().map(|top| (top.ip, top.count)).collect();
         let expected = ["10.0.0.1", "10.0.0.2"].into_iter().map(str::to_owned);

@@ -2,7 +2,7 @@
 //! client with a token can read the report, so it has percentages and no absolute sizes of the machine.
 
 use super::samples::Counted;
-use crate::events::chat::monitoring::{Health, Status};
+use crate::events::chat::monitoring::{Health, HealthStatus};
 
 /// Fewest requests for a meaningful error rate. With fewer requests, the rate counts as 0.
 const REQUESTS_MIN: u64 = 100;
@@ -35,13 +35,13 @@ const MAILBOX: Thresholds = Thresholds { warning: 0.5, critical: 0.9 };
 const MEMORY: Thresholds = Thresholds { warning: 0.8, critical: 0.95 };
 
 impl Thresholds {
-    fn judge(self, part: f64) -> Status {
+    fn judge(self, part: f64) -> HealthStatus {
         if part >= self.critical {
-            Status::Critical
+            HealthStatus::Critical
         } else if part >= self.warning {
-            Status::Warning
+            HealthStatus::Warning
         } else {
-            Status::Healthy
+            HealthStatus::Healthy
         }
     }
 }
@@ -49,8 +49,8 @@ impl Thresholds {
 /// Compares `vitals` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
 pub fn judge(vitals: &Vitals) -> Health {
     let mut health = Health::default();
-    let mut found = |status: Status, issue: &dyn Fn() -> String, recommendation: &'static str| {
-        if status > Status::Healthy {
+    let mut found = |status: HealthStatus, issue: &dyn Fn() -> String, recommendation: &'static str| {
+        if status > HealthStatus::Healthy {
             health.status = health.status.max(status);
             health.issues.push(issue());
             health.recommendations.push(recommendation);
@@ -86,7 +86,7 @@ pub fn judge(vitals: &Vitals) -> Health {
         );
     }
     found(
-        if vitals.is_store_failing { Status::Critical } else { Status::Healthy },
+        if vitals.is_store_failing { HealthStatus::Critical } else { HealthStatus::Healthy },
         &|| "The store cannot write".into(),
         "See in the log why, and mend the disk; what needs no store goes on",
     );
@@ -130,22 +130,30 @@ mod tests {
         let mailbox = |depth| Vitals { fullest: Some(("fanout-0".into(), depth, 1_000)), ..well() };
         let memory = |resident| Vitals { memory: (resident, Some(1_000)), ..well() };
         for (vitals, status, issue) in [
-            (connections(799), Status::Healthy, ""),
-            (connections(800), Status::Warning, "80% of the connections that there may be are in use"),
-            (connections(949), Status::Warning, "94% of the connections that there may be are in use"),
-            (connections(950), Status::Critical, "95% of the connections that there may be are in use"),
-            (connections(1_000), Status::Critical, "100% of the connections that there may be are in use"),
-            (errors(49, 1_000), Status::Healthy, ""),
-            (errors(50, 1_000), Status::Warning, "5% of the requests of the last 5 minutes were refused or failed"),
-            (errors(25, 100), Status::Critical, "25% of the requests of the last 5 minutes were refused or failed"),
-            (errors(99, 99), Status::Healthy, ""),
-            (mailbox(499), Status::Healthy, ""),
-            (mailbox(500), Status::Warning, "The mailbox of fanout-0 is 50% full"),
-            (mailbox(900), Status::Critical, "The mailbox of fanout-0 is 90% full"),
-            (memory(799), Status::Healthy, ""),
-            (memory(800), Status::Warning, "80% of the memory that there may be is in use"),
-            (memory(950), Status::Critical, "95% of the memory that there may be is in use"),
-            (Vitals { is_store_failing: true, ..well() }, Status::Critical, "The store cannot write"),
+            (connections(799), HealthStatus::Healthy, ""),
+            (connections(800), HealthStatus::Warning, "80% of the connections that there may be are in use"),
+            (connections(949), HealthStatus::Warning, "94% of the connections that there may be are in use"),
+            (connections(950), HealthStatus::Critical, "95% of the connections that there may be are in use"),
+            (connections(1_000), HealthStatus::Critical, "100% of the connections that there may be are in use"),
+            (errors(49, 1_000), HealthStatus::Healthy, ""),
+            (
+                errors(50, 1_000),
+                HealthStatus::Warning,
+                "5% of the requests of the last 5 minutes were refused or failed",
+            ),
+            (
+                errors(25, 100),
+                HealthStatus::Critical,
+                "25% of the requests of the last 5 minutes were refused or failed",
+            ),
+            (errors(99, 99), HealthStatus::Healthy, ""),
+            (mailbox(499), HealthStatus::Healthy, ""),
+            (mailbox(500), HealthStatus::Warning, "The mailbox of fanout-0 is 50% full"),
+            (mailbox(900), HealthStatus::Critical, "The mailbox of fanout-0 is 90% full"),
+            (memory(799), HealthStatus::Healthy, ""),
+            (memory(800), HealthStatus::Warning, "80% of the memory that there may be is in use"),
+            (memory(950), HealthStatus::Critical, "95% of the memory that there may be is in use"),
+            (Vitals { is_store_failing: true, ..well() }, HealthStatus::Critical, "The store cannot write"),
         ] {
             let health = judge(&vitals);
             assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{vitals:?}");

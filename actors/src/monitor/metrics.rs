@@ -2,7 +2,7 @@
 //! in the last minute. Pure.
 
 use crate::events::chat::monitoring::Metrics;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 
 /// Seconds that the rate covers.
 const SECONDS: usize = 60;

@@ -21,8 +21,8 @@ use self::event_log::{EventLog, Viewer};
 use self::metrics::{Figures, Totals};
 use self::samples::{Counted, PERIOD_MS, Samples};
 use self::sampling::Refusals;
-use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, Details, Kind, Metrics};
-use crate::events::moment::Iso;
+use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, ConnectionEventKind, Details, Metrics};
+use crate::events::timestamp::Iso;
 use crate::model::client::Peer;
 use crate::model::close::Close;
 use crate::model::fault::Code;
@@ -91,7 +91,7 @@ pub struct RequestRefused {
     /// The session of the request.
     pub session: Observed,
     /// The kind of the event.
-    pub kind: Kind,
+    pub kind: ConnectionEventKind,
     /// The code of the refusal.
     pub code: Code,
     /// The room of a refused join; `None` for other requests.
@@ -106,7 +106,7 @@ pub struct ConnectionRefused {
     /// The client.
     pub peer: Peer,
     /// The kind of the event.
-    pub kind: Kind,
+    pub kind: ConnectionEventKind,
     /// The code of the refusal.
     pub code: Code,
 }
@@ -132,7 +132,7 @@ pub struct TellFigures {
     /// The caller.
     pub viewer: Viewer,
     /// Sends the reply.
-    pub reply: ReplySender<monitoring::Figures>,
+    pub reply: ReplySender<monitoring::MonitoringStats>,
 }
 
 /// Requests the request counts of the last 5 minutes.
@@ -140,32 +140,32 @@ pub struct TellFigures {
 pub struct TellRequests(pub ReplySender<Counted>);
 
 /// The event kind of a refused connection; `None` for a code that does not depend on the client.
-pub const fn kind_of_connection(code: Code) -> Option<Kind> {
+pub const fn kind_of_connection(code: Code) -> Option<ConnectionEventKind> {
     match code {
         // A connection needs no permission apart from its token's, so `Forbidden` is an authentication failure too.
         Code::Unauthenticated
         | Code::Forbidden
         | Code::OriginNotAllowed
         | Code::HostNotAllowed
-        | Code::AuthUnavailable => Some(Kind::AuthFailure),
+        | Code::AuthUnavailable => Some(ConnectionEventKind::AuthFailure),
         _ => kind_of_request(code),
     }
 }
 
 /// The event kind of a refused join; `None` for a refusal that is not about permission.
-pub const fn kind_of_join(code: Code) -> Option<Kind> {
+pub const fn kind_of_join(code: Code) -> Option<ConnectionEventKind> {
     match code {
         // A chat without permission for the user is reported as not found.
-        Code::Forbidden | Code::NotFound => Some(Kind::AuthFailure),
+        Code::Forbidden | Code::NotFound => Some(ConnectionEventKind::AuthFailure),
         _ => None,
     }
 }
 
 /// The event kind of a refused request; `None` for common refusals, which are not recorded.
-pub const fn kind_of_request(code: Code) -> Option<Kind> {
+pub const fn kind_of_request(code: Code) -> Option<ConnectionEventKind> {
     match code {
-        Code::RateLimited | Code::LimitReached => Some(Kind::RateLimit),
-        Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => Some(Kind::AuthFailure),
+        Code::RateLimited | Code::LimitReached => Some(ConnectionEventKind::RateLimit),
+        Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => Some(ConnectionEventKind::AuthFailure),
         _ => None,
     }
 }
@@ -201,7 +201,7 @@ impl Monitor {
         }
     }
 
-    fn note(&mut self, kind: Kind, session: Observed, details: Details) {
+    fn note(&mut self, kind: ConnectionEventKind, session: Observed, details: Details) {
         let Observed { surface, session, user, peer } = session;
         self.journal.note(ConnectionEvent {
             kind,
@@ -254,7 +254,7 @@ receives_posts!(Monitor);
 impl Receive<Opened> for Monitor {
     fn receive(&mut self, Opened { session, active }: Opened, _: &mut Self::Context) {
         self.figures.opened(active, self.clock.elapsed_ms());
-        self.note(Kind::Connect, session, Details::default());
+        self.note(ConnectionEventKind::Connect, session, Details::default());
     }
 }
 
@@ -263,9 +263,13 @@ impl Receive<Ended> for Monitor {
         self.figures.ended(duration_ms.unsigned_abs());
         let reason = Some(close.map_or(LOST, Close::reason));
         if close.is_some_and(is_fault) {
-            self.note(Kind::Error, session.clone(), Details { reason, ..Details::default() });
+            self.note(ConnectionEventKind::Error, session.clone(), Details { reason, ..Details::default() });
         }
-        self.note(Kind::Disconnect, session, Details { reason, duration: Some(duration_ms), ..Details::default() });
+        self.note(
+            ConnectionEventKind::Disconnect,
+            session,
+            Details { reason, duration: Some(duration_ms), ..Details::default() },
+        );
     }
 }
 
@@ -310,7 +314,7 @@ impl Receive<TellEvents> for Monitor {
 
 impl Receive<TellFigures> for Monitor {
     fn receive(&mut self, TellFigures { viewer, reply }: TellFigures, _: &mut Self::Context) {
-        let _ = reply.send(monitoring::Figures {
+        let _ = reply.send(monitoring::MonitoringStats {
             metrics: self.metrics(),
             recent_events: self.journal.recent(&viewer),
             top_ips: self.journal.top_addresses(&viewer),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ahash::AHashMap;
 
-use crate::events::chat::monitoring::Kind;
+use crate::events::chat::monitoring::ConnectionEventKind;
 use crate::limits::fixed_window::{Decision, Rule, Window};
 use crate::model::client::limit_key;
 
@@ -24,14 +24,14 @@ const SWEEP_MS: u64 = 1_000;
 /// The refusal counts of the current minute.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    addresses: AHashMap<(Kind, Option<IpAddr>), Window>,
+    addresses: AHashMap<(ConnectionEventKind, Option<IpAddr>), Window>,
     all: Window,
     swept_at: i64,
 }
 
 impl Refusals {
     /// Counts a refusal at `now`, and returns whether to store it.
-    pub fn count(&mut self, kind: Kind, address: Option<IpAddr>, now: i64) -> bool {
+    pub fn count(&mut self, kind: ConnectionEventKind, address: Option<IpAddr>, now: i64) -> bool {
         let key = (kind, address.map(limit_key));
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&key) {
             if now.abs_diff(self.swept_at) >= SWEEP_MS {
@@ -60,25 +60,26 @@ mod tests {
     fn one_address_is_remembered_ten_times_a_minute_for_each_kind() {
         let mut refusals = Refusals::default();
         let mut kept = |kind, now| (0..50).filter(|_| refusals.count(kind, address(1), now)).count();
-        assert_eq!(kept(Kind::AuthFailure, 0), 10);
-        assert_eq!(kept(Kind::RateLimit, 1), 10);
-        assert_eq!(kept(Kind::AuthFailure, WINDOW_MS - 1), 0);
-        assert_eq!(kept(Kind::AuthFailure, WINDOW_MS), 10);
+        assert_eq!(kept(ConnectionEventKind::AuthFailure, 0), 10);
+        assert_eq!(kept(ConnectionEventKind::RateLimit, 1), 10);
+        assert_eq!(kept(ConnectionEventKind::AuthFailure, WINDOW_MS - 1), 0);
+        assert_eq!(kept(ConnectionEventKind::AuthFailure, WINDOW_MS), 10);
     }
 
     #[test]
     fn one_ipv6_host_is_one_address() {
         let mut refusals = Refusals::default();
         let host = |number: u128| Some(IpAddr::from((0x2001_0db8_u128 << 96 | number).to_be_bytes()));
-        let kept = (0..50).filter(|&n| refusals.count(Kind::AuthFailure, host(n), 0)).count();
+        let kept = (0..50).filter(|&n| refusals.count(ConnectionEventKind::AuthFailure, host(n), 0)).count();
         assert_eq!((kept, refusals.addresses.len()), (10, 1));
-        assert!(refusals.count(Kind::AuthFailure, host(1 << 64), 0), "another /64");
+        assert!(refusals.count(ConnectionEventKind::AuthFailure, host(1 << 64), 0), "another /64");
     }
 
     #[test]
     fn many_addresses_together_are_remembered_250_times_a_minute_and_cost_a_bounded_table() {
         let mut refusals = Refusals::default();
-        let mut kept = |now| (0..5_000).filter(|&n| refusals.count(Kind::AuthFailure, address(n), now)).count();
+        let mut kept =
+            |now| (0..5_000).filter(|&n| refusals.count(ConnectionEventKind::AuthFailure, address(n), now)).count();
         assert_eq!(kept(0), 250);
         assert_eq!(kept(WINDOW_MS), 250);
         assert_eq!(refusals.addresses.len(), ADDRESSES_MAX);

@@ -15,7 +15,7 @@ pub const REMEMBERED_TEXT_MAX: usize = 320;
 
 /// A user's first session started or the last one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transition {
+pub enum OnlineTransition {
     /// The first one started.
     Online,
     /// The last one ended.
@@ -48,15 +48,15 @@ pub struct OnlineCounts {
 
 impl OnlineCounts {
     /// Counts a session that started.
-    pub fn arrive(&mut self, user: UserId) -> Option<Transition> {
+    pub fn arrive(&mut self, user: UserId) -> Option<OnlineTransition> {
         self.gone.remove(&user);
         let sessions = self.online.entry(user).or_insert(0);
         *sessions += 1;
-        (*sessions == 1).then_some(Transition::Online)
+        (*sessions == 1).then_some(OnlineTransition::Online)
     }
 
     /// Counts a session with this identity that ended at `now`.
-    pub fn depart(&mut self, identity: &Identity, now: i64) -> Option<Transition> {
+    pub fn depart(&mut self, identity: &Identity, now: i64) -> Option<OnlineTransition> {
         let user = &identity.user;
         let sessions = self.online.get_mut(user)?;
         *sessions -= 1;
@@ -81,7 +81,7 @@ impl OnlineCounts {
             let gone = &self.gone;
             self.order.retain(|(user, number)| gone.get(user).is_some_and(|gone| gone.number == *number));
         }
-        Some(Transition::Offline)
+        Some(OnlineTransition::Offline)
     }
 
     /// When the user was last online: `now` while online.
@@ -120,11 +120,11 @@ mod tests {
     #[test]
     fn a_user_is_online_from_the_first_session_to_the_end_of_the_last() {
         let mut counts = OnlineCounts::default();
-        assert_eq!(counts.arrive(user("a")), Some(Transition::Online));
+        assert_eq!(counts.arrive(user("a")), Some(OnlineTransition::Online));
         assert_eq!(counts.arrive(user("a")), None);
         assert_eq!(counts.depart(&of("a"), 5), None);
         assert_eq!(counts.last_seen(&user("a"), 6), Some(6));
-        assert_eq!(counts.depart(&of("a"), 7), Some(Transition::Offline));
+        assert_eq!(counts.depart(&of("a"), 7), Some(OnlineTransition::Offline));
         assert_eq!(counts.last_seen(&user("a"), 9), Some(7));
         assert_eq!(counts.users(), 0);
         assert_eq!(counts.depart(&of("a"), 9), None);

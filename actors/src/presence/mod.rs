@@ -19,10 +19,10 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
-use self::counts::{OfflineUser, OnlineCounts, Transition};
+use self::counts::{OfflineUser, OnlineCounts, OnlineTransition};
 use self::pending::{PendingChanges, PresenceChange, PresenceNotice};
 use self::token_bucket::TokenBucket;
-use crate::events::chat::presence::{self as chat, Seen, UserStatusChanged, UsersOnline};
+use crate::events::chat::presence::{self as chat, PresenceState, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
 use crate::events::{ServerEvent, json};
 use crate::model::availability::Availability;
@@ -230,15 +230,15 @@ impl Presence {
 fn announcement(notice: PresenceNotice) -> Announcement {
     let PresenceNotice { identity, change, at, rooms, known_in } = notice;
     let user = || identity.user.clone();
-    let seen = |status| Seen::new(&identity, status, at);
+    let seen = |status| PresenceState::new(&identity, status, at);
     let (except, plain, chat) = match change {
         PresenceChange::Online(status) => {
             let plain = publication(&UserOnline::new(&identity, at), at);
-            (Some(user()), plain, publication(&chat::UserOnline(seen(status)), at))
+            (Some(user()), plain, publication(&chat::ChatUserOnline(seen(status)), at))
         }
         PresenceChange::Offline => {
             let plain = publication(&UserOffline::new(user(), at), at);
-            (Some(user()), plain, publication(&chat::UserOffline(seen(Availability::Offline)), at))
+            (Some(user()), plain, publication(&chat::ChatUserOffline(seen(Availability::Offline)), at))
         }
         PresenceChange::Status(status) => {
             let changed = UserStatusChanged(seen(status));
@@ -270,7 +270,7 @@ impl Receive<ApplyPresenceSettings> for Presence {
 
 impl Receive<Arrived> for Presence {
     fn receive(&mut self, Arrived(identity): Arrived, ctx: &mut Self::Context) {
-        if self.online.arrive(identity.user.clone()) == Some(Transition::Online) {
+        if self.online.arrive(identity.user.clone()) == Some(OnlineTransition::Online) {
             self.stats.users.add(1);
             let status = self.status_of(&identity.user).unwrap_or_default();
             self.pending.arrive(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
@@ -282,7 +282,7 @@ impl Receive<Arrived> for Presence {
 impl Receive<Departed> for Presence {
     fn receive(&mut self, Departed(identity): Departed, ctx: &mut Self::Context) {
         let now = self.clock.now_ms();
-        if self.online.depart(&identity, now) == Some(Transition::Offline) {
+        if self.online.depart(&identity, now) == Some(OnlineTransition::Offline) {
             self.stats.users.sub(1);
             self.pending.depart(&identity, now, self.clock.elapsed_ms());
             self.announce_due(ctx);

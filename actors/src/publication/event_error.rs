@@ -1,8 +1,8 @@
 //! A refused event, as an encoder needs it.
 
 use super::Correlation;
-use crate::events::Refused;
-use crate::events::wording::Audience;
+use crate::events::RefusalForm;
+use crate::events::wording::ErrorStyle;
 use crate::model::fault::Fault;
 
 /// A refused event and the reason.
@@ -12,10 +12,10 @@ pub struct EventError<'a> {
     pub fault: &'a Fault,
     /// The refused event; `None` when its name is unreadable, or when the hub refuses without a request.
     pub event: Option<&'a str>,
-    /// How clients of `/` receive the refusal.
-    pub refused: Refused,
+    /// The form of the refusal on `/`.
+    pub refused: RefusalForm,
     /// The document that defines the error codes for clients of `/`.
-    pub audience: Audience,
+    pub style: ErrorStyle,
     /// The name of the event that a successful request returns.
     pub reply: &'static str,
     /// The requested room, when the refusal repeats it.
@@ -30,8 +30,8 @@ impl<'a> EventError<'a> {
         Self {
             fault,
             event: None,
-            refused: Refused::Invalid,
-            audience: Audience::Push,
+            refused: RefusalForm::Invalid,
+            style: ErrorStyle::Push,
             reply: "",
             room: None,
             correlation,

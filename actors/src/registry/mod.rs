@@ -20,8 +20,8 @@ pub use self::online_list::StatusCounts;
 use self::pending::PendingConnections;
 pub use self::pending::PendingSlot;
 use crate::connection::SessionAddr;
-use crate::events::chat::presence::{OnlineUser, Written};
-use crate::events::moment::Iso;
+use crate::events::chat::presence::{OnlineUser, SerializedUser};
+use crate::events::timestamp::Iso;
 use crate::model::availability::Availability;
 use crate::model::client::Peer;
 use crate::model::fault::{Code, Fault};
@@ -178,14 +178,14 @@ impl Registry {
 
     /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`],
     /// and `bytes`.
-    pub fn longest_online(&self, now: i64, bytes: usize) -> Arc<[Written]> {
+    pub fn longest_online(&self, now: i64, bytes: usize) -> Arc<[SerializedUser]> {
         let request = self.online_list().cached_or_request(now);
         let request = match request {
             Ok(encoded) => return encoded,
             Err(request) => request,
         };
         let users = self.online_users(&request.users, now);
-        let encoded: Arc<[_]> = Written::all(users, bytes).into();
+        let encoded: Arc<[_]> = SerializedUser::all(users, bytes).into();
         self.online_list().cache(&request, &encoded, now);
         encoded
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::events::chat::presence::{ELDEST_MAX, Written};
+use crate::events::chat::presence::{ELDEST_MAX, SerializedUser};
 use crate::model::availability::Availability;
 use crate::model::ids::UserId;
 
@@ -39,7 +39,7 @@ struct CachedList {
     /// The key of the last user on the list; `None` when all users are on it.
     last: Option<SortKey>,
     /// The time in ms since the epoch, and the users; `None` while the list is encoded.
-    encoded: Option<(i64, Arc<[Written]>)>,
+    encoded: Option<(i64, Arc<[SerializedUser]>)>,
 }
 
 /// A list that the caller encodes.
@@ -112,7 +112,7 @@ impl OnlineList {
     }
 
     /// The cached list, if it is valid at `now`; otherwise the users of a new one.
-    pub(super) fn cached_or_request(&mut self, now: i64) -> Result<Arc<[Written]>, ListRequest> {
+    pub(super) fn cached_or_request(&mut self, now: i64) -> Result<Arc<[SerializedUser]>, ListRequest> {
         if let Some(CachedList { encoded: Some((at, users)), .. }) = &self.cached
             && (0..FRESH_MS).contains(&(now - at))
         {
@@ -125,7 +125,7 @@ impl OnlineList {
     }
 
     /// Caches an encoded list, unless its contents changed meanwhile.
-    pub(super) fn cache(&mut self, request: &ListRequest, users: &Arc<[Written]>, now: i64) {
+    pub(super) fn cache(&mut self, request: &ListRequest, users: &Arc<[SerializedUser]>, now: i64) {
         if let Some(list) = self.cached.as_mut().filter(|list| list.number == request.number) {
             list.encoded = Some((now, users.clone()));
         }

@@ -40,7 +40,7 @@ impl RoomCounts {
         let mut of_user = self.by_user.entry(user.clone()).or_insert(0);
         let rooms_per_user = self.rooms_per_user.load(Ordering::Relaxed);
         let refused = if *of_user >= rooms_per_user {
-            let message = format!("A user may make {rooms_per_user} rooms; leave one first");
+            let message = format!("A user can create at most {rooms_per_user} rooms; leave one first");
             Some(Fault { message: message.into(), ..Fault::limit_reached("limits.rooms_per_user") })
         } else {
             let one_more = |rooms: usize| (rooms < self.rooms_max.load(Ordering::Relaxed)).then_some(rooms + 1);

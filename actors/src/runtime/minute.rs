@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_counts_in_full_for_a_minute_whoever_asks_when() {
+    fn a_burst_counts_in_full_for_a_minute_at_every_reading() {
         let (minute, clock, mut total) = (Minute::default(), Clock::manual(0), 0);
         assert_eq!(minute.events(7, clock.elapsed_ms()), 7, "before the first sample");
         pass(&minute, &clock, &mut total, 240, 0);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_rate_is_what_happened_in_sixty_seconds() {
+    fn a_steady_rate_is_the_number_of_sixty_seconds() {
         let (minute, clock, mut total) = (Minute::default(), Clock::manual(5), 0);
         pass(&minute, &clock, &mut total, 30, 10);
         assert_eq!(minute.events(total, clock.elapsed_ms()), 300);

@@ -8,19 +8,19 @@ use std::time::Duration;
 
 /// A bounded queue. All its threads share it.
 pub struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<WorkQueueState<T>>,
     arrived: Condvar,
     bound: usize,
 }
 
-struct State<T> {
+struct WorkQueueState<T> {
     waiting: VecDeque<T>,
     closed: bool,
 }
 
-/// The queue is full or closed; this returns the item.
+/// The queue is full or closed; the error returns the item.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refused<T>(pub T);
+pub struct PushError<T>(pub T);
 
 /// The result of [`Queue::take_all`].
 #[derive(Debug, PartialEq, Eq)]
@@ -36,17 +36,21 @@ pub enum Taken<T> {
 impl<T> Queue<T> {
     /// An empty queue for at most `bound` items.
     pub fn new(bound: usize) -> Self {
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), arrived: Condvar::new(), bound }
+        Self {
+            state: Mutex::new(WorkQueueState { waiting: VecDeque::new(), closed: false }),
+            arrived: Condvar::new(),
+            bound,
+        }
     }
 
     /// Adds an item.
     ///
     /// # Errors
-    /// [`Refused`] with the item.
-    pub fn push(&self, item: T) -> Result<(), Refused<T>> {
+    /// [`PushError`] with the item.
+    pub fn push(&self, item: T) -> Result<(), PushError<T>> {
         let mut state = self.state();
         if state.closed || state.waiting.len() >= self.bound {
-            return Err(Refused(item));
+            return Err(PushError(item));
         }
         state.waiting.push_back(item);
         drop(state);
@@ -56,14 +60,14 @@ impl<T> Queue<T> {
 
     /// Waits for the next item; `None` once the queue is closed and empty.
     pub fn take(&self) -> Option<T> {
-        let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
+        let idle = |state: &mut WorkQueueState<T>| state.waiting.is_empty() && !state.closed;
         let mut state = self.arrived.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
         state.waiting.pop_front()
     }
 
     /// Up to `most` waiting items. If there are none, it waits up to `patience` for the first.
     pub fn take_all(&self, most: usize, patience: Duration) -> Taken<T> {
-        let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
+        let idle = |state: &mut WorkQueueState<T>| state.waiting.is_empty() && !state.closed;
         let (mut state, _) =
             self.arrived.wait_timeout_while(self.state(), patience, idle).unwrap_or_else(PoisonError::into_inner);
         let count = state.waiting.len().min(most);
@@ -81,13 +85,13 @@ impl<T> Queue<T> {
     }
 
     /// As [`Queue::close`], and drops the waiting items, because no thread takes them any more.
-    pub fn abandon(&self) {
+    pub fn close_and_clear(&self) {
         let mut state = self.state();
         state.closed = true;
-        let given_up = std::mem::take(&mut state.waiting);
+        let dropped = std::mem::take(&mut state.waiting);
         drop(state);
         self.arrived.notify_all();
-        drop(given_up);
+        drop(dropped);
     }
 
     /// The number of waiting items.
@@ -95,7 +99,7 @@ impl<T> Queue<T> {
         self.state().waiting.len()
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, WorkQueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,11 +115,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_comes_out_in_order_and_never_more_than_the_bound() {
+    fn items_are_taken_in_order_and_the_queue_keeps_its_bound() {
         let queue = Queue::new(2);
         assert_eq!(queue.push(1), Ok(()));
         assert_eq!(queue.push(2), Ok(()));
-        assert_eq!(queue.push(3), Err(Refused(3)));
+        assert_eq!(queue.push(3), Err(PushError(3)));
         assert_eq!(queue.depth(), 2);
         assert_eq!(queue.take(), Some(1));
         assert_eq!(queue.push(3), Ok(()));
@@ -124,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_queue_gives_out_what_waits_and_an_abandoned_one_does_not() {
+    fn a_closed_queue_returns_waiting_items_and_a_cleared_queue_does_not() {
         let queue = Queue::new(2);
         assert_eq!(queue.push(1), Ok(()));
         queue.close();
-        assert_eq!(queue.push(2), Err(Refused(2)));
+        assert_eq!(queue.push(2), Err(PushError(2)));
         assert_eq!(queue.take(), Some(1));
         assert_eq!(queue.take(), None);
         assert_eq!(queue.take_all(9, Duration::ZERO), Taken::Closed);
         let queue = Queue::new(2);
         assert_eq!(queue.push(1), Ok(()));
-        queue.abandon();
+        queue.close_and_clear();
         assert_eq!(queue.take(), None);
     }
 }

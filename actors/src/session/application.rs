@@ -6,9 +6,11 @@ use serde_json::json;
 
 use super::{Handle, Outcome, Session};
 use crate::application::{ApplicationFailure, ApplicationReply, ApplicationRequest, RequestBody};
-use crate::events::application::{Action, ActionResult, Event, Failure, Message, MessageAck, Response, Time};
+use crate::events::application::{
+    Action, ActionResult, ApplicationError, CustomEvent, Message, MessageAck, Response, Time,
+};
 use crate::events::json::{Entire, Json};
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::events::{ClientEvent, ServerEvent};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{MessageId, RequestId};
@@ -20,7 +22,7 @@ impl Session {
         sent: RequestBody,
         request_id: RequestId,
         done: fn(RequestId, ApplicationReply) -> R,
-        failed: fn(RequestId, Failure) -> R,
+        failed: fn(RequestId, ApplicationError) -> R,
     ) -> Result<Option<Outcome<R>>, Fault>
     where
         E: ClientEvent,
@@ -45,7 +47,7 @@ impl Session {
                 Err(ApplicationFailure(why)) => {
                     let fault = Fault::new(Code::OutcomeUnknown, why).by("backend.url");
                     session.note_failed(E::NAME, request_id, kind.failure(), &fault);
-                    failed(request_id, Failure::of(kind, why))
+                    failed(request_id, ApplicationError::of(kind, why))
                 }
             })
         });
@@ -76,11 +78,11 @@ impl Session {
     }
 }
 
-impl Handle<Entire<Event>> for Session {
-    fn handle(&mut self, event: Entire<Event>) -> Result<Outcome<Response>, Fault> {
+impl Handle<Entire<CustomEvent>> for Session {
+    fn handle(&mut self, event: Entire<CustomEvent>) -> Result<Outcome<Response>, Fault> {
         let request_id = RequestId::random();
         let done = |id, answered: ApplicationReply| Response::done(id, answered.data);
-        let outcome = self.ask_application::<Entire<Event>, _>(
+        let outcome = self.ask_application::<Entire<CustomEvent>, _>(
             RequestBody::Event(event.text),
             request_id,
             done,
@@ -118,8 +120,8 @@ impl Handle<Entire<Action>> for Session {
             None => {
                 let fault = Fault::new(Code::NotFound, "There is no such action");
                 let event = <Entire<Action> as ClientEvent>::NAME;
-                self.note_failed(event, request_id, Failure::UNKNOWN_ACTION, &fault);
-                ActionResult::failed(request_id, Failure::unknown_action(&action.read.action))
+                self.note_failed(event, request_id, ApplicationError::UNKNOWN_ACTION, &fault);
+                ActionResult::failed(request_id, ApplicationError::unknown_action(&action.read.action))
             }
         }))
     }

@@ -163,8 +163,8 @@ pub(super) async fn wait_for_joins(joins: Vec<JoinReply>) -> Result<Option<LastN
     Ok(moment)
 }
 
-impl Handle<raw::Authenticate> for Session {
-    fn handle(&mut self, request: raw::Authenticate) -> Result<Outcome<Status>, Fault> {
+impl Handle<raw::RenewToken> for Session {
+    fn handle(&mut self, request: raw::RenewToken) -> Result<Outcome<Status>, Fault> {
         let verified = self.hub.authenticator().authenticate(request.token);
         let answer = verified.into_actor(self).map(|verified, session, _| {
             let identity = session.renew_token(verified?)?;

@@ -8,10 +8,10 @@ use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::chats::members::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
 use crate::events::chat::rooms::{
-    AskInfo, AskOnline, FullRoomInfo, Info, JoinChat, JoinedChat, LeaveChat, LeftChat, ListRooms, Listed, Online,
-    RoomInfo, RoomLeft, Rooms,
+    AskInfo, AskOnline, FullRoomInfo, JoinChat, JoinedChat, LeaveChat, LeftChat, ListRooms, ListedRoom, RoomInfo,
+    RoomInfoReply, RoomLeft, RoomList, RoomOnlineUsers,
 };
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, RoomName};
@@ -60,7 +60,7 @@ impl Session {
 
     /// Notifies the client that it was removed from a chat.
     pub(super) fn send_chat_left(&self, chat: ChatId, users: usize) {
-        self.send_event(&RoomLeft::shut_out(chat, users), self.now());
+        self.send_event(&RoomLeft::access_lost(chat, users), self.now());
     }
 }
 
@@ -126,19 +126,19 @@ impl Handle<LeaveChat> for Session {
 }
 
 impl Handle<AskInfo> for Session {
-    fn handle(&mut self, request: AskInfo) -> Result<Outcome<Info>, Fault> {
+    fn handle(&mut self, request: AskInfo) -> Result<Outcome<RoomInfoReply>, Fault> {
         self.accessible_chat(&request.chat_id)?;
         let hub = self.hub.clone();
         let answer = async move {
             let chat = hub.store().chat(request.chat_id).await?.ok_or_else(no_such_chat)?;
-            describe(&hub, chat).await.map(Info::new)
+            describe(&hub, chat).await.map(RoomInfoReply::new)
         };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
 impl Handle<ListRooms> for Session {
-    fn handle(&mut self, _: ListRooms) -> Result<Outcome<Rooms>, Fault> {
+    fn handle(&mut self, _: ListRooms) -> Result<Outcome<RoomList>, Fault> {
         let (hub, user) = (self.hub.clone(), self.identity()?.user.clone());
         let listed = async move {
             let chats = hub.store().chats_of(user, LISTED_MAX).await?;
@@ -150,16 +150,16 @@ impl Handle<ListRooms> for Session {
             let rooms = listed?.filter(|(chat, _)| session.accessible_chat(&chat.id).is_ok()).map(|(chat, info)| {
                 let info = info.unwrap_or_else(|| empty_chat(chat.id, chat.last_activity));
                 let RoomInfo { chat_id, participant_count, last_activity, .. } = info;
-                Listed { chat_id, name: chat.name, participant_count, last_activity }
+                ListedRoom { chat_id, name: chat.name, participant_count, last_activity }
             });
-            Ok(Rooms::new(rooms.collect()))
+            Ok(RoomList::new(rooms.collect()))
         });
         Ok(Outcome::AsyncLarge(Box::pin(answer)))
     }
 }
 
 impl Handle<AskOnline> for Session {
-    fn handle(&mut self, request: AskOnline) -> Result<Outcome<Online>, Fault> {
+    fn handle(&mut self, request: AskOnline) -> Result<Outcome<RoomOnlineUsers>, Fault> {
         let room = self.accessible_chat(&request.chat_id)?;
         let (hub, registry, now) = (self.hub.clone(), self.hub.registry().clone(), self.now());
         let answer = async move {
@@ -171,7 +171,7 @@ impl Handle<AskOnline> for Session {
                 ))
             });
             let (users, count) = online.await?.unwrap_or_default();
-            Ok(Online::new(users, count))
+            Ok(RoomOnlineUsers::new(users, count))
         };
         Ok(Outcome::AsyncLarge(Box::pin(answer.into_actor(self))))
     }

@@ -8,7 +8,7 @@ use actix::{AsyncContext as _, Context, SpawnHandle};
 use super::{Handle, Outcome, Session};
 use crate::events::Done;
 use crate::events::debug::{ConnectionStats, DebugMode, EventMetrics, MemoryUsage};
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 

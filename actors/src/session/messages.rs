@@ -8,11 +8,11 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use super::{Handle, Outcome, Session};
 use crate::chats::no_such_message;
 use crate::events::chat::messages::{
-    AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
-    History, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, SendMessage, Sent, Stats, Status, Type, Typed,
-    TypingUsers,
+    AskHistory, AskMessageStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed,
+    History, MessageCounts, MessageDelivered, MessageNew, MessageRead, MessageStats, MessageStatus, ReadConfirmed,
+    SendMessage, Sent, TypingUpdated, TypingUsers, UpdateTyping,
 };
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::events::{ClientEvent, ServerEvent, json};
 use crate::hub::Hub;
 use crate::idempotency::digest;
@@ -45,12 +45,12 @@ impl Handle<SendMessage> for Session {
     }
 }
 
-impl Handle<Type> for Session {
-    fn handle(&mut self, request: Type) -> Result<Outcome<Typed>, Fault> {
+impl Handle<UpdateTyping> for Session {
+    fn handle(&mut self, request: UpdateTyping) -> Result<Outcome<TypingUpdated>, Fault> {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
         let set = self.hub.rooms().set_typing(room, user, self.handle.addr(), request.is_typing)?;
-        let answer = async move { set.await.map(|()| Typed::DONE) };
+        let answer = async move { set.await.map(|()| TypingUpdated::DONE) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
@@ -136,25 +136,25 @@ impl Handle<ConfirmRead> for Session {
 }
 
 impl Handle<AskStatus> for Session {
-    fn handle(&mut self, request: AskStatus) -> Result<Outcome<Status>, Fault> {
+    fn handle(&mut self, request: AskStatus) -> Result<Outcome<MessageStatus>, Fault> {
         let hub = self.hub.clone();
         let found = async move { hub.store().delivery_status(request.message_id).await?.ok_or_else(no_such_message) };
         let answer = found.into_actor(self).map(|found: Result<_, Fault>, session, _| {
             let (chat, status) = found?;
             session.accessible_chat(&chat).map_err(|_| no_such_message())?;
             session.joined_chat(&chat)?;
-            Ok(Status::new(status))
+            Ok(MessageStatus::new(status))
         });
         Ok(Outcome::AsyncLarge(Box::pin(answer)))
     }
 }
 
-impl Handle<AskStats> for Session {
-    fn handle(&mut self, _: AskStats) -> Result<Outcome<Stats>, Fault> {
+impl Handle<AskMessageStats> for Session {
+    fn handle(&mut self, _: AskMessageStats) -> Result<Outcome<MessageStats>, Fault> {
         let hub = self.hub.clone();
         let answer = async move {
             let (messages, delivered, read) = hub.store().message_figures().await?;
-            Ok(Stats::new(Figures {
+            Ok(MessageStats::new(MessageCounts {
                 active_typing_users: hub.stats().typing.get(),
                 tracked_messages: messages,
                 total_delivered: delivered,

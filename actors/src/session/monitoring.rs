@@ -8,7 +8,7 @@ use log::kv::Value;
 use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::events::ServerEvent;
 use crate::events::chat::monitoring::{
-    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
+    AskEvents, AskHealth, AskMetrics, AskStats, EventsReply, HealthReply, MetricsReply, StatsReply,
 };
 use crate::model::close::Close;
 use crate::model::fault::Fault;
@@ -120,28 +120,28 @@ impl Session {
 }
 
 impl Handle<AskMetrics> for Session {
-    fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsTold>, Fault> {
-        self.ask_monitor(TellMetrics, MetricsTold::new)
+    fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsReply>, Fault> {
+        self.ask_monitor(TellMetrics, MetricsReply::new)
     }
 }
 
 impl Handle<AskEvents> for Session {
-    fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsTold>, Fault> {
+    fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsReply>, Fault> {
         let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellEvents { ask, viewer, reply }, EventsTold::new)
+        self.ask_monitor(|reply| TellEvents { ask, viewer, reply }, EventsReply::new)
     }
 }
 
 impl Handle<AskStats> for Session {
-    fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsTold>, Fault> {
+    fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsReply>, Fault> {
         let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellFigures { viewer, reply }, StatsTold::new)
+        self.ask_monitor(|reply| TellFigures { viewer, reply }, StatsReply::new)
     }
 }
 
 impl Handle<AskHealth> for Session {
-    fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
+    fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthReply>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
+        self.ask_monitor(TellRequests, move |requests| HealthReply::new(health::judge(&hub.vitals(requests))))
     }
 }

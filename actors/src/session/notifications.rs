@@ -7,7 +7,7 @@ use actix::{AsyncContext, Context};
 use bytes::BytesMut;
 
 use super::{Handle, Outcome, Session};
-use crate::events::community::{Marked, Notification, NotificationRead, NotificationUpdated};
+use crate::events::community::{MarkedRead, NotificationRead, NotificationUpdated, UserNotification};
 use crate::events::{ServerEvent, json};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::EventName;
@@ -57,7 +57,7 @@ impl Session {
             if noted.contains(&notice.id) {
                 continue;
             }
-            let name = EventName::of_hub(Notification::NAME);
+            let name = EventName::of_hub(UserNotification::NAME);
             let event = Event { name, topic: None, data: notice.data, timestamp: notice.sent_at, offset: None };
             frames.extend_from_slice(&self.handle.encoder().event(&event, 0));
             count += 1;
@@ -71,7 +71,7 @@ impl Session {
 }
 
 impl Handle<NotificationRead> for Session {
-    fn handle(&mut self, request: NotificationRead) -> Result<Outcome<Marked>, Fault> {
+    fn handle(&mut self, request: NotificationRead) -> Result<Outcome<MarkedRead>, Fault> {
         let (hub, user, id) = (self.hub.clone(), self.identity()?.user.clone(), request.notification_id);
         // A task of its own: the notification is marked even if the session ends meanwhile.
         let answer = actix::spawn(async move {
@@ -86,7 +86,7 @@ impl Handle<NotificationRead> for Session {
             let event = Event { name, topic: None, data, timestamp: now, offset: None };
             let published = hub.rooms().publish_update(&user, event, id)?;
             published.await?;
-            Ok(Marked(updated))
+            Ok(MarkedRead(updated))
         });
         let answer = async move { answer.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))

@@ -7,10 +7,10 @@ use actix::fut::WrapFuture;
 use super::{Handle, Outcome, Session};
 use crate::connection::ReplySlot;
 use crate::events::chat::presence::{
-    AskOnlineUsers, AskPresenceStats, AskUserStatus, Counts, OnlineUsers, PresenceStats, StatusUpdated, UpdateStatus,
-    UserPresence, UserStatus, UsersOnline, Written,
+    AskOnlineUsers, AskPresenceStats, AskUserStatus, OnlineUsers, PresenceCounts, PresenceStats, SerializedUser,
+    StatusUpdated, UpdateStatus, UserPresence, UserStatus, UsersOnline,
 };
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::events::{ServerEvent, json};
 use crate::hub::Hub;
 use crate::model::availability::Availability;
@@ -69,7 +69,7 @@ impl Handle<UpdateStatus> for Session {
 impl Handle<AskOnlineUsers> for Session {
     fn handle(&mut self, _: AskOnlineUsers) -> Result<Outcome<OnlineUsers>, Fault> {
         let registry = self.hub.registry();
-        let users = Written::all(registry.online(NAMED_MAX, self.now()), self.list_bytes());
+        let users = SerializedUser::all(registry.online(NAMED_MAX, self.now()), self.list_bytes());
         Ok(Outcome::Reply(OnlineUsers::new(users, registry.status_counts().users())))
     }
 }
@@ -95,7 +95,7 @@ impl Handle<AskPresenceStats> for Session {
         let counted = async move {
             let gone = hub.presence_mailbox().ask(CountOffline)?.await?;
             let tally = hub.registry().status_counts();
-            Ok(PresenceStats::new(Counts {
+            Ok(PresenceStats::new(PresenceCounts {
                 total_users: tally.users() + gone,
                 online_users: tally.online,
                 away_users: tally.away,

@@ -5,8 +5,8 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use super::{Handle, Outcome, Session};
 use crate::events::Done;
 use crate::events::community::Connected;
-use crate::events::moment::Iso;
-use crate::events::push::{JoinRoom, JoinedRoom, LeaveRoom, LeftRoom, Ping, Register, Registered, Welcome};
+use crate::events::push::{AckedPing, JoinRoom, JoinedRoom, LeaveRoom, LeftRoom, Register, Registered, Welcome};
+use crate::events::timestamp::Iso;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RoomName;
 
@@ -56,8 +56,8 @@ impl Handle<LeaveRoom> for Session {
     }
 }
 
-impl Handle<Ping> for Session {
-    fn handle(&mut self, _: Ping) -> Result<Outcome<Done>, Fault> {
+impl Handle<AckedPing> for Session {
+    fn handle(&mut self, _: AckedPing) -> Result<Outcome<Done>, Fault> {
         Ok(Outcome::Reply(Done {}))
     }
 }

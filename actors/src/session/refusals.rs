@@ -3,8 +3,8 @@
 use super::Session;
 use super::replies::RequestContext;
 use crate::events::Bucket;
-use crate::events::chat::monitoring::Kind;
-use crate::events::wording::Audience;
+use crate::events::chat::monitoring::ConnectionEventKind;
+use crate::events::wording::ErrorStyle;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RequestId;
@@ -25,7 +25,7 @@ impl Session {
     pub(super) fn note_refused(&self, context: &RequestContext, fault: &Fault) {
         let room = context.joined_room();
         let code = match self.surface {
-            Surface::Root => context.refused().code(fault, self.audience()),
+            Surface::Root => context.refused().code(fault, self.error_style()),
             Surface::Raw | Surface::Chat => fault.code.as_str(),
         };
         let (event, room) = (context.event(), room.as_deref());
@@ -57,8 +57,8 @@ impl Session {
     }
 
     /// The document that the client follows on `/`.
-    pub(super) fn audience(&self) -> Audience {
-        if self.started_as_guest { Audience::Community } else { Audience::Push }
+    pub(super) fn error_style(&self) -> ErrorStyle {
+        if self.started_as_guest { ErrorStyle::Community } else { ErrorStyle::Push }
     }
 
     fn log_refusal<'a>(&self, with: impl FnOnce(Refusal<'a>) -> Refusal<'a>, fault: &'a Fault) {
@@ -79,7 +79,7 @@ impl Session {
         let Some(kind) = joins.or(kind_of_request(code)) else { return };
         let reported_at = match kind {
             _ if joins.is_some() => &self.monitor_reports.join_denied_at,
-            Kind::RateLimit => &self.monitor_reports.rate_limited_at,
+            ConnectionEventKind::RateLimit => &self.monitor_reports.rate_limited_at,
             _ => &self.monitor_reports.unauthorized_at,
         };
         let elapsed = self.hub.clock().elapsed_ms();

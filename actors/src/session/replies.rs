@@ -5,7 +5,7 @@
 //! | a reply that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement where one was asked for |
 //! | any other reply | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
 //! | the [preceding events](ServerEvent::preceding_events) of a reply | before it, by their names | before it, by their names |
-//! | a refusal | as `Error` | by the event that [`Refused`] says (on `/`), and as the acknowledgement where one was asked for |
+//! | a refusal | as `Error` | by the event of its [`RefusalForm`] (on `/`), and as the acknowledgement if the client requested one |
 //!
 //! On `/chat` every acknowledgement has `success`: see [`successful`].
 
@@ -19,7 +19,7 @@ use super::Session;
 use crate::events::chat::answer::successful;
 use crate::events::chat::rooms::JoinChat;
 use crate::events::push::JoinRoom;
-use crate::events::{ClientEvent, Refused, ServerEvent, json};
+use crate::events::{ClientEvent, RefusalForm, ServerEvent, json};
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
@@ -38,7 +38,7 @@ pub(super) fn truncated_name(name: &str) -> String {
 pub(super) struct RequestContext {
     /// The event's name; `None` when unreadable.
     event: Option<Cow<'static, str>>,
-    refused: Refused,
+    refused: RefusalForm,
     /// The name of the reply event.
     reply: &'static str,
     /// The data, when a refusal repeats part of it or names the denied room.
@@ -49,7 +49,7 @@ pub(super) struct RequestContext {
 impl RequestContext {
     /// A request in the event table.
     pub(super) fn of<E: ClientEvent>(data: &Bytes, correlation: Correlation) -> Self {
-        let is_wanted = E::ROW.refused == Refused::Reply || E::NAME == JoinChat::NAME;
+        let is_wanted = E::ROW.refused == RefusalForm::Reply || E::NAME == JoinChat::NAME;
         let data = is_wanted.then(|| data.clone());
         let (event, reply) = (Some(E::NAME.into()), <E::Reply as ServerEvent>::NAME);
         Self { event, refused: E::ROW.refused, reply, data, correlation }
@@ -58,20 +58,20 @@ impl RequestContext {
     /// A request that is not in the event table.
     pub(super) fn unknown(event: &str, correlation: Correlation) -> Self {
         let event = Some(truncated_name(event).into());
-        Self { event, refused: Refused::Invalid, reply: "", data: None, correlation }
+        Self { event, refused: RefusalForm::Invalid, reply: "", data: None, correlation }
     }
 
     /// An unreadable request, with its name if readable.
     pub(super) fn unreadable(event: Option<&str>, correlation: Correlation) -> Self {
         let event = event.map(|event| truncated_name(event).into());
-        Self { event, refused: Refused::Unread, reply: "", data: None, correlation }
+        Self { event, refused: RefusalForm::Unread, reply: "", data: None, correlation }
     }
 
     pub(super) fn event(&self) -> Option<&str> {
         self.event.as_deref()
     }
 
-    pub(super) fn refused(&self) -> Refused {
+    pub(super) fn refused(&self) -> RefusalForm {
         self.refused
     }
 
@@ -151,12 +151,12 @@ impl Session {
     /// The frame of a refusal; `None` when the client receives none.
     pub(super) fn refusal_frame(&self, context: &RequestContext, fault: &Fault, now: i64) -> Option<Bytes> {
         self.note_refused(context, fault);
-        let room = context.data.as_deref().filter(|_| context.refused == Refused::Reply).and_then(room_in);
+        let room = context.data.as_deref().filter(|_| context.refused == RefusalForm::Reply).and_then(room_in);
         let refusal = EventError {
             fault,
             event: context.event.as_deref(),
             refused: context.refused,
-            audience: self.audience(),
+            style: self.error_style(),
             reply: context.reply,
             room: room.as_deref(),
             correlation: &context.correlation,

@@ -12,12 +12,12 @@ use crate::connection::retained::Brought;
 use crate::connection::{Remains, ReplySlot, SessionAddr};
 use crate::events::ServerEvent;
 use crate::events::chat::connection::{
-    AskRecovery, AskSession, CreateSession, CreatedSession, Figures, Recover, RecoveredSession, SessionInfo,
-    SessionState, Stats,
+    AskRecoveryStats, AskSession, CreateSession, CreatedSession, Recover, RecoveredSession, RecoveryMetrics,
+    RecoveryStats, SessionInfo, SessionState,
 };
 use crate::events::chat::messages::MessageNew;
 use crate::events::json::Json;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::hub::Hub;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
@@ -234,14 +234,14 @@ impl Handle<AskSession> for Session {
     }
 }
 
-impl Handle<AskRecovery> for Session {
-    fn handle(&mut self, _: AskRecovery) -> Result<Outcome<Stats>, Fault> {
+impl Handle<AskRecoveryStats> for Session {
+    fn handle(&mut self, _: AskRecoveryStats) -> Result<Outcome<RecoveryStats>, Fault> {
         let counted = self.hub.recovery().ask(CountTokens)?;
         let hub = self.hub.clone();
         let answer = async move {
             let recovery_tokens = counted.await?;
             let now = hub.clock().now_ms();
-            Ok(Stats::new(Figures {
+            Ok(RecoveryStats::new(RecoveryMetrics {
                 active_sessions: hub.stats().sessions.get(),
                 recovery_tokens,
                 queued_messages: hub.stats().buffered_messages.get(),

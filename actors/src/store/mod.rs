@@ -78,7 +78,7 @@ use self::writer::{Job, Write, Writer};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
 use crate::runtime::clock::Clock;
-use crate::runtime::work_queue::{Queue, Refused};
+use crate::runtime::work_queue::{PushError, Queue};
 
 /// The database file in the data directory.
 pub const FILE: &str = "hubbub.db";
@@ -256,7 +256,7 @@ impl Store {
         }
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(work, reply));
-        self.0.writes.push(job).map_err(|Refused(_)| self.overloaded())?;
+        self.0.writes.push(job).map_err(|PushError(_)| self.overloaded())?;
         Ok(written(answer))
     }
 
@@ -266,7 +266,7 @@ impl Store {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| self.overloaded())?;
+        self.0.reads.push(reader::query(work, reply)).map_err(|PushError(_)| self.overloaded())?;
         match timeout(ANSWER_TIME, answer).await {
             Ok(answer) => answer.map_err(|_| Fault::store_unavailable())?,
             Err(_) => Err(Fault::store_unavailable()),
@@ -402,7 +402,7 @@ fn spawn<T: Send + 'static>(
             if std::thread::panicking() {
                 self.condition.fall_ill(StoreHealth { reason: "a thread of it died".into(), is_damage: false });
             }
-            self.queue.abandon();
+            self.queue.close_and_clear();
         }
     }
     let (_ended, end) = oneshot::channel();

@@ -21,7 +21,7 @@ use super::{ANSWER_TIME, FILE, Role, Shared, Store, Threads, handover, notificat
 use crate::model::fault::Fault;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Clock;
-use crate::runtime::work_queue::{Refused, Taken};
+use crate::runtime::work_queue::{PushError, Taken};
 
 /// The shortest and the longest delay between two attempts. Each delay is twice the previous one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
@@ -63,7 +63,7 @@ impl Store {
             },
             reply,
         );
-        self.0.reads.push(change).map_err(|Refused(_)| self.overloaded())?;
+        self.0.reads.push(change).map_err(|PushError(_)| self.overloaded())?;
         let answered = timeout(ANSWER_TIME, answer).await.map_err(|_| Fault::store_unavailable())?;
         answered.map_err(|_| Fault::store_unavailable())?
     }

@@ -98,7 +98,7 @@ async fn a_request_with_an_unknown_outcome_is_not_repeated() {
     let app = TestApp::start(|_| {});
     let named = || post("/api/push", PUSH).insert_header(("idempotency-key", "order-1"));
     app.state.hub.rooms().panic_shard_of(&RoomName::parse("any", "room").unwrap());
-    let unknown = refused("The outcome is not known: it may have been done or not", "OUTCOME_UNKNOWN");
+    let unknown = refused("The outcome is unknown: the request may have been carried out", "OUTCOME_UNKNOWN");
     let answer = app.answer(named()).await;
     assert_eq!((answer.status, answer.json()), (504, unknown));
     // Kept, and stored for the next run.

@@ -42,7 +42,7 @@ async fn commands_of_a_batch_are_answered_one_by_one() {
 async fn a_hub_that_shuts_down_refuses_commands() {
     let app = TestApp::start(|_| {});
     app.state.hub.drain(DrainRate { per_sec: 0, within: std::time::Duration::ZERO }).await;
-    let mut refused = refused("The hub is going away", "SHUTTING_DOWN");
+    let mut refused = refused("The hub is shutting down", "SHUTTING_DOWN");
     refused["retryAfter"] = 1.into();
     for path in ["/api/push", "/api/broadcast", "/api/room", "/api/disconnect", "/api/batch"] {
         let answer = app.answer(post(path, PUSH)).await;

@@ -1,4 +1,4 @@
-use hubbub_actors::events::wording::Audience;
+use hubbub_actors::events::wording::ErrorStyle;
 use hubbub_actors::model::ids::{EventName, RoomName};
 
 use super::*;
@@ -65,10 +65,10 @@ fn an_acknowledgement_without_data_has_no_argument() {
     assert_eq!(of(Some(b"{}")), ["4318446744073709551615[{}]"]);
 }
 
-fn refused(wire: &NamespaceWire, refused: Refused, fault: &Fault, correlation: &Correlation) -> Vec<String> {
+fn refused(wire: &NamespaceWire, refused: RefusalForm, fault: &Fault, correlation: &Correlation) -> Vec<String> {
     let event = Some("requested");
-    let audience = Audience::Push;
-    let refusal = EventError { fault, event, refused, audience, reply: "requested:ack", room: Some("r"), correlation };
+    let style = ErrorStyle::Push;
+    let refusal = EventError { fault, event, refused, style, reply: "requested:ack", room: Some("r"), correlation };
     wire.refusal(&refusal, 7).map(|bytes| frames(&bytes)).unwrap_or_default()
 }
 
@@ -79,7 +79,7 @@ fn a_refusal_on_the_main_namespace_is_an_event_and_a_requested_acknowledgement()
     assert_eq!(
         frames(
             &ROOT
-                .refusal(&EventError { event: Some("client:message"), refused: Refused::MessageData, ..room }, 7)
+                .refusal(&EventError { event: Some("client:message"), refused: RefusalForm::MessageData, ..room }, 7)
                 .unwrap()
         ),
         [concat!(
@@ -90,7 +90,7 @@ fn a_refusal_on_the_main_namespace_is_an_event_and_a_requested_acknowledgement()
     );
     let not_done = r#"{"success":false,"room":"r","error":"Rate limit exceeded","code":"RATE_LIMITED","details":{"retryAfter":3}}"#;
     assert_eq!(
-        refused(&ROOT, Refused::Reply, &Fault::rate_limited(3), &ack("9")),
+        refused(&ROOT, RefusalForm::Reply, &Fault::rate_limited(3), &ack("9")),
         [format!("42[\"requested:ack\",{not_done}]"), format!("439[{not_done}]")]
     );
     let unsolicited = frames(&ROOT.refusal(&EventError::of(&Fault::unauthenticated(), &None), 0).unwrap());
@@ -113,18 +113,18 @@ fn an_expired_token_and_an_invalid_one_have_different_codes() {
         (Code::InvalidRequest, "VALIDATION_ERROR"),
         (Code::Overloaded, "OVERLOADED"),
     ] {
-        let frames = refused(&ROOT, Refused::Authentication, &Fault::new(code, "no"), &None);
+        let frames = refused(&ROOT, RefusalForm::Authentication, &Fault::new(code, "no"), &None);
         assert_eq!(frames, [format!(r#"42["authentication_error",{{"error":"no","code":"{sent}"}}]"#)]);
     }
 }
 
 #[test]
 fn an_internal_fault_has_the_code_of_the_clients_document() {
-    for (audience, code) in [(Audience::Community, "SERVER_ERROR"), (Audience::Push, "INTERNAL_SERVER_ERROR")] {
-        for kind in [Refused::Invalid, Refused::Validation, Refused::Reply, Refused::Authentication] {
+    for (style, code) in [(ErrorStyle::Community, "SERVER_ERROR"), (ErrorStyle::Push, "INTERNAL_SERVER_ERROR")] {
+        for kind in [RefusalForm::Invalid, RefusalForm::Validation, RefusalForm::Reply, RefusalForm::Authentication] {
             let (fault, correlation) = (Fault::internal(), ack("0"));
             let refusal =
-                EventError { refused: kind, audience, reply: "requested:ack", ..EventError::of(&fault, &correlation) };
+                EventError { refused: kind, style, reply: "requested:ack", ..EventError::of(&fault, &correlation) };
             let sent = frames(&ROOT.refusal(&refusal, 0).unwrap());
             let code = format!("\"code\":\"{code}\"");
             assert!(sent.len() == 2 && sent.iter().all(|frame| frame.contains(&code)), "{sent:?}");
@@ -135,7 +135,7 @@ fn an_internal_fault_has_the_code_of_the_clients_document() {
 #[test]
 fn an_unreadable_event_is_reported_by_name_on_both_namespaces() {
     let fault = Fault::field("data", "no");
-    let refusal = EventError { event: Some("x"), refused: Refused::Unread, ..EventError::of(&fault, &None) };
+    let refusal = EventError { event: Some("x"), refused: RefusalForm::Unread, ..EventError::of(&fault, &None) };
     for (wire, prefix) in [(&ROOT, "42"), (&CHAT, "42/chat,")] {
         let sent = frames(&wire.refusal(&refusal, 0).unwrap());
         assert!(sent[0].starts_with(&format!(r#"{prefix}["error",{{"event":"x","#)), "{sent:?}");
@@ -151,7 +151,13 @@ fn an_unreadable_event_is_reported_by_name_on_both_namespaces() {
 fn every_kind_of_refusal_names_the_reached_limit() {
     let fault = Fault::limit_reached("limits.rooms");
     let details = r#""code":"LIMIT_REACHED","details":{"limit":"limits.rooms"}"#;
-    for kind in [Refused::Invalid, Refused::Validation, Refused::EventData, Refused::Reply, Refused::Authentication] {
+    for kind in [
+        RefusalForm::Invalid,
+        RefusalForm::Validation,
+        RefusalForm::EventData,
+        RefusalForm::Reply,
+        RefusalForm::Authentication,
+    ] {
         let frames = refused(&ROOT, kind, &fault, &ack("0"));
         assert!(!frames.is_empty() && frames.iter().all(|frame| frame.contains(details)), "{frames:?}");
     }
@@ -164,8 +170,8 @@ fn a_refusal_on_chat_is_sent_only_as_a_requested_acknowledgement() {
         r#"43/chat,0[{"success":false,"message":"Message rate limit exceeded. Please slow down.","#,
         r#""code":"RATE_LIMITED","details":{"retryAfter":3}}]"#
     )];
-    assert_eq!(refused(&CHAT, Refused::Reply, &fault, &ack("0")), sent);
-    assert_eq!(refused(&CHAT, Refused::Reply, &fault, &None), Vec::<String>::new());
+    assert_eq!(refused(&CHAT, RefusalForm::Reply, &fault, &ack("0")), sent);
+    assert_eq!(refused(&CHAT, RefusalForm::Reply, &fault, &None), Vec::<String>::new());
     let expired = Fault::new(hubbub_actors::model::fault::Code::TokenExpired, "The token has expired");
     let sent = frames(&CHAT.refusal(&EventError::of(&expired, &None), 0).unwrap());
     assert_eq!(

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use hubbub_actors::application::RequestBody;
 use hubbub_actors::events::json::Json;
-use hubbub_actors::events::moment::Iso;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::model::ids::{RequestId, SessionId, UserId};
 
 use super::*;

@@ -1,12 +1,12 @@
-//! The shape of every acknowledgement on `/chat`: a JSON object with `success`.
+//! The form of every acknowledgement on `/chat`: a JSON object with `success`.
 
 use std::borrow::Cow;
 
-/// How the answers of the chat document begin.
+/// The start of the replies in the chat document.
 const WITH_SUCCESS: &[u8] = b"{\"success\":";
 
-/// `data`, the JSON text of a successful answer, as `/chat` acknowledges it. The answers of the chat document begin with
-/// `success`; those of events that other surfaces have too get it here. No data: `{"success":true}`.
+/// The acknowledgement on `/chat` for a successful reply with the JSON text `data`. Replies of the chat document begin
+/// with `success`; replies of other events get it here. Without data: `{"success":true}`.
 pub fn successful(data: Option<&[u8]>) -> Cow<'_, [u8]> {
     match data.and_then(|data| Some((data, data.strip_prefix(b"{")?))) {
         Some((data, _)) if data.starts_with(WITH_SUCCESS) => Cow::Borrowed(data),
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_gets_success_once() {
+    fn a_reply_has_success_once() {
         for (data, answer) in [
             (Some(r#"{"recipients":2}"#), r#"{"success":true,"recipients":2}"#),
             (Some(r#"{"success":true,"rooms":[]}"#), r#"{"success":true,"rooms":[]}"#),

@@ -1,37 +1,37 @@
-//! Connection recovery: how a session that was cut off goes on in another one.
+//! Connection recovery on `/chat`: a new session continues a session that lost its connection.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Success;
 use crate::events::json::Json;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::ids::{ChatId, RecoveryToken, SessionId, UserId};
 use crate::model::surface::Surface;
 
 const RECOVERED: &str = "Connection recovered successfully";
 
-/// Asks for a token by which the session can be recovered when it is cut off. A session has one at a time.
+/// Requests a token that recovers the session after a lost connection. A session has one token at a time.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct CreateSession {}
 
-/// Goes on with a session of the same user that was cut off: joins its chats, and brings the messages that were said
-/// there meanwhile.
+/// Recovers a session of the same user that lost its connection: joins its chats and returns the messages sent there
+/// since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Recover {
-    /// The token of that session. It serves once.
+    /// The token of that session. It is valid once.
     pub recovery_token: String,
 }
 
-/// Asks what the hub knows of the session.
+/// Requests the state of the session.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskSession {}
 
-/// Asks for the hub's figures of recovery.
+/// Requests the hub's recovery metrics.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct AskRecovery {}
+pub struct AskRecoveryStats {}
 
 /// Answers `connection:create-session`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -45,7 +45,7 @@ pub struct CreatedSession {
 }
 
 impl CreatedSession {
-    /// The token; were the session cut off now, it would hold until `expires_at`.
+    /// The reply with this token. If the session lost its connection now, the token would expire at `expires_at`.
     pub fn new(recovery_token: RecoveryToken, expires_at: i64) -> Self {
         Self { success: Success::DONE, recovery_token, expires_at: Iso(expires_at) }
     }
@@ -56,19 +56,22 @@ impl ServerEvent for CreatedSession {
     const ON: &'static [Surface] = &[];
 
     fn preceding_events(&self) -> Vec<PrecedingEvent> {
-        vec![PrecedingEvent::of(&TokenMade { token: self.recovery_token.clone(), expires_at: self.expires_at })]
+        vec![PrecedingEvent::of(&RecoveryTokenIssued {
+            token: self.recovery_token.clone(),
+            expires_at: self.expires_at,
+        })]
     }
 }
 
-/// Brings a token for recovery, and until when it holds at least: longer while the session lasts.
+/// A recovery token, and its earliest expiry: the expiry moves on while the session is connected.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TokenMade {
+pub struct RecoveryTokenIssued {
     token: RecoveryToken,
     expires_at: Iso,
 }
 
-/// A session as its client sees it.
+/// The state of a session, as its client receives it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionState {
@@ -78,16 +81,16 @@ pub struct SessionState {
     /// The session.
     #[schemars(with = "String")]
     pub socket_id: SessionId,
-    /// When it connected; of one that was recovered, when the first did of those that it goes on with.
+    /// When it connected; for a recovered session, when the first of the sessions that it continues connected.
     pub connected_at: Iso,
-    /// When its client last asked something.
+    /// When its client last sent a request.
     pub last_activity: Iso,
     /// The chats it is in.
     #[schemars(with = "Vec<String>")]
     pub rooms: Vec<ChatId>,
-    /// Nothing waits for a session that is connected.
+    /// Always empty: no message is queued for a connected session.
     pub message_queue: [(); 0],
-    /// Its token for recovery, where it asked for one.
+    /// Its recovery token, if it requested one.
     pub recovery_token: Option<RecoveryToken>,
 }
 
@@ -102,10 +105,10 @@ pub struct RecoveredSession {
 }
 
 impl RecoveredSession {
-    /// The session that goes on, the messages that came meanwhile, and how many of those were dropped.
+    /// The reply with the session, the missed messages, and the number of dropped messages.
     pub fn new(session: SessionState, messages: Vec<Json>, dropped: u64) -> Self {
         let queued = QueuedMessages { count: messages.len(), messages, dropped };
-        Self { success: Success::saying(RECOVERED), session, queued }
+        Self { success: Success::with_message(RECOVERED), session, queued }
     }
 }
 
@@ -124,7 +127,7 @@ impl ServerEvent for RecoveredSession {
     }
 }
 
-/// Says that a session was recovered: the chats that it is in, and how many messages came meanwhile.
+/// The session is recovered: its chats, and the number of missed messages.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovered {
@@ -134,8 +137,8 @@ pub struct Recovered {
     queued_messages: usize,
 }
 
-/// Brings the messages that were said in the chats of a session while it was cut off, as `message:new` would have; with
-/// `dropped` where they were too many: so many older ones are not among them.
+/// The messages that the chats of a session received while it had no connection, in the form of `message:new`.
+/// `dropped` is the number of older messages that exceeded the bound, if any.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct QueuedMessages {
     #[schemars(with = "Vec<crate::model::message::ChatMessage>")]
@@ -167,33 +170,33 @@ impl SessionInfo {
     }
 }
 
-/// The hub's figures of recovery.
+/// The hub's recovery metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Figures {
-    /// Sessions there are.
+pub struct RecoveryMetrics {
+    /// Open sessions.
     pub active_sessions: u64,
-    /// Tokens that hold: of sessions there are, and of sessions that were cut off.
+    /// Valid tokens of open and of suspended sessions.
     pub recovery_tokens: usize,
-    /// Messages that wait for sessions that were cut off.
+    /// Messages buffered for suspended sessions.
     pub queued_messages: u64,
-    /// How long ago the sessions that there are connected, on average, in minutes.
+    /// The average age of the open sessions, in minutes.
     pub average_session_age: f64,
 }
 
 /// Answers `connection:stats`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Stats {
+pub struct RecoveryStats {
     #[serde(flatten)]
     success: Success,
-    stats: Figures,
+    stats: RecoveryMetrics,
 }
 
-impl Stats {
-    /// The figures.
-    pub fn new(stats: Figures) -> Self {
+impl RecoveryStats {
+    /// The reply with these metrics.
+    pub fn new(stats: RecoveryMetrics) -> Self {
         Self { success: Success::DONE, stats }
     }
 }
 
-acknowledgements!(SessionInfo, Stats);
+acknowledgements!(SessionInfo, RecoveryStats);

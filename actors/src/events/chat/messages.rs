@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Success;
 use crate::events::json::Json;
-use crate::events::moment::Iso;
 use crate::events::naming::ClientId;
+use crate::events::timestamp::Iso;
 use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::identity::Identity;
 use crate::model::ids::{ChatId, ChatMessageId, UserId};
@@ -42,7 +42,7 @@ pub struct SendMessage {
 /// Starts or stops typing in a chat. Typing also stops after 30 seconds, and when the session leaves or ends.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Type {
+pub struct UpdateTyping {
     /// A chat that the session is in.
     pub chat_id: ChatId,
     /// Whether the user types.
@@ -87,7 +87,7 @@ pub struct AskStatus {
 
 /// Requests the hub's message statistics.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct AskStats {}
+pub struct AskMessageStats {}
 
 /// Requests earlier messages of a chat: the latest ones, or the latest before a message.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -131,7 +131,7 @@ impl Sent {
     /// The reply for a stored message of the JSON text `data`.
     pub fn new(data: &[u8], id: ChatMessageId, chat_id: ChatId, at: i64) -> Self {
         Self {
-            success: Success::saying("Message sent successfully"),
+            success: Success::with_message("Message sent successfully"),
             sent_message: Json::text(data),
             sent: MessageSent { message_id: id, chat_id, timestamp: Iso(at) },
         }
@@ -165,17 +165,17 @@ pub struct MessageNew(pub ChatMessage);
 
 /// Answers `message:typing`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Typed(Success);
+pub struct TypingUpdated(Success);
 
-impl Typed {
+impl TypingUpdated {
     /// The reply.
-    pub const DONE: Self = Self(Success::saying("Typing status updated"));
+    pub const DONE: Self = Self(Success::with_message("Typing status updated"));
 }
 
 /// A user started or stopped typing, to the other members of a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UserTyping {
+pub struct ChatUserTyping {
     /// The user.
     #[schemars(with = "String")]
     pub user_id: UserId,
@@ -230,7 +230,7 @@ pub struct DeliveryConfirmed(Success);
 
 impl DeliveryConfirmed {
     /// The receipt is stored.
-    pub const DONE: Self = Self(Success::saying("Delivery confirmed"));
+    pub const DONE: Self = Self(Success::with_message("Delivery confirmed"));
 }
 
 /// Answers `message:read`.
@@ -239,7 +239,7 @@ pub struct ReadConfirmed(Success);
 
 impl ReadConfirmed {
     /// The receipt is stored.
-    pub const DONE: Self = Self(Success::saying("Read confirmation recorded"));
+    pub const DONE: Self = Self(Success::with_message("Read confirmation recorded"));
 }
 
 /// A message was delivered to a user, to all members of the chat. In a large chat with too many receipts, to the author
@@ -272,13 +272,13 @@ pub struct Confirmed {
 
 /// Answers `message:delivery-status`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Status {
+pub struct MessageStatus {
     #[serde(flatten)]
     success: Success,
     status: DeliveryStatus,
 }
 
-impl Status {
+impl MessageStatus {
     /// The receipts so far.
     pub fn new(status: DeliveryStatus) -> Self {
         Self { success: Success::DONE, status }
@@ -288,7 +288,7 @@ impl Status {
 /// The hub's message statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Figures {
+pub struct MessageCounts {
     /// Users that are typing, counted once for each chat.
     pub active_typing_users: u64,
     /// Stored messages.
@@ -301,15 +301,15 @@ pub struct Figures {
 
 /// Answers `message:stats`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Stats {
+pub struct MessageStats {
     #[serde(flatten)]
     success: Success,
-    stats: Figures,
+    stats: MessageCounts,
 }
 
-impl Stats {
+impl MessageStats {
     /// The reply with these statistics.
-    pub fn new(stats: Figures) -> Self {
+    pub fn new(stats: MessageCounts) -> Self {
         Self { success: Success::DONE, stats }
     }
 }
@@ -331,7 +331,7 @@ impl History {
     }
 }
 
-acknowledgements!(Typed, TypingUsers, DeliveryConfirmed, ReadConfirmed, Status, Stats, History);
+acknowledgements!(TypingUpdated, TypingUsers, DeliveryConfirmed, ReadConfirmed, MessageStatus, MessageStats, History);
 
 impl SendMessage {
     /// The message that the user of `identity` sends at `now`.

@@ -1,7 +1,7 @@
-//! The events of the chat system, a file a part of its document: rooms, messages, presence, recovery, monitoring.
+//! The events of the chat document, one file for each of its parts: rooms, messages, presence, recovery, monitoring.
 //!
-//! Every one of them is answered by its acknowledgement, `{success: true, …}`; a refusal is [`Failed`]. [`answer`] gives
-//! the answers of other events the same shape.
+//! The reply to each event is its acknowledgement, `{success: true, …}`; a refusal is [`Failed`]. [`answer`] gives the
+//! replies of other events the same form.
 
 pub mod answer;
 pub mod connection;
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 
 use crate::model::fault::{Code, Fault};
 
-/// Who has not shown a token that holds.
+/// The message for a session without a valid token.
 const UNAUTHENTICATED: &str = "User not authenticated";
-/// Who sends too much.
+/// The message for an exceeded rate limit.
 const TOO_FAST: &str = "Message rate limit exceeded. Please slow down.";
-/// What cannot be read, or is out of bounds; `details` says where and why.
+/// The message for invalid data; `details` has the field and the reason.
 const INVALID: &str = "Invalid request data";
 
-/// Says the answer to a request by `success` and the document's sentence.
+/// The start of a successful reply: `success` and the message of the document.
 #[derive(Debug, Clone, Copy, Serialize, schemars::JsonSchema)]
 pub struct Success {
     success: bool,
@@ -34,16 +34,16 @@ pub struct Success {
 }
 
 impl Success {
-    /// It was done, and there is nothing to say of it but what follows.
-    pub const DONE: Self = Self::saying("");
+    /// Success without a message.
+    pub const DONE: Self = Self::with_message("");
 
-    /// It was done, in the document's words.
-    pub const fn saying(message: &'static str) -> Self {
+    /// Success with the message of the document.
+    pub const fn with_message(message: &'static str) -> Self {
         Self { success: true, message }
     }
 }
 
-/// A refusal as an acknowledgement: the document's sentence, and for a program the code and what is to blame.
+/// A refusal as an acknowledgement: the message of the document, and for programs the code and the details.
 #[derive(Debug, Serialize)]
 pub struct Failed<'a> {
     success: bool,
@@ -54,7 +54,7 @@ pub struct Failed<'a> {
 }
 
 impl<'a> Failed<'a> {
-    /// What a client is told of `fault`.
+    /// The refusal for `fault`.
     pub fn new(fault: &'a Fault) -> Self {
         let message = match fault.code {
             Code::InvalidRequest => INVALID,
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_has_the_documents_sentence_and_says_what_is_to_blame() {
+    fn a_refusal_has_the_documents_message_and_the_invalid_field() {
         for (fault, expected) in [
             (
                 Fault::field("content", "`content` is missing"),

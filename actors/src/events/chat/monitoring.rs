@@ -1,4 +1,4 @@
-//! What is to be known of the hub's connections: figures, what happened to them lately, and whether all is well.
+//! Monitoring of the hub's connections: metrics, recent events, and health.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,79 +8,79 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Success;
 use crate::events::acknowledgements;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::model::fault::Code;
 use crate::model::ids::{SessionId, UserId};
 
-/// Events in one answer, at most.
-pub const EVENTS_ASKED_MAX: usize = 100;
-/// Events in an answer where nobody says how many.
-const EVENTS_ASKED: usize = 50;
+/// Most events in one reply.
+pub const EVENTS_LIMIT_MAX: usize = 100;
+/// Events in one reply by default.
+const EVENTS_LIMIT: usize = 50;
 
-/// Asks for figures of the connections, on every surface, since the start of the hub.
+/// Requests the connection metrics of all surfaces since the start of the hub.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskMetrics {}
 
-/// Asks what happened to connections lately, newest first. Who is no admin sees of others neither address nor user agent
-/// nor socket.
+/// Requests the recent events of connections, newest first. For other users' events, only admins receive the address,
+/// the user agent and the socket.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskEvents {
-    /// How many at most, 1 to 100; 50 by default.
-    #[serde(default = "asked", deserialize_with = "asked_within")]
+    /// Most events, 1 to 100; 50 by default.
+    #[serde(default = "events_limit", deserialize_with = "events_limit_within")]
     pub limit: usize,
-    /// Only this kind.
+    /// Only events of this type.
     #[serde(default, rename = "type")]
-    pub kind: Option<Kind>,
-    /// Only this user's.
+    pub kind: Option<ConnectionEventKind>,
+    /// Only events of this user.
     #[serde(default)]
     pub user_id: Option<UserId>,
-    /// Only those from this address; of them only one's own for who is no admin.
+    /// Only events from this address; a user without the role `admin` receives only the own ones.
     #[serde(default)]
     pub ip: Option<IpAddr>,
 }
 
-fn asked() -> usize {
-    EVENTS_ASKED
+fn events_limit() -> usize {
+    EVENTS_LIMIT
 }
 
-fn asked_within<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+fn events_limit_within<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     match Option::<usize>::deserialize(deserializer)? {
-        None => Ok(EVENTS_ASKED),
-        Some(limit @ 1..=EVENTS_ASKED_MAX) => Ok(limit),
+        None => Ok(EVENTS_LIMIT),
+        Some(limit @ 1..=EVENTS_LIMIT_MAX) => Ok(limit),
         Some(_) => Err(serde::de::Error::custom("expected 1 to 100")),
     }
 }
 
-/// Asks for figures, the newest events, and for admins from where and with what most connections come.
+/// Requests metrics and recent events. Admins also receive the most frequent addresses and user agents.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskStats {}
 
-/// Asks whether the hub is well, and what to do where it is not.
+/// Requests the health of the hub, with a recommendation for each issue.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskHealth {}
 
-/// What happened to a connection.
+/// The type of a connection event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A session began.
+pub enum ConnectionEventKind {
+    /// A session started.
     Connect,
-    /// It ended.
+    /// A session ended.
     Disconnect,
-    /// It was ended for a fault: its client's, or a defect of the hub.
+    /// A session ended because of an error of its client or a defect of the hub.
     Error,
-    /// A connection or a request was refused by a limit.
+    /// A limit refused a connection or a request.
     RateLimit,
-    /// A connection or a request was refused for its token, for its page, or because a room was not to be joined.
+    /// A connection or a request was refused because of its token, its origin, or a room that the session may not join.
     AuthFailure,
 }
 
-impl Kind {
-    /// All of them.
+impl ConnectionEventKind {
+    /// All types.
     pub const ALL: [Self; 5] = [Self::Connect, Self::Disconnect, Self::Error, Self::RateLimit, Self::AuthFailure];
 
-    /// The name that clients see.
+    /// The name that clients receive.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -92,141 +92,141 @@ impl Kind {
     }
 }
 
-/// Something that happened to a connection.
+/// An event of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionEvent {
-    /// What.
+    /// The type.
     #[serde(rename = "type")]
-    pub kind: Kind,
-    /// The session, where there was one.
+    pub kind: ConnectionEventKind,
+    /// The session, if there was one.
     #[schemars(with = "Option<String>")]
     pub socket_id: Option<SessionId>,
-    /// Its user, where that was known.
+    /// Its user, if known.
     #[schemars(with = "Option<String>")]
     pub user_id: Option<UserId>,
-    /// Where the client is.
+    /// The client's address.
     pub ip_address: Option<IpAddr>,
-    /// What the client calls itself.
+    /// The client's `User-Agent`.
     pub user_agent: Option<Arc<str>>,
-    /// When.
+    /// When it occurred.
     pub timestamp: Iso,
-    /// What else there is to say.
+    /// Further details.
     pub details: Details,
 }
 
-/// What there is to say of an event beside what every one has.
+/// The details of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Details {
-    /// What the client speaks.
+    /// The surface of the client.
     pub surface: &'static str,
-    /// Why the session ended, or what the code of a refusal does not say.
+    /// Why the session ended, or the reason of a refusal beside its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// How long it lasted, ms.
+    /// The duration of the session, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<i64>,
-    /// Why it was refused.
+    /// The code of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub code: Option<Code>,
-    /// The room, topic or chat (`chat:ID`) that was not joined; for its own user and for admins.
+    /// The room, topic or chat (`chat:ID`) of a refused join; only its user and admins receive it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub room: Option<Arc<str>>,
 }
 
-/// The figures of the connections.
+/// The connection metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
-    /// Sessions there ever were.
+    /// Sessions opened since the start.
     pub total_connections: u64,
-    /// Those there are.
+    /// Open sessions.
     pub active_connections: u64,
-    /// Connections that were refused.
+    /// Refused connections.
     pub failed_connections: u64,
-    /// How long those lasted that ended, on average, ms; 0 when none did.
+    /// The average duration of the ended sessions, ms; 0 if none ended.
     pub average_connection_duration: u64,
-    /// The most there were at once.
+    /// Most sessions open at once.
     pub peak_connections: u64,
-    /// Those that began within the last minute.
+    /// Sessions opened within the last minute.
     pub connections_per_minute: u64,
-    /// Since when all this is counted: the start of the hub.
+    /// When the counts started: the start of the hub.
     pub last_reset: Iso,
 }
 
-/// How many connections came from an address.
+/// The number of connections from an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TopAddress {
     /// The address.
     pub ip: IpAddr,
-    /// How many.
+    /// The number.
     pub count: usize,
 }
 
-/// How many connections came with a user agent.
+/// The number of connections with a user agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TopUserAgent {
-    /// What the clients call themselves.
+    /// The clients' `User-Agent`.
     #[schemars(with = "String")]
     pub user_agent: Arc<str>,
-    /// How many.
+    /// The number.
     pub count: usize,
 }
 
-/// All figures.
+/// All metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Figures {
-    /// Those of the connections.
+pub struct MonitoringStats {
+    /// The connection metrics.
     pub metrics: Metrics,
-    /// What happened last, newest first.
+    /// Recent events, newest first.
     pub recent_events: Vec<ConnectionEvent>,
-    /// From where most of the connections came that are remembered; for admins.
+    /// The most frequent addresses of the stored connections; for admins.
     #[serde(rename = "topIPs")]
     pub top_ips: Vec<TopAddress>,
-    /// With what; for admins.
+    /// The most frequent user agents; for admins.
     pub top_user_agents: Vec<TopUserAgent>,
-    /// Which part of the requests of the last 5 minutes was refused or failed: 0 to 1, with 4 decimals.
+    /// The share of requests of the last 5 minutes that were refused or failed: 0 to 1, with 4 decimals.
     pub error_rate: f64,
 }
 
-/// How the hub is.
+/// The health of the hub.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// All is well.
+pub enum HealthStatus {
+    /// No issue.
     #[default]
     Healthy,
-    /// Something is to be watched.
+    /// An issue that needs attention.
     Warning,
-    /// Something is to be done now.
+    /// An issue that needs action now.
     Critical,
 }
 
-/// How the hub is, what is wrong, and what to do about each of that.
+/// The health of the hub, its issues, and a recommendation for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Health {
-    /// As bad as the worst of it.
-    pub status: Status,
-    /// What is wrong, a sentence each.
+    /// The status of the worst issue.
+    pub status: HealthStatus,
+    /// The issues, one sentence each.
     pub issues: Vec<String>,
-    /// What to do, a sentence for each of the issues.
+    /// The recommendations, one sentence for each issue.
     pub recommendations: Vec<&'static str>,
 }
 
 /// Answers `monitoring:metrics`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct MetricsTold {
+pub struct MetricsReply {
     #[serde(flatten)]
     success: Success,
     metrics: Metrics,
 }
 
-impl MetricsTold {
-    /// These figures.
+impl MetricsReply {
+    /// The reply with these metrics.
     pub fn new(metrics: Metrics) -> Self {
         Self { success: Success::DONE, metrics }
     }
@@ -234,14 +234,14 @@ impl MetricsTold {
 
 /// Answers `monitoring:events`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct EventsTold {
+pub struct EventsReply {
     #[serde(flatten)]
     success: Success,
     events: Vec<ConnectionEvent>,
 }
 
-impl EventsTold {
-    /// These events.
+impl EventsReply {
+    /// The reply with these events.
     pub fn new(events: Vec<ConnectionEvent>) -> Self {
         Self { success: Success::DONE, events }
     }
@@ -249,35 +249,35 @@ impl EventsTold {
 
 /// Answers `monitoring:stats`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct StatsTold {
+pub struct StatsReply {
     #[serde(flatten)]
     success: Success,
-    stats: Figures,
+    stats: MonitoringStats,
 }
 
-impl StatsTold {
-    /// These figures.
-    pub fn new(stats: Figures) -> Self {
+impl StatsReply {
+    /// The reply with these metrics.
+    pub fn new(stats: MonitoringStats) -> Self {
         Self { success: Success::DONE, stats }
     }
 }
 
 /// Answers `monitoring:health`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct HealthTold {
+pub struct HealthReply {
     #[serde(flatten)]
     success: Success,
     health: Health,
 }
 
-impl HealthTold {
-    /// This.
+impl HealthReply {
+    /// The reply with this health.
     pub fn new(health: Health) -> Self {
         Self { success: Success::DONE, health }
     }
 }
 
-acknowledgements!(MetricsTold, EventsTold, StatsTold, HealthTold);
+acknowledgements!(MetricsReply, EventsReply, StatsReply, HealthReply);
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +287,7 @@ mod tests {
     use crate::events::json;
 
     #[test]
-    fn what_cannot_be_asked_is_blamed_on_its_field() {
+    fn an_invalid_filter_is_refused_with_its_field() {
         for (data, field) in [
             (json!({"limit": 0}), "limit"),
             (json!({"limit": 101}), "limit"),
@@ -308,27 +308,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_or_null_filters_nothing() {
+    fn a_missing_or_null_filter_accepts_all_events() {
         for data in ["{}", r#"{"limit":null,"type":null,"userId":null,"ip":null}"#] {
             let ask: AskEvents = json::parse(data.as_bytes()).unwrap();
             assert_eq!((ask.limit, ask.kind, ask.user_id, ask.ip), (50, None, None, None));
         }
         let ask: AskEvents = json::parse(br#"{"limit":100,"type":"auth_failure","userId":7,"ip":"::1"}"#).unwrap();
-        assert_eq!((ask.limit, ask.kind), (100, Some(Kind::AuthFailure)));
+        assert_eq!((ask.limit, ask.kind), (100, Some(ConnectionEventKind::AuthFailure)));
         assert_eq!((ask.user_id.unwrap().as_str(), ask.ip), ("7", "::1".parse().ok()));
     }
 
     #[test]
-    fn a_kind_is_written_as_it_is_read() {
-        for kind in Kind::ALL {
+    fn a_type_has_the_same_name_in_both_directions() {
+        for kind in ConnectionEventKind::ALL {
             assert_eq!(json!(kind), kind.as_str());
         }
     }
 
     #[test]
-    fn an_event_has_every_documented_field_and_of_the_details_what_there_is() {
+    fn an_event_has_every_documented_field_and_only_known_details() {
         let event = ConnectionEvent {
-            kind: Kind::RateLimit,
+            kind: ConnectionEventKind::RateLimit,
             socket_id: None,
             user_id: None,
             ip_address: "10.0.0.1".parse().ok(),

@@ -1,4 +1,4 @@
-//! Who is online, as the chat system shows it.
+//! The presence of users on `/chat`: lists, status and announcements.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ mod availability;
 use super::Success;
 use crate::events::acknowledgements;
 use crate::events::json::Json;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{SessionId, UserId};
 
-/// Users that [`UsersOnline`] names, at most.
+/// Most users in [`UsersOnline`].
 pub const ELDEST_MAX: usize = 100;
 
-/// A user who has a session.
+/// A user with at least one session.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUser {
@@ -29,25 +29,25 @@ pub struct OnlineUser {
     /// The user's name.
     #[schemars(with = "String")]
     pub username: Arc<str>,
-    /// As the user says.
+    /// The status that the user set.
     pub status: Availability,
     /// When the user was last seen: now.
     pub last_seen: Iso,
-    /// Since when the user has a session.
+    /// When the user came online.
     pub connected_at: Iso,
 }
 
-/// A user who is online, as lists of users name one.
+/// An online user as JSON, for lists of users.
 #[derive(Debug)]
-pub struct Written {
+pub struct SerializedUser {
     /// The user.
     pub user: UserId,
-    /// An [`OnlineUser`].
+    /// The JSON of an [`OnlineUser`].
     pub text: Json,
 }
 
-impl Written {
-    /// Writes `users` down, in their order and as far as they fit into `bytes`.
+impl SerializedUser {
+    /// Serializes `users` in their order, as long as they fit into `bytes`.
     pub fn all(users: Vec<OnlineUser>, bytes: usize) -> Vec<Self> {
         let mut left = bytes;
         let write = |user: OnlineUser| {
@@ -59,26 +59,26 @@ impl Written {
     }
 }
 
-/// Says how the user is there, on all sessions, until the last of them ends. Others are told.
+/// Sets the status of the user for all sessions, until the last of them ends. Other users are notified.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct UpdateStatus {
     /// `online`, `away` or `busy`.
     pub status: Availability,
 }
 
-/// Asks who is online: the first 1,000 by the time they came.
+/// Requests the online users: the 1,000 that have been online longest.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskOnlineUsers {}
 
-/// Asks whether and how a user is there.
+/// Requests the presence of a user.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskUserStatus {
-    /// A user who is online, was so since the hub started, or has an account.
+    /// A user that is online, was online since the hub started, or has an account.
     pub user_id: UserId,
 }
 
-/// Asks how many users are there, and how.
+/// Requests the number of users with each status.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskPresenceStats {}
 
@@ -88,11 +88,11 @@ pub struct AskPresenceStats {}
 pub struct StatusUpdated(Success);
 
 impl StatusUpdated {
-    /// It is noted.
-    pub const DONE: Self = Self(Success::saying("Status updated successfully"));
+    /// The status is set.
+    pub const DONE: Self = Self(Success::with_message("Status updated successfully"));
 }
 
-/// Answers `presence:online-users`; `count` says how many there are where `users` does not name all.
+/// Answers `presence:online-users`; `count` is the number of online users, if `users` does not list all.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct OnlineUsers {
     #[serde(flatten)]
@@ -104,14 +104,15 @@ pub struct OnlineUsers {
 }
 
 impl OnlineUsers {
-    /// These of `count` users.
-    pub fn new(users: Vec<Written>, count: usize) -> Self {
+    /// The reply with these of `count` users.
+    pub fn new(users: Vec<SerializedUser>, count: usize) -> Self {
         let count = (count > users.len()).then_some(count);
-        Self { success: Success::DONE, users: users.into_iter().map(|written| written.text).collect(), count }
+        Self { success: Success::DONE, users: users.into_iter().map(|serialized| serialized.text).collect(), count }
     }
 }
 
-/// How a user is there: by the newest session, or as remembered. `null` is what is not known, or not for the one who asks.
+/// A user's presence, from the newest session or from the record of an offline user. A value is `null` if it is
+/// unknown, or if the requesting user may not read it.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserPresence {
@@ -120,27 +121,27 @@ pub struct UserPresence {
     pub user_id: UserId,
     /// The user's name.
     pub username: String,
-    /// The user's address, for the user and for admins.
+    /// The user's e-mail address, for the user and for admins.
     pub email: Option<String>,
-    /// As the user says.
+    /// The status that the user set.
     pub status: Availability,
     /// When the user was last seen: now while online.
     pub last_seen: Option<Iso>,
-    /// Since when the session is there.
+    /// When the session connected.
     pub connected_at: Option<Iso>,
     /// The session, for the user and for admins.
     #[schemars(with = "Option<String>")]
     pub socket_id: Option<SessionId>,
-    /// What the session's client calls itself, for the user and for admins.
+    /// The `User-Agent` of the session's client, for the user and for admins.
     #[schemars(with = "Option<String>")]
     pub user_agent: Option<Arc<str>>,
-    /// Where the session's client is, for the user and for admins.
+    /// The address of the session's client, for the user and for admins.
     #[schemars(with = "Option<String>")]
     pub ip_address: Option<IpAddr>,
 }
 
 impl UserPresence {
-    /// As somebody sees it who is neither the user nor an admin.
+    /// The presence without the values that only the user and admins receive.
     pub fn masked(self) -> Self {
         Self { email: None, socket_id: None, user_agent: None, ip_address: None, ..self }
     }
@@ -155,25 +156,25 @@ pub struct UserStatus {
 }
 
 impl UserStatus {
-    /// The user is there like this.
+    /// The reply with this presence.
     pub fn new(presence: UserPresence) -> Self {
         Self { success: Success::DONE, presence }
     }
 }
 
-/// How many users are there, and how.
+/// The number of users with each status.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// All of them.
+pub struct PresenceCounts {
+    /// All users.
     pub total_users: usize,
-    /// Those who say that they are there.
+    /// Users with the status `online`.
     pub online_users: usize,
-    /// Those who say that they do not look.
+    /// Users with the status `away`.
     pub away_users: usize,
-    /// Those who say that they are not to be disturbed.
+    /// Users with the status `busy`.
     pub busy_users: usize,
-    /// Those who went and are remembered.
+    /// Offline users with a record.
     pub offline_users: usize,
 }
 
@@ -182,22 +183,22 @@ pub struct Counts {
 pub struct PresenceStats {
     #[serde(flatten)]
     success: Success,
-    stats: Counts,
+    stats: PresenceCounts,
 }
 
 impl PresenceStats {
-    /// These figures.
-    pub fn new(stats: Counts) -> Self {
+    /// The reply with these counts.
+    pub fn new(stats: PresenceCounts) -> Self {
         Self { success: Success::DONE, stats }
     }
 }
 
 acknowledgements!(StatusUpdated, OnlineUsers, UserStatus, PresenceStats);
 
-/// What is said of a user who came, went or is there in another way.
+/// A user's presence in an announcement.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Seen {
+pub struct PresenceState {
     #[schemars(with = "String")]
     user_id: UserId,
     username: String,
@@ -205,32 +206,32 @@ pub struct Seen {
     last_seen: Iso,
 }
 
-impl Seen {
-    /// The user of `identity` was seen like this at `at`, ms since the epoch.
+impl PresenceState {
+    /// The user of `identity` has this status since `at`, ms since the epoch.
     pub fn new(identity: &Identity, status: Availability, at: i64) -> Self {
         let username = identity.username().to_owned();
         Self { user_id: identity.user.clone(), username, status, last_seen: Iso(at) }
     }
 }
 
-/// Says to others that a user came online: the first session, on whatever surface, began.
+/// A user came online: the first session on any surface started. Other users receive it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct UserOnline(pub Seen);
+pub struct ChatUserOnline(pub PresenceState);
 
-/// Says to others that a user went offline: the last session ended, and none began within `presence.linger_ms`.
+/// A user went offline: the last session ended, and none started within `presence.linger_ms`. Other users receive it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct UserOffline(pub Seen);
+pub struct ChatUserOffline(pub PresenceState);
 
-/// Says that a user is there in another way, to the user's own sessions too. Of changes that follow each other the last is
-/// told. On `/ws` to those who subscribed to `$presence`.
+/// The status of a user changed. The user's own sessions receive it, too; on `/ws`, subscribers of `$presence`. If several
+/// changes follow each other quickly, only the last one is sent.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct UserStatusChanged(pub Seen);
+pub struct UserStatusChanged(pub PresenceState);
 
-/// Says who is online: to a session as it connects, those online for longest, itself included, 100 at most; and where no
-/// more are online, to all when that changed, at most once a second.
+/// The users that have been online longest, at most 100. A session receives it when it connects, with its own user
+/// included. If at most 100 users are online, all sessions on `/chat` receive it after a change, at most once a second.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UsersOnline {
     #[schemars(with = "Vec<OnlineUser>")]
@@ -238,14 +239,14 @@ pub struct UsersOnline {
 }
 
 impl UsersOnline {
-    /// Those online for longest.
-    pub fn all(eldest: &[Written]) -> Self {
-        Self { users: eldest.iter().map(|written| written.text.clone()).collect() }
+    /// The list of the users that have been online longest.
+    pub fn all(eldest: &[SerializedUser]) -> Self {
+        Self { users: eldest.iter().map(|serialized| serialized.text.clone()).collect() }
     }
 
-    /// Those online for longest, and `own`, who asks: last, where it is not one of them.
-    pub fn with(eldest: &[Written], own: &OnlineUser) -> Self {
-        if eldest.iter().any(|written| written.user == own.user_id) {
+    /// The list for the session of `own`: its user comes last if `eldest` does not include it.
+    pub fn with(eldest: &[SerializedUser], own: &OnlineUser) -> Self {
+        if eldest.iter().any(|serialized| serialized.user == own.user_id) {
             return Self::all(eldest);
         }
         let mut online = Self::all(eldest.get(..ELDEST_MAX - 1).unwrap_or(eldest));
@@ -264,21 +265,22 @@ mod tests {
         OnlineUser { user_id, username, status: Availability::Away, last_seen: Iso(0), connected_at: Iso(0) }
     }
 
-    fn named(users: &[Written]) -> Vec<&str> {
-        users.iter().map(|written| written.user.as_str()).collect()
+    fn named(users: &[SerializedUser]) -> Vec<&str> {
+        users.iter().map(|serialized| serialized.user.as_str()).collect()
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out() {
+    fn users_beyond_the_bytes_are_left_out() {
         let users = || vec![online("a"), online("b"), online("c")];
-        let size = Written::all(users(), 1_000)[0].text.as_str().len() + 1;
-        assert_eq!(named(&Written::all(users(), 3 * size)), ["a", "b", "c"]);
-        assert_eq!(named(&Written::all(users(), 3 * size - 1)), ["a", "b"]);
+        let size = SerializedUser::all(users(), 1_000)[0].text.as_str().len() + 1;
+        assert_eq!(named(&SerializedUser::all(users(), 3 * size)), ["a", "b", "c"]);
+        assert_eq!(named(&SerializedUser::all(users(), 3 * size - 1)), ["a", "b"]);
     }
 
     #[test]
-    fn who_asks_is_on_the_list_once_and_it_is_no_longer_for_that() {
-        let crowd = |users: usize| -> Vec<_> { (0..users).map(|number| online(&format!("u{number:03}"))).collect() };
+    fn the_requesting_user_is_listed_once_within_the_bound() {
+        let online_users =
+            |users: usize| -> Vec<_> { (0..users).map(|number| online(&format!("u{number:03}"))).collect() };
         for (users, own, length, last) in [
             (3, "u001", 3, "u002"),
             (3, "x", 4, "x"),
@@ -286,7 +288,7 @@ mod tests {
             (100, "u099", 100, "u099"),
             (100, "x", 100, "x"),
         ] {
-            let list = UsersOnline::with(&Written::all(crowd(users), 1 << 20), &online(own));
+            let list = UsersOnline::with(&SerializedUser::all(online_users(users), 1 << 20), &online(own));
             let list = serde_json::to_value(list).unwrap();
             let listed = list["users"].as_array().unwrap();
             assert_eq!((listed.len(), listed[length - 1]["userId"].as_str()), (length, Some(last)), "{own} of {users}");
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_says_of_oneself_to_be_offline() {
+    fn a_user_cannot_set_the_status_offline() {
         let read = |text: &str| serde_json::from_str::<UpdateStatus>(text).map(|update| update.status).ok();
         assert_eq!(read(r#"{"status":"busy"}"#), Some(Availability::Busy));
         for text in [r#"{"status":"offline"}"#, r#"{"status":"Away"}"#, r#"{"status":null}"#, "{}"] {

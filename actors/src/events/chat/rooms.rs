@@ -1,4 +1,4 @@
-//! Chats as rooms: coming, going, and who is there.
+//! Chats as rooms: joins, leaves, and the users in a chat.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use super::Success;
 use super::presence::OnlineUser;
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::ids::{ChatId, UserId};
 use crate::model::surface::Surface;
 
-/// Joins a chat. The answer comes before the first message of the chat.
+/// Joins a chat. The reply comes before the first message of the chat.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinChat {
-    /// The chat, of those that were made and that the user may join.
+    /// An existing chat that the user may join.
     pub chat_id: ChatId,
 }
 
-/// Leaves a chat. Nothing of the chat comes after the answer.
+/// Leaves a chat. No event of the chat follows the reply.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveChat {
@@ -28,7 +28,7 @@ pub struct LeaveChat {
     pub chat_id: ChatId,
 }
 
-/// Asks what there is to know of a chat.
+/// Requests the description of a chat.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskInfo {
@@ -36,11 +36,11 @@ pub struct AskInfo {
     pub chat_id: ChatId,
 }
 
-/// Asks which chats the user may join; the first 1,000 by their ids.
+/// Requests the chats that the user may join: the first 1,000 by id.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ListRooms {}
 
-/// Asks who is in a chat.
+/// Requests the users in a chat.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskOnline {
@@ -48,18 +48,18 @@ pub struct AskOnline {
     pub chat_id: ChatId,
 }
 
-/// A chat as those see it who are in it.
+/// The state of a chat, as its members receive it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomInfo {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Users with a session in it.
+    /// Users with a session in the chat.
     pub participant_count: usize,
-    /// Whether there are any.
+    /// Whether the chat has such users.
     pub is_active: bool,
-    /// When somebody last came, went or said something.
+    /// When a user last joined, left or sent a message.
     pub last_activity: Iso,
 }
 
@@ -102,9 +102,9 @@ pub struct JoinedChat {
 }
 
 impl JoinedChat {
-    /// The session is in the chat.
+    /// The session is a member of the chat.
     pub fn new(room_info: RoomInfo) -> Self {
-        Self { success: Success::saying("Joined chat successfully"), room_info }
+        Self { success: Success::with_message("Joined chat successfully"), room_info }
     }
 }
 
@@ -133,10 +133,10 @@ pub struct LeftChat {
 }
 
 impl LeftChat {
-    /// The session is out of the chat, and so many users are in it.
+    /// The session has left the chat; `online_count` users stay.
     pub fn new(chat_id: ChatId, online_count: usize) -> Self {
         const MESSAGE: &str = "Left chat successfully";
-        Self { success: Success::saying(MESSAGE), left: RoomLeft { chat_id, message: MESSAGE, online_count } }
+        Self { success: Success::with_message(MESSAGE), left: RoomLeft { chat_id, message: MESSAGE, online_count } }
     }
 }
 
@@ -152,14 +152,14 @@ impl ServerEvent for LeftChat {
 /// Answers `room:info`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Info {
+pub struct RoomInfoReply {
     #[serde(flatten)]
     success: Success,
     room_info: FullRoomInfo,
 }
 
-impl Info {
-    /// What there is to know.
+impl RoomInfoReply {
+    /// The reply with this description.
     pub fn new(room_info: FullRoomInfo) -> Self {
         Self { success: Success::DONE, room_info }
     }
@@ -168,37 +168,37 @@ impl Info {
 /// A chat in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Listed {
+pub struct ListedRoom {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Users with a session in it.
+    /// Users with a session in the chat.
     pub participant_count: usize,
-    /// When somebody last came, went or said something.
+    /// When a user last joined, left or sent a message.
     pub last_activity: Iso,
 }
 
 /// Answers `room:list`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Rooms {
+pub struct RoomList {
     #[serde(flatten)]
     success: Success,
-    rooms: Vec<Listed>,
+    rooms: Vec<ListedRoom>,
 }
 
-impl Rooms {
-    /// These chats.
-    pub fn new(rooms: Vec<Listed>) -> Self {
+impl RoomList {
+    /// The reply with these chats.
+    pub fn new(rooms: Vec<ListedRoom>) -> Self {
         Self { success: Success::DONE, rooms }
     }
 }
 
-/// Answers `room:online`; `count` says how many there are where `onlineUsers` does not name all.
+/// Answers `room:online`; `count` is the number of users in the chat, if `onlineUsers` does not list all.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Online {
+pub struct RoomOnlineUsers {
     #[serde(flatten)]
     success: Success,
     online_users: Vec<OnlineUser>,
@@ -206,17 +206,17 @@ pub struct Online {
     count: Option<usize>,
 }
 
-impl Online {
-    /// These of `count` users.
+impl RoomOnlineUsers {
+    /// The reply with these of `count` users.
     pub fn new(online_users: Vec<OnlineUser>, count: usize) -> Self {
         let count = (count > online_users.len()).then_some(count);
         Self { success: Success::DONE, online_users, count }
     }
 }
 
-acknowledgements!(Info, Rooms, Online);
+acknowledgements!(RoomInfoReply, RoomList, RoomOnlineUsers);
 
-/// Says to a session that it is in a chat.
+/// The session joined a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomJoined {
@@ -227,7 +227,7 @@ pub struct RoomJoined {
     online_count: usize,
 }
 
-/// Says to a session that it is out of a chat, also when the chat was deleted or closed to its user.
+/// The session left a chat, or the chat was deleted or closed to its user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomLeft {
@@ -238,13 +238,13 @@ pub struct RoomLeft {
 }
 
 impl RoomLeft {
-    /// The chat is not there any more, or not for this user; so many users are in it.
-    pub fn shut_out(chat_id: ChatId, online_count: usize) -> Self {
+    /// The chat was deleted or closed to the user; `online_count` users stay.
+    pub fn access_lost(chat_id: ChatId, online_count: usize) -> Self {
         Self { chat_id, message: "Chat not found or access denied", online_count }
     }
 }
 
-/// Says to the others in a chat that a user's first session joined it.
+/// A user's first session joined a chat, to the other members.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserJoined {
@@ -257,15 +257,15 @@ pub struct UserJoined {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// When.
+    /// When the event occurred.
     pub timestamp: Iso,
     /// The chat with the user in it.
     pub room_info: RoomInfo,
-    /// Users in it.
+    /// Users in the chat.
     pub online_count: usize,
 }
 
-/// Says to those in a chat that a user's last session left it.
+/// A user's last session left a chat, to the other members.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserLeft {
@@ -278,29 +278,29 @@ pub struct UserLeft {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// When.
+    /// When the event occurred.
     pub timestamp: Iso,
-    /// Users in it.
+    /// Users in the chat.
     pub online_count: usize,
 }
 
-/// Says to all in a chat who is there, when that changed: the 100 who came first, and how many there are. What changes
-/// again soon, in a large chat, is told at once.
+/// The users in a chat changed, to all members: the 100 that joined first, and the number of all. In a large chat,
+/// changes in quick succession are sent together.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUpdate {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Users in it, the first of them.
+    /// The users that joined first.
     pub online_users: Vec<OnlineUser>,
-    /// Users in it.
+    /// Users in the chat.
     pub count: usize,
-    /// When.
+    /// When the event occurred.
     pub timestamp: Iso,
 }
 
-/// Says to all in a chat that it was changed over HTTP.
+/// A chat was changed over HTTP, to all members.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InfoChanged {
@@ -310,7 +310,7 @@ pub struct InfoChanged {
 }
 
 impl InfoChanged {
-    /// What it is now.
+    /// The event with the new description.
     pub fn new(room_info: FullRoomInfo) -> Self {
         Self { chat_id: room_info.chat_id.clone(), room_info }
     }

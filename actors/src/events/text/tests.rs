@@ -60,7 +60,7 @@ fn text_with_nothing_to_resolve_is_not_copied() {
     assert_eq!(resolve(not_utf8.clone()), not_utf8);
 }
 
-fn unfit(json: &str) -> Option<String> {
+fn invalid_field(json: &str) -> Option<String> {
     let fault = check_members(json.as_bytes(), "data").err()?;
     assert_eq!(fault.code, Code::InvalidRequest);
     fault.field
@@ -76,7 +76,7 @@ fn a_number_beyond_a_double_is_named_by_its_path() {
         (r#"{"x":"1e400","y,":{"a":1},"z":1.8e308}"#, "z"),
         (r#"{"x":[{"y":[]},1e999]}"#, "x[1]"),
     ] {
-        assert_eq!(unfit(json).as_deref(), Some(path), "{json}");
+        assert_eq!(invalid_field(json).as_deref(), Some(path), "{json}");
         let fault = check_value(json.as_bytes(), "data").unwrap_err();
         let prefixed = match path {
             "data" => path.to_owned(),
@@ -87,13 +87,13 @@ fn a_number_beyond_a_double_is_named_by_its_path() {
         assert_eq!(fault.message, format!("`{prefixed}`: a number beyond the range of a double"));
     }
     let digits = format!("[{}]", "9".repeat(309));
-    assert_eq!(unfit(&digits).as_deref(), Some("[0]"));
+    assert_eq!(invalid_field(&digits).as_deref(), Some("[0]"));
     let long = format!("{{\"{}\":1e400}}", "k".repeat(10_000));
-    assert_eq!(unfit(&long).map(|path| path.len()), Some(PATH_MAX));
+    assert_eq!(invalid_field(&long).map(|path| path.len()), Some(PATH_MAX));
 }
 
 #[test]
-fn any_number_that_a_double_comes_near_is_taken() {
+fn a_number_within_the_range_of_a_double_is_accepted() {
     let digits = "9".repeat(308);
     for json in [
         "1e308",
@@ -104,18 +104,18 @@ fn any_number_that_a_double_comes_near_is_taken() {
         &digits,
         "\"1e400\"",
     ] {
-        assert_eq!(unfit(json), None, "{json}");
+        assert_eq!(invalid_field(json), None, "{json}");
     }
     let fraction = format!("0.{}", "9".repeat(1_000));
-    assert_eq!(unfit(&fraction), None);
+    assert_eq!(invalid_field(&fraction), None);
 }
 
 #[test]
 fn depth_counts_brackets_outside_strings_only() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(unfit(&nested(DEPTH_MAX)), None);
-    assert_eq!(unfit(&nested(DEPTH_MAX + 1)).as_deref(), Some("data"));
-    assert_eq!(unfit(&format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200))), None);
+    assert_eq!(invalid_field(&nested(DEPTH_MAX)), None);
+    assert_eq!(invalid_field(&nested(DEPTH_MAX + 1)).as_deref(), Some("data"));
+    assert_eq!(invalid_field(&format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200))), None);
     let fault = check_value(nested(DEPTH_MAX + 1).as_bytes(), "auth").unwrap_err();
     assert_eq!(fault.message, "`auth` is nested more than 128 levels deep");
 }

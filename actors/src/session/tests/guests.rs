@@ -67,7 +67,7 @@ impl Encoder for Variant {
 
     fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Bytes> {
         if self.tells_audience {
-            return Some(format!("refused for {:?}\n", refusal.audience).into());
+            return Some(format!("refused for {:?}\n", refusal.style).into());
         }
         LineEncoder.refusal(refusal, now)
     }

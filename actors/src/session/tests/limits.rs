@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::events::table::ClientRow;
-use crate::events::{Access, Bucket, ClientEvent, Done, Refused, Writes};
+use crate::events::{Access, Bucket, ClientEvent, Done, RefusalForm, Writes};
 use crate::session::dispatch;
 
 /// An event that draws from its user's messages in chats.
@@ -25,7 +25,7 @@ impl ClientEvent for Say {
         on: &[Surface::Raw, Surface::Chat],
         needs: Access::User,
         costs: Bucket::ChatMessages,
-        refused: Refused::Invalid,
+        refused: RefusalForm::Invalid,
         writes: Writes::Nothing,
         schema: || schemars::schema_for!(Say),
         reply_schema: || schemars::schema_for!(Done),

@@ -18,18 +18,18 @@ fn telling(audience: PresenceAudience, deliveries_per_second: u32) -> TestHub {
 }
 
 fn online(user: &str, at: i64) -> String {
-    let time = crate::events::moment::Iso(at);
+    let time = crate::events::timestamp::Iso(at);
     format!(r#"user_online {{"user_id":"{user}","name":"{user}","avatar":null,"last_seen":"{time}"}}"#)
 }
 
 fn offline(user: &str, at: i64) -> String {
-    let time = crate::events::moment::Iso(at);
+    let time = crate::events::timestamp::Iso(at);
     format!(r#"user_offline {{"user_id":"{user}","last_seen":"{time}"}}"#)
 }
 
 /// As `/chat` says of a user who goes by the id what all surfaces say.
 fn seen(event: &str, user: &str, status: &str, at: i64) -> String {
-    let time = crate::events::moment::Iso(at);
+    let time = crate::events::timestamp::Iso(at);
     format!(r#"{event} {{"userId":"{user}","username":"{user}","status":"{status}","lastSeen":"{time}"}}"#)
 }
 
@@ -43,9 +43,9 @@ fn changed(user: &str, status: &str, at: i64) -> String {
 
 /// A list of these users, each with a status and the time that the oldest session connected.
 fn listed(users: &[(&str, &str, i64)], at: i64) -> String {
-    let seen = crate::events::moment::Iso(at);
+    let seen = crate::events::timestamp::Iso(at);
     let users = users.iter().map(|(user, status, since)| {
-        let since = crate::events::moment::Iso(*since);
+        let since = crate::events::timestamp::Iso(*since);
         let known = format!(r#""userId":"{user}","username":"{user}","status":"{status}""#);
         format!(r#"{{{known},"lastSeen":"{seen}","connectedAt":"{since}"}}"#)
     });

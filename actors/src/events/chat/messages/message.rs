@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::events::moment::Iso;
+use crate::events::timestamp::Iso;
 use crate::model::ids::{ChatId, ChatMessageId, UserId};
 use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus};
 

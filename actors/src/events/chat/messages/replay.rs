@@ -1,4 +1,4 @@
-//! How the answer to `message:send` is remembered for a client that sends the message again.
+//! The stored form of the reply to `message:send`, for a client that repeats the request.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::events::json;
 use crate::events::naming::Replay;
 use crate::model::ids::{ChatId, ChatMessageId};
 
-/// [`Sent`] as it is remembered.
+/// [`Sent`] as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
     id: ChatMessageId,
@@ -38,7 +38,7 @@ mod tests {
     use crate::events::ServerEvent as _;
 
     #[test]
-    fn the_answer_is_given_again_as_it_was() {
+    fn a_stored_reply_is_sent_again_unchanged() {
         let (id, chat) = (ChatMessageId::random(), ChatId::parse("general", "id").unwrap());
         let sent = Sent::new(br#"{"id": 1}"#, id, chat, 7);
         let again = Sent::of_bytes(&sent.to_bytes()).unwrap();

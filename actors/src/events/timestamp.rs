@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_has_milliseconds_and_a_four_digit_year() {
+    fn a_timestamp_has_milliseconds_and_a_four_digit_year() {
         assert_eq!(Iso(1_752_921_000_000).to_string(), "2025-07-19T10:30:00.000Z");
         assert_eq!(Iso(-1).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Iso(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
