@@ -78,7 +78,7 @@
 //! | [`connection::outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | the session is closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | rooms made by clients, in `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` for each user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
 //! | [`revocations::Revoked`] | [`revocations::REVOCATIONS_MAX`] requested by backends | evicts one older than every valid token, else refused, `OVERLOADED` | |
-//! | [`presence::pending::PendingChanges`] | [`presence::pending::WAITING_MAX`] users, [`presence::pending::PATIENCE_MS`] | the change is not announced | `hubbub_presence_changes_total{outcome="suppressed"}` |
+//! | [`presence::pending::PendingChanges`] | [`presence::pending::WAITING_MAX`] users, [`presence::pending::WAIT_MAX_MS`] | the change is not announced | `hubbub_presence_changes_total{outcome="suppressed"}` |
 //! | [`monitor::event_log::EventLog`] | [`monitor::event_log::EVENTS_MAX`] events | evicts the oldest | |
 //! | observations of the monitor | its mailbox, and [`monitor::sampling`] for anonymous clients | not recorded | `hubbub_observations_lost_total{reason}` |
 //! | writer and readers of [`store::Store`] | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |

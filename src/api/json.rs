@@ -1,6 +1,6 @@
 //! Parses JSON bodies, with errors that name the position or the field. Knows no endpoint.
 
-use hubbub_actors::events::json::{blame, is_json, object};
+use hubbub_actors::events::json::{is_json, object, parse_fault};
 use hubbub_actors::events::text::check_members;
 use hubbub_actors::model::fault::{Code, Fault};
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
     }
     let parsed =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| match error.inner().classify() {
-            Category::Data => blame(&error, "body"),
+            Category::Data => parse_fault(&error, "body"),
             // A number beyond the range of a double is valid JSON, but has no value.
             Category::Syntax | Category::Eof | Category::Io => {
                 let invalid = check_members(body, "body").err().filter(|_| is_json(body));

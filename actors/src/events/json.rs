@@ -174,7 +174,7 @@ pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
     // Tracking the path is expensive, so it is done only after an error.
     serde_json::from_slice(data).or_else(|_| {
         let mut reader = serde_json::Deserializer::from_slice(data);
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| blame(&error, "data"))
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| parse_fault(&error, "data"))
     })
 }
 
@@ -202,7 +202,7 @@ pub fn missing(field: &str) -> String {
 }
 
 /// Describes an invalid value and its field for the caller. `root` is the name of the whole value.
-pub fn blame(error: &serde_path_to_error::Error<serde_json::Error>, root: &str) -> Fault {
+pub fn parse_fault(error: &serde_path_to_error::Error<serde_json::Error>, root: &str) -> Fault {
     let full = error.inner().to_string();
     let sentence = full.split(" at line ").next().unwrap_or(&full);
     let absent = sentence.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());

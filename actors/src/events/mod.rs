@@ -5,10 +5,10 @@
 pub mod application;
 pub mod catalogue;
 pub mod chat;
+pub mod client_id;
 pub mod community;
 pub mod debug;
 pub mod json;
-pub mod naming;
 mod position;
 pub mod push;
 pub mod raw;

@@ -1,6 +1,6 @@
 //! The events of the raw WebSocket: subscribe, broadcast, direct message, and their replies.
 
-mod replay;
+mod stored_ack;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::client_id::ClientId;
 use super::json::{self, Json, RawNumber};
-use super::naming::ClientId;
 use crate::model::fault::Code;
 use crate::model::identity::Identity;
 use crate::model::ids::{MessageId, RoomName, SessionId, UserId};

@@ -37,7 +37,7 @@ impl Hub {
         let (published, write) = notified.await??;
         let stats = self.stats.clone();
         stats.commanded.add(1);
-        // A task of its own: a caller that hangs up does not stop the counting.
+        // A separate task: a caller that disconnects does not stop the counting.
         let stored = actix_rt::spawn(async move {
             let stored = write.await?;
             stats.notifications_kept.add(u64::from(!stored.was_read));
@@ -116,7 +116,7 @@ impl Hub {
     /// queue is full or [`crate::revocations::REVOCATIONS_MAX`] revocations are stored. Nothing was done.
     pub async fn store_and_revoke(self: &Arc<Self>, revocation: Revocation) -> Result<usize, Fault> {
         let hub = self.clone();
-        // A task of its own: otherwise a caller that hangs up would leave sessions open.
+        // A separate task: otherwise sessions would stay open when the caller disconnects.
         let revoked = actix_rt::spawn(async move {
             let forgotten = hub.revoked.make_room(&revocation)?;
             hub.store.revoke(revocation.clone(), forgotten).await?;

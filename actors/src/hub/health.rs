@@ -1,4 +1,4 @@
-//! The readiness of the hub, the life of its central actors, and the depth of their mailboxes.
+//! The readiness of the hub, the liveness of its central actors, and the depth of their mailboxes.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ const LOADING: &str = "its contents are being read";
 /// Whether the hub accepts work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// It does.
+    /// It accepts work.
     Ready,
     /// It shuts down.
     Draining,

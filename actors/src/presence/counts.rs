@@ -48,7 +48,7 @@ pub struct OnlineCounts {
 
 impl OnlineCounts {
     /// Counts a session that started.
-    pub fn arrive(&mut self, user: UserId) -> Option<OnlineTransition> {
+    pub fn session_started(&mut self, user: UserId) -> Option<OnlineTransition> {
         self.gone.remove(&user);
         let sessions = self.online.entry(user).or_insert(0);
         *sessions += 1;
@@ -56,7 +56,7 @@ impl OnlineCounts {
     }
 
     /// Counts a session with this identity that ended at `now`.
-    pub fn depart(&mut self, identity: &Identity, now: i64) -> Option<OnlineTransition> {
+    pub fn session_ended(&mut self, identity: &Identity, now: i64) -> Option<OnlineTransition> {
         let user = &identity.user;
         let sessions = self.online.get_mut(user)?;
         *sessions -= 1;
@@ -120,14 +120,14 @@ mod tests {
     #[test]
     fn a_user_is_online_from_the_first_session_to_the_end_of_the_last() {
         let mut counts = OnlineCounts::default();
-        assert_eq!(counts.arrive(user("a")), Some(OnlineTransition::Online));
-        assert_eq!(counts.arrive(user("a")), None);
-        assert_eq!(counts.depart(&of("a"), 5), None);
+        assert_eq!(counts.session_started(user("a")), Some(OnlineTransition::Online));
+        assert_eq!(counts.session_started(user("a")), None);
+        assert_eq!(counts.session_ended(&of("a"), 5), None);
         assert_eq!(counts.last_seen(&user("a"), 6), Some(6));
-        assert_eq!(counts.depart(&of("a"), 7), Some(OnlineTransition::Offline));
+        assert_eq!(counts.session_ended(&of("a"), 7), Some(OnlineTransition::Offline));
         assert_eq!(counts.last_seen(&user("a"), 9), Some(7));
         assert_eq!(counts.users(), 0);
-        assert_eq!(counts.depart(&of("a"), 9), None);
+        assert_eq!(counts.session_ended(&of("a"), 9), None);
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
         let mut counts = OnlineCounts::default();
         for number in 0..=REMEMBERED_MAX {
             let identity = of(&number.to_string());
-            counts.arrive(identity.user.clone());
-            counts.depart(&identity, 1);
+            counts.session_started(identity.user.clone());
+            counts.session_ended(&identity, 1);
         }
         assert_eq!(counts.last_seen(&user("0"), 9), None);
         assert_eq!(counts.last_seen(&user("1"), 9), Some(1));
@@ -146,8 +146,8 @@ mod tests {
     fn frequent_departures_of_one_user_do_not_evict_others() {
         let mut counts = OnlineCounts::default();
         for id in std::iter::once("quiet").chain(std::iter::repeat_n("busy", 3 * REMEMBERED_MAX)) {
-            counts.arrive(user(id));
-            counts.depart(&of(id), 1);
+            counts.session_started(user(id));
+            counts.session_ended(&of(id), 1);
         }
         assert_eq!(counts.last_seen(&user("quiet"), 9), Some(1));
         assert!(counts.order.len() <= 2 * REMEMBERED_MAX);
@@ -158,9 +158,9 @@ mod tests {
         let mut counts = OnlineCounts::default();
         let mut go = |username: &str, email: &str| {
             let (username, email) = (Some(username.to_owned()), Some(email.to_owned()));
-            counts.arrive(user("a"));
+            counts.session_started(user("a"));
             assert_eq!(counts.offline_user(&user("a")), None);
-            counts.depart(&Identity { username, email, ..of("a") }, 3);
+            counts.session_ended(&Identity { username, email, ..of("a") }, 3);
             assert_eq!(counts.gone(), 1);
             let gone = counts.offline_user(&user("a")).unwrap();
             (gone.at, gone.username.to_string(), gone.email.as_deref().map(str::to_owned))

@@ -47,7 +47,7 @@ pub(crate) const LIST_SHARE: usize = 4;
 const LIST_MS: i64 = 1_000;
 
 /// The most online users with which the list is still sent.
-const LISTED_MAX: usize = chat::ELDEST_MAX;
+const LISTED_MAX: usize = chat::LONGEST_ONLINE_MAX;
 
 /// The receivers of presence announcements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,10 +270,10 @@ impl Receive<ApplyPresenceSettings> for Presence {
 
 impl Receive<Arrived> for Presence {
     fn receive(&mut self, Arrived(identity): Arrived, ctx: &mut Self::Context) {
-        if self.online.arrive(identity.user.clone()) == Some(OnlineTransition::Online) {
+        if self.online.session_started(identity.user.clone()) == Some(OnlineTransition::Online) {
             self.stats.users.add(1);
             let status = self.status_of(&identity.user).unwrap_or_default();
-            self.pending.arrive(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
+            self.pending.user_online(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
             self.announce_due(ctx);
         }
     }
@@ -282,9 +282,9 @@ impl Receive<Arrived> for Presence {
 impl Receive<Departed> for Presence {
     fn receive(&mut self, Departed(identity): Departed, ctx: &mut Self::Context) {
         let now = self.clock.now_ms();
-        if self.online.depart(&identity, now) == Some(OnlineTransition::Offline) {
+        if self.online.session_ended(&identity, now) == Some(OnlineTransition::Offline) {
             self.stats.users.sub(1);
-            self.pending.depart(&identity, now, self.clock.elapsed_ms());
+            self.pending.user_offline(&identity, now, self.clock.elapsed_ms());
             self.announce_due(ctx);
         }
     }

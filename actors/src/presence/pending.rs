@@ -22,7 +22,7 @@ use crate::model::ids::{RoomName, UserId};
 pub const WAITING_MAX: usize = 20_000;
 
 /// How long a due notice may wait, ms; after that it is dropped.
-pub const PATIENCE_MS: i64 = 30_000;
+pub const WAIT_MAX_MS: i64 = 30_000;
 
 /// The most rooms in which one user is announced.
 pub const ROOMS_MAX: usize = 1_000;
@@ -135,7 +135,7 @@ impl PendingChanges {
     }
 
     /// A user's first session started at `now`, ms since the epoch, with this status.
-    pub fn arrive(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
+    pub fn user_online(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
         if self.cancel_presence(&identity.user).is_none() && self.audience == PresenceAudience::All {
             self.add(NoticeKind::Presence, elapsed, PresenceNotice::new(identity, PresenceChange::Online(status), now));
         }
@@ -143,7 +143,7 @@ impl PendingChanges {
     }
 
     /// A user's last session ended at `now`, ms since the epoch.
-    pub fn depart(&mut self, identity: &Arc<Identity>, now: i64, elapsed: i64) {
+    pub fn user_offline(&mut self, identity: &Arc<Identity>, now: i64, elapsed: i64) {
         let user = &identity.user;
         self.cancel_status(user);
         let cancelled = self.cancel_presence(user);
@@ -241,7 +241,7 @@ impl PendingChanges {
     pub fn take(&mut self, elapsed: i64, most: usize) -> Vec<PresenceNotice> {
         let mut due = Vec::new();
         while let Some((&(at, number), &(_, kind))) = self.order.first_key_value() {
-            let late = elapsed - at > PATIENCE_MS;
+            let late = elapsed - at > WAIT_MAX_MS;
             if at > elapsed || (due.len() >= most && !late) {
                 break;
             }

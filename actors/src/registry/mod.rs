@@ -176,7 +176,7 @@ impl Registry {
         self.online_users(&first, now)
     }
 
-    /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`],
+    /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::LONGEST_ONLINE_MAX`],
     /// and `bytes`.
     pub fn longest_online(&self, now: i64, bytes: usize) -> Arc<[SerializedUser]> {
         let request = self.online_list().cached_or_request(now);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::events::chat::presence::{ELDEST_MAX, SerializedUser};
+use crate::events::chat::presence::{LONGEST_ONLINE_MAX, SerializedUser};
 use crate::model::availability::Availability;
 use crate::model::ids::UserId;
 
@@ -119,9 +119,9 @@ impl OnlineList {
             return Ok(users.clone());
         }
         self.lists += 1;
-        let last = self.order.iter().nth(ELDEST_MAX - 1).cloned();
+        let last = self.order.iter().nth(LONGEST_ONLINE_MAX - 1).cloned();
         self.cached = Some(CachedList { number: self.lists, last, encoded: None });
-        Err(ListRequest { number: self.lists, users: self.first(ELDEST_MAX) })
+        Err(ListRequest { number: self.lists, users: self.first(LONGEST_ONLINE_MAX) })
     }
 
     /// Caches an encoded list, unless its contents changed meanwhile.

@@ -65,11 +65,11 @@ impl<T> Queue<T> {
         state.waiting.pop_front()
     }
 
-    /// Up to `most` waiting items. If there are none, it waits up to `patience` for the first.
-    pub fn take_all(&self, most: usize, patience: Duration) -> Taken<T> {
+    /// Up to `most` waiting items. If there are none, it waits up to `timeout` for the first.
+    pub fn take_all(&self, most: usize, timeout: Duration) -> Taken<T> {
         let idle = |state: &mut WorkQueueState<T>| state.waiting.is_empty() && !state.closed;
         let (mut state, _) =
-            self.arrived.wait_timeout_while(self.state(), patience, idle).unwrap_or_else(PoisonError::into_inner);
+            self.arrived.wait_timeout_while(self.state(), timeout, idle).unwrap_or_else(PoisonError::into_inner);
         let count = state.waiting.len().min(most);
         match count {
             0 if state.closed => Taken::Closed,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 
 use super::{Outcome, ReplyFuture, Session};
-use crate::events::naming::{ClientId, Replay};
+use crate::events::client_id::{ClientId, StoredReply};
 use crate::idempotency::{Digest, Found, Key, Ticket};
 use crate::model::fault::{Code, Fault};
 
@@ -30,7 +30,7 @@ impl Session {
     /// Runs `work` once for each `client_id`. A repetition gets the stored reply, or waits for the first request.
     pub(super) fn run_once<R, W, D>(&mut self, named: Option<IdempotentRequest>, work: W) -> Result<Outcome<R>, Fault>
     where
-        R: Replay + 'static,
+        R: StoredReply + 'static,
         W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
         D: Future<Output = Result<R, Fault>> + 'static,
     {
@@ -62,7 +62,7 @@ impl Session {
 
     fn run_first<R, W, D>(&mut self, ticket: Ticket, work: W) -> Result<ReplyFuture<R>, Fault>
     where
-        R: Replay + 'static,
+        R: StoredReply + 'static,
         W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
         D: Future<Output = Result<R, Fault>> + 'static,
     {

@@ -39,12 +39,13 @@ impl Session {
     /// shared rooms, the list has only the own user, because the session is in no room yet.
     pub(super) fn send_online_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
-        let eldest = match self.hub.settings().presence.audience {
+        let longest_online = match self.hub.settings().presence.audience {
             PresenceAudience::All => registry.longest_online(now, self.list_bytes()),
             PresenceAudience::SharedRooms | PresenceAudience::Off => Arc::default(),
         };
         let own = self.identity.as_ref().and_then(|identity| registry.online_user(&identity.user, now));
-        let users = own.map_or_else(|| UsersOnline::all(&eldest), |own| UsersOnline::with(&eldest, &own));
+        let users =
+            own.map_or_else(|| UsersOnline::all(&longest_online), |own| UsersOnline::with(&longest_online, &own));
         let frame = self.handle.encoder().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
         self.handle.fulfil(reply_slot, Some(frame));
     }

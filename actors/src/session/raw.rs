@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::{Handle, Outcome, Session};
+use crate::events::client_id::compact;
 use crate::events::json::{self, Json};
-use crate::events::naming::compact;
 use crate::events::raw::{
     Ack, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status, Subscribe,
     Unsubscribe, User,

@@ -1,7 +1,7 @@
 //! Messages of chats, typing and receipts.
 
 mod message;
-mod replay;
+mod stored_reply;
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Success;
+use crate::events::client_id::ClientId;
 use crate::events::json::Json;
-use crate::events::naming::ClientId;
 use crate::events::timestamp::Iso;
 use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::identity::Identity;

@@ -17,7 +17,7 @@ use crate::model::identity::Identity;
 use crate::model::ids::{SessionId, UserId};
 
 /// Most users in [`UsersOnline`].
-pub const ELDEST_MAX: usize = 100;
+pub const LONGEST_ONLINE_MAX: usize = 100;
 
 /// A user with at least one session.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -240,16 +240,16 @@ pub struct UsersOnline {
 
 impl UsersOnline {
     /// The list of the users that have been online longest.
-    pub fn all(eldest: &[SerializedUser]) -> Self {
-        Self { users: eldest.iter().map(|serialized| serialized.text.clone()).collect() }
+    pub fn all(longest_online: &[SerializedUser]) -> Self {
+        Self { users: longest_online.iter().map(|serialized| serialized.text.clone()).collect() }
     }
 
-    /// The list for the session of `own`: its user comes last if `eldest` does not include it.
-    pub fn with(eldest: &[SerializedUser], own: &OnlineUser) -> Self {
-        if eldest.iter().any(|serialized| serialized.user == own.user_id) {
-            return Self::all(eldest);
+    /// The list for the session of `own`: its user comes last if `longest_online` does not include it.
+    pub fn with(longest_online: &[SerializedUser], own: &OnlineUser) -> Self {
+        if longest_online.iter().any(|serialized| serialized.user == own.user_id) {
+            return Self::all(longest_online);
         }
-        let mut online = Self::all(eldest.get(..ELDEST_MAX - 1).unwrap_or(eldest));
+        let mut online = Self::all(longest_online.get(..LONGEST_ONLINE_MAX - 1).unwrap_or(longest_online));
         online.users.push(Json::of(own));
         online
     }

@@ -33,9 +33,9 @@ fn take(changes: &mut PendingChanges, elapsed: i64) -> Vec<String> {
 #[test]
 fn online_is_announced_at_once_and_offline_after_a_delay() {
     let mut changes = changes(PresenceAudience::All);
-    changes.arrive(&user("a"), Online, 1, 1_000);
+    changes.user_online(&user("a"), Online, 1, 1_000);
     assert_eq!(take(&mut changes, 1_000), ["+a@1 [] []"]);
-    changes.depart(&user("a"), 2, 1_001);
+    changes.user_offline(&user("a"), 2, 1_001);
     assert_eq!((take(&mut changes, 1_100), changes.next_due()), (vec![], Some(1_101)));
     assert_eq!(take(&mut changes, 1_101), ["-a@2 [] []"]);
     assert_eq!((changes.next_due(), changes.coalesced, changes.suppressed), (None, 0, 0));
@@ -45,16 +45,16 @@ fn online_is_announced_at_once_and_offline_after_a_delay() {
 fn a_reversed_change_is_not_announced() {
     let mut changes = changes(PresenceAudience::All);
     let alice = user("a");
-    changes.arrive(&alice, Online, 1, 0);
+    changes.user_online(&alice, Online, 1, 0);
     assert_eq!(take(&mut changes, 0).len(), 1);
     for time in 0..10 {
-        changes.depart(&alice, 2, time);
-        changes.arrive(&alice, Online, 3, time);
+        changes.user_offline(&alice, 2, time);
+        changes.user_online(&alice, Online, 3, time);
     }
-    changes.arrive(&user("b"), Online, 4, 10);
-    changes.depart(&user("b"), 5, 10);
+    changes.user_online(&user("b"), Online, 4, 10);
+    changes.user_offline(&user("b"), 5, 10);
     assert_eq!((take(&mut changes, 1_000), changes.coalesced), (vec![], 22));
-    changes.depart(&alice, 6, 1_000);
+    changes.user_offline(&alice, 6, 1_000);
     assert_eq!(take(&mut changes, 1_100), ["-a@6 [] []"]);
 }
 
@@ -62,10 +62,10 @@ fn a_reversed_change_is_not_announced() {
 fn the_longest_due_change_is_announced_first_and_an_overdue_one_is_dropped() {
     let mut changes = changes(PresenceAudience::All);
     for (number, id) in ["a", "b", "c"].into_iter().enumerate() {
-        changes.arrive(&user(id), Online, 1, 10 * number as i64);
+        changes.user_online(&user(id), Online, 1, 10 * number as i64);
     }
     assert_eq!(changes.take(20, 1)[0].identity.user.as_str(), "a");
-    assert_eq!(take(&mut changes, PATIENCE_MS + 15), ["+c@1 [] []"]);
+    assert_eq!(take(&mut changes, WAIT_MAX_MS + 15), ["+c@1 [] []"]);
     assert_eq!(changes.suppressed, 1);
 }
 
@@ -73,7 +73,7 @@ fn the_longest_due_change_is_announced_first_and_an_overdue_one_is_dropped() {
 fn changes_beyond_the_bound_are_dropped() {
     let mut changes = changes(PresenceAudience::All);
     for number in 0..=WAITING_MAX {
-        changes.arrive(&user(&number.to_string()), Online, 1, 0);
+        changes.user_online(&user(&number.to_string()), Online, 1, 0);
     }
     assert_eq!((take(&mut changes, 0).len(), changes.suppressed), (WAITING_MAX, 1));
 }
@@ -82,7 +82,7 @@ fn changes_beyond_the_bound_are_dropped() {
 fn members_of_a_shared_room_receive_online_once_for_the_first_shared_room() {
     let mut changes = changes(PresenceAudience::SharedRooms);
     let alice = user("a");
-    changes.arrive(&alice, Online, 1, 0);
+    changes.user_online(&alice, Online, 1, 0);
     assert_eq!(take(&mut changes, 0), Vec::<String>::new());
     changes.enter_room(&alice, room("x"), 2, 0);
     changes.enter_room(&alice, room("x"), 3, 0);
@@ -92,11 +92,11 @@ fn members_of_a_shared_room_receive_online_once_for_the_first_shared_room() {
     changes.leave_room(&alice.user, &room("z"));
     assert_eq!(take(&mut changes, 0), [r#"+a@4 ["y"] ["x"]"#]);
     changes.leave_room(&alice.user, &room("x"));
-    changes.depart(&alice, 6, 0);
-    changes.arrive(&alice, Online, 7, 50);
+    changes.user_offline(&alice, 6, 0);
+    changes.user_online(&alice, Online, 7, 50);
     changes.enter_room(&alice, room("y"), 8, 50);
     assert_eq!(take(&mut changes, 100), Vec::<String>::new(), "its members know");
-    changes.depart(&alice, 9, 100);
+    changes.user_offline(&alice, 9, 100);
     assert_eq!(take(&mut changes, 200), [r#"-a@9 ["x", "y"] []"#]);
     assert!(changes.shared.is_empty() && changes.announced.is_empty());
 }
@@ -105,9 +105,9 @@ fn members_of_a_shared_room_receive_online_once_for_the_first_shared_room() {
 fn a_user_without_an_announced_room_leaves_without_a_notice() {
     let mut changes = changes(PresenceAudience::SharedRooms);
     let alice = user("a");
-    changes.arrive(&alice, Online, 1, 0);
+    changes.user_online(&alice, Online, 1, 0);
     changes.enter_room(&alice, room("x"), 2, 0);
-    changes.depart(&alice, 3, 0);
+    changes.user_offline(&alice, 3, 0);
     assert_eq!(take(&mut changes, 1_000), Vec::<String>::new());
     assert!(changes.shared.is_empty() && changes.announced.is_empty());
 }
@@ -115,7 +115,7 @@ fn a_user_without_an_announced_room_leaves_without_a_notice() {
 /// A user with an announced `online`, for the audience of all sessions.
 fn known(id: &str) -> (PendingChanges, Arc<Identity>) {
     let (mut changes, user) = (changes(PresenceAudience::All), user(id));
-    changes.arrive(&user, Online, 1, 0);
+    changes.user_online(&user, Online, 1, 0);
     assert_eq!(changes.take(0, 9).len(), 1);
     (changes, user)
 }
@@ -152,16 +152,16 @@ fn a_reversed_status_is_not_announced() {
 fn an_early_status_is_part_of_online_and_goes_alone_to_the_users_own_sessions() {
     let mut changes = changes(PresenceAudience::All);
     let alice = user("a");
-    changes.arrive(&alice, Online, 1, 0);
+    changes.user_online(&alice, Online, 1, 0);
     changes.set_status(&alice, Busy, 2, 0);
     changes.set_status(&alice, Away, 3, 0);
-    changes.arrive(&user("b"), Busy, 4, 0);
+    changes.user_online(&user("b"), Busy, 4, 0);
     let both = ["+Away a@1 [] []", r#"Away a@3 ["user:a"] []"#, "+Busy b@4 [] []", r#"Busy b@4 ["user:b"] []"#];
     assert_eq!(take(&mut changes, 0), both);
     changes.set_status(&alice, Online, 5, 500);
     assert_eq!((take(&mut changes, 999), take(&mut changes, 1_000)), (vec![], vec!["Online a@5 [] []".into()]));
     changes.set_status(&alice, Busy, 6, 1_001);
-    changes.depart(&alice, 7, 1_002);
+    changes.user_offline(&alice, 7, 1_002);
     assert_eq!(take(&mut changes, 9_000), ["-a@7 [] []"], "the status of an offline user is dropped");
     assert_eq!((changes.announced.len(), changes.statuses.len()), (1, 0), "of the other user");
 }
@@ -171,13 +171,13 @@ fn a_quick_return_resets_the_status_and_announces_it() {
     let (mut changes, alice) = known("a");
     changes.set_status(&alice, Away, 2, 0);
     assert_eq!(take(&mut changes, 0), ["Away a@2 [] []"]);
-    changes.depart(&alice, 3, 5_000);
-    changes.arrive(&alice, Online, 4, 5_050);
+    changes.user_offline(&alice, 3, 5_000);
+    changes.user_online(&alice, Online, 4, 5_050);
     assert_eq!(take(&mut changes, 5_050), ["Online a@4 [] []"]);
-    changes.depart(&alice, 5, 5_060);
-    changes.arrive(&alice, Online, 6, 5_070);
+    changes.user_offline(&alice, 5, 5_060);
+    changes.user_online(&alice, Online, 6, 5_070);
     assert_eq!((take(&mut changes, 99_000), changes.suppressed), (vec![], 0));
-    changes.depart(&alice, 7, 99_000);
+    changes.user_offline(&alice, 7, 99_000);
     assert_eq!(take(&mut changes, 99_100), ["-a@7 [] []"]);
     assert!(changes.announced.is_empty());
 }
@@ -186,16 +186,16 @@ fn a_quick_return_resets_the_status_and_announces_it() {
 fn an_overdue_status_is_dropped_and_the_next_one_is_announced() {
     let (mut changes, alice) = known("a");
     changes.set_status(&alice, Away, 2, 0);
-    assert_eq!((take(&mut changes, PATIENCE_MS + 1), changes.suppressed), (vec![], 1));
-    changes.set_status(&alice, Busy, 3, PATIENCE_MS + 1);
-    assert_eq!(take(&mut changes, PATIENCE_MS + 1), ["Busy a@3 [] []"]);
+    assert_eq!((take(&mut changes, WAIT_MAX_MS + 1), changes.suppressed), (vec![], 1));
+    changes.set_status(&alice, Busy, 3, WAIT_MAX_MS + 1);
+    assert_eq!(take(&mut changes, WAIT_MAX_MS + 1), ["Busy a@3 [] []"]);
 }
 
 #[test]
 fn a_status_reaches_members_of_shared_rooms_and_the_users_own_sessions() {
     let mut changes = changes(PresenceAudience::SharedRooms);
     let alice = user("a");
-    changes.arrive(&alice, Online, 1, 0);
+    changes.user_online(&alice, Online, 1, 0);
     changes.set_status(&alice, Away, 2, 0);
     assert_eq!(take(&mut changes, 0), [r#"Away a@2 ["user:a"] []"#], "no other session has received `online`");
     changes.enter_room(&alice, room("x"), 3, 0);
@@ -210,7 +210,7 @@ fn a_status_reaches_members_of_shared_rooms_and_the_users_own_sessions() {
         changes.leave_room(&alice.user, &room(name));
     }
     changes.set_status(&alice, Online, 7, 9_000);
-    changes.depart(&alice, 8, 9_000);
+    changes.user_offline(&alice, 8, 9_000);
     assert_eq!(take(&mut changes, 99_000), Vec::<String>::new());
     assert!(changes.shared.is_empty() && changes.announced.is_empty() && changes.statuses.is_empty());
 }
@@ -219,9 +219,9 @@ fn a_status_reaches_members_of_shared_rooms_and_the_users_own_sessions() {
 fn without_an_audience_nothing_is_stored() {
     let mut changes = changes(PresenceAudience::Off);
     let alice = user("a");
-    changes.arrive(&alice, Busy, 1, 0);
+    changes.user_online(&alice, Busy, 1, 0);
     changes.set_status(&alice, Away, 2, 0);
-    changes.depart(&alice, 3, 0);
+    changes.user_offline(&alice, 3, 0);
     assert_eq!((take(&mut changes, 9_000), changes.next_due()), (vec![], None));
     assert!(changes.announced.is_empty() && changes.statuses.is_empty());
 }

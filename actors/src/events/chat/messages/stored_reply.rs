@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Sent;
+use crate::events::client_id::StoredReply;
 use crate::events::json;
-use crate::events::naming::Replay;
 use crate::model::ids::{ChatId, ChatMessageId};
 
 /// [`Sent`] as it is stored.
@@ -19,7 +19,7 @@ struct Stored<'a> {
     message: &'a RawValue,
 }
 
-impl Replay for Sent {
+impl StoredReply for Sent {
     fn to_bytes(&self) -> Bytes {
         let message = serde_json::from_str(self.sent_message.as_str()).unwrap_or(RawValue::NULL);
         let (id, chat) = (self.sent.message_id.clone(), self.sent.chat_id.clone());

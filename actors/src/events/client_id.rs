@@ -63,11 +63,11 @@ pub fn compact(json: &Json) -> Vec<u8> {
 }
 
 /// A reply that can be stored and sent again.
-pub trait Replay: ServerEvent + Sized {
+pub trait StoredReply: ServerEvent + Sized {
     /// The stored bytes of the reply.
     fn to_bytes(&self) -> Bytes;
 
-    /// The reply of these bytes; `None` where they are invalid.
+    /// The reply from its stored bytes; `None` if they are invalid.
     fn of_bytes(bytes: &[u8]) -> Option<Self>;
 }
 

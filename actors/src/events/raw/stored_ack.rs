@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Ack;
+use crate::events::client_id::StoredReply;
 use crate::events::json;
-use crate::events::naming::Replay;
 use crate::model::ids::MessageId;
 
 /// [`Ack`] as it is stored.
@@ -15,7 +15,7 @@ struct StoredAck {
     recipients: usize,
 }
 
-impl Replay for Ack {
+impl StoredReply for Ack {
     fn to_bytes(&self) -> Bytes {
         let id = format!("{:032x}", self.message_id.to_bits());
         json::encode(&StoredAck { id, recipients: self.recipients })
