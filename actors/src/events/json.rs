@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_array_is_an_empty_object_where_an_object_is_meant() {
+    fn an_empty_array_is_read_as_an_empty_object() {
         #[derive(Debug, Default, PartialEq, Deserialize)]
         struct Optional {
             a: Option<u32>,

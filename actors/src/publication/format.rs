@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_format_has_a_value_of_its_own() {
+    fn each_format_has_its_own_value() {
         let all = [Format::Raw, Format::Root, Format::RootNumbered, Format::Chat, Format::EngineIo];
         let mut values = PerFormat::<usize>::default();
         for (index, format) in all.into_iter().enumerate() {

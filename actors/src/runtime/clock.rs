@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_not_set_is_never_over() {
+    fn an_unset_expiry_is_never_reached() {
         let clock = Clock::manual(0);
         let never = clock.expiry(None);
         clock.advance(i64::MAX - 1);

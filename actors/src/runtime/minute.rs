@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_rate_is_the_number_of_sixty_seconds() {
+    fn a_steady_rate_counts_the_events_of_sixty_seconds() {
         let (minute, clock, mut total) = (Minute::default(), Clock::manual(5), 0);
         pass(&minute, &clock, &mut total, 30, 10);
         assert_eq!(minute.events(total, clock.elapsed_ms()), 300);
