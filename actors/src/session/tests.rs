@@ -29,7 +29,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::*;
 use crate::application::Application;
 use crate::connection::outbox::OutboxCapacity;
-use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, MessagesPerMinute, PublishTarget, Settings};
+use crate::hub::{
+    Authenticator, ChatPerMinute, DebugSettings, MessagesPerMinute, PublishTarget, RecoverySettings, Settings,
+};
 use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
@@ -137,13 +139,10 @@ impl TestHub {
             history: None,
         };
         let mut settings = Settings {
-            workers: 1,
             max_connections: 100,
             mailbox: 64,
             outbox: OutboxCapacity { bytes: 65_536, frames: 100 },
             rooms: 100,
-            rooms_per_user: 100,
-            history_bytes: 1 << 20,
             rooms_per_session: 2,
             payload_max: 1_000,
             topics_per_request: 10,
@@ -152,31 +151,23 @@ impl TestHub {
             notifications_per_minute: 3,
             connections_per_user: 2,
             typing_per_minute: 9,
-            typing_ms: 5_000,
             debug: DebugSettings { open: false, interval_ms: 10, memory: || 3 << 20 },
             memory_max: || Some(4 << 20),
             presence: presence::PresenceSettings { audience: presence::PresenceAudience::Off, ..Default::default() },
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, ping_frame: b"?" },
             shortest_heartbeat_ms: 30_000,
-            auto_create_chats: false,
-            chats_per_user: 100,
-            environment: "production".to_owned(),
-            recovery: crate::hub::RecoverySettings {
-                window_ms: 120_000,
-                queue: 500,
-                bytes: 1_000_000,
-                encoder: &LineEncoder,
-            },
+            recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000 },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
+            ..Settings::default()
         };
         change(&mut settings);
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
         let authenticator = Arc::new(NameAuthenticator::default());
         let hub = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
-        let worker = Worker::start(&hub).unwrap();
+        let worker = Worker::start(&hub, &LineEncoder).unwrap();
         Self { hub, worker, authenticator, _directory: directory }
     }
 
