@@ -352,6 +352,8 @@ impl Session {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }
         if std::mem::take(&mut self.is_present) {
+            // First, so that nobody receives `offline` and then finds the user in the registry.
+            self.entry.unlist();
             self.hub.presence_mailbox().post_departure(Departed(identity.clone()));
         }
     }
