@@ -45,7 +45,7 @@ impl Session {
                 Err(ApplicationFailure(why)) => {
                     let fault = Fault::new(Code::OutcomeUnknown, why).by("backend.url");
                     session.note_failed(E::NAME, request_id, kind.failure(), &fault);
-                    failed(request_id, Failure::of(kind, why))
+                    failed(request_id, Failure::of(kind.failure(), why))
                 }
             })
         });
