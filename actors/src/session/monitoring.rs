@@ -10,13 +10,12 @@ use crate::events::ServerEvent;
 use crate::events::chat::monitoring::{
     AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
 };
+use crate::facts::{Fact, SessionClosed, SessionOpened, SessionSummary};
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::surface::Transport;
 use crate::monitor::event_log::Viewer;
-use crate::monitor::{
-    Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,
-};
+use crate::monitor::{LOST, Monitor, TellEvents, TellFigures, TellMetrics, TellRequests, health};
 use crate::runtime::mailbox::{Receive, ReplySender};
 
 /// Earlier than any refusal.
@@ -48,8 +47,8 @@ impl MonitorReports {
 pub(super) struct SessionEnd(Option<Close>);
 
 impl Session {
-    pub(super) fn observed(&self) -> Observed {
-        Observed {
+    pub(super) fn summary(&self) -> SessionSummary {
+        SessionSummary {
             surface: self.surface,
             session: self.handle.session(),
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
@@ -61,7 +60,8 @@ impl Session {
     pub(super) fn report_opened(&mut self) {
         self.monitor_reports.opened_at = Some(self.hub.clock().elapsed_ms());
         self.log("connected", None);
-        self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
+        let opened = SessionOpened { session: self.summary(), active: self.hub.stats().sessions.get() };
+        self.hub.observe(Fact::SessionOpened(&opened));
     }
 
     /// Records why the session ends, before the cleanup changes it.
@@ -78,7 +78,8 @@ impl Session {
         }
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.log("disconnected", Some((close.map_or(LOST, Close::reason), duration_ms)));
-        self.hub.observe(Ended { session: self.observed(), close, duration_ms });
+        let closed = SessionClosed { session: self.summary(), close, duration_ms };
+        self.hub.observe(Fact::SessionClosed(&closed));
     }
 
     /// Logs an event of the session at debug level; at its end with the reason and the duration, ms.
