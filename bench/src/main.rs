@@ -156,8 +156,10 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     })?;
     raise_descriptor_limit([scenario].into_iter())?;
     let hub = server::prepare(&[target], arguments.hub.clone())?;
-    let figures = scenario.run(target, &hub, seconds)?;
-    let lines = figures.iter().map(|figure| format!("{:>28} {}", figure.name, compare::short(figure.value)));
+    let measurements = scenario.run(target, &hub, seconds)?;
+    let lines = measurements
+        .iter()
+        .map(|measurement| format!("{:>28} {}", measurement.name, compare::short(measurement.value)));
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
