@@ -77,7 +77,7 @@ fn settings() -> EngineSettings {
         ping_interval_ms: PING_INTERVAL_MS,
         ping_timeout_ms: 200,
         max_payload: MAX_PAYLOAD,
-        // Unlimited: Autobahn's suite measures how fast frames come back.
+        // Unlimited: Autobahn's suite measures how fast frames are echoed.
         traffic: TrafficLimit::default(),
         outbox: OutboxBound::Fixed(OUTBOX),
         mailbox: 10_000,

@@ -118,7 +118,7 @@ async fn a_thousand_faulty_connections_leave_nothing_behind() {
     let hub = Hub::with(
         "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 5\n[limits.raw]\nconnections_per_minute = 0",
     );
-    // Opens what the hub opens at the first use.
+    // Opens the files that the hub opens at the first use.
     let mut witness = Client::of(&hub, "witness").await;
     witness.subscribe(&["first"]).await;
     witness.close().await;

@@ -1,4 +1,4 @@
-//! Client events that go to the application: without an application, and with one that is slow, down, wrong or back.
+//! Client events that go to the application: without an application, and with a slow, failing, faulty or recovered one.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -240,7 +240,7 @@ async fn a_request_that_waits_for_the_backend_delays_no_other_request() {
     let mut client = Client::of(&hub, "alice").await;
     let mut bob = Client::of(&hub, "bob").await;
     client.send(json!({"type": "client:message", "data": {"content": "hi"}, "id": "slow"})).await;
-    eventually(DEADLINE, "the backend is asked", || backend.count() == 1).await;
+    eventually(DEADLINE, "the backend receives the request", || backend.count() == 1).await;
     client.subscribe(&["news"]).await;
     bob.broadcast("news", json!(1)).await;
     client.expect("Broadcast").await;
@@ -287,7 +287,7 @@ async fn requests_to_a_backend_that_is_down_pause_until_it_is_back() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert_eq!(within(DEADLINE, "the application is asked again", answered).await, "here");
+    assert_eq!(within(DEADLINE, "the application receives another request", answered).await, "here");
     assert_eq!((hub.metric("hubbub_backend_open"), hub.metric("hubbub_backend_opened_total")), (0.0, 1.0));
     assert_eq!(hub.get("/health/ready").status, 200);
 }
@@ -341,7 +341,7 @@ async fn accepted_requests_are_answered_before_the_shutdown_closes_the_session()
     let mut hub = hub_of(&backend, 5_000);
     let mut client = Client::of(&hub, "alice").await;
     client.send(json!({"type": "client:event", "data": {"type": "a"}, "id": 1})).await;
-    eventually(DEADLINE, "the backend is asked", || backend.count() == 1).await;
+    eventually(DEADLINE, "the backend receives the request", || backend.count() == 1).await;
     hub.signal("TERM");
     let (messages, code) = client.until_closed().await;
     assert_eq!(messages.iter().find(|message| message["id"] == 1).unwrap()["data"]["data"], "in time", "{messages:?}");

@@ -77,7 +77,7 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
     assert_eq!(lines[1]["reason"], "connection lost");
     assert!(lines[1]["durationMs"].is_u64(), "{}", lines[1]);
 
-    // A guest who authenticates later.
+    // A guest that authenticates later.
     let mut guest = Sio::guest(&hub, SioTransport::Polling).await;
     guest.emit_and_expect("authenticated", "authenticate", json!({"token": token("bob")})).await;
     eventually(DEADLINE, "the guest is logged as bob", || {

@@ -12,7 +12,7 @@ use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
 /// Each message's payload, in bytes, and how many there are: far more than any bound holds.
 const PAYLOAD: usize = 40_000;
 const MESSAGES: usize = 1_600;
-/// Where the hub counts those it has cut.
+/// The metric that counts clients closed by the hub.
 const CUT: &str = r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#;
 /// How much the hub's memory may grow while one client holds 64 MB back, in KiB.
 const GROWTH_KIB: u64 = 8 * 1024;
@@ -86,7 +86,7 @@ fn number(message: &Value) -> Option<u64> {
     message["data"]["payload"]["n"].as_u64()
 }
 
-/// Sends `frame` over and over and reads nothing, up to 32 MB or until the hub takes no more. Gives the most memory
+/// Sends `frame` over and over and reads nothing, up to 32 MB or until the hub reads no more. Gives the most memory
 /// that the hub had meanwhile, in KiB.
 async fn flood(hub: &Hub, wire: &mut Wire, frame: &RawFrame) -> u64 {
     let many = frame.encode().repeat(1_000);

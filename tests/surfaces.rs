@@ -1,4 +1,4 @@
-//! Deliveries to a room, to a user and to everybody reach every surface: `/ws`, `/chat`, and `/` by polling and by
+//! Deliveries to a room, to a user and to all users reach every surface: `/ws`, `/chat`, and `/` by polling and by
 //! WebSocket, with a token at connect or later.
 
 use serde_json::{Value, json};

@@ -62,7 +62,7 @@ const fn measurement(name: &'static str, value: f64) -> Measurement {
     Measurement { name, value }
 }
 
-/// The names of the figures in the tables.
+/// The names of the measurements in the tables.
 pub(crate) const CPU: &str = "server CPU s a million";
 pub(crate) const RATE: &str = "deliveries a second";
 pub(crate) const P50: &str = "p50 ms";

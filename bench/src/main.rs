@@ -5,7 +5,7 @@
 //! cargo run --release -p hubbub-bench -- fanout --in-flight 16 --target hub-socketio
 //! ```
 //!
-//! The main figure is the server's CPU time for a delivery. Deliveries a second also depend on the generator, which runs on
+//! The main measurement is the server's CPU time for a delivery. Deliveries a second also depend on the generator, which runs on
 //! the same cores. Every delivery is checked (see [`broadcast`]): a lost, duplicate or reordered one fails the run. The
 //! bench uses only loopback addresses, and only servers that it starts and stops itself.
 //!

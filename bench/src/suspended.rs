@@ -18,7 +18,7 @@ const MISSED: usize = 20;
 /// The time limit of each step.
 const STEP_TIME: Duration = Duration::from_secs(90);
 
-/// The names of the figures.
+/// The names of the measurements.
 pub(crate) const LIVE: &str = "resident KB a session";
 pub(crate) const SUSPENDED: &str = "resident KB a suspended session with its missed events";
 pub(crate) const RECOVERY: &str = "server CPU ms a recovery";

@@ -1,4 +1,4 @@
-//! The limits of messages and typing per minute, over two sessions of a user. Refused requests affect nobody else.
+//! The limits of messages and typing per minute, over two sessions of a user. Refused requests do not affect other users.
 
 use serde_json::{Value, json};
 use std::collections::HashSet;

@@ -93,7 +93,7 @@ struct Acknowledged {
     confirmed: Vec<(String, bool)>,
 }
 
-/// Sends messages and confirms those of others, several at a time, until the hub is killed.
+/// Sends messages and confirms the messages of others, several at a time, until the hub is killed.
 async fn send_and_confirm(mut member: ChatClient, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
     let (mut acknowledged, mut pending) = (Acknowledged::default(), HashMap::new());
     let mut sent = 0;

@@ -58,7 +58,7 @@ impl ClientMessage {
     }
 }
 
-/// A line that says what a client or the backend receives.
+/// A message that a client or the backend must receive, and its line.
 #[derive(Debug)]
 pub(super) struct ExpectedLine {
     pub(super) line: usize,

@@ -10,7 +10,7 @@ const PING: &str = r#"{"type":"Ping","data":{"timestamp":1}}"#;
 /// The default of `server.max_frame_size`.
 const LARGEST: usize = 65_536;
 
-/// A connection whose welcome is read.
+/// A connection after its welcome.
 async fn welcomed(hub: &Hub) -> Wire {
     let mut wire = Wire::of(hub, "alice").await;
     assert_eq!(wire.message().await["data"]["status"], "connected");

@@ -1,4 +1,4 @@
-//! The hub pings silent clients and closes those that show no sign of life in time.
+//! The hub pings silent clients and closes clients without a sign of life in time.
 
 use crate::support::wire::{RawFrame, opcode};
 use crate::support::{Hub, Wire};

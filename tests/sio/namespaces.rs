@@ -204,7 +204,7 @@ async fn a_client_that_disconnects_during_its_authentication_does_not_join() {
         match transport {
             SioTransport::WebSocket => {
                 client.send(&connect).await;
-                eventually(DEADLINE, "the application is asked", is_called).await;
+                eventually(DEADLINE, "the application receives the request", is_called).await;
                 client.send(&disconnect).await;
                 // The connection is read meanwhile: the marker is answered.
                 assert_eq!(until_marker(&mut client).await, []);
@@ -213,7 +213,7 @@ async fn a_client_that_disconnects_during_its_authentication_does_not_join() {
             // A POST is answered when all its packets are handled.
             SioTransport::Polling => {
                 let posted = client.polling().start_post([connect, disconnect].join(&SEPARATOR.to_string())).await;
-                eventually(DEADLINE, "the application is asked", is_called).await;
+                eventually(DEADLINE, "the application receives the request", is_called).await;
                 answer.send(reply).unwrap();
                 assert_eq!(posted.await.unwrap().status, 200);
             }
@@ -256,7 +256,7 @@ async fn the_outcome_of_a_connect_does_not_affect_the_next_one() {
                 drop(client.polling().start_post([first, second].join(&SEPARATOR.to_string())).await);
             }
         }
-        eventually(DEADLINE, "the application is asked", || application.count() == 1 + round).await;
+        eventually(DEADLINE, "the application receives the request", || application.count() == 1 + round).await;
         answer.send(reply).unwrap();
         let received = client.receive().await;
         assert_eq!(received.kind, SocketPacket::CONNECT, "{received:?}");

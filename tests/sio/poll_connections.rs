@@ -79,7 +79,7 @@ async fn a_session_survives_the_end_of_the_connection_of_a_post() {
     let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let mut wire = Wire::connect(&hub).await;
     wire.request("POST", &client.polling().path(), &[], b"40/chat,{\"token\":\"1|opaque\"}").await;
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     wire.reset();
     // The session receives an event.
     client.start_poll().await;
@@ -98,7 +98,7 @@ async fn a_post_that_is_not_handled_to_its_end_is_not_answered_with_ok() {
     let mut wire = Wire::connect(&hub).await;
     let body = b"40/chat,{\"token\":\"1|opaque\"}\x1e42[\"client:action\",{\"action\":\"a\"}]";
     wire.request("POST", &client.polling().path(), &[], body).await;
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     drop(poll);
     let answer = wire.response().await;
     assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(1)), "{answer:?}");

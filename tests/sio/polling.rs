@@ -138,7 +138,7 @@ async fn two_posts_at_once_end_the_session() {
         let (http, path) = (hub.http(), polling.path());
         move || http.request("POST", &path).body("40{\"token\":\"1|opaque\"}").send()
     });
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     let second = polling.post("4").await;
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
     assert_eq!((second.status, second.json()), (400, refusal));

@@ -13,7 +13,7 @@ const MEMBERS: usize = OF_A_KIND * KINDS;
 /// The events that each member publishes.
 const EACH: usize = 100;
 
-/// The received events: the publisher, the number of the event among those of the publisher, and its id.
+/// The received events: the publisher, its number among the events of the publisher, and its id.
 type ReceivedEvents = Vec<(u64, u64, String)>;
 
 fn publication(member: usize, n: usize) -> Value {

@@ -92,7 +92,7 @@ async fn a_post_that_waits_for_the_application_is_handled_to_its_end() {
     let polling = PollingSession::open(&hub).await;
     let mut post = Wire::connect(&hub).await;
     post.request("POST", &polling.path(), &[], b"40{\"token\":\"1|opaque\"}").await;
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     let mut wire = polling.start_upgrade().await;
     wire.send_text("5").await;
     // The application does not answer, so the CONNECT is refused.

@@ -16,7 +16,7 @@ pub(crate) fn named(user: &str, alg: &str, key: &EncodingKey, algorithm: Algorit
     format!("{message}.{signature}")
 }
 
-/// jose 6 and joserfc use the name of RFC 9864; older libraries use the one that it replaces.
+/// jose 6 and joserfc use the name of RFC 9864; older libraries use the earlier name.
 #[tokio::test]
 async fn ed25519_and_eddsa_are_one_in_tokens_key_sets_and_the_configuration() {
     let ed = key(Algorithm::EdDSA);

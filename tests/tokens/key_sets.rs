@@ -17,7 +17,7 @@ async fn keys_rotate_by_their_kid_without_a_restart_and_unknown_kids_cause_no_re
     let agent = format!("hubbub/{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(issuer.requests()[0].header("user-agent"), Some(agent.as_str()));
 
-    // Many tokens of the new key come at once. The issuer is asked once for all of them, and answers late.
+    // Many tokens of the new key come at once. The issuer gets one request for all of them, and answers late.
     let both = key_set(&[("first", &first), ("second", &second)]);
     issuer.set_reply(UpstreamReply::Delayed(Duration::from_millis(500), Box::new(UpstreamReply::Json(200, both))));
     let fresh = signed("bob", &second, Algorithm::ES256, Some("second"));
@@ -68,7 +68,7 @@ async fn a_hub_without_keys_of_its_issuer_is_not_ready() {
     let es256 = key(Algorithm::ES256);
     let issuer = MockUpstream::replying(UpstreamReply::Json(200, json!({"keys": []})));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
-    eventually(DEADLINE, "the issuer is asked", || hub.output().contains("auth.jwks: 0 keys")).await;
+    eventually(DEADLINE, "the issuer receives the request", || hub.output().contains("auth.jwks: 0 keys")).await;
     let ready = hub.get("/health/ready");
     let reason = "auth.jwks has no key that fits auth.algorithm";
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!(reason)));
@@ -96,7 +96,7 @@ async fn an_issuer_with_an_invalid_response_at_the_start_is_requested_again() {
         let before = issuer.count();
         issuer.set_reply(reply);
         if before < 3 {
-            eventually(DEADLINE, "asked again", || issuer.count() > before).await;
+            eventually(DEADLINE, "the issuer receives another request", || issuer.count() > before).await;
         }
     }
     // A redirect by the same scheme is followed.
@@ -118,7 +118,7 @@ async fn known_keys_stay_valid_when_the_issuer_fails_later() {
     // A token of an unknown key waits for the issuer; other clients are not delayed.
     let unknown = signed("alice", &other(), Algorithm::ES256, Some("second"));
     let answer = ends_after(upgrade_with(&hub, &unknown), async {
-        eventually(DEADLINE, "the issuer is asked", || issuer.count() == 2).await;
+        eventually(DEADLINE, "the issuer receives the request", || issuer.count() == 2).await;
         ping(&mut client).await;
         Client::connect(&hub, &token).await;
     })

@@ -58,7 +58,7 @@ async fn an_answer_is_cached_and_one_request_serves_all_that_wait_for_it() {
         assert_refused(&upgrade_with(&hub, "12|nobody").await, 401, "INVALID_TOKEN", refused);
     }
     assert_eq!(backend.count(), 2);
-    // After the cache time the application is asked again: it may have withdrawn the token.
+    // After the cache time the application is requested again: it may have revoked the token.
     hub.advance(59_000);
     assert_eq!((upgrade_with(&hub, "12|alice").await.status, backend.count()), (101, 2));
     hub.advance(2_000);
@@ -116,7 +116,7 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
     });
     let waiting = futures_util::future::join(upgrade_with(&hub, "12|alice"), upgrade_with(&hub, "13|alice"));
     let (silent, partial) = ends_after(waiting, async {
-        eventually(DEADLINE, "both are asked", || backend.count() == before + 2).await;
+        eventually(DEADLINE, "both requests arrive", || backend.count() == before + 2).await;
         for _ in 0..3 {
             ping(&mut client).await;
         }

@@ -1,4 +1,4 @@
-//! Sessions that end for good: a later CONNECT gets a new session. Most cases are in [`cases`](super::cases).
+//! Sessions that cannot be recovered: a later CONNECT gets a new session. Most cases are in [`cases`](super::cases).
 
 use serde_json::json;
 

@@ -219,7 +219,7 @@ impl RecoveryScript {
         }
     }
 
-    /// Takes the connection out of a client that goes away.
+    /// Takes the connection out of a client that leaves.
     fn take_client(&mut self) -> RecoveryClient {
         let saved = self.saved().clone();
         match std::mem::replace(&mut self.client, ScriptClient::Away(saved)) {
