@@ -166,7 +166,7 @@ fn check_accepts_a_valid_configuration() {
     assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
 }
 
-/// All files below a directory, without those that SQLite keeps beside an open one.
+/// All files below a directory, without the files that SQLite keeps beside an open database.
 fn everything_in(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {

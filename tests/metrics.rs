@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::hub::Hub;
-use crate::support::socketio::{Sio, Transport};
+use crate::support::socketio::{Sio, SioTransport};
 use crate::support::token::token_with;
 use crate::support::wait::{DEADLINE, wait_until, within};
 
@@ -37,7 +37,8 @@ async fn memory(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
 #[tokio::test]
 async fn every_surface_reports_the_same_memory() {
     let hub = Hub::start();
-    let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
+    let mut admin =
+        Sio::with_token(&hub, SioTransport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
     let agree = async {
         // The memory changes between two readings, but at some time by less than 1,000,000 and 1,048,576 bytes differ.
         loop {
@@ -88,7 +89,7 @@ async fn every_publication_to_one_reader_is_measured() {
 #[tokio::test]
 async fn a_delivery_by_polling_or_over_socket_io_is_measured_too() {
     let hub = Hub::start();
-    for (transport, user) in Transport::BOTH.into_iter().zip(["carol", "dave"]) {
+    for (transport, user) in SioTransport::BOTH.into_iter().zip(["carol", "dave"]) {
         let mut reader = Sio::of(&hub, transport, user).await;
         let before = measured(&hub);
         let pushed = json!({"userId": user, "event": "news", "data": {"n": 1}});

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::load::{CPU, Figure, GROWTH, IDLE_CPU, MEMORY, P99};
+use crate::load::{CPU, GROWTH, IDLE_CPU, MEMORY, Measurement, P99};
 use crate::plan::{GROWN, SMALL};
 use crate::scenario::Scenario;
 use crate::server::ServerKind;
@@ -33,7 +33,7 @@ const PAIRS: [(ServerKind, ServerKind); 5] = [
 const RATIOS: [&str; 5] = [CPU, P99, MEMORY, IDLE_CPU, GROWTH];
 
 /// The figures of one round of a row, in the order of [`ServerKind::ALL`].
-type RoundFigures = [Option<Vec<Figure>>; ServerKind::ALL.len()];
+type RoundFigures = [Option<Vec<Measurement>>; ServerKind::ALL.len()];
 
 /// Runs all rows. Returns the tables, and the errors below them.
 pub(crate) fn tables(rows: &[ComparisonRow], hub: &Path, seconds: u64) -> String {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_the_median_of_the_ratios_of_the_rounds() {
-        let of = |value| Some(vec![Figure { name: CPU, value }]);
+        let of = |value| Some(vec![Measurement { name: CPU, value }]);
         let rounds =
             [(1.0, 10.0), (8.0, 16.0), (3.0, 4.0)].map(|(ours, theirs)| [of(ours), None, of(theirs), None, None]);
         assert_eq!(ratio((&rounds, ServerKind::Hub), (&rounds, ServerKind::NodeWs), CPU), Some(0.5));

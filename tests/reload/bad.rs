@@ -127,7 +127,7 @@ fn a_hub_starts_when_its_snapshot_cannot_be_written() {
 }
 
 #[test]
-fn an_empty_file_or_a_pipe_is_refused_at_once() {
+fn an_empty_file_or_a_fifo_is_refused_at_once() {
     let hub = Hub::start();
     let config = hub.dir().join("config.toml");
     let valid = fs::read_to_string(&config).unwrap();

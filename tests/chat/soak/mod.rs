@@ -113,7 +113,7 @@ async fn read_store(reader: &mut ChatClient) -> StoredChats {
     stored
 }
 
-/// Fails unless the hub's answers agree with these members of each chat, and nobody types.
+/// Fails unless the hub's answers agree with these members of each chat, and no user is typing.
 async fn assert_members(hub: &Hub, reader: &mut ChatClient, clients: &[(String, Vec<usize>)]) {
     for chat in 0..CHATS {
         let id = json!({"chatId": chat_id(chat)});
