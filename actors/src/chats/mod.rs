@@ -11,7 +11,7 @@ use dashmap::{DashMap, Entry};
 
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, UserId};
-use crate::store::{Access, Chat};
+use crate::store::{Chat, ChatAccessRules};
 
 /// The most chats.
 pub const CHATS_MAX: usize = 100_000;
@@ -122,7 +122,7 @@ impl Chats {
     }
 
     /// Adds a chat, or replaces its participants.
-    fn set(&self, access: Access) {
+    fn set(&self, access: ChatAccessRules) {
         let participants =
             if access.public { ChatAccess::Open } else { ChatAccess::For(access.participants.into_iter().collect()) };
         let entry = ChatEntry { access: participants, made_by: access.made_by };
@@ -161,9 +161,9 @@ mod tests {
         UserId::parse(id, "user").unwrap()
     }
 
-    fn access(public: bool, users: &[&str]) -> Access {
+    fn access(public: bool, users: &[&str]) -> ChatAccessRules {
         let participants = users.iter().map(|id| user(id)).collect();
-        Access { id: ChatId::parse("c", "id").unwrap(), public, participants, made_by: None }
+        ChatAccessRules { id: ChatId::parse("c", "id").unwrap(), public, participants, made_by: None }
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         let id = |text: &str| ChatId::parse(text, "id").unwrap();
         let made = |text: &str, by: Option<&str>| {
             let made_by = by.map(user);
-            chats.set(Access { id: id(text), public: true, participants: Vec::new(), made_by });
+            chats.set(ChatAccessRules { id: id(text), public: true, participants: Vec::new(), made_by });
         };
         let limit = |by: &str| chats.check_made_by(&user(by)).err().and_then(|fault| fault.limit);
         made("a", Some("alice"));

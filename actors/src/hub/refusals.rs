@@ -5,7 +5,7 @@ use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
 use crate::model::client::Peer;
 use crate::model::fault::{Code, Fault};
 use crate::monitor::event_log::Viewer;
-use crate::monitor::{ConnectionRefused, TellEvents, kind_of_connection};
+use crate::monitor::{ConnectionRefused, FindEvents, kind_of_connection};
 use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
 
@@ -33,7 +33,7 @@ impl Hub {
     /// # Errors
     /// [`Code::Overloaded`] when the queue is full.
     pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
-        let events = self.monitor.ask(|reply| TellEvents { ask, viewer: Viewer::Operator, reply });
+        let events = self.monitor.ask(|reply| FindEvents { ask, viewer: Viewer::Operator, reply });
         events.inspect_err(|fault| self.count(fault))?.await
     }
 }

@@ -10,8 +10,8 @@ fn memory(owner: Bound, total: Bound) -> (Idempotency, Clock) {
     (Idempotency::new(Bounds { owner, total }, CONFLICT, clock.clone()), clock)
 }
 
-fn key(owner: &str, name: &str) -> Key {
-    Key { owner: owner.into(), name: name.into() }
+fn key(owner: &str, name: &str) -> IdempotencyKey {
+    IdempotencyKey { owner: owner.into(), name: name.into() }
 }
 
 fn first(memory: &Idempotency, owner: &str, name: &str) -> Ticket {
@@ -37,7 +37,7 @@ fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
     }
 }
 
-fn code(memory: &Idempotency, owner: &str, name: &str, digest: Digest) -> Code {
+fn code(memory: &Idempotency, owner: &str, name: &str, digest: RequestDigest) -> Code {
     memory.look(&key(owner, name), digest).unwrap_err().code
 }
 
@@ -49,7 +49,7 @@ fn the_same_request_gets_the_first_answer_for_five_minutes() {
     assert_eq!(again(&memory, "one", "a").as_deref(), Some("yes"));
     clock.advance(1);
     assert_eq!(again(&memory, "one", "a"), None);
-    assert_eq!(memory.fill(), Fill { entries: 0, bytes: 0, forgotten_early: 0 });
+    assert_eq!(memory.fill(), Fill { entries: 0, bytes: 0, evicted_early: 0 });
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn an_owner_pushes_out_its_own_answers_alone() {
     for n in 0..5 {
         keep(&memory, "one", &n.to_string(), "one's");
     }
-    assert_eq!(memory.fill().forgotten_early, 2);
+    assert_eq!(memory.fill().evicted_early, 2);
     assert_eq!(again(&memory, "other", "a").as_deref(), Some("other's"));
     // The oldest answer was evicted.
     assert_eq!(again(&memory, "one", "1"), None);
@@ -139,7 +139,7 @@ fn the_bytes_of_an_owner_are_bounded_too() {
     for n in 0..4 {
         keep(&memory, "one", &n.to_string(), &large);
     }
-    assert_eq!((memory.fill().entries, memory.fill().forgotten_early), (3, 2));
+    assert_eq!((memory.fill().entries, memory.fill().evicted_early), (3, 2));
     assert!(memory.fill().bytes <= 2_300);
     keep(&memory, "one", "too large", &"x".repeat(2_000));
     assert_eq!(again(&memory, "one", "too large"), None);
@@ -157,7 +157,7 @@ fn in_a_full_memory_the_same_owners_oldest_goes_first_and_then_the_oldest_of_all
     keep(&memory, "new", "a", "5");
     assert_eq!(again(&memory, "one", "c").as_deref(), Some("4"));
     let ticket = first(&memory, "another", "a");
-    assert_eq!((memory.fill().entries, memory.fill().forgotten_early), (3, 3));
+    assert_eq!((memory.fill().entries, memory.fill().evicted_early), (3, 3));
     drop(ticket);
 }
 

@@ -42,20 +42,20 @@ impl ConcurrencyLimits {
         }
         *held += 1;
         drop(held);
-        Ok(ConcurrencySlot { holds: self.clone(), key })
+        Ok(ConcurrencySlot { limits: self.clone(), key })
     }
 }
 
 /// A slot, released on drop.
 #[derive(Debug)]
 pub struct ConcurrencySlot {
-    holds: Arc<ConcurrencyLimits>,
+    limits: Arc<ConcurrencyLimits>,
     key: ConcurrencyKey,
 }
 
 impl Drop for ConcurrencySlot {
     fn drop(&mut self) {
-        self.holds.0.remove_if_mut(&self.key, |_, held| {
+        self.limits.0.remove_if_mut(&self.key, |_, held| {
             *held = held.saturating_sub(1);
             *held == 0
         });
@@ -69,28 +69,28 @@ mod tests {
 
     #[test]
     fn a_place_is_held_until_it_is_dropped_and_nothing_of_it_stays() {
-        let holds = Arc::new(ConcurrencyLimits::default());
+        let limits = Arc::new(ConcurrencyLimits::default());
         let key = |last| ConcurrencyKey::Address(IpAddr::from([10, 0, 0, last]));
-        let (one, two) = (holds.take(key(1), 2).unwrap(), holds.take(key(1), 2).unwrap());
-        let refused = holds.take(key(1), 2).unwrap_err();
+        let (one, two) = (limits.take(key(1), 2).unwrap(), limits.take(key(1), 2).unwrap());
+        let refused = limits.take(key(1), 2).unwrap_err();
         assert_eq!(
             (refused.code, refused.limit),
             (Code::LimitReached, Some("limits.community.connections_per_address"))
         );
-        let other = holds.take(key(2), 2).unwrap();
+        let other = limits.take(key(2), 2).unwrap();
         drop(one);
-        let again = holds.take(key(1), 2).unwrap();
+        let again = limits.take(key(1), 2).unwrap();
         drop((two, other, again));
-        assert!(holds.0.is_empty());
+        assert!(limits.0.is_empty());
     }
 
     #[test]
     fn zero_is_any_number_and_counts_all_the_same() {
-        let holds = Arc::new(ConcurrencyLimits::default());
+        let limits = Arc::new(ConcurrencyLimits::default());
         let key = || ConcurrencyKey::User(UserId::parse("alice", "user").unwrap());
-        let all: Vec<_> = (0..100).map(|_| holds.take(key(), 0).unwrap()).collect();
-        assert!(holds.take(key(), 100).is_err());
+        let all: Vec<_> = (0..100).map(|_| limits.take(key(), 0).unwrap()).collect();
+        assert!(limits.take(key(), 100).is_err());
         drop(all);
-        assert!(holds.0.is_empty());
+        assert!(limits.0.is_empty());
     }
 }

@@ -82,14 +82,14 @@ pub struct Admit {
 
 /// The windows of one kind of keys.
 #[derive(Debug)]
-struct Table {
+struct WindowTable {
     windows: AHashMap<LimitKey, Window>,
     most: usize,
     /// Time of the last sweep, ms by [`Clock::elapsed_ms`].
     swept_at: i64,
 }
 
-impl Table {
+impl WindowTable {
     fn new(most: usize) -> Self {
         Self { windows: AHashMap::new(), most, swept_at: 0 }
     }
@@ -119,12 +119,12 @@ impl Table {
 /// therefore cannot fill the table of other keys.
 #[derive(Debug)]
 pub struct RateLimit {
-    addresses: Table,
-    names: Table,
-    attempts: Table,
-    users: Table,
+    addresses: WindowTable,
+    names: WindowTable,
+    attempts: WindowTable,
+    users: WindowTable,
     /// Not bounded: only configured keys are counted.
-    api_keys: Table,
+    api_keys: WindowTable,
     clock: Clock,
 }
 
@@ -132,11 +132,11 @@ impl RateLimit {
     /// An actor without windows.
     pub fn new(clock: Clock) -> Self {
         Self {
-            addresses: Table::new(WINDOWS_MAX),
-            names: Table::new(WINDOWS_MAX),
-            attempts: Table::new(WINDOWS_MAX),
-            users: Table::new(WINDOWS_MAX),
-            api_keys: Table::new(usize::MAX),
+            addresses: WindowTable::new(WINDOWS_MAX),
+            names: WindowTable::new(WINDOWS_MAX),
+            attempts: WindowTable::new(WINDOWS_MAX),
+            users: WindowTable::new(WINDOWS_MAX),
+            api_keys: WindowTable::new(usize::MAX),
             clock,
         }
     }
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_full_table_refuses_new_keys_and_sets_nobody_free() {
         let key = |name: &str| LimitKey::ApiKey(name.into());
-        let mut table = Table::new(2);
+        let mut table = WindowTable::new(2);
         assert_eq!(table.admit(key("a"), ONE, 0), Decision::Within);
         assert_eq!(table.admit(key("b"), ONE, 0), Decision::Within);
         assert_eq!(table.admit(key("c"), ONE, 0), Decision::Over(60));

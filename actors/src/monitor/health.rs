@@ -35,7 +35,7 @@ const MAILBOX: Thresholds = Thresholds { warning: 0.5, critical: 0.9 };
 const MEMORY: Thresholds = Thresholds { warning: 0.8, critical: 0.95 };
 
 impl Thresholds {
-    fn judge(self, part: f64) -> Status {
+    fn check(self, part: f64) -> Status {
         if part >= self.critical {
             Status::Critical
         } else if part >= self.warning {
@@ -47,7 +47,7 @@ impl Thresholds {
 }
 
 /// Compares `vitals` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
-pub fn judge(vitals: &Vitals) -> Health {
+pub fn check(vitals: &Vitals) -> Health {
     let mut health = Health::default();
     let mut found = |status: Status, issue: &dyn Fn() -> String, recommendation: &'static str| {
         if status > Status::Healthy {
@@ -59,20 +59,20 @@ pub fn judge(vitals: &Vitals) -> Health {
     let (open, most) = vitals.connections;
     let used = part(open as f64, most as f64);
     found(
-        CONNECTIONS.judge(used),
+        CONNECTIONS.check(used),
         &|| format!("{} of the connections that there may be are in use", percent(used)),
         "Raise server.max_connections where memory allows it, or add another hub",
     );
     let rate = if vitals.requests.requests < REQUESTS_MIN { 0.0 } else { vitals.requests.rate() };
     found(
-        ERRORS.judge(rate),
+        ERRORS.check(rate),
         &|| format!("{} of the requests of the last 5 minutes were refused or failed", percent(rate)),
         "See in monitoring:events and in the log what is refused, and why",
     );
     if let Some((name, depth, bound)) = &vitals.fullest {
         let full = part(*depth as f64, *bound as f64);
         found(
-            MAILBOX.judge(full),
+            MAILBOX.check(full),
             &|| format!("The mailbox of {name} is {} full", percent(full)),
             "Lower the load or give the hub more processor time; what comes to a full mailbox is refused",
         );
@@ -80,7 +80,7 @@ pub fn judge(vitals: &Vitals) -> Health {
     if let (resident, Some(most)) = vitals.memory {
         let used = part(resident as f64, most as f64);
         found(
-            MEMORY.judge(used),
+            MEMORY.check(used),
             &|| format!("{} of the memory that there may be is in use", percent(used)),
             "Give the hub more memory, or lower server.max_connections and limits.outbox_bytes",
         );
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_hub_with_nothing_to_complain_of_is_healthy() {
         for vitals in [well(), Vitals::default(), Vitals { memory: (100, None), fullest: None, ..well() }] {
-            assert_eq!(judge(&vitals), Health::default(), "{vitals:?}");
+            assert_eq!(check(&vitals), Health::default(), "{vitals:?}");
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
             (memory(950), Status::Critical, "95% of the memory that there may be is in use"),
             (Vitals { is_store_failing: true, ..well() }, Status::Critical, "The store cannot write"),
         ] {
-            let health = judge(&vitals);
+            let health = check(&vitals);
             assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{vitals:?}");
             assert_eq!(health.recommendations.len(), health.issues.len());
         }
@@ -157,7 +157,7 @@ mod tests {
     fn it_is_as_bad_as_the_worst_and_each_issue_has_its_recommendation() {
         let vitals = Vitals { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..well() };
         assert_eq!(
-            serde_json::to_value(judge(&vitals)).unwrap(),
+            serde_json::to_value(check(&vitals)).unwrap(),
             serde_json::json!({
                 "status": "critical",
                 "issues": [

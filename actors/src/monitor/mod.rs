@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context};
 
 use self::event_log::{EventLog, Viewer};
-use self::metrics::{Figures, Totals};
+use self::metrics::{MetricsState, Totals};
 use self::samples::{Counted, PERIOD_MS, Samples};
 use self::sampling::Refusals;
 use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, Details, Kind, Metrics};
@@ -67,7 +67,7 @@ pub struct Observed {
 
 /// A session began.
 #[derive(Debug)]
-pub struct Opened {
+pub struct SessionOpened {
     /// The session.
     pub session: Observed,
     /// Open sessions, this session included.
@@ -76,7 +76,7 @@ pub struct Opened {
 
 /// A session ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct SessionClosed {
     /// The session.
     pub session: Observed,
     /// The close reason; `None` when the connection was lost.
@@ -113,11 +113,11 @@ pub struct ConnectionRefused {
 
 /// Requests the metrics.
 #[derive(Debug)]
-pub struct TellMetrics(pub ReplySender<Metrics>);
+pub struct GetMetrics(pub ReplySender<Metrics>);
 
 /// Requests events.
 #[derive(Debug)]
-pub struct TellEvents {
+pub struct FindEvents {
     /// The filter.
     pub ask: AskEvents,
     /// The caller.
@@ -128,7 +128,7 @@ pub struct TellEvents {
 
 /// Requests the full metrics: with recent events, top addresses, top user agents and the error rate.
 #[derive(Debug)]
-pub struct TellFigures {
+pub struct GetFullMetrics {
     /// The caller.
     pub viewer: Viewer,
     /// Sends the reply.
@@ -137,7 +137,7 @@ pub struct TellFigures {
 
 /// Requests the request counts of the last 5 minutes.
 #[derive(Debug)]
-pub struct TellRequests(pub ReplySender<Counted>);
+pub struct GetRequestCounts(pub ReplySender<Counted>);
 
 /// The event kind of a refused connection; `None` for a code that does not depend on the client.
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {
@@ -178,9 +178,9 @@ const fn is_fault(close: Close) -> bool {
 /// The actor that owns the event log, the metrics and the samples.
 #[derive(Debug)]
 pub struct Monitor {
-    journal: EventLog,
+    log: EventLog,
     refusals: Refusals,
-    figures: Figures,
+    metrics: MetricsState,
     samples: Samples,
     clock: Clock,
     stats: Arc<Stats>,
@@ -191,9 +191,9 @@ impl Monitor {
     /// An actor without observations.
     pub fn new(clock: Clock, stats: Arc<Stats>, refusal_log: Arc<RefusalLog>) -> Self {
         Self {
-            journal: EventLog::default(),
+            log: EventLog::default(),
             refusals: Refusals::default(),
-            figures: Figures::new(clock.now_ms()),
+            metrics: MetricsState::new(clock.now_ms()),
             samples: Samples::new(clock.elapsed_ms()),
             clock,
             stats,
@@ -203,7 +203,7 @@ impl Monitor {
 
     fn note(&mut self, kind: Kind, session: Observed, details: Details) {
         let Observed { surface, session, user, peer } = session;
-        self.journal.note(ConnectionEvent {
+        self.log.note(ConnectionEvent {
             kind,
             socket_id: Some(session),
             user_id: user,
@@ -218,7 +218,7 @@ impl Monitor {
         let Stats { sessions_opened, sessions, connections_refused, .. } = &*self.stats;
         let totals =
             Totals { opened: sessions_opened.get(), active: sessions.get(), failed: connections_refused.get() };
-        self.figures.metrics(totals, self.clock.elapsed_ms())
+        self.metrics.metrics(totals, self.clock.elapsed_ms())
     }
 
     fn counted(&self) -> Counted {
@@ -251,16 +251,16 @@ impl Actor for Monitor {
 
 receives_posts!(Monitor);
 
-impl Receive<Opened> for Monitor {
-    fn receive(&mut self, Opened { session, active }: Opened, _: &mut Self::Context) {
-        self.figures.opened(active, self.clock.elapsed_ms());
+impl Receive<SessionOpened> for Monitor {
+    fn receive(&mut self, SessionOpened { session, active }: SessionOpened, _: &mut Self::Context) {
+        self.metrics.opened(active, self.clock.elapsed_ms());
         self.note(Kind::Connect, session, Details::default());
     }
 }
 
-impl Receive<Ended> for Monitor {
-    fn receive(&mut self, Ended { session, close, duration_ms }: Ended, _: &mut Self::Context) {
-        self.figures.ended(duration_ms.unsigned_abs());
+impl Receive<SessionClosed> for Monitor {
+    fn receive(&mut self, SessionClosed { session, close, duration_ms }: SessionClosed, _: &mut Self::Context) {
+        self.metrics.ended(duration_ms.unsigned_abs());
         let reason = Some(close.map_or(LOST, Close::reason));
         if close.is_some_and(is_fault) {
             self.note(Kind::Error, session.clone(), Details { reason, ..Details::default() });
@@ -284,7 +284,7 @@ impl Receive<ConnectionRefused> for Monitor {
             self.stats.observations_suppressed.add(1);
             return;
         }
-        self.journal.note(ConnectionEvent {
+        self.log.note(ConnectionEvent {
             kind,
             socket_id: None,
             user_id: None,
@@ -296,32 +296,32 @@ impl Receive<ConnectionRefused> for Monitor {
     }
 }
 
-impl Receive<TellMetrics> for Monitor {
-    fn receive(&mut self, TellMetrics(reply): TellMetrics, _: &mut Self::Context) {
+impl Receive<GetMetrics> for Monitor {
+    fn receive(&mut self, GetMetrics(reply): GetMetrics, _: &mut Self::Context) {
         let _ = reply.send(self.metrics());
     }
 }
 
-impl Receive<TellEvents> for Monitor {
-    fn receive(&mut self, TellEvents { ask, viewer, reply }: TellEvents, _: &mut Self::Context) {
-        let _ = reply.send(self.journal.find(&ask, &viewer));
+impl Receive<FindEvents> for Monitor {
+    fn receive(&mut self, FindEvents { ask, viewer, reply }: FindEvents, _: &mut Self::Context) {
+        let _ = reply.send(self.log.find(&ask, &viewer));
     }
 }
 
-impl Receive<TellFigures> for Monitor {
-    fn receive(&mut self, TellFigures { viewer, reply }: TellFigures, _: &mut Self::Context) {
+impl Receive<GetFullMetrics> for Monitor {
+    fn receive(&mut self, GetFullMetrics { viewer, reply }: GetFullMetrics, _: &mut Self::Context) {
         let _ = reply.send(monitoring::Figures {
             metrics: self.metrics(),
-            recent_events: self.journal.recent(&viewer),
-            top_ips: self.journal.top_addresses(&viewer),
-            top_user_agents: self.journal.top_user_agents(&viewer),
+            recent_events: self.log.recent(&viewer),
+            top_ips: self.log.top_addresses(&viewer),
+            top_user_agents: self.log.top_user_agents(&viewer),
             error_rate: (self.requests().rate() * 10_000.0).round() / 10_000.0,
         });
     }
 }
 
-impl Receive<TellRequests> for Monitor {
-    fn receive(&mut self, TellRequests(reply): TellRequests, _: &mut Self::Context) {
+impl Receive<GetRequestCounts> for Monitor {
+    fn receive(&mut self, GetRequestCounts(reply): GetRequestCounts, _: &mut Self::Context) {
         let _ = reply.send(self.requests());
     }
 }

@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use crate::events::json;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{IdText, NotificationId, UserId};
-use crate::store::{Kept, Notice, Read, Store};
+use crate::store::{NotificationOutcome, ReadNotification, Store, StoredNotification};
 
 /// A notification of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn with_id(data: &[u8], id: &NotificationId) -> Bytes {
 pub(crate) struct LastNotification(i64);
 
 /// Resolves when a notification is on the disk, or cannot be stored.
-pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<Kept, Fault>> + Send>>);
+pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<NotificationOutcome, Fault>> + Send>>);
 
 impl fmt::Debug for NotificationWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,7 +135,7 @@ impl fmt::Debug for NotificationWrite {
 }
 
 impl Future for NotificationWrite {
-    type Output = Result<Kept, Fault>;
+    type Output = Result<NotificationOutcome, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
@@ -151,7 +151,7 @@ struct NotificationState {
     store: Store,
     last: Arc<AtomicI64>,
     /// Notifications that are not on the disk yet; bounded by the queue of the store's writer.
-    pending: DashMap<UserId, Vec<Notice>, RandomState>,
+    pending: DashMap<UserId, Vec<StoredNotification>, RandomState>,
 }
 
 /// A notification in `pending`. Dropping it, after the write has succeeded or failed, removes it from there.
@@ -188,7 +188,7 @@ impl Notifications {
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`]: nothing was done.
     pub(crate) fn store(&self, user: UserId, notification: Notification, now: i64) -> Result<NotificationWrite, Fault> {
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let notice = Notice { number, id: notification.id, data: notification.data, sent_at: now };
+        let notice = StoredNotification { number, id: notification.id, data: notification.data, sent_at: now };
         self.0.pending.entry(user.clone()).or_default().push(notice.clone());
         let pending = PendingNotification { state: self.0.clone(), user: user.clone(), number };
         let stored = self.0.store.keep_notification(user, notice, pending)?;
@@ -206,7 +206,7 @@ impl Notifications {
         last: LastNotification,
         bytes: usize,
         now: i64,
-    ) -> Result<Vec<Notice>, Fault> {
+    ) -> Result<Vec<StoredNotification>, Fault> {
         // Read before the store: a notification that leaves `pending` meanwhile is in the store.
         let pending = self.0.pending.get(&user).map(|notices| notices.clone()).unwrap_or_default();
         let pending = pending.into_iter().filter(|notice| notice.number <= last.0).collect();
@@ -217,7 +217,7 @@ impl Notifications {
     ///
     /// # Errors
     /// [`Code::NotFound`]; [`Code::StoreUnavailable`], [`Code::Overloaded`].
-    pub(crate) async fn read(&self, user: UserId, id: NotificationId, now: i64) -> Result<Read, Fault> {
+    pub(crate) async fn read(&self, user: UserId, id: NotificationId, now: i64) -> Result<ReadNotification, Fault> {
         let read = self.0.store.read_notification(user, id, now).await?;
         read.ok_or_else(|| Fault::new(Code::NotFound, "There is no such notification"))
     }

@@ -42,11 +42,11 @@ pub(super) fn without_values(sentence: &str) -> Cow<'_, str> {
     const BEFORE_A_VALUE: [&str; 4] = ["invalid type", "invalid value", "unknown variant", "unknown field"];
 
     let found = BEFORE_A_VALUE.iter().filter_map(|words| sentence.find(words).map(|at| at + words.len())).min();
-    let Some((told, rest)) = found.and_then(|at| sentence.split_at_checked(at)) else {
+    let Some((message, rest)) = found.and_then(|at| sentence.split_at_checked(at)) else {
         return Cow::Borrowed(sentence);
     };
     let expected = rest.rfind(", expected ").and_then(|at| rest.get(at..)).unwrap_or_default();
-    Cow::Owned(format!("{told}{expected}"))
+    Cow::Owned(format!("{message}{expected}"))
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_line_has_no_value_that_a_client_sent() {
-        for (told, logged) in [
+        for (message, logged) in [
             ("`limit`: invalid type: string \"s3cret\", expected usize", "`limit`: invalid type, expected usize"),
             ("`a`: invalid type: string \", expected x\", expected a map", "`a`: invalid type, expected a map"),
             (
@@ -65,7 +65,7 @@ mod tests {
             ("`password`: invalid type: string \"s3c", "`password`: invalid type"),
             ("The token has expired", "The token has expired"),
         ] {
-            assert_eq!(without_values(told), logged);
+            assert_eq!(without_values(message), logged);
         }
     }
 

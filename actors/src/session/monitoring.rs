@@ -15,7 +15,8 @@ use crate::model::fault::Fault;
 use crate::model::surface::Transport;
 use crate::monitor::event_log::Viewer;
 use crate::monitor::{
-    Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,
+    FindEvents, GetFullMetrics, GetMetrics, GetRequestCounts, LOST, Monitor, Observed, SessionClosed, SessionOpened,
+    health,
 };
 use crate::runtime::mailbox::{Receive, ReplySender};
 
@@ -61,7 +62,7 @@ impl Session {
     pub(super) fn report_opened(&mut self) {
         self.monitor_reports.opened_at = Some(self.hub.clock().elapsed_ms());
         self.log("connected", None);
-        self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
+        self.hub.observe(SessionOpened { session: self.observed(), active: self.hub.stats().sessions.get() });
     }
 
     /// Records why the session ends, before the cleanup changes it.
@@ -78,7 +79,7 @@ impl Session {
         }
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.log("disconnected", Some((close.map_or(LOST, Close::reason), duration_ms)));
-        self.hub.observe(Ended { session: self.observed(), close, duration_ms });
+        self.hub.observe(SessionClosed { session: self.observed(), close, duration_ms });
     }
 
     /// Logs an event of the session at debug level; at its end with the reason and the duration, ms.
@@ -121,27 +122,27 @@ impl Session {
 
 impl Handle<AskMetrics> for Session {
     fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsTold>, Fault> {
-        self.ask_monitor(TellMetrics, MetricsTold::new)
+        self.ask_monitor(GetMetrics, MetricsTold::new)
     }
 }
 
 impl Handle<AskEvents> for Session {
     fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsTold>, Fault> {
         let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellEvents { ask, viewer, reply }, EventsTold::new)
+        self.ask_monitor(|reply| FindEvents { ask, viewer, reply }, EventsTold::new)
     }
 }
 
 impl Handle<AskStats> for Session {
     fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsTold>, Fault> {
         let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellFigures { viewer, reply }, StatsTold::new)
+        self.ask_monitor(|reply| GetFullMetrics { viewer, reply }, StatsTold::new)
     }
 }
 
 impl Handle<AskHealth> for Session {
     fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
+        self.ask_monitor(GetRequestCounts, move |requests| HealthTold::new(health::check(&hub.vitals(requests))))
     }
 }

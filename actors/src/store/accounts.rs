@@ -60,7 +60,7 @@ pub struct SignIn {
 
 /// The result of a lookup by refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refreshed {
+pub struct RefreshedSignIn {
     /// The sign-in.
     pub sign_in: String,
     /// The current account of the sign-in's user.
@@ -238,7 +238,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Code::InvalidToken`] when no sign-in has the token, [`Code::TokenExpired`] when it has expired.
-    pub async fn refresh(&self, refresh: [u8; 32], now: i64, tokens_until: i64) -> Result<Refreshed, Fault> {
+    pub async fn refresh(&self, refresh: [u8; 32], now: i64, tokens_until: i64) -> Result<RefreshedSignIn, Fault> {
         // Read first, so that a guessed token costs no write.
         self.read(move |conn| refreshable(conn, &refresh, now)).await?;
         self.write(move |conn| {
@@ -301,7 +301,7 @@ pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentia
     Ok(Some(Credentials { account: account_of(columns)?, name_key: name_key.to_owned(), password }))
 }
 
-fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refreshed, StoreError> {
+fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<RefreshedSignIn, StoreError> {
     let sql = format!(
         "SELECT {ACCOUNT}, sign_ins.id, sign_ins.refresh_until
          FROM sign_ins JOIN users ON users.id = sign_ins.user_id WHERE refresh = ?1"
@@ -315,7 +315,7 @@ fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refres
         Some((.., until)) if until <= now => {
             Err(Fault::new(Code::TokenExpired, "The refresh token has expired").by("refresh_token").into())
         }
-        Some((columns, sign_in, _)) => Ok(Refreshed { sign_in, account: account_of(columns)? }),
+        Some((columns, sign_in, _)) => Ok(RefreshedSignIn { sign_in, account: account_of(columns)? }),
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Chat {
     pub participants: Vec<UserId>,
     /// Creation time, ms since the epoch.
     pub created_at: i64,
-    /// The user that creates the chat by joining it. Not filled by reads; access checks use [`Access::made_by`].
+    /// The user that creates the chat by joining it. Not filled by reads; access checks use [`ChatAccessRules::made_by`].
     pub made_by: Option<UserId>,
 }
 
@@ -68,7 +68,7 @@ impl Chat {
 
 /// The access rules of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
+pub struct ChatAccessRules {
     /// The chat.
     pub id: ChatId,
     /// Whether every user may join.
@@ -119,7 +119,7 @@ impl Store {
             Ok(())
         };
         if self.is_waiting() {
-            return self.change_meanwhile(add).await;
+            return self.change_in_memory(add).await;
         }
         self.write(add).await
     }
@@ -147,7 +147,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::ping`].
-    pub async fn chat_access(&self) -> Result<Vec<Access>, Fault> {
+    pub async fn chat_access(&self) -> Result<Vec<ChatAccessRules>, Fault> {
         self.read(|conn| {
             let mut statement =
                 conn.prepare("SELECT id, is_public, made_by FROM chats WHERE NOT is_deleted ORDER BY id")?;
@@ -159,7 +159,7 @@ impl Store {
                 let participants = if public { Vec::new() } else { participants(conn, &id)? };
                 let made_by: Option<String> = row.get(2)?;
                 let made_by = made_by.map(|user| stored_id(&user)).transpose()?;
-                chats.push(Access { id, public, participants, made_by });
+                chats.push(ChatAccessRules { id, public, participants, made_by });
             }
             Ok(chats)
         })
@@ -263,11 +263,11 @@ mod tests {
         let first = chat("c", &["b", "a", "b"], 1);
         assert_eq!(store.put_chat(first.clone()).await.unwrap(), (first.clone(), true));
         assert_eq!(store.chat(id("c")).await.unwrap(), Some(first));
-        let say = |conn: &Connection| {
+        let insert = |conn: &Connection| {
             let sql = "INSERT INTO messages VALUES (1, 'm', 'c', 'a', 'a', 'text', 'hello', 2)";
             Ok(conn.execute(sql, ())?)
         };
-        store.write(say).await.unwrap();
+        store.write(insert).await.unwrap();
 
         let second = Chat { public: true, name: "C".into(), ..chat("c", &["z"], 5) };
         let kept = Chat { created_at: 1, ..second.clone() };
@@ -292,8 +292,8 @@ mod tests {
         store.put_chat(Chat { public: true, ..chat("b", &["x"], 1) }).await.unwrap();
         store.add_chats(vec![chat("a", &["x"], 2), chat("b", &["y"], 2)]).await.unwrap();
         let x = UserId::parse("x", "user").unwrap();
-        let private = Access { id: id("a"), public: false, participants: vec![x], made_by: None };
-        let public = Access { id: id("b"), public: true, participants: Vec::new(), made_by: None };
+        let private = ChatAccessRules { id: id("a"), public: false, participants: vec![x], made_by: None };
+        let public = ChatAccessRules { id: id("b"), public: true, participants: Vec::new(), made_by: None };
         assert_eq!(store.chat_access().await.unwrap(), [private, public]);
     }
 
@@ -302,7 +302,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let store = open();
-        let by = |who: &str| Some(UserId::parse(who, "user").unwrap());
+        let by = |name: &str| Some(UserId::parse(name, "user").unwrap());
         store.put_chat(Chat { public: true, made_by: by("alice"), ..chat("a", &[], 1) }).await.unwrap();
         store.put_chat(Chat { public: true, ..chat("a", &[], 2) }).await.unwrap();
         store.put_chat(Chat { public: true, made_by: by("alice"), ..chat("b", &[], 1) }).await.unwrap();
@@ -327,14 +327,14 @@ mod tests {
         ] {
             store.put_chat(Chat { public, ..chat(text, users, 5) }).await.unwrap();
         }
-        let say = |conn: &Connection| {
+        let insert = |conn: &Connection| {
             let sql = "INSERT INTO messages VALUES (1, 'm', 'c', 'a', 'a', 'text', 'hello', 7),
                        (2, 'n', 'c', 'a', 'a', 'text', 'hello', 6)";
             Ok(conn.execute(sql, ())?)
         };
-        store.write(say).await.unwrap();
-        let listed = async |who: &str, most| {
-            let chats = store.chats_of(UserId::parse(who, "user").unwrap(), most).await.unwrap();
+        store.write(insert).await.unwrap();
+        let listed = async |name: &str, most| {
+            let chats = store.chats_of(UserId::parse(name, "user").unwrap(), most).await.unwrap();
             chats.into_iter().map(|chat| (chat.id.to_string(), chat.name, chat.last_activity)).collect::<Vec<_>>()
         };
         let expected = |chats: &[(&str, i64)]| -> Vec<_> {

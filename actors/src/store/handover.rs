@@ -48,7 +48,7 @@ impl Store {
     pub(super) async fn take_over<T: Handover>(&self) -> Result<T, Fault> {
         if self.is_waiting() {
             // When the store opens, it removes the state.
-            let (is_valid, lock) = (self.0.condition.hands_over(), self.0.path.with_file_name(LOCK_FILE));
+            let (is_valid, lock) = (self.0.condition.is_handover_readable(), self.0.path.with_file_name(LOCK_FILE));
             let take = move |conn: &Connection| match is_valid && mark_stale(&lock).is_ok() {
                 true => T::read(conn),
                 false => T::read(&schema::empty()?),

@@ -101,7 +101,7 @@ impl Store {
         if let Some(found) = look().await? {
             return Ok(Some(found));
         }
-        self.settled().await?;
+        self.wait_for_writes().await?;
         look().await
     }
 
@@ -129,7 +129,7 @@ impl Store {
                 found => return found,
             }
         }
-        self.settled().await?;
+        self.wait_for_writes().await?;
         look().await
     }
 
@@ -138,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::ping`].
-    pub async fn message_figures(&self) -> Result<(u64, u64, u64), Fault> {
+    pub async fn message_counts(&self) -> Result<(u64, u64, u64), Fault> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached("SELECT messages, delivered, read FROM message_tally")?;
             let count = |row: &Row<'_>, at| row.get(at).map(|count: i64| u64::try_from(count).unwrap_or(0));

@@ -60,21 +60,21 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
-pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
+pub use self::accounts::{Account, Credentials, RefreshedSignIn, SIGN_INS_MAX, SignIn};
 pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
-pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
+pub use self::chats::{Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
 pub use self::grants::Grants;
 use self::health::{Condition, StoreError, StoreHealth};
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
-pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
+pub use self::notifications::{KEPT_DAYS, KEPT_MAX, NotificationOutcome, ReadNotification, StoredNotification};
 pub use self::opening::{OpenError, may_pass};
-use self::opening::{Opened, READERS};
+use self::opening::{OpenedFiles, READERS};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
-pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
+pub use self::revocations::{EvictedRevocation, Revocation, RevocationScope, SUBJECT_MAX};
 pub use self::suspended::{StoredDelivery, StoredSession, StoredSessions};
-use self::writer::{Job, Write, Writer};
+use self::writer::{Write, WriteJob, Writer};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
 use crate::runtime::clock::Clock;
@@ -103,7 +103,7 @@ pub enum Role {
 
 /// Counters of the store's work, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct StoreCounts {
     /// Writes committed to the disk.
     pub writes: u64,
     /// Transactions that committed writes.
@@ -121,14 +121,14 @@ pub struct Counts {
 pub struct Store(Arc<Threads>);
 
 #[derive(Debug)]
-struct Threads(Arc<Shared>);
+struct Threads(Arc<StoreState>);
 
 /// State shared by the handles and the threads.
 #[derive(Debug)]
-struct Shared {
+struct StoreState {
     path: PathBuf,
     clock: Clock,
-    writes: Arc<Queue<Box<dyn Job>>>,
+    writes: Arc<Queue<Box<dyn WriteJob>>>,
     reads: Arc<Queue<Query>>,
     condition: Arc<Condition>,
     changed: Arc<Notify>,
@@ -146,9 +146,9 @@ struct Ends {
 }
 
 impl std::ops::Deref for Threads {
-    type Target = Shared;
+    type Target = StoreState;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &StoreState {
         &self.0
     }
 }
@@ -160,7 +160,7 @@ impl Drop for Threads {
     }
 }
 
-impl Shared {
+impl StoreState {
     fn new(path: PathBuf, clock: Clock) -> Self {
         Self {
             path,
@@ -176,8 +176,8 @@ impl Shared {
     }
 
     /// Starts the readers of an opened store and builds its writer.
-    fn begin(&self, opened: Opened, role: Role) -> std::io::Result<Writer> {
-        let Opened { lock, writer, readers, seen, last_notification, identity } = opened;
+    fn begin(&self, opened: OpenedFiles, role: Role) -> std::io::Result<Writer> {
+        let OpenedFiles { lock, writer, readers, seen, last_notification, identity } = opened;
         for (number, conn) in readers.into_iter().enumerate() {
             let (queue, shared) = (self.reads.clone(), self.condition.clone());
             let end = spawn(format!("store-reader-{number}"), self.reads.clone(), self.condition.clone(), move || {
@@ -222,11 +222,11 @@ impl Store {
     /// Another hub uses the directory; the file is locked, damaged, of another program or of a later hub; the system
     /// call fails; for [`Role::Command`], the file is missing.
     pub fn open(directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
-        Self::of(Opened::at(directory, role, &mut None)?, directory, role, clock)
+        Self::of(OpenedFiles::at(directory, role, &mut None)?, directory, role, clock)
     }
 
-    fn of(opened: Opened, directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(directory.join(FILE), clock));
+    fn of(opened: OpenedFiles, directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
+        let shared = Arc::new(StoreState::new(directory.join(FILE), clock));
         let failed = |error| OpenError::io(&shared.path, "opened", &error);
         let writer = shared.begin(opened, role).map_err(failed)?;
         shared.open.send_replace(true);
@@ -255,9 +255,9 @@ impl Store {
             return Err(Fault::store_unavailable());
         }
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Write::new(work, reply));
+        let job: Box<dyn WriteJob> = Box::new(Write::new(work, reply));
         self.0.writes.push(job).map_err(|Refused(_)| self.overloaded())?;
-        Ok(written(answer))
+        Ok(await_commit(answer))
     }
 
     /// Reads from one snapshot.
@@ -278,7 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Code::Overloaded`].
-    async fn settled(&self) -> Result<(), Fault> {
+    async fn wait_for_writes(&self) -> Result<(), Fault> {
         match self.write(|_| Ok(())).await {
             Err(fault) if !matches!(fault.code, Code::StoreUnavailable | Code::OutcomeUnknown) => Err(fault),
             _ => Ok(()),
@@ -295,15 +295,15 @@ impl Store {
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OVERLOADED` when the queue is full.
     pub async fn ping(&self) -> Result<Duration, Fault> {
-        let asked = Instant::now();
+        let started = Instant::now();
         self.read(|conn| Ok(conn.query_row("SELECT count(*) FROM probe", (), |row| row.get::<_, i64>(0))?)).await?;
-        Ok(asked.elapsed())
+        Ok(started.elapsed())
     }
 
     /// The reason why the store cannot write; `None` while it can.
     pub fn failing(&self) -> Option<String> {
-        let ailment = self.0.condition.ailment().map(|ailment| ailment.reason);
-        ailment.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
+        let failure = self.0.condition.failure().map(|failure| failure.reason);
+        failure.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
     }
 
     /// Resolves when another program has written since the previous call.
@@ -317,9 +317,9 @@ impl Store {
     }
 
     /// The current counters.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> StoreCounts {
         let condition = &self.0.condition;
-        Counts {
+        StoreCounts {
             writes: condition.writes.get(),
             commits: condition.commits.get(),
             overloads: condition.overloads.get(),
@@ -368,7 +368,7 @@ impl Store {
 
 /// Waits for the end of a write, for a limited time: the caller holds a connection meanwhile. After a timeout, the
 /// writer may still do the write.
-async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
+async fn await_commit<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
     match timeout(ANSWER_TIME, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) | Err(_) => Err(Fault::outcome_unknown()),
@@ -392,23 +392,23 @@ fn spawn<T: Send + 'static>(
     condition: Arc<Condition>,
     work: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<oneshot::Receiver<()>> {
-    struct Abandon<T> {
+    struct ThreadGuard<T> {
         queue: Arc<Queue<T>>,
         condition: Arc<Condition>,
         _ended: oneshot::Sender<()>,
     }
-    impl<T> Drop for Abandon<T> {
+    impl<T> Drop for ThreadGuard<T> {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                self.condition.fall_ill(StoreHealth { reason: "a thread of it died".into(), is_damage: false });
+                self.condition.record_failure(StoreHealth { reason: "a thread of it died".into(), is_damage: false });
             }
             self.queue.abandon();
         }
     }
     let (_ended, end) = oneshot::channel();
-    let abandon = Abandon { queue, condition, _ended };
+    let guard = ThreadGuard { queue, condition, _ended };
     std::thread::Builder::new().name(name).spawn(move || {
-        let _abandon = abandon;
+        let _guard = guard;
         work();
     })?;
     Ok(end)

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::identity::Identity;
-use super::schema::Unfit;
+use super::identity::FileIdentities;
+use super::schema::UnusableFile;
 use super::{FILE, LOCK_FILE, Role, Store, handover, health, notifications, schema, writer};
 
 /// How long a write waits for another program's lock.
-const PATIENCE: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The largest file that is checked as a whole at the start, bytes. Damage in a larger file is detected on access.
 const CHECKED_MAX: u64 = 64 << 20;
@@ -44,9 +44,9 @@ impl OpenError {
         Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), may_pass: may_pass(error) }
     }
 
-    pub(super) fn unfit(path: &Path, unfit: Unfit) -> Self {
-        let (mut may_pass, mut why) = (false, explain(&unfit));
-        if let Unfit::Sqlite(error) = &unfit
+    pub(super) fn unusable(path: &Path, reason: UnusableFile) -> Self {
+        let (mut may_pass, mut why) = (false, explain(&reason));
+        if let UnusableFile::Sqlite(error) = &reason
             && let Some(code @ (ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) =
                 error.sqlite_error_code()
         {
@@ -96,7 +96,7 @@ impl std::error::Error for OpenError {}
 
 /// The open files and connections of a store.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedFiles {
     /// The lock of the data directory, for the hub.
     pub(super) lock: Option<File>,
     pub(super) writer: Connection,
@@ -106,15 +106,15 @@ pub(super) struct Opened {
     /// The largest number of a notification; 0 when there is none.
     pub(super) last_notification: i64,
     /// The identities of the open files.
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentities,
 }
 
-impl Opened {
+impl OpenedFiles {
     /// Opens the store in `directory`; the hub creates both if they are missing. `lock` is a lock that the caller
     /// already holds. A failure puts it back.
     pub(super) fn at(directory: &Path, role: Role, lock: &mut Option<File>) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
-        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        let unusable = |reason| OpenError::unusable(&path, reason);
         if role == Role::Hub {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| OpenError::io(&path, "opened", &error))?;
@@ -134,7 +134,7 @@ impl Opened {
         let last_notification = notifications::last(&writer).map_err(|error| unusable(error.into()))?;
         let readers: Result<Vec<_>, _> = (0..READERS).map(|_| open_reading(&path)).collect();
         let readers = readers.map_err(|error| unusable(error.into()))?;
-        let identity = Identity::of(&path);
+        let identity = FileIdentities::of(&path);
         Ok(Self { lock: lock.take(), writer, readers, seen, last_notification, identity })
     }
 }
@@ -160,7 +160,7 @@ impl Store {
             Err(error) => return Err(OpenError::io(&path, "opened", &error)),
             Ok(_) => {}
         }
-        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        let unusable = |reason| OpenError::unusable(&path, reason);
         // The running hub has created every file it needs, and needs the database for itself.
         if Self::is_in_use(directory) {
             let conn = open_reading(&path).map_err(|error| unusable(error.into()))?;
@@ -173,9 +173,9 @@ impl Store {
         let found = match open_without_writing(&path) {
             Ok(Some(conn)) if is_small => writer::sound(&conn).map(|()| true).map_err(|error| unusable(error.into())),
             // The next start migrates a store of an earlier version.
-            Ok(Some(_)) | Err(Unfit::Older { .. }) => Ok(true),
+            Ok(Some(_)) | Err(UnusableFile::Older { .. }) => Ok(true),
             Ok(None) => Ok(false),
-            Err(unfit) => Err(unusable(unfit)),
+            Err(reason) => Err(unusable(reason)),
         };
         if !had_log && fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
             let _ = fs::remove_file(&log);
@@ -186,13 +186,13 @@ impl Store {
 
 /// Opens an existing store read-only, without a write to it or beside it: the only way to read on a full disk. No other
 /// program can use the file meanwhile. `None` when the file is empty.
-pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Unfit> {
+pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, UnusableFile> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         _ => {}
     }
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     // Before the first read: SQLite then keeps the log's index in memory instead of in a file.
     conn.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -201,7 +201,7 @@ pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Un
     match schema::version(&conn)? {
         0 => Ok(None),
         schema::VERSION => Ok(Some(conn)),
-        version => Err(Unfit::Older { version }),
+        version => Err(UnusableFile::Older { version }),
     }
 }
 
@@ -240,15 +240,15 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
+fn open_writing(path: &Path, role: Role) -> Result<Connection, UnusableFile> {
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     // Before any change: the file may be another program's.
     schema::version(&conn)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Unfit::NoLog);
+        return Err(UnusableFile::NoLog);
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
@@ -263,24 +263,26 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
 
 fn open_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     // This also opens the log. If the first query opened it, the files might be gone by then.
     conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))?;
     Ok(conn)
 }
 
-pub(super) fn explain(unfit: &Unfit) -> String {
-    match unfit {
-        Unfit::Foreign => "is another program's database".into(),
-        Unfit::Newer { version } => format!(
+pub(super) fn explain(reason: &UnusableFile) -> String {
+    match reason {
+        UnusableFile::Foreign => "is another program's database".into(),
+        UnusableFile::Newer { version } => format!(
             "was written by a later version of hubbub: its schema is {version}, this one knows up to {}",
             schema::VERSION
         ),
-        Unfit::Older { version } => format!("has the schema {version} of an earlier version and is not migrated yet"),
-        Unfit::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
-        Unfit::Sqlite(error) => match health::ailment_of(error) {
-            Some(ailment) => ailment.reason,
+        UnusableFile::Older { version } => {
+            format!("has the schema {version} of an earlier version and is not migrated yet")
+        }
+        UnusableFile::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
+        UnusableFile::Sqlite(error) => match health::failure_of(error) {
+            Some(failure) => failure.reason,
             None => format!("cannot be opened: {error}"),
         },
     }
@@ -335,7 +337,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         assert!(open_without_writing(&path).unwrap().is_none());
         schema::make(&Connection::open(&path).unwrap(), 1);
-        assert!(matches!(open_without_writing(&path), Err(Unfit::Older { version: 1 })));
+        assert!(matches!(open_without_writing(&path), Err(UnusableFile::Older { version: 1 })));
     }
 
     #[test]
@@ -387,7 +389,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = |code| {
             let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-            OpenError::unfit(&directory.path().join(FILE), Unfit::Sqlite(error)).may_pass()
+            OpenError::unusable(&directory.path().join(FILE), UnusableFile::Sqlite(error)).may_pass()
         };
         use rusqlite::ffi;
         assert!(sqlite(ffi::SQLITE_FULL) && sqlite(ffi::SQLITE_IOERR));

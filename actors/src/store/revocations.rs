@@ -11,11 +11,11 @@ use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 
 /// Longest `sid` or `jti` accepted from a client, in characters.
-pub const MARK_MAX: usize = 255;
+pub const SUBJECT_MAX: usize = 255;
 
 /// The part of a token that a revocation matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Mark {
+pub enum RevocationScope {
     /// The user, for a disabled account.
     Account,
     /// The user and the time of issue.
@@ -26,7 +26,7 @@ pub enum Mark {
     Token,
 }
 
-impl Mark {
+impl RevocationScope {
     /// All marks.
     pub const ALL: [Self; 4] = [Self::Account, Self::User, Self::SignIn, Self::Token];
 
@@ -50,11 +50,11 @@ impl Mark {
     }
 }
 
-/// Revokes the tokens that have `subject` in `mark` and were issued before `before`.
+/// Revokes the tokens that have `subject` in `scope` and were issued before `before`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
     /// The part of a token to match.
-    pub mark: Mark,
+    pub scope: RevocationScope,
     /// The value to match.
     pub subject: Arc<str>,
     /// The user of the tokens, if known.
@@ -70,26 +70,26 @@ pub struct Revocation {
 impl Revocation {
     /// Revokes all tokens of a user while the account is disabled.
     pub fn of_account(user: &UserId, now: i64) -> Self {
-        Self { before: i64::MAX, mark: Mark::Account, ..Self::of_user(user, now, now) }
+        Self { before: i64::MAX, scope: RevocationScope::Account, ..Self::of_user(user, now, now) }
     }
 
     /// Revokes the user's tokens issued before `before`, and tokens without a time of issue.
     pub fn of_user(user: &UserId, before: i64, now: i64) -> Self {
         let subject = Arc::from(user.as_str());
-        Self { mark: Mark::User, subject, user: Some(user.clone()), before, until: None, made_at: now }
+        Self { scope: RevocationScope::User, subject, user: Some(user.clone()), before, until: None, made_at: now }
     }
 
     /// Revokes the tokens of a sign-in of `user`. The last of them expires at `until`.
     pub fn of_sign_in(id: &str, user: UserId, until: i64, now: i64) -> Self {
-        Self { user: Some(user), until: Some(until), ..Self::outright(Mark::SignIn, id, now) }
+        Self { user: Some(user), until: Some(until), ..Self::outright(RevocationScope::SignIn, id, now) }
     }
 
     /// Revokes all tokens with this `sid`, of any issuer. `field` is its name in the request.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than [`MARK_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than [`SUBJECT_MAX`].
     pub fn parse_sid(sid: &str, field: &str, now: i64) -> Result<Self, Fault> {
-        check(sid, field).map(|()| Self::outright(Mark::SignIn, sid, now))
+        check(sid, field).map(|()| Self::outright(RevocationScope::SignIn, sid, now))
     }
 
     /// Revokes all tokens with this `jti`. `field` is its name in the request.
@@ -97,23 +97,23 @@ impl Revocation {
     /// # Errors
     /// As [`Revocation::parse_sid`].
     pub fn parse_jti(jti: &str, field: &str, now: i64) -> Result<Self, Fault> {
-        check(jti, field).map(|()| Self::outright(Mark::Token, jti, now))
+        check(jti, field).map(|()| Self::outright(RevocationScope::Token, jti, now))
     }
 
-    fn outright(mark: Mark, subject: &str, now: i64) -> Self {
-        Self { mark, subject: Arc::from(subject), user: None, before: i64::MAX, until: None, made_at: now }
+    fn outright(scope: RevocationScope, subject: &str, now: i64) -> Self {
+        Self { scope, subject: Arc::from(subject), user: None, before: i64::MAX, until: None, made_at: now }
     }
 
     /// Whether this revokes the token with this `identity`.
     pub fn hits(&self, identity: &Identity) -> bool {
-        self.mark.of(identity) == Some(&*self.subject) && is_older(identity, self.before)
+        self.scope.of(identity) == Some(&*self.subject) && is_older(identity, self.before)
     }
 }
 
 fn check(subject: &str, field: &str) -> Result<(), Fault> {
     match subject.chars().count() {
-        1..=MARK_MAX => Ok(()),
-        _ => Err(Fault::field(field, format!("`{field}` is not 1 to {MARK_MAX} characters"))),
+        1..=SUBJECT_MAX => Ok(()),
+        _ => Err(Fault::field(field, format!("`{field}` is not 1 to {SUBJECT_MAX} characters"))),
     }
 }
 
@@ -124,11 +124,11 @@ pub(crate) fn is_older(identity: &Identity, before: i64) -> bool {
 
 /// A revocation that was evicted for a new one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Forgotten {
+pub struct EvictedRevocation {
     /// Creation time, ms since the epoch.
     pub made_at: i64,
     /// The part of a token that it matched.
-    pub mark: Mark,
+    pub scope: RevocationScope,
     /// The value that it matched.
     pub subject: Arc<str>,
 }
@@ -138,12 +138,12 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
-    pub async fn revoke(&self, revocation: Revocation, forgotten: Option<Forgotten>) -> Result<(), Fault> {
+    pub async fn revoke(&self, revocation: Revocation, evicted: Option<EvictedRevocation>) -> Result<(), Fault> {
         self.write(move |conn| {
-            if let Some(Forgotten { made_at, mark, subject }) = forgotten {
+            if let Some(EvictedRevocation { made_at, scope, subject }) = evicted {
                 // Not if it was stored again since.
                 conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2 AND made_at <= ?3")?
-                    .execute(params![mark.as_str(), &*subject, made_at])?;
+                    .execute(params![scope.as_str(), &*subject, made_at])?;
             }
             end_sign_ins(conn, &revocation)?;
             record(conn, &revocation)
@@ -164,10 +164,10 @@ impl Store {
             let mut rows = statement.query([now])?;
             let mut revocations = Vec::new();
             while let Some(row) = rows.next()? {
-                let (mark, subject): (String, String) = (row.get(0)?, row.get(1)?);
+                let (scope, subject): (String, String) = (row.get(0)?, row.get(1)?);
                 let user: Option<String> = row.get(2)?;
                 revocations.push(Revocation {
-                    mark: stored_mark(&mark)?,
+                    scope: stored_scope(&scope)?,
                     subject: subject.into(),
                     user: user.map(|user| stored_id(&user)).transpose()?,
                     before: row.get(3)?,
@@ -181,8 +181,8 @@ impl Store {
     }
 }
 
-fn stored_mark(name: &str) -> Result<Mark, StoreError> {
-    Mark::ALL.into_iter().find(|mark| mark.as_str() == name).ok_or_else(|| {
+fn stored_scope(name: &str) -> Result<RevocationScope, StoreError> {
+    RevocationScope::ALL.into_iter().find(|scope| scope.as_str() == name).ok_or_else(|| {
         log::error!("the store holds a revocation by {name:?}");
         Fault::internal().into()
     })
@@ -191,17 +191,17 @@ fn stored_mark(name: &str) -> Result<Mark, StoreError> {
 /// Ends the sign-ins that a revocation matches, because their refresh tokens are revoked too.
 fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     let subject = &*revocation.subject;
-    match revocation.mark {
-        Mark::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
+    match revocation.scope {
+        RevocationScope::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
         // The row stays: a newer access token is still valid, and ending the sign-in needs its row.
-        Mark::User => conn
+        RevocationScope::User => conn
             .prepare_cached(
                 "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = min(refresh_until, ?3)
                  WHERE user_id = ?1 AND created_at < ?2",
             )?
             .execute(params![subject, revocation.before, revocation.made_at])?,
-        Mark::SignIn => conn.prepare_cached("DELETE FROM sign_ins WHERE id = ?1")?.execute([subject])?,
-        Mark::Token => 0,
+        RevocationScope::SignIn => conn.prepare_cached("DELETE FROM sign_ins WHERE id = ?1")?.execute([subject])?,
+        RevocationScope::Token => 0,
     };
     Ok(())
 }
@@ -219,7 +219,7 @@ pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), S
             made_at = max(made_at, ?6)",
     )?
     .execute(params![
-        revocation.mark.as_str(),
+        revocation.scope.as_str(),
         &*revocation.subject,
         revocation.user.as_ref().map(UserId::as_str),
         revocation.before,
@@ -232,7 +232,7 @@ pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), S
 /// Removes the revocation that a disabled account caused.
 pub(super) fn restore_account(conn: &Connection, user: &UserId) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2")?
-        .execute(params![Mark::Account.as_str(), user.as_str()])?;
+        .execute(params![RevocationScope::Account.as_str(), user.as_str()])?;
     Ok(())
 }
 
@@ -252,9 +252,9 @@ mod tests {
         store.revoke(Revocation::of_user(&alice, 10, 30), None).await.unwrap();
         store.revoke(Revocation::of_sign_in("ends", alice, 40, 30), None).await.unwrap();
         store.revoke(Revocation::parse_sid("s", "sid", 1).unwrap(), None).await.unwrap();
-        let forgotten = Forgotten { made_at: 1, mark: Mark::SignIn, subject: "s".into() };
+        let evicted = EvictedRevocation { made_at: 1, scope: RevocationScope::SignIn, subject: "s".into() };
         let token = Revocation::parse_jti("t", "jti", 40).unwrap();
-        store.revoke(token.clone(), Some(forgotten)).await.unwrap();
+        store.revoke(token.clone(), Some(evicted)).await.unwrap();
         store.close().await;
 
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_revoked_is_refused() {
-        assert!(Revocation::parse_sid(&"é".repeat(MARK_MAX), "sid", 0).is_ok());
-        for bad in ["", &"é".repeat(MARK_MAX + 1)] {
+        assert!(Revocation::parse_sid(&"é".repeat(SUBJECT_MAX), "sid", 0).is_ok());
+        for bad in ["", &"é".repeat(SUBJECT_MAX + 1)] {
             assert_eq!(Revocation::parse_jti(bad, "jti", 0).unwrap_err().field.as_deref(), Some("jti"));
         }
     }

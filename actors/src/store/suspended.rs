@@ -51,15 +51,15 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
-    pub async fn keep_parked(&self, suspended: StoredSessions) -> Result<(), Fault> {
+    pub async fn keep_suspended(&self, suspended: StoredSessions) -> Result<(), Fault> {
         self.hand_over(suspended).await
     }
 
     /// Removes the stored sessions and returns them.
     ///
     /// # Errors
-    /// As [`Store::keep_parked`].
-    pub async fn take_parked(&self) -> Result<StoredSessions, Fault> {
+    /// As [`Store::keep_suspended`].
+    pub async fn take_suspended(&self) -> Result<StoredSessions, Fault> {
         self.take_over().await
     }
 }
@@ -143,15 +143,18 @@ mod tests {
         let mut twice = kept.clone();
         twice.deliveries.push(delivery(1, false));
         let store = open();
-        store.keep_parked(StoredSessions { sessions: vec![session(1, vec![5])], ..Default::default() }).await.unwrap();
-        store.keep_parked(twice).await.unwrap();
+        store
+            .keep_suspended(StoredSessions { sessions: vec![session(1, vec![5])], ..Default::default() })
+            .await
+            .unwrap();
+        store.keep_suspended(twice).await.unwrap();
         store.close().await;
         drop(store);
         let store = open();
-        let mut taken = store.take_parked().await.unwrap();
+        let mut taken = store.take_suspended().await.unwrap();
         taken.deliveries.sort_by_key(|delivery| (delivery.number, delivery.is_frame));
         assert_eq!(taken, kept);
-        assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
+        assert_eq!(store.take_suspended().await.unwrap(), StoredSessions::default());
     }
 
     #[tokio::test]
@@ -164,12 +167,12 @@ mod tests {
             StoredDelivery { number, is_frame: false, room, bytes, about: None }
         };
         let (sessions, deliveries) = (vec![session(1), session(2)], vec![delivery(1), delivery(2)]);
-        store.keep_parked(StoredSessions { sessions, deliveries }).await.unwrap();
+        store.keep_suspended(StoredSessions { sessions, deliveries }).await.unwrap();
         let file = Connection::open(store.path()).unwrap();
         file.execute("UPDATE parked SET head = CAST(x'ff' AS TEXT) WHERE seq = 1", ()).unwrap();
         file.execute("UPDATE parked_deliveries SET room = CAST(x'ff' AS TEXT) WHERE number = 2", ()).unwrap();
         let taken = StoredSessions { sessions: vec![session(2)], deliveries: vec![delivery(1)] };
-        assert_eq!(store.take_parked().await.unwrap(), taken);
-        assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
+        assert_eq!(store.take_suspended().await.unwrap(), taken);
+        assert_eq!(store.take_suspended().await.unwrap(), StoredSessions::default());
     }
 }

@@ -57,7 +57,7 @@ async fn writes_that_wait_together_share_one_commit() {
         assert_eq!(write.await.unwrap(), Ok(()));
     }
     assert_eq!(count(&store).await, 100);
-    assert_eq!(store.counts(), Counts { writes: 101, commits: 2, ..Counts::default() });
+    assert_eq!(store.counts(), StoreCounts { writes: 101, commits: 2, ..StoreCounts::default() });
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::health::{Condition, StoreError, StoreHealth};
-use super::identity::Identity;
+use super::identity::FileIdentities;
 use super::purge;
 use crate::model::fault::Fault;
 use crate::runtime::clock::Clock;
@@ -29,7 +29,7 @@ const PROBE_IDLE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A write, with the channel for its result.
-pub(super) trait Job: Send {
+pub(super) trait WriteJob: Send {
     /// Writes. Returns whether to keep the changes.
     fn run(&mut self, conn: &Connection, condition: &Condition) -> bool;
 
@@ -50,7 +50,7 @@ impl<T, F> Write<T, F> {
     }
 }
 
-impl<T, F> Job for Write<T, F>
+impl<T, F> WriteJob for Write<T, F>
 where
     T: Send,
     F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
@@ -74,7 +74,7 @@ where
 /// Runs a closure of the store. Converts an error or a panic to a fault.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition: &Condition) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|setback| condition.judge(setback)),
+        Ok(result) => result.map_err(|error| condition.handle_error(error)),
         Err(_) => Err(Fault::internal().caused_by("a panic in the store")),
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition
 /// The writer thread's state.
 pub(super) struct Writer {
     pub(super) conn: Connection,
-    pub(super) queue: Arc<Queue<Box<dyn Job>>>,
+    pub(super) queue: Arc<Queue<Box<dyn WriteJob>>>,
     pub(super) condition: Arc<Condition>,
     pub(super) changed: Arc<Notify>,
     pub(super) clock: Clock,
@@ -90,7 +90,7 @@ pub(super) struct Writer {
     pub(super) seen: i64,
     pub(super) proven_at: Instant,
     /// The identities of the open files.
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentities,
     /// Time of the last check of these identities.
     pub(super) looked_at: Instant,
     /// Released after the last write: then another hub may start.
@@ -127,12 +127,12 @@ impl Writer {
             }
             self.watch_others();
             let is_due = self.looked_at.elapsed() >= LOOK;
-            if (is_due || self.condition.ailment().is_some()) && self.is_misplaced() {
+            if (is_due || self.condition.failure().is_some()) && self.is_misplaced() {
                 // A write would succeed but be lost with the file.
                 continue;
             }
             // A damaged file needs a check of the whole file, so it is tested less often.
-            let is_curable = self.condition.ailment().is_some_and(|ailment| !ailment.is_damage);
+            let is_curable = self.condition.failure().is_some_and(|failure| !failure.is_damage);
             if is_curable || self.proven_at.elapsed() >= PROBE_IDLE {
                 self.condition.writing(Some(self.clock.elapsed_ms()));
                 self.probe();
@@ -141,7 +141,7 @@ impl Writer {
         }
     }
 
-    fn write_together(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+    fn write_together(&mut self, mut jobs: Vec<Box<dyn WriteJob>>) {
         if self.is_misplaced() {
             for job in jobs {
                 job.answer(Err(Fault::store_unavailable()));
@@ -159,7 +159,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.condition.judge(StoreError::Sqlite(error));
+                self.condition.handle_error(StoreError::Sqlite(error));
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
@@ -176,7 +176,7 @@ impl Writer {
         self.looked_at = Instant::now();
         match self.identity.misplaced() {
             Some(reason) => {
-                self.condition.fall_ill(StoreHealth { reason, is_damage: false });
+                self.condition.record_failure(StoreHealth { reason, is_damage: false });
                 true
             }
             None => false,
@@ -184,7 +184,7 @@ impl Writer {
     }
 
     /// Runs the jobs in one transaction. Returns the number of jobs that were kept.
-    fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<u64, rusqlite::Error> {
+    fn transact(&self, jobs: &mut [Box<dyn WriteJob>]) -> Result<u64, rusqlite::Error> {
         let mut kept = 0;
         self.execute("BEGIN IMMEDIATE")?;
         for job in jobs {
@@ -215,8 +215,8 @@ impl Writer {
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
-                self.condition.judge(StoreError::Sqlite(error));
-                if self.condition.ailment().is_none() {
+                self.condition.handle_error(StoreError::Sqlite(error));
+                if self.condition.failure().is_none() {
                     // A retry would fail again; the next start retries.
                     self.condition.end_purge();
                 }
@@ -242,18 +242,18 @@ impl Writer {
     /// Tests whether a write succeeds.
     fn probe(&mut self) {
         self.proven_at = Instant::now();
-        let ailment = self.condition.ailment();
+        let failure = self.condition.failure();
         let now = self.clock.now_ms();
         let written = self
             .conn
             .execute("INSERT INTO probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1", [now])
-            .and_then(|_| match ailment {
-                Some(ailment) if ailment.is_damage => sound(&self.conn),
+            .and_then(|_| match failure {
+                Some(failure) if failure.is_damage => sound(&self.conn),
                 _ => Ok(()),
             });
         match written {
             Ok(()) => self.condition.recovered(),
-            Err(error) => drop(self.condition.judge(StoreError::Sqlite(error))),
+            Err(error) => drop(self.condition.handle_error(StoreError::Sqlite(error))),
         }
     }
 }

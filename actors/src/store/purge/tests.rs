@@ -71,7 +71,7 @@ fn rows(conn: &Connection) -> Result<(i64, i64), rusqlite::Error> {
 async fn all_goes(store: &Store) {
     store.purged().await;
     assert_eq!(store.read(|conn| Ok(rows(conn)?)).await, Ok((0, 0)));
-    assert_eq!(store.message_figures().await, Ok((0, 0, 0)));
+    assert_eq!(store.message_counts().await, Ok((0, 0, 0)));
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
     store.close().await;
     let store = open(directory.path());
     store.purged().await;
-    assert_eq!(store.message_figures().await, Ok((1, 0, 0)));
+    assert_eq!(store.message_counts().await, Ok((1, 0, 0)));
     assert_eq!(store.history(id("c"), None, 50, 10_000).await.unwrap().0, [message("new")]);
     assert_eq!(store.read(count).await, Ok(1));
     assert_eq!(store.delete_chat(id("c")).await, Ok(true));
