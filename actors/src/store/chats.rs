@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::health::StoreError;
-use super::{Store, stored_id};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, UserId, printable};
 
@@ -235,10 +235,7 @@ fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, StoreErro
 }
 
 pub(super) fn stored_chat(id: &str) -> Result<ChatId, StoreError> {
-    ChatId::parse_existing(id, "id").map_err(|fault| {
-        log::error!("the store holds {id:?} as a chat's id: {fault}");
-        Fault::internal().into()
-    })
+    ChatId::parse_existing(id, "id").map_err(|fault| invalid(format!("the store holds {id:?} as a chat's id: {fault}")))
 }
 
 #[cfg(test)]
@@ -257,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chat_that_is_replaced_keeps_its_age_and_its_messages() {
+    async fn a_replaced_chat_keeps_its_creation_time_and_its_messages() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let first = chat("c", &["b", "a", "b"], 1);
@@ -286,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chats_are_added_where_they_are_not_and_access_is_read_without_the_participants_of_public_ones() {
+    async fn existing_chats_are_not_added_again_and_access_rules_of_public_chats_omit_participants() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         store.put_chat(Chat { public: true, ..chat("b", &["x"], 1) }).await.unwrap();
@@ -298,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_made_a_chat_by_joining_it_is_known_after_a_restart_and_until_it_is_deleted() {
+    async fn the_creator_of_a_chat_is_stored_until_the_chat_is_deleted() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let store = open();
@@ -315,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_users_chats_are_the_public_ones_and_the_users_own_each_once_by_id() {
+    async fn the_chats_of_a_user_are_public_or_joined_and_ordered_by_id() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         for (text, public, users) in [
@@ -346,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_has_bounds() {
+    fn the_name_the_description_and_the_participants_of_a_chat_are_bounded() {
         let new = |name: &str, description: &str| Chat::new(id("c"), name.into(), description.into(), 0);
         assert_eq!(new("", "").unwrap().name, "c");
         assert!(new(&"é".repeat(NAME_MAX), &"é\n\t".repeat(DESCRIPTION_MAX / 3)).is_ok());

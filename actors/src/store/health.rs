@@ -108,11 +108,12 @@ impl Condition {
 
     pub(super) fn recovered(&self) {
         if let Some(failure) = self.guard().take() {
-            log::info!("the store can write again; it could not: {}", failure.reason);
+            log::info!("the store can write again; the failure was: {}", failure.reason);
         }
     }
 
-    /// The caller's fault for an error. An error of the store itself is logged and recorded.
+    /// The caller's fault for an error. A failure of the store itself is recorded and logged; the fault for any other
+    /// error has its cause.
     pub(super) fn handle_error(&self, error: StoreError) -> Fault {
         match error {
             StoreError::Refused(fault) => fault,
@@ -122,10 +123,7 @@ impl Condition {
                     self.record_failure(failure);
                     Fault::store_unavailable()
                 }
-                None => {
-                    log::error!("a statement of the store failed: {error}");
-                    Fault::internal()
-                }
+                None => Fault::internal().caused_by(format!("a statement of the store failed: {error}")),
             },
         }
     }
@@ -189,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_that_does_not_end_is_a_store_that_hangs() {
+    fn a_transaction_over_the_time_limit_counts_as_hanging() {
         let condition = Condition::default();
         assert!(!condition.hangs(HANGING_MS * 10), "it writes nothing");
         condition.writing(Some(0));

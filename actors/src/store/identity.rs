@@ -62,7 +62,11 @@ impl FileIdentities {
         }
         for orphan in beside.iter().filter(|file| is_ours(file)) {
             if let Err(error) = fs::remove_file(&orphan.0) {
-                log::error!("{} belongs to another file than {}: {error}", orphan.0.display(), path.display());
+                log::error!(
+                    "{} belongs to another database than {} and cannot be removed: {error}",
+                    orphan.0.display(),
+                    path.display()
+                );
             }
         }
     }
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_removed_replaced_or_put_back_is_told_apart() {
+    fn a_removed_or_replaced_file_is_detected_until_it_is_put_back() {
         let directory = tempfile::tempdir().unwrap();
         let within = directory.path().join("data");
         fs::create_dir(&within).unwrap();
@@ -113,8 +117,8 @@ mod tests {
         assert!(identity.misplaced().unwrap().starts_with("a.db was emptied"));
         let elsewhere = directory.path().join("elsewhere");
         fs::rename(&within, &elsewhere).unwrap();
-        assert!(identity.misplaced().unwrap().contains("removed"), "the folder is gone");
+        assert!(identity.misplaced().unwrap().contains("removed"), "the directory is gone");
         fs::write(&within, "").unwrap();
-        assert!(identity.misplaced().unwrap().contains("removed"), "a file where the folder was");
+        assert!(identity.misplaced().unwrap().contains("removed"), "a file has replaced the directory");
     }
 }

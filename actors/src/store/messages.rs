@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::chats::stored_chat;
 use super::health::StoreError;
-use super::{Store, stored_id};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, ChatMessageId, UserId};
 use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus, Receipt};
@@ -278,10 +278,8 @@ fn page(
 
 fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<ChatMessage, StoreError> {
     let id: String = row.get(0)?;
-    let id = ChatMessageId::parse(&id, "id").map_err(|fault| {
-        log::error!("the store holds {id:?} as a message's id: {fault}");
-        Fault::internal()
-    })?;
+    let id = ChatMessageId::parse(&id, "id")
+        .map_err(|fault| invalid(format!("the store holds {id:?} as a message's id: {fault}")))?;
     let user = stored_id(&row.get::<_, String>(1)?)?;
     Ok(ChatMessage {
         id,

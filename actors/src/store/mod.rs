@@ -29,7 +29,7 @@
 //!
 //! # Layout
 //!
-//! [`opening`] opens the file and [`schema`] has the tables. Each family of data has its own file: a few methods of
+//! [`opening`] opens the file, [`threads`] starts the threads, and [`schema`] has the tables. Each family of data has its own file: a few methods of
 //! [`Store`] around SQL. No SQLite type is visible outside this module.
 
 mod accounts;
@@ -47,38 +47,40 @@ mod purge;
 mod reader;
 mod revocations;
 mod schema;
+mod sign_ins;
 mod suspended;
+mod threads;
 mod waiting;
 mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-pub use self::accounts::{Account, Credentials, RefreshedSignIn, SIGN_INS_MAX, SignIn};
+pub use self::accounts::{Account, Credentials};
 pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::chats::{Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
 pub use self::grants::Grants;
-use self::health::{Condition, StoreError, StoreHealth};
+use self::health::StoreError;
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, NotificationOutcome, ReadNotification, StoredNotification};
 pub use self::opening::{OpenError, may_pass};
 use self::opening::{OpenedFiles, READERS};
-use self::reader::Query;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{EvictedRevocation, Revocation, RevocationScope, SUBJECT_MAX};
+pub use self::sign_ins::{RefreshedSignIn, SIGN_INS_MAX, SignIn};
 pub use self::suspended::{StoredDelivery, StoredSession, StoredSessions};
-use self::writer::{Write, WriteJob, Writer};
+use self::threads::{Ends, StoreState, Threads};
+use self::writer::{Write, WriteJob};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
 use crate::runtime::clock::Clock;
-use crate::runtime::work_queue::{Queue, Refused};
+use crate::runtime::work_queue::Refused;
 
 /// The database file in the data directory.
 pub const FILE: &str = "hubbub.db";
@@ -119,101 +121,6 @@ pub struct StoreCounts {
 /// A handle of the store, cheap to clone. The threads end when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Threads>);
-
-#[derive(Debug)]
-struct Threads(Arc<StoreState>);
-
-/// State shared by the handles and the threads.
-#[derive(Debug)]
-struct StoreState {
-    path: PathBuf,
-    clock: Clock,
-    writes: Arc<Queue<Box<dyn WriteJob>>>,
-    reads: Arc<Queue<Query>>,
-    condition: Arc<Condition>,
-    changed: Arc<Notify>,
-    last_notification: Arc<AtomicI64>,
-    ends: Mutex<Ends>,
-    /// Whether the file is open for writing. It is not while the disk is full at the start.
-    open: watch::Sender<bool>,
-}
-
-/// Receivers that resolve when a thread has ended.
-#[derive(Debug, Default)]
-struct Ends {
-    readers: Vec<oneshot::Receiver<()>>,
-    writer: Option<oneshot::Receiver<()>>,
-}
-
-impl std::ops::Deref for Threads {
-    type Target = StoreState;
-
-    fn deref(&self) -> &StoreState {
-        &self.0
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.writes.close();
-        self.reads.close();
-    }
-}
-
-impl StoreState {
-    fn new(path: PathBuf, clock: Clock) -> Self {
-        Self {
-            path,
-            clock,
-            writes: Arc::new(Queue::new(WRITES_MAX)),
-            reads: Arc::new(Queue::new(READS_MAX)),
-            condition: Arc::default(),
-            changed: Arc::default(),
-            last_notification: Arc::default(),
-            ends: Mutex::default(),
-            open: watch::Sender::new(false),
-        }
-    }
-
-    /// Starts the readers of an opened store and builds its writer.
-    fn begin(&self, opened: OpenedFiles, role: Role) -> std::io::Result<Writer> {
-        let OpenedFiles { lock, writer, readers, seen, last_notification, identity } = opened;
-        for (number, conn) in readers.into_iter().enumerate() {
-            let (queue, shared) = (self.reads.clone(), self.condition.clone());
-            let end = spawn(format!("store-reader-{number}"), self.reads.clone(), self.condition.clone(), move || {
-                reader::run(&conn, &queue, &shared);
-            });
-            self.ends().readers.push(end?);
-        }
-        self.last_notification.fetch_max(last_notification, Ordering::Relaxed);
-        if role == Role::Hub {
-            self.condition.await_purge();
-        }
-        Ok(Writer {
-            conn: writer,
-            queue: self.writes.clone(),
-            condition: self.condition.clone(),
-            changed: self.changed.clone(),
-            clock: self.clock.clone(),
-            seen,
-            proven_at: Instant::now(),
-            identity,
-            looked_at: Instant::now(),
-            _lock: lock,
-        })
-    }
-
-    /// Starts the writer thread.
-    fn spawn_writer(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        let end = spawn("store-writer".into(), self.writes.clone(), self.condition.clone(), work)?;
-        self.ends().writer = Some(end);
-        Ok(())
-    }
-
-    fn ends(&self) -> MutexGuard<'_, Ends> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Store {
     /// Opens the store in `directory`. [`Role::Hub`] creates the directory and the file if they are missing. Blocks.
@@ -377,41 +284,12 @@ async fn await_commit<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<
 
 /// Parses a user id from the store. It was validated before it was written.
 fn stored_id(text: &str) -> Result<UserId, StoreError> {
-    let parsed = UserId::of_store(text);
-    parsed.map_err(|fault| {
-        log::error!("the store holds {text:?} as a user id: {fault}");
-        Fault::internal().into()
-    })
+    UserId::of_store(text).map_err(|fault| invalid(format!("the store holds {text:?} as a user id: {fault}")))
 }
 
-/// Starts a thread that serves `queue`. The receiver resolves when the thread ends, also after a panic, and the jobs
-/// left in the queue are then dropped.
-fn spawn<T: Send + 'static>(
-    name: String,
-    queue: Arc<Queue<T>>,
-    condition: Arc<Condition>,
-    work: impl FnOnce() + Send + 'static,
-) -> std::io::Result<oneshot::Receiver<()>> {
-    struct ThreadGuard<T> {
-        queue: Arc<Queue<T>>,
-        condition: Arc<Condition>,
-        _ended: oneshot::Sender<()>,
-    }
-    impl<T> Drop for ThreadGuard<T> {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                self.condition.record_failure(StoreHealth { reason: "a thread of it died".into(), is_damage: false });
-            }
-            self.queue.abandon();
-        }
-    }
-    let (_ended, end) = oneshot::channel();
-    let guard = ThreadGuard { queue, condition, _ended };
-    std::thread::Builder::new().name(name).spawn(move || {
-        let _guard = guard;
-        work();
-    })?;
-    Ok(end)
+/// The error for stored data that the hub cannot have written.
+fn invalid(cause: String) -> StoreError {
+    Fault::internal().caused_by(cause).into()
 }
 
 #[cfg(test)]

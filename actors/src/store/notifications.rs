@@ -202,11 +202,11 @@ fn unread(
 fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<StoredNotification>> {
     let (number, id, data): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let Ok(id) = NotificationId::parse(&id, "id") else {
-        log::error!("the store holds {id:?} as a notification's id");
+        log::error!("the store holds {id:?} as a notification's id, which is invalid");
         return Ok(None);
     };
     if !json::is_json(data.as_bytes()) {
-        log::error!("the store holds a notification {id:?} that is no JSON");
+        log::error!("the store holds a notification {id:?} that is not JSON");
         return Ok(None);
     }
     // An earlier version stored escapes without resolving them.
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_notification_that_cannot_be_read_is_left_out_and_the_others_come() {
+    async fn an_unreadable_notification_is_skipped() {
         let stored = NotificationStore::new();
         for (number, text) in [(1, "name"), (2, "utf8"), (3, "json"), (4, "good")] {
             stored.keep(notice(number, text, 5)).await;
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_notification_that_an_earlier_version_kept_with_half_a_surrogate_pair_can_be_read_by_all() {
+    async fn half_a_surrogate_pair_stored_by_an_earlier_version_is_replaced() {
         let stored = NotificationStore::new();
         stored.keep(notice(1, "old", 5)).await;
         let file = Connection::open(stored.store.path()).unwrap();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_unread_is_its_users_until_it_is_read_and_the_first_reading_counts() {
+    async fn a_notification_is_unread_until_its_user_reads_it_and_the_first_read_time_stays() {
         let stored = NotificationStore::new();
         for (number, text) in [(1, "x"), (2, "y"), (3, "z")] {
             assert_eq!(stored.keep(notice(number, text, 5)).await, NotificationOutcome { was_read: false, pruned: 0 });
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_sent_again_gives_way_to_itself_unless_it_was_read() {
+    async fn a_repeated_notification_replaces_the_unread_one_and_not_a_read_one() {
         let stored = NotificationStore::new();
         stored.keep(notice(1, "x", 5)).await;
         stored.keep(notice(2, "y", 5)).await;
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_to_be_written_counts_once() {
+    async fn a_pending_notification_replaces_the_stored_one_with_its_id() {
         let stored = NotificationStore::new();
         stored.keep(notice(1, "x", 5)).await;
         stored.keep(notice(2, "y", 5)).await;
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_are_kept_for_their_time() {
+    async fn the_newest_notifications_are_stored_until_they_expire() {
         let stored = NotificationStore::new();
         let most = KEPT_MAX as i64;
         for number in 1..=most {
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_brought_at_once_than_fits_but_one_always_is() {
+    fn unread_notifications_are_bounded_in_bytes_but_at_least_one_is_returned() {
         let of = |bytes| newest(vec![notice(1, "x", 5), notice(3, "z", 5), notice(2, "y", 5)], bytes);
         let numbers = |bytes| of(bytes).into_iter().map(|notice| notice.number).collect::<Vec<_>>();
         assert_eq!(numbers(21), [1, 2, 3]);

@@ -123,7 +123,7 @@ impl OpenedFiles {
             }
             prepare_file(&path).map_err(|error| OpenError::io(&path, "opened", &error))?;
         } else if !path.try_exists().map_err(|error| OpenError::io(&path, "opened", &error))? {
-            let why = "does not exist; start the hub once to make it, or name its folder with --config or --data-dir";
+            let why = "does not exist; start the hub once to create it, or name the data directory with --config or --data-dir";
             return Err(OpenError { path, why: why.into(), may_pass: false });
         }
         let writer = open_writing(&path, role).map_err(unusable)?;
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_is_read_without_writing_after_an_end_and_after_a_crash() {
+    async fn a_store_is_read_without_writing_after_a_stop_and_after_a_crash() {
         let (ended, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = Store::open(ended.path(), Role::Hub, Clock::System).unwrap();
         store.revoke(Revocation::parse_sid("s", "sid", 1).unwrap(), None).await.unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_of_a_store_that_is_not_there_and_an_earlier_one_is_not_migrated() {
+    fn opening_without_writing_creates_no_file_and_migrates_none() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         assert!(open_without_writing(&path).unwrap().is_none());
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_written_does_not_begin_as_a_store_that_waits() {
+    fn a_store_without_write_permission_is_refused_and_does_not_wait() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_is_looked_at_and_left_as_it_was() {
+    async fn a_look_at_a_store_changes_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let look = || Store::look(directory.path()).map_err(|error| error.to_string());
         assert_eq!((look(), names(directory.path()).len()), (Ok(false), 0));
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_makes_no_store_and_says_what_to_do() {
+    fn a_command_creates_no_store_and_prints_a_hint() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("data");
         let error = Store::open(&missing, Role::Command, Clock::System).unwrap_err();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_disk_that_is_full_or_fails_may_pass() {
+    fn only_a_full_or_failing_disk_is_worth_a_retry() {
         let of = |kind: io::ErrorKind| may_pass(&kind.into());
         assert!(of(io::ErrorKind::StorageFull) && of(io::ErrorKind::QuotaExceeded) && of(io::ErrorKind::FileTooLarge));
         assert!(may_pass(&io::Error::from_raw_os_error(5)), "the disk fails");
@@ -393,7 +393,7 @@ mod tests {
         };
         use rusqlite::ffi;
         assert!(sqlite(ffi::SQLITE_FULL) && sqlite(ffi::SQLITE_IOERR));
-        assert!(!sqlite(ffi::SQLITE_CANTOPEN), "there is room, so it is something else");
+        assert!(!sqlite(ffi::SQLITE_CANTOPEN), "the disk has space, so the cause is another");
         assert!(!sqlite(ffi::SQLITE_CORRUPT) && !sqlite(ffi::SQLITE_BUSY) && !sqlite(ffi::SQLITE_NOTADB));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::health::StoreError;
-use super::{Store, stored_id};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::UserId;
@@ -30,7 +30,7 @@ impl RevocationScope {
     /// All marks.
     pub const ALL: [Self; 4] = [Self::Account, Self::User, Self::SignIn, Self::Token];
 
-    /// The name in the file.
+    /// The name in the store.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
@@ -145,7 +145,7 @@ impl Store {
                 conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2 AND made_at <= ?3")?
                     .execute(params![scope.as_str(), &*subject, made_at])?;
             }
-            end_sign_ins(conn, &revocation)?;
+            end_matching(conn, &revocation)?;
             record(conn, &revocation)
         })
         .await
@@ -182,14 +182,14 @@ impl Store {
 }
 
 fn stored_scope(name: &str) -> Result<RevocationScope, StoreError> {
-    RevocationScope::ALL.into_iter().find(|scope| scope.as_str() == name).ok_or_else(|| {
-        log::error!("the store holds a revocation by {name:?}");
-        Fault::internal().into()
-    })
+    RevocationScope::ALL
+        .into_iter()
+        .find(|scope| scope.as_str() == name)
+        .ok_or_else(|| invalid(format!("the store holds a revocation with the unknown mark {name:?}")))
 }
 
 /// Ends the sign-ins that a revocation matches, because their refresh tokens are revoked too.
-fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
+fn end_matching(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     let subject = &*revocation.subject;
     match revocation.scope {
         RevocationScope::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
@@ -203,6 +203,17 @@ fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreE
         RevocationScope::SignIn => conn.prepare_cached("DELETE FROM sign_ins WHERE id = ?1")?.execute([subject])?,
         RevocationScope::Token => 0,
     };
+    Ok(())
+}
+
+/// Ends all sign-ins of a user and revokes their tokens.
+pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), StoreError> {
+    let mut statement = conn.prepare("DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id, tokens_until")?;
+    let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
+    for (id, until) in ended {
+        record(conn, &Revocation::of_sign_in(&id, user.clone(), until, now))?;
+    }
     Ok(())
 }
 
@@ -243,7 +254,7 @@ mod tests {
     use crate::store::Role;
 
     #[tokio::test]
-    async fn revocations_are_there_again_but_for_one_that_made_room_and_one_that_ended() {
+    async fn revocations_survive_a_restart_except_evicted_and_expired_ones() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let alice = UserId::parse("alice", "user").unwrap();
@@ -263,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_revoked_is_refused() {
+    fn a_subject_that_is_empty_or_too_long_is_refused() {
         assert!(Revocation::parse_sid(&"é".repeat(SUBJECT_MAX), "sid", 0).is_ok());
         for bad in ["", &"é".repeat(SUBJECT_MAX + 1)] {
             assert_eq!(Revocation::parse_jti(bad, "jti", 0).unwrap_err().field.as_deref(), Some("jti"));

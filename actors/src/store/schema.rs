@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_before_there_were_permissions_has_none() {
+    fn a_migrated_account_of_an_earlier_version_has_no_permissions() {
         let mut conn = Connection::open_in_memory().unwrap();
         make(&conn, 7);
         let user = "INSERT INTO users (id, username, name_key, password, roles, created_at, changed_at)
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_file_and_another_programs_file_are_refused() {
+    fn a_file_of_a_later_version_or_of_another_program_is_refused() {
         let mut newer = Connection::open_in_memory().unwrap();
         migrate(&mut newer).unwrap();
         newer.pragma_update(None, "user_version", 9_000).unwrap();

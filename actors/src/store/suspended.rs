@@ -104,7 +104,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, StoreError> {
         let (until, head) = (row.get(1)?, row.get(2)?);
         Ok(token.map(|token| StoredSession { token, until, head, deliveries }))
     })?;
-    let sessions = sessions.filter_map(|row| unless_damaged(row, "a session that was cut off").transpose());
+    let sessions = sessions.filter_map(|row| unless_damaged(row, "a suspended session").transpose());
     let sessions = sessions.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let mut deliveries = conn.prepare("SELECT number, is_frame, room, bytes, about FROM parked_deliveries")?;
     let deliveries = deliveries.query_map((), |row| {
@@ -118,7 +118,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, StoreError> {
             about: row.get(4)?,
         })
     })?;
-    let deliveries = deliveries.filter_map(|row| unless_damaged(row, "what such sessions keep").transpose());
+    let deliveries = deliveries.filter_map(|row| unless_damaged(row, "a delivery of a suspended session").transpose());
     Ok(StoredSessions { sessions, deliveries: deliveries.collect::<Result<_, _>>()? })
 }
 
@@ -129,7 +129,7 @@ mod tests {
     use crate::store::Role;
 
     #[tokio::test]
-    async fn what_was_kept_is_taken_once_and_what_several_keep_is_stored_once() {
+    async fn sessions_are_taken_once_and_a_shared_delivery_is_stored_once() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let session = |token, deliveries| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_left_out_and_gone() {
+    async fn unreadable_sessions_and_deliveries_are_skipped_and_removed() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let session = |token| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries: vec![1] };

@@ -1,7 +1,7 @@
 //! A store that cannot be opened yet because the disk is full or fails. It refuses writes with the reason. It answers
 //! reads as far as the file can be read without a write. It opens when the disk has space again.
 //!
-//! The later writer thread does all of this. It owns the lock of the data directory, and no other thread opens the
+//! The thread that later becomes the writer does all of this. It owns the lock of the data directory, and no other thread opens the
 //! file.
 
 use std::fs::File;
@@ -17,7 +17,8 @@ use super::health::{StoreError, StoreHealth};
 use super::opening::{self, OpenError, OpenedFiles};
 use super::reader::{self, Query};
 use super::schema::{self, UnusableFile};
-use super::{ANSWER_TIME, FILE, Role, Store, StoreState, Threads, handover, notifications};
+use super::threads::{StoreState, Threads};
+use super::{ANSWER_TIME, FILE, Role, Store, handover, notifications};
 use crate::model::fault::Fault;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Clock;
@@ -98,7 +99,7 @@ impl Waiting {
             }
             Ok(None) => {}
             Err(reason @ (UnusableFile::Foreign | UnusableFile::Newer { .. })) => return Err(unusable(reason)),
-            Err(reason) => log::warn!("what the store holds cannot be read either: {}", opening::explain(&reason)),
+            Err(reason) => log::warn!("the store cannot be read either: {}", opening::explain(&reason)),
         }
         shared.condition.set_handover_readable(lock.as_ref().is_some_and(|lock| !handover::is_stale(lock)));
         Ok(Self { directory, shared, lock, empty })

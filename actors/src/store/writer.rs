@@ -159,7 +159,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.condition.handle_error(StoreError::Sqlite(error));
+                self.record_error(error);
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
@@ -215,7 +215,7 @@ impl Writer {
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
-                self.condition.handle_error(StoreError::Sqlite(error));
+                self.record_error(error);
                 if self.condition.failure().is_none() {
                     // A retry would fail again; the next start retries.
                     self.condition.end_purge();
@@ -223,6 +223,13 @@ impl Writer {
             }
         }
         self.condition.writing(None);
+    }
+
+    /// Records an error that no caller receives. The log gets its cause here, because no refusal has it.
+    fn record_error(&self, error: rusqlite::Error) {
+        if let Some(cause) = self.condition.handle_error(error.into()).cause() {
+            log::error!("{cause}");
+        }
     }
 
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
@@ -253,7 +260,7 @@ impl Writer {
             });
         match written {
             Ok(()) => self.condition.recovered(),
-            Err(error) => drop(self.condition.handle_error(StoreError::Sqlite(error))),
+            Err(error) => self.record_error(error),
         }
     }
 }

@@ -93,7 +93,7 @@ impl ChatStore {
                         (SELECT count(*) FROM messages WHERE chat_id = chats.id)) FROM receipts";
             Ok(conn.query_row(sql, (), |row| {
                 let count = |at| row.get::<_, i64>(at).map(|count| count as u64);
-                assert_eq!(count(3)?, 0, "chats whose messages are more or fewer");
+                assert_eq!(count(3)?, 0, "chats with a wrong count");
                 Ok([count(0)?, count(1)?, count(2)?])
             })?)
         };
@@ -109,7 +109,7 @@ fn page(expected: &[&str], has_more: bool) -> Result<(Vec<String>, bool), Fault>
 }
 
 #[tokio::test]
-async fn what_was_said_and_who_read_it_outlives_a_restart() {
+async fn messages_and_receipts_survive_a_restart() {
     let chats = ChatStore::new().await;
     let picture = ChatMessage { content_type: ContentType("image".into()), ..text_message("two", 20) };
     chats.keep(text_message("one", 10)).await.unwrap();
@@ -130,7 +130,7 @@ async fn what_was_said_and_who_read_it_outlives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_chat_that_is_gone_takes_no_message_and_that_is_no_failure_of_the_store() {
+async fn a_message_to_a_missing_chat_is_refused_and_is_no_failure_of_the_store() {
     let chats = ChatStore::new().await;
     chats.keep(text_message("one", 10)).await.unwrap();
     let gone = chats.store.keep_message(text_message_in("nowhere", "two", 20), "passenger").unwrap();
@@ -142,7 +142,7 @@ async fn a_chat_that_is_gone_takes_no_message_and_that_is_no_failure_of_the_stor
 }
 
 #[tokio::test]
-async fn what_waits_to_be_written_can_be_confirmed_and_asked_for() {
+async fn a_queued_message_can_be_confirmed_and_found() {
     let chats = ChatStore::new().await;
     let kept = chats.store.keep_message(text_message("one", 10), ()).unwrap();
     assert_eq!(chats.confirm("one", "bob", Receipt::Delivered, 20).await, Ok(true));
@@ -158,7 +158,7 @@ async fn what_waits_to_be_written_can_be_confirmed_and_asked_for() {
 }
 
 #[tokio::test]
-async fn history_goes_on_while_the_store_cannot_write() {
+async fn history_is_readable_while_the_store_cannot_write() {
     let chats = ChatStore::new().await;
     chats.keep(text_message("one", 10)).await.unwrap();
     let other = Connection::open(chats.store.path()).unwrap();
@@ -169,7 +169,7 @@ async fn history_goes_on_while_the_store_cannot_write() {
 }
 
 #[tokio::test]
-async fn a_receipt_counts_once_and_reading_is_getting() {
+async fn a_repeated_receipt_changes_nothing_and_a_read_receipt_includes_delivery() {
     let chats = ChatStore::new().await;
     chats.keep(text_message("one", 10)).await.unwrap();
     let mut seen = Vec::new();
@@ -199,7 +199,7 @@ async fn a_receipt_counts_once_and_reading_is_getting() {
 }
 
 #[tokio::test]
-async fn a_message_is_confirmed_in_its_own_chat_alone() {
+async fn a_message_is_confirmed_only_in_its_own_chat() {
     let chats = ChatStore::new().await;
     chats.keep(text_message("one", 10)).await.unwrap();
     let missing = Fault::new(Code::NotFound, "Message not found");
@@ -213,7 +213,7 @@ async fn a_message_is_confirmed_in_its_own_chat_alone() {
 }
 
 #[tokio::test]
-async fn the_first_of_many_receipts_are_named_and_all_are_counted() {
+async fn the_first_1000_receipts_are_listed_and_all_are_counted() {
     let chats = ChatStore::new().await;
     chats.keep(text_message("one", 10)).await.unwrap();
     // User 0 received the message last and read it first.
@@ -254,7 +254,7 @@ async fn history_pages_backwards_within_its_bounds() {
 }
 
 #[tokio::test]
-async fn a_chat_keeps_its_newest_messages_and_receipts_go_with_the_others() {
+async fn a_chat_keeps_its_newest_messages_and_evicts_the_oldest_with_their_receipts() {
     let chats = ChatStore::new().await;
     chats.keep(text_message_in("d", "other", 1)).await.unwrap();
     chats
@@ -286,7 +286,7 @@ async fn a_chat_keeps_its_newest_messages_and_receipts_go_with_the_others() {
 }
 
 #[tokio::test]
-async fn a_chat_that_is_deleted_takes_its_messages_and_receipts_out_of_the_tally() {
+async fn deleting_a_chat_removes_its_messages_and_receipts_from_the_counts() {
     let chats = ChatStore::new().await;
     chats.keep(text_message_in("d", "other", 1)).await.unwrap();
     for text in ["one", "two"] {
@@ -303,7 +303,7 @@ async fn a_chat_that_is_deleted_takes_its_messages_and_receipts_out_of_the_tally
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+async fn a_file_of_version_1_is_migrated_with_its_messages_and_receipts() {
     let directory = tempfile::tempdir().unwrap();
     let old = Connection::open(directory.path().join(FILE)).unwrap();
     schema::make(&old, 1);
