@@ -81,7 +81,7 @@ impl Revoked {
     /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while the revocations are unknown.
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
         if self.is_unknown.load(Ordering::Acquire) {
-            let message = "It cannot be known at the moment which tokens were revoked; try again";
+            let message = "The revoked tokens are not known at the moment; try again";
             return Err(Fault { retry_after: Some(UNKNOWN_SECS), ..Fault::new(Code::AuthUnavailable, message) });
         }
         let table = self.read();
@@ -113,7 +113,7 @@ impl Revoked {
                 Ok(Some(oldest))
             }
             _ => {
-                let message = format!("{} revocations are kept, and none is old enough to be forgotten", self.max);
+                let message = format!("{} revocations are stored and none is old enough to be evicted", self.max);
                 Err(Fault { message: message.into(), ..Fault::overloaded() })
             }
         }
@@ -218,7 +218,7 @@ mod tests {
         Identity { sign_in: sign_in.map(Into::into), token_id: token_id.map(Into::into), ..identity }
     }
 
-    fn holds(revoked: &Revoked, identity: &Identity) -> bool {
+    fn is_valid(revoked: &Revoked, identity: &Identity) -> bool {
         match revoked.check(identity) {
             Ok(()) => true,
             Err(fault) => {
@@ -229,79 +229,81 @@ mod tests {
     }
 
     #[test]
-    fn a_users_older_tokens_are_refused_and_those_without_a_time_count_as_old() {
+    fn tokens_issued_before_a_revocation_or_without_a_time_of_issue_are_refused() {
         let revoked = Revoked::new(0);
         let revocation = Revocation::of_user(&user("alice"), 1_000, 1_000);
         assert!(revoked.add(&revocation));
-        for (identity, good) in [
+        for (identity, valid) in [
             (token("alice", Some(999)), false),
             (token("alice", None), false),
             (token("alice", Some(1_000)), true),
             (token("bob", None), true),
         ] {
-            assert_eq!(holds(&revoked, &identity), good, "{identity:?}");
-            assert_eq!(revocation.hits(&identity), !good, "{identity:?}");
+            assert_eq!(is_valid(&revoked, &identity), valid, "{identity:?}");
+            assert_eq!(revocation.hits(&identity), !valid, "{identity:?}");
         }
         assert_eq!((revoked.earliest(&user("alice")), revoked.earliest(&user("bob"))), (1_000, i64::MIN));
     }
 
     #[test]
-    fn while_it_is_unknown_which_tokens_hold_none_does() {
+    fn every_token_is_refused_while_the_revocations_are_unknown() {
         let revoked = Revoked::new(0);
         revoked.clone().set_unknown(true);
         let refused = revoked.check(&token("alice", Some(1))).unwrap_err();
         assert_eq!((refused.code, refused.retry_after), (Code::AuthUnavailable, Some(UNKNOWN_SECS)));
         revoked.set_unknown(false);
-        assert!(holds(&revoked, &token("alice", Some(1))));
+        assert!(is_valid(&revoked, &token("alice", Some(1))));
     }
 
     #[test]
-    fn a_revocation_is_never_moved_back() {
+    fn an_earlier_revocation_does_not_replace_a_later_one() {
         let revoked = Revoked::new(0);
         let of = |before, now| Revocation::of_user(&user("alice"), before, now);
         assert!(revoked.add(&of(1_000, 1_000)));
         assert!(!revoked.add(&of(500, 2_000)));
-        assert!(!holds(&revoked, &token("alice", Some(999))));
+        assert!(!is_valid(&revoked, &token("alice", Some(999))));
         assert!(revoked.add(&of(1_500, 3_000)));
-        assert!(!holds(&revoked, &token("alice", Some(1_499))));
+        assert!(!is_valid(&revoked, &token("alice", Some(1_499))));
     }
 
     #[test]
-    fn a_sid_and_a_jti_are_refused_outright_and_not_taken_for_each_other() {
+    fn a_revoked_sid_and_a_revoked_jti_are_not_confused() {
         let revoked = Revoked::new(0);
         revoked.add(&Revocation::parse_sid("s", "sid", 0).unwrap());
         revoked.add(&Revocation::parse_jti("t", "jti", 0).unwrap());
-        assert!(!holds(&revoked, &token_with(Some("s"), None)));
-        assert!(!holds(&revoked, &token_with(None, Some("t"))));
-        assert!(holds(&revoked, &token_with(Some("t"), Some("s"))));
-        assert!(holds(&revoked, &token_with(None, None)));
+        assert!(!is_valid(&revoked, &token_with(Some("s"), None)));
+        assert!(!is_valid(&revoked, &token_with(None, Some("t"))));
+        assert!(is_valid(&revoked, &token_with(Some("t"), Some("s"))));
+        assert!(is_valid(&revoked, &token_with(None, None)));
     }
 
     #[test]
-    fn what_ends_by_itself_is_forgotten_at_its_end() {
+    fn a_revocation_with_an_expiry_is_removed_at_its_expiry() {
         let revoked = Revoked::new(0);
         revoked.add(&Revocation::of_sign_in("s", user("alice"), 100, 0));
         let other = |now| Revocation::of_user(&user("bob"), 0, now);
         revoked.add(&other(99));
-        assert!(!holds(&revoked, &token_with(Some("s"), None)));
+        assert!(!is_valid(&revoked, &token_with(Some("s"), None)));
         revoked.add(&other(100));
-        assert!(holds(&revoked, &token_with(Some("s"), None)));
+        assert!(is_valid(&revoked, &token_with(Some("s"), None)));
     }
 
     #[test]
-    fn what_is_added_while_the_store_is_read_stays() {
+    fn a_revocation_added_during_a_read_of_the_store_stays() {
         let revoked = Revoked::new(0);
         let of = |id| Revocation::of_account(&user(id), 0);
         revoked.add(&of("old"));
         let version = revoked.version();
         revoked.add(&of("meanwhile"));
         assert_eq!(revoked.replace(version, vec![of("read")]), [of("read")]);
-        assert!(holds(&revoked, &token("old", None)));
-        assert!(!holds(&revoked, &token("meanwhile", None)) && !holds(&revoked, &token("read", Some(i64::MAX - 1))));
+        assert!(is_valid(&revoked, &token("old", None)));
+        assert!(
+            !is_valid(&revoked, &token("meanwhile", None)) && !is_valid(&revoked, &token("read", Some(i64::MAX - 1)))
+        );
     }
 
     #[test]
-    fn the_oldest_gives_way_once_no_token_can_be_as_old_and_until_then_a_new_one_is_refused() {
+    fn the_oldest_revocation_is_evicted_only_after_the_longest_token_lifetime() {
         let revoked = Revoked { max: 2, ..Revoked::new(100) };
         let of = |id, now| Revocation::of_user(&user(id), i64::MAX, now);
         revoked.add(&Revocation::of_account(&user("dave"), 0));
@@ -310,12 +312,12 @@ mod tests {
             revoked.add(&of(id, now));
         }
         assert_eq!(revoked.make_space(&of("carol", 119)).unwrap_err().code, Code::Overloaded);
-        assert_eq!(revoked.make_space(&of("alice", 119)), Ok(None), "alice has room already");
+        assert_eq!(revoked.make_space(&of("alice", 119)), Ok(None), "alice has a revocation already");
         let evicted = revoked.make_space(&of("carol", 120)).unwrap().unwrap();
         assert_eq!((&*evicted.subject, evicted.made_at), ("alice", 20));
         revoked.add(&of("carol", 120));
-        assert!(holds(&revoked, &token("alice", None)));
-        assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
+        assert!(is_valid(&revoked, &token("alice", None)));
+        assert!(!is_valid(&revoked, &token("bob", None)) && !is_valid(&revoked, &token("dave", None)));
         // A longer lifetime stays in force when it is shortened again: earlier tokens still live as long.
         for life in [1_000, 50] {
             revoked.expect_life(life);

@@ -92,12 +92,13 @@ impl Chats {
     fn check_limits(&self, chat: &Chat) -> Result<(), Fault> {
         let old = self.chats.get(&chat.id).map(|entry| entry.participants());
         if old.is_none() && self.count() >= CHATS_MAX {
-            let message = format!("There may be {CHATS_MAX} chats; delete one first").into();
+            let message = format!("At most {CHATS_MAX} chats are allowed; delete one first").into();
             return Err(Fault { message, ..Fault::limit_reached("chats") });
         }
         let others = self.participants.load(Ordering::Relaxed) - old.unwrap_or(0);
         if !chat.public && others + chat.participants.len() > PARTICIPANTS_TOTAL_MAX {
-            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all").into();
+            let message =
+                format!("Private chats may have at most {PARTICIPANTS_TOTAL_MAX} participants in total").into();
             return Err(Fault { message, ..Fault::limit_reached("chats.participants") });
         }
         Ok(())
@@ -115,7 +116,7 @@ impl Chats {
     fn check_made_by(&self, user: &UserId) -> Result<(), Fault> {
         let most = self.made_max.load(Ordering::Relaxed);
         if self.made_by.get(user).is_some_and(|made| *made >= most) {
-            let message = format!("A user may make {most} chats by joining them").into();
+            let message = format!("A user may create at most {most} chats by joining them").into();
             return Err(Fault { message, ..Fault::limit_reached("limits.chats_per_user") });
         }
         Ok(())

@@ -53,7 +53,7 @@ fn the_same_request_gets_the_first_answer_for_five_minutes() {
 }
 
 #[test]
-fn a_step_of_the_wall_clock_neither_forgets_nor_prolongs_an_answer() {
+fn a_step_of_the_wall_clock_does_not_change_the_expiry_of_an_answer() {
     let (memory, clock) = memory(ROOMY, ROOMY);
     keep(&memory, "one", "a", "yes");
     clock.step(10 * KEPT_MS);
@@ -64,18 +64,18 @@ fn a_step_of_the_wall_clock_neither_forgets_nor_prolongs_an_answer() {
 }
 
 #[test]
-fn another_request_under_a_known_name_is_a_conflict() {
+fn a_different_request_with_a_used_name_is_a_conflict() {
     let (memory, _) = memory(ROOMY, ROOMY);
     let ticket = first(&memory, "one", "a");
     assert_eq!(code(&memory, "one", "a", [2; 32]), Code::Conflict);
     ticket.keep(Bytes::new());
     let fault = memory.look(&key("one", "a"), [2; 32]).unwrap_err();
     assert_eq!((fault.code, &*fault.message), (Code::Conflict, CONFLICT));
-    assert_eq!(again(&memory, "other", "a"), None, "names of two owners do not meet");
+    assert_eq!(again(&memory, "other", "a"), None, "two owners may use the same name");
 }
 
 #[test]
-fn a_request_that_did_nothing_frees_its_name() {
+fn a_request_without_an_effect_frees_its_name() {
     let (memory, _) = memory(ROOMY, ROOMY);
     first(&memory, "one", "a").free();
     keep(&memory, "one", "a", "later");
@@ -83,7 +83,7 @@ fn a_request_that_did_nothing_frees_its_name() {
 }
 
 #[test]
-fn a_request_whose_work_was_lost_is_not_known_and_not_done_again() {
+fn a_dropped_ticket_leaves_an_unknown_outcome_until_it_expires() {
     let (memory, clock) = memory(ROOMY, ROOMY);
     drop(first(&memory, "one", "a"));
     assert_eq!(code(&memory, "one", "a", [1; 32]), Code::OutcomeUnknown);
@@ -118,7 +118,7 @@ async fn a_second_request_waits_for_the_end_of_the_first() {
 }
 
 #[test]
-fn an_owner_pushes_out_its_own_answers_alone() {
+fn an_owner_over_its_share_evicts_only_its_own_answers() {
     let (memory, _) = memory(Bound { entries: 3, ..ROOMY }, ROOMY);
     keep(&memory, "other", "a", "other's");
     for n in 0..5 {
@@ -132,7 +132,7 @@ fn an_owner_pushes_out_its_own_answers_alone() {
 }
 
 #[test]
-fn the_bytes_of_an_owner_are_bounded_too() {
+fn the_bytes_of_an_owner_are_bounded() {
     let (memory, _) = memory(Bound { bytes: 2_000, ..ROOMY }, ROOMY);
     keep(&memory, "other", "a", "other's");
     let large = "x".repeat(600);
@@ -147,7 +147,7 @@ fn the_bytes_of_an_owner_are_bounded_too() {
 }
 
 #[test]
-fn in_a_full_memory_the_same_owners_oldest_goes_first_and_then_the_oldest_of_all() {
+fn a_full_memory_evicts_the_oldest_answer_of_the_owner_and_else_of_all() {
     let (memory, _) = memory(ROOMY, Bound { entries: 3, ..ROOMY });
     keep(&memory, "old", "a", "1");
     keep(&memory, "one", "a", "2");
@@ -162,11 +162,11 @@ fn in_a_full_memory_the_same_owners_oldest_goes_first_and_then_the_oldest_of_all
 }
 
 #[test]
-fn what_is_under_way_is_never_forgotten() {
+fn an_unfinished_request_is_never_evicted() {
     let (memory, _) = memory(Bound { entries: 2, ..ROOMY }, ROOMY);
     let tickets = ["a", "b"].map(|name| first(&memory, "one", name));
     assert_eq!(code(&memory, "one", "c", [1; 32]), Code::Overloaded);
-    assert_eq!(again(&memory, "other", "c"), None, "another owner has room");
+    assert_eq!(again(&memory, "other", "c"), None, "another owner has space");
     let [a, b] = tickets;
     a.keep(Bytes::from_static(b"1"));
     keep(&memory, "one", "c", "2");
@@ -175,7 +175,7 @@ fn what_is_under_way_is_never_forgotten() {
 }
 
 #[test]
-fn what_was_taken_is_known_to_the_next_memory() {
+fn exported_requests_are_restored_in_the_next_memory() {
     let (before, clock) = memory(ROOMY, ROOMY);
     keep(&before, "one", "a", "yes");
     clock.advance(1_000);
@@ -200,7 +200,7 @@ fn what_was_taken_is_known_to_the_next_memory() {
 }
 
 #[test]
-fn parts_do_not_run_together_in_a_digest() {
+fn different_lists_of_parts_have_different_digests() {
     assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
     assert_ne!(digest(&[b"a"]), digest(&[b"a", b""]));
 }

@@ -30,7 +30,7 @@ impl ConcurrencyLimits {
     pub fn take(self: &Arc<Self>, key: ConcurrencyKey, most: u32) -> Result<ConcurrencySlot, Fault> {
         let mut held = self.0.entry(key.clone()).or_insert(0);
         if most > 0 && *held >= most {
-            let (words, limit) = match key {
+            let (message, limit) = match key {
                 ConcurrencyKey::Address(_) => {
                     ("Too many connections from this address", "limits.community.connections_per_address")
                 }
@@ -38,7 +38,7 @@ impl ConcurrencyLimits {
                     ("Too many connections of this user", "limits.community.connections_per_user")
                 }
             };
-            return Err(Fault { message: words.into(), ..Fault::limit_reached(limit) });
+            return Err(Fault { message: message.into(), ..Fault::limit_reached(limit) });
         }
         *held += 1;
         drop(held);
@@ -68,7 +68,7 @@ mod tests {
     use crate::model::fault::Code;
 
     #[test]
-    fn a_place_is_held_until_it_is_dropped_and_nothing_of_it_stays() {
+    fn a_slot_is_held_until_it_is_dropped() {
         let limits = Arc::new(ConcurrencyLimits::default());
         let key = |last| ConcurrencyKey::Address(IpAddr::from([10, 0, 0, last]));
         let (one, two) = (limits.take(key(1), 2).unwrap(), limits.take(key(1), 2).unwrap());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_any_number_and_counts_all_the_same() {
+    fn zero_is_no_limit_and_slots_are_still_counted() {
         let limits = Arc::new(ConcurrencyLimits::default());
         let key = || ConcurrencyKey::User(UserId::parse("alice", "user").unwrap());
         let all: Vec<_> = (0..100).map(|_| limits.take(key(), 0).unwrap()).collect();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ring_keeps_the_newest() {
+    fn the_log_keeps_the_newest_events() {
         let mut log = EventLog::default();
         for at in 0..EVENTS_MAX as i64 + 7 {
             log.note(event(Kind::Connect, None, "10.0.0.1", at));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_narrow_what_is_found_newest_first() {
+    fn filters_select_events_newest_first() {
         let log = log();
         for (ask, expected) in [
             ("{}", vec![4, 3, 2, 1, 0]),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_no_admin_finds_others_by_no_address() {
+    fn a_user_without_the_admin_role_finds_only_own_events_by_address() {
         let log = log();
         for (ask, expected) in [
             ("{}", vec![4, 3, 2, 1, 0]),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_no_admin_sees_of_others_neither_address_nor_agent_nor_socket() {
+    fn private_fields_of_other_users_are_hidden_from_users_without_the_admin_role() {
         let log = log();
         for (viewer, whole) in [(admin(), vec![4, 3, 2, 1, 0]), (viewer("alice"), vec![3, 0]), (viewer("x"), vec![])] {
             for event in log.recent(&viewer) {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_frequent_of_the_connects_come_first_and_only_admins_learn_them() {
+    fn top_lists_are_ordered_by_connects_and_visible_to_admins_only() {
         let mut log = log();
         for last in 10..30 {
             log.note(event(Kind::Connect, None, &format!("10.0.0.{last}"), 9));

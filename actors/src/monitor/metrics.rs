@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_has_happened_at_the_start() {
+    fn all_metrics_are_zero_at_the_start() {
         let metrics = MetricsState::new(1_752_921_000_000).metrics(Totals::default(), 0);
         assert_eq!(
             serde_json::to_value(metrics).unwrap(),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_the_most_there_were_at_once() {
+    fn the_peak_is_the_largest_number_of_open_sessions() {
         let mut state = MetricsState::new(0);
         for active in [1, 2, 3, 2, 1] {
             state.opened(active, 0);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_average_is_of_those_that_ended() {
+    fn the_average_duration_covers_ended_sessions() {
         let mut state = MetricsState::new(0);
         let mut average = |duration| {
             state.ended(duration);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_the_last_minute_are_counted_by_the_second() {
+    fn sessions_of_the_last_minute_are_counted_by_the_second() {
         let mut state = MetricsState::new(0);
         for elapsed in [0, 999, 1_000, 30_000, 59_999] {
             state.opened(1, elapsed);

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_long_silence_only_the_newest_sample_counts() {
+    fn after_a_long_pause_only_the_newest_sample_counts() {
         let mut samples = Samples::new(0);
         samples.take(counted(50, 5), 10_000);
         assert_eq!(samples.lately(counted(60, 6), 9_000_000), counted(10, 1));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_bounded_however_often_they_are_taken() {
+    fn the_number_of_samples_is_bounded() {
         let mut samples = Samples::new(0);
         for n in 0..1_000 {
             samples.take(counted(n, 0), 1);

@@ -1,16 +1,16 @@
-//! Notifications: messages that a user receives even after an absence. A notification is stored and delivered at once;
-//! a new session receives each missed notification once.
+//! Notifications: messages that a user also receives after an absence. A notification is stored and delivered at once.
+//! A new session receives each missed notification once.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! * **Stored.** When the hub has confirmed a notification, it is on the disk.
-//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that a crash loses, or that
-//!   the store cannot keep. The hub has not confirmed such a notification; its backend may send it again with the same
-//!   id.
+//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that is then lost by a crash
+//!   or a failed write. The hub has not confirmed such a notification; its backend may send it again with the same id.
 //! * **Each once.** A session receives a notification when it is sent, or as unread after its connect, but not both. It
-//!   receives it again when the backend sends the id again. A read notification is not sent after a connect.
+//!   receives the notification again when the backend sends the id again. A read notification is not sent after a
+//!   connect.
 //!
-//! # How
+//! # Order
 //!
 //! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the
 //! members. A session that joins receives the number of the last notification before the join. Up to that number, it
@@ -97,9 +97,9 @@ impl Notification {
     }
 }
 
-/// The data of a notification exceed `most` bytes.
+/// The data of a notification has more than `most` bytes.
 fn too_large(bytes: usize, most: usize) -> Fault {
-    let words = format!("The `data` of a notification may have {most} bytes of JSON, and these have {bytes}");
+    let words = format!("`data` may have at most {most} bytes of JSON and has {bytes}");
     let limit = Some("limits.notification_bytes");
     Fault { field: Some("data".into()), limit, ..Fault::new(Code::PayloadTooLarge, words) }
 }
@@ -130,7 +130,7 @@ pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<Notificat
 
 impl fmt::Debug for NotificationWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeping").finish_non_exhaustive()
+        f.debug_struct("NotificationWrite").finish_non_exhaustive()
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn data_without_an_id_get_one_and_keep_the_rest_as_written() {
+    fn data_without_an_id_gets_one_and_keeps_the_rest_as_written() {
         for (data, rest) in [
             ("{}", "}"),
             ("[]", "}"),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_data_are_refused() {
+    fn invalid_data_is_refused() {
         for (data, field) in [
             ("5", "data"),
             ("[1]", "data"),
@@ -288,7 +288,7 @@ mod tests {
         assert!(of(MOST).is_ok());
         let fault = of(MOST + 1).unwrap_err();
         assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
-        assert_eq!(fault.message, "The `data` of a notification may have 1000 bytes of JSON, and these have 1001");
+        assert_eq!(fault.message, "`data` may have at most 1000 bytes of JSON and has 1001");
     }
 
     #[tokio::test]

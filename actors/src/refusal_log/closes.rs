@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_hub_closes_for_a_fault_is_a_refusal_and_names_its_rule() {
+    fn a_close_for_a_fault_is_a_refusal_that_names_its_rule() {
         for close in Close::ALL {
             let raw = of_close(close, RefusedAt::Raw, None);
             let is_refusal = !matches!(close, Close::GoingAway | Close::Left | Close::Recovered);

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_fields_that_are_known_and_bounded_ones() {
+    fn a_line_has_the_known_fields_at_a_bounded_length() {
         let fault = Fault::field("topic", "x".repeat(1_000)).by("topics \"news.*\" subscribe");
         let long = "é".repeat(500);
         let refusal = Refusal {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_an_address_else_a_user_else_a_connection() {
+    fn a_source_is_an_address_or_else_a_user_or_else_a_connection() {
         let fault = Fault::internal();
         let bare = Refusal::new("raw", &fault);
         let connection = Refusal { connection: Some("c"), ..bare };
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_60_lines_and_a_sum_once_the_minute_is_over() {
+    fn a_flood_logs_60_lines_and_then_the_number_of_omitted_lines() {
         // Other tests of this process may log; the address identifies the lines of this test.
         const ADDRESS: &str = "address=198.51.100.60";
         if log::set_logger(&CAPTURED).is_ok() {

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_has_60_lines_a_minute_and_is_told_what_was_left_out_at_its_next_refusal() {
+    fn a_source_has_60_lines_a_minute_and_its_next_refusal_returns_the_omitted_count() {
         let mut rate = Rate::new(0);
         let (one, other) = (address(1), RefusalSource::named("alice"));
         assert_eq!(logged(&mut rate, &one, 1_000, 5), PER_SOURCE);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told_when_the_flood_has_ended() {
+    fn omitted_lines_are_reported_when_their_window_has_ended() {
         let mut rate = Rate::new(0);
         logged(&mut rate, &address(1), 70, 0);
         logged(&mut rate, &address(2), 62, 1_000);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_sources_beyond_share_one_count() {
+    fn the_table_is_bounded_and_further_sources_share_one_count() {
         let mut rate = Rate::new(0);
         for number in 0..SOURCES_MAX as u32 + 500 {
             // This test does not check the total.
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_names_100_sources_and_sums_up_the_rest() {
+    fn a_sweep_names_100_sources_and_sums_the_others() {
         let mut rate = Rate::new(0);
         for number in 0..150 {
             rate.all = LineWindow::new(0);
