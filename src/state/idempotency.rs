@@ -67,7 +67,7 @@ mod tests {
 
     /// Claims a name and answers; whether it was new.
     fn keep(cache: &Idempotency, owner: &str, name: usize) -> bool {
-        match cache.look(&key(owner, name), [1; 32]).unwrap() {
+        match cache.look_up(&key(owner, name), [1; 32]).unwrap() {
             Found::First(ticket) => {
                 ticket.keep(Bytes::from_static(b"answer"));
                 true

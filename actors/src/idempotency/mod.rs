@@ -116,7 +116,7 @@ impl Idempotency {
     /// # Errors
     /// [`Code::Conflict`] when a different request has the name, [`Code::OutcomeUnknown`] when the outcome is unknown,
     /// [`Code::Overloaded`] when only unfinished requests could be evicted, [`Code::ShuttingDown`] after the export.
-    pub fn look(&self, key: &IdempotencyKey, digest: RequestDigest) -> Result<Found, Fault> {
+    pub fn look_up(&self, key: &IdempotencyKey, digest: RequestDigest) -> Result<Found, Fault> {
         let mut guard = self.0.memory();
         let memory = guard.as_mut().ok_or_else(Fault::shutting_down)?;
         match memory.find(key, &digest, self.0.clock.elapsed_ms()) {
@@ -132,14 +132,14 @@ impl Idempotency {
         }
     }
 
-    /// Like [`Idempotency::look`], but waits for an unfinished request. If that request frees the name, the caller
+    /// Like [`Idempotency::look_up`], but waits for an unfinished request. If that request frees the name, the caller
     /// claims it.
     ///
     /// # Errors
-    /// As [`Idempotency::look`].
+    /// As [`Idempotency::look_up`].
     pub async fn claim(&self, key: &IdempotencyKey, digest: RequestDigest) -> Result<Claim, Fault> {
         loop {
-            match self.look(key, digest)? {
+            match self.look_up(key, digest)? {
                 Found::First(ticket) => return Ok(Claim::First(ticket)),
                 Found::Again(answer) => return Ok(Claim::Again(answer)),
                 Found::UnderWay(wait) => wait.ended().await,

@@ -15,7 +15,7 @@ fn key(owner: &str, name: &str) -> IdempotencyKey {
 }
 
 fn first(memory: &Idempotency, owner: &str, name: &str) -> Ticket {
-    match memory.look(&key(owner, name), [1; 32]).unwrap() {
+    match memory.look_up(&key(owner, name), [1; 32]).unwrap() {
         Found::First(ticket) => ticket,
         other => panic!("{name} of {owner}: {other:?}"),
     }
@@ -27,7 +27,7 @@ fn keep(memory: &Idempotency, owner: &str, name: &str, answer: &str) {
 
 /// The stored answer; `None` when the name is not in use.
 fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
-    match memory.look(&key(owner, name), [1; 32]).unwrap() {
+    match memory.look_up(&key(owner, name), [1; 32]).unwrap() {
         Found::First(ticket) => {
             ticket.free();
             None
@@ -38,7 +38,7 @@ fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
 }
 
 fn code(memory: &Idempotency, owner: &str, name: &str, digest: RequestDigest) -> Code {
-    memory.look(&key(owner, name), digest).unwrap_err().code
+    memory.look_up(&key(owner, name), digest).unwrap_err().code
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_different_request_with_a_used_name_is_a_conflict() {
     let ticket = first(&memory, "one", "a");
     assert_eq!(code(&memory, "one", "a", [2; 32]), Code::Conflict);
     ticket.keep(Bytes::new());
-    let fault = memory.look(&key("one", "a"), [2; 32]).unwrap_err();
+    let fault = memory.look_up(&key("one", "a"), [2; 32]).unwrap_err();
     assert_eq!((fault.code, &*fault.message), (Code::Conflict, CONFLICT));
     assert_eq!(again(&memory, "other", "a"), None, "two owners may use the same name");
 }

@@ -70,7 +70,7 @@ pub struct EventLog(VecDeque<ConnectionEvent>);
 
 impl EventLog {
     /// Stores an event, and evicts the oldest when there are [`EVENTS_MAX`].
-    pub fn note(&mut self, event: ConnectionEvent) {
+    pub fn record(&mut self, event: ConnectionEvent) {
         if self.0.len() >= EVENTS_MAX {
             self.0.pop_front();
         }
@@ -168,7 +168,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            log.note(event(kind, name, ip, at as i64));
+            log.record(event(kind, name, ip, at as i64));
         }
         log
     }
@@ -182,7 +182,7 @@ mod tests {
     fn the_log_keeps_the_newest_events() {
         let mut log = EventLog::default();
         for at in 0..EVENTS_MAX as i64 + 7 {
-            log.note(event(Kind::Connect, None, "10.0.0.1", at));
+            log.record(event(Kind::Connect, None, "10.0.0.1", at));
         }
         assert_eq!(log.0.len(), EVENTS_MAX);
         assert_eq!(found(&log, r#"{"limit":2}"#, &admin()), [1_006, 1_005]);
@@ -238,7 +238,7 @@ mod tests {
     fn top_lists_are_ordered_by_connects_and_visible_to_admins_only() {
         let mut log = log();
         for last in 10..30 {
-            log.note(event(Kind::Connect, None, &format!("10.0.0.{last}"), 9));
+            log.record(event(Kind::Connect, None, &format!("10.0.0.{last}"), 9));
         }
         let counted: Vec<_> = log.top_addresses(&admin()).into_iter().map(|top| (top.ip, top.count)).collect();
         let expected = ["10.0.0.1", "10.0.0.2"].into_iter().map(str::to_owned);

@@ -201,9 +201,9 @@ impl Monitor {
         }
     }
 
-    fn note(&mut self, kind: Kind, session: Observed, details: Details) {
+    fn record(&mut self, kind: Kind, session: Observed, details: Details) {
         let Observed { surface, session, user, peer } = session;
-        self.log.note(ConnectionEvent {
+        self.log.record(ConnectionEvent {
             kind,
             socket_id: Some(session),
             user_id: user,
@@ -226,7 +226,7 @@ impl Monitor {
     }
 
     fn requests(&self) -> Counted {
-        self.samples.lately(self.counted(), self.clock.elapsed_ms())
+        self.samples.recent(self.counted(), self.clock.elapsed_ms())
     }
 
     fn take_sample(&mut self) {
@@ -254,7 +254,7 @@ receives_posts!(Monitor);
 impl Receive<SessionOpened> for Monitor {
     fn receive(&mut self, SessionOpened { session, active }: SessionOpened, _: &mut Self::Context) {
         self.metrics.opened(active, self.clock.elapsed_ms());
-        self.note(Kind::Connect, session, Details::default());
+        self.record(Kind::Connect, session, Details::default());
     }
 }
 
@@ -263,16 +263,16 @@ impl Receive<SessionClosed> for Monitor {
         self.metrics.ended(duration_ms.unsigned_abs());
         let reason = Some(close.map_or(LOST, Close::reason));
         if close.is_some_and(is_fault) {
-            self.note(Kind::Error, session.clone(), Details { reason, ..Details::default() });
+            self.record(Kind::Error, session.clone(), Details { reason, ..Details::default() });
         }
-        self.note(Kind::Disconnect, session, Details { reason, duration: Some(duration_ms), ..Details::default() });
+        self.record(Kind::Disconnect, session, Details { reason, duration: Some(duration_ms), ..Details::default() });
     }
 }
 
 impl Receive<RequestRefused> for Monitor {
     fn receive(&mut self, RequestRefused { session, kind, code, room }: RequestRefused, _: &mut Self::Context) {
         let reason = room.is_some().then_some(JOIN_DENIED);
-        self.note(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
+        self.record(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
     }
 }
 
@@ -284,7 +284,7 @@ impl Receive<ConnectionRefused> for Monitor {
             self.stats.observations_suppressed.add(1);
             return;
         }
-        self.log.note(ConnectionEvent {
+        self.log.record(ConnectionEvent {
             kind,
             socket_id: None,
             user_id: None,

@@ -93,10 +93,10 @@ impl<'a> Refusal<'a> {
     }
 
     fn fields(&self, reason: &'a str) -> Vec<Field<'_>> {
-        let text = |name, value: Option<&'a str>| Some((name, Value::from(cut(value?, TEXT_MAX))));
+        let text = |name, value: Option<&'a str>| Some((name, Value::from(truncate(value?, TEXT_MAX))));
         let number = |name, value: Option<u64>| Some((name, Value::from(value?)));
         let (method, path) = self.target.unzip();
-        let path = path.map(|path| cut(path, PATH_MAX));
+        let path = path.map(|path| truncate(path, PATH_MAX));
         let all = [
             text("requestId", self.request),
             text("connection", self.connection),
@@ -120,10 +120,11 @@ impl<'a> Refusal<'a> {
 
     fn write(&self) {
         let message = without_values(&self.fault.message);
-        let reason = without_tokens(cut(&message, REASON_MAX));
-        let shown = |text: Option<&'a str>| text.map(|text| without_tokens(cut(text, TEXT_MAX)));
+        let reason = without_tokens(truncate(&message, REASON_MAX));
+        let shown = |text: Option<&'a str>| text.map(|text| without_tokens(truncate(text, TEXT_MAX)));
         let (event, room) = (shown(self.event), shown(self.room));
-        let target = self.target.map(|(method, path)| (method, without_tokens(cut(without_query(path), PATH_MAX))));
+        let target =
+            self.target.map(|(method, path)| (method, without_tokens(truncate(without_query(path), PATH_MAX))));
         let target = target.as_ref().map(|(method, path)| (*method, &**path));
         let refusal = Refusal { event: event.as_deref(), room: room.as_deref(), target, ..*self };
         log_line::write(level(self.fault.code), TARGET, "refused", &refusal.fields(&reason));
@@ -198,7 +199,7 @@ const fn level(code: Code) -> Level {
 }
 
 /// The start of `text`: whole characters, at most `most` bytes.
-fn cut(text: &str, most: usize) -> &str {
+fn truncate(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
@@ -220,7 +221,7 @@ mod tests {
             item: Some(3),
             ..Refusal::new("http", &fault)
         };
-        let fields = refusal.fields(cut(&fault.message, REASON_MAX));
+        let fields = refusal.fields(truncate(&fault.message, REASON_MAX));
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.to_string())).collect();
         let expected = [
             ("requestId", "r-1"),

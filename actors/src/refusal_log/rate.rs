@@ -38,7 +38,7 @@ pub enum RefusalSource {
 impl RefusalSource {
     /// A source without an address.
     pub fn named(name: &str) -> Self {
-        Self::Name(super::cut(name, NAME_MAX).into())
+        Self::Name(super::truncate(name, NAME_MAX).into())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The live connections and sessions: the bound of connections, the address of each user's sessions, and the user's
 //! status.
 //!
-//! This lookup table is not on the delivery path. A transport holds the [`Admission`] of its connection until the connection
-//! ends. A session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry several
-//! sessions. The record of a user is removed with the last session.
+//! This lookup table is not on the delivery path. A transport holds the [`Admission`] of its connection until the
+//! connection ends. A session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry
+//! several sessions. The record of a user is removed with the last session.
 
 mod online_list;
 mod pending;

@@ -38,7 +38,7 @@ impl Session {
             let done = work(self)?;
             return Ok(Outcome::Async(Box::pin(done.into_actor(self))));
         };
-        match self.hub.client_ids().look(&key, digest)? {
+        match self.hub.client_ids().look_up(&key, digest)? {
             Found::First(ticket) => Ok(Outcome::Async(self.run_first(ticket, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {

@@ -239,7 +239,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_is_found_by_its_unique_name_and_by_its_user_id() {
+    async fn an_account_is_found_by_name_and_by_user_id_unless_it_is_damaged() {
         with_store(async |store| {
             let alice = credentials("alice");
             store.add_account(alice.clone()).await.unwrap();
@@ -252,6 +252,12 @@ pub(super) mod tests {
             assert_eq!(of("user_alice").await.unwrap().as_ref(), Some(&alice.account));
             assert_eq!(of("alice").await.unwrap(), None);
             assert_eq!(store.accounts().await.unwrap(), [alice.account]);
+
+            store.write(|conn| Ok(conn.execute("UPDATE users SET roles = '{'", ())?)).await.unwrap();
+            let fault = store.account("alice".into()).await.unwrap_err();
+            let cause = fault.cause().unwrap_or_default();
+            assert_eq!(fault.code, Code::Internal);
+            assert!(cause.starts_with("the store holds roles of the user user_alice that are not a list"), "{cause}");
         })
         .await;
     }

@@ -29,7 +29,8 @@ pub struct Chat {
     pub participants: Vec<UserId>,
     /// Creation time, ms since the epoch.
     pub created_at: i64,
-    /// The user that creates the chat by joining it. Not filled by reads; access checks use [`ChatAccessRules::made_by`].
+    /// The user that creates the chat by joining it. Not filled by reads: access checks use
+    /// [`ChatAccessRules::made_by`].
     pub made_by: Option<UserId>,
 }
 

@@ -29,8 +29,8 @@
 //!
 //! # Layout
 //!
-//! [`opening`] opens the file, [`threads`] starts the threads, and [`schema`] has the tables. Each family of data has its own file: a few methods of
-//! [`Store`] around SQL. No SQLite type is visible outside this module.
+//! [`opening`] opens the file, [`threads`] starts the threads, and [`schema`] has the tables. Each family of data has
+//! its own file: a few methods of [`Store`] around SQL. No SQLite type is visible outside this module.
 
 mod accounts;
 mod answers;

@@ -123,7 +123,8 @@ impl OpenedFiles {
             }
             prepare_file(&path).map_err(|error| OpenError::io(&path, "opened", &error))?;
         } else if !path.try_exists().map_err(|error| OpenError::io(&path, "opened", &error))? {
-            let why = "does not exist; start the hub once to create it, or name the data directory with --config or --data-dir";
+            let why =
+                "does not exist; start the hub once to create it, or set the data directory by --config or --data-dir";
             return Err(OpenError { path, why: why.into(), may_pass: false });
         }
         let writer = open_writing(&path, role).map_err(unusable)?;
@@ -171,7 +172,9 @@ impl Store {
         let had_log = log.exists();
         let is_small = fs::metadata(&path).is_ok_and(|file| file.len() <= CHECKED_MAX);
         let found = match open_without_writing(&path) {
-            Ok(Some(conn)) if is_small => writer::sound(&conn).map(|()| true).map_err(|error| unusable(error.into())),
+            Ok(Some(conn)) if is_small => {
+                writer::check_integrity(&conn).map(|()| true).map_err(|error| unusable(error.into()))
+            }
             // The next start migrates a store of an earlier version.
             Ok(Some(_)) | Err(UnusableFile::Older { .. }) => Ok(true),
             Ok(None) => Ok(false),
@@ -255,7 +258,7 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, UnusableFile> {
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
     if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
-        writer::sound(&conn)?;
+        writer::check_integrity(&conn)?;
     }
     schema::migrate(&mut conn)?;
     Ok(conn)

@@ -87,7 +87,8 @@ impl Revocation {
     /// Revokes all tokens with this `sid`, of any issuer. `field` is its name in the request.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than [`SUBJECT_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than
+    /// [`SUBJECT_MAX`].
     pub fn parse_sid(sid: &str, field: &str, now: i64) -> Result<Self, Fault> {
         check(sid, field).map(|()| Self::outright(RevocationScope::SignIn, sid, now))
     }

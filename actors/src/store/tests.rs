@@ -111,8 +111,11 @@ async fn a_write_that_fails_or_panics_undoes_only_its_own_changes() {
         async { drop(release) }
     );
     assert_eq!((results.0, results.4), (Ok(()), Ok(())));
-    let codes = [results.1, results.2, results.3].map(|result| result.unwrap_err().code);
-    assert_eq!(codes, [Code::Conflict, Code::Internal, Code::Internal]);
+    let faults = [results.1, results.2, results.3].map(Result::unwrap_err);
+    assert_eq!(faults.each_ref().map(|fault| fault.code), [Code::Conflict, Code::Internal, Code::Internal]);
+    let [_, panic, failed] = faults.each_ref().map(|fault| fault.cause().unwrap_or_default());
+    assert_eq!(panic, "a panic in the store");
+    assert!(failed.starts_with("a statement of the store failed: UNIQUE constraint failed"), "{failed}");
     assert_eq!(first.await.unwrap(), Ok(()));
     assert_eq!(count(&store).await, 2);
     assert_eq!((store.counts().commits, store.failing()), (2, None));

@@ -92,9 +92,9 @@ impl StoreState {
             changed: self.changed.clone(),
             clock: self.clock.clone(),
             seen,
-            proven_at: Instant::now(),
+            probed_at: Instant::now(),
             identity,
-            looked_at: Instant::now(),
+            files_checked_at: Instant::now(),
             _lock: lock,
         })
     }

@@ -1,8 +1,8 @@
 //! A store that cannot be opened yet because the disk is full or fails. It refuses writes with the reason. It answers
 //! reads as far as the file can be read without a write. It opens when the disk has space again.
 //!
-//! The thread that later becomes the writer does all of this. It owns the lock of the data directory, and no other thread opens the
-//! file.
+//! The thread that later becomes the writer does all of this. It owns the lock of the data directory, and no other
+//! thread opens the file.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use crate::runtime::work_queue::{Refused, Taken};
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 /// Most reads that share one opening of the file.
-const TOGETHER_MAX: usize = 64;
+const BATCH_MAX: usize = 64;
 
 impl Store {
     /// Like [`Store::open`] for the hub, but also starts on a disk that is full or fails. The store then reports the
@@ -123,7 +123,7 @@ impl Waiting {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut next = Instant::now() + backoff.next_delay();
         loop {
-            match self.shared.reads.take_all(TOGETHER_MAX, next.saturating_duration_since(Instant::now())) {
+            match self.shared.reads.take_all(BATCH_MAX, next.saturating_duration_since(Instant::now())) {
                 Taken::Some(queries) => self.answer(queries),
                 Taken::Idle => {}
                 Taken::Closed => return None,
