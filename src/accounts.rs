@@ -179,7 +179,7 @@ impl Accounts {
             Ok(true) => log::debug!(user = account.id.as_str(); "the hash of a password was renewed"),
             Ok(false) => {}
             Err(fault) => {
-                log::info!(user = account.id.as_str(); "the hash of a password was not renewed: {}", fault.message)
+                log::info!(user = account.id.as_str(); "the hash of a password was not renewed: {fault}")
             }
         }
     }
@@ -297,7 +297,7 @@ impl Accounts {
         }
         let token = jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)?;
         if token.len() > jwt::TOKEN_MAX {
-            return Err(useless(account, token.len()));
+            return Err(token_too_long(account, token.len()));
         }
         Ok(token)
     }
@@ -321,14 +321,13 @@ fn wrong_credentials() -> Fault {
 
 /// The error of a sign-in when its token would be too long to be accepted. The account is from a version without this
 /// bound, or the configured issuer and audience are long.
-fn useless(account: &Account, bytes: usize) -> Fault {
-    let most = jwt::TOKEN_MAX;
-    log::error!(
-        user = account.id.as_str();
-        "an access token would have {bytes} bytes, and at most {most} are read: take roles or permissions away by \
-         `hubbub user change`, or shorten auth.issuer and auth.audience"
-    );
-    Fault::internal()
+fn token_too_long(account: &Account, bytes: usize) -> Fault {
+    Fault::internal().caused_by(format!(
+        "an access token of {bytes} bytes exceeds {}; remove roles or permissions of user {} (`hubbub user change`), or \
+         shorten auth.issuer and auth.audience",
+        jwt::TOKEN_MAX,
+        account.id
+    ))
 }
 
 fn no_such_user() -> Fault {
@@ -337,10 +336,9 @@ fn no_such_user() -> Fault {
 
 /// 256 random bits in hex.
 fn random() -> Result<String, Fault> {
-    config::secrets::random().map(|secret| secret.expose().to_owned()).map_err(|error| {
-        log::error!("{error}");
-        Fault::internal()
-    })
+    config::secrets::random()
+        .map(|secret| secret.expose().to_owned())
+        .map_err(|error| Fault::internal().caused_by(error.to_string()))
 }
 
 /// The store keeps only this digest of a refresh token, which cannot be used to refresh. The token has 256 random bits

@@ -4,7 +4,7 @@ use hubbub::auth::jwt::{Hmac, Keys, Settings, TOKEN_MAX, Verifier, sign};
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
-use hubbub_actors::store::MARK_MAX;
+use hubbub_actors::store::SUBJECT_MAX;
 use serde_json::{Map, Value, json};
 
 use super::at_once;
@@ -87,7 +87,7 @@ fn check(claims: &Map<String, Value>, identity: &Identity) {
     assert_eq!(serde_json::from_value::<UserId>(named).as_ref().ok(), Some(&identity.user));
     for (claim, read) in [("sid", &identity.sign_in), ("jti", &identity.token_id)] {
         assert_eq!(read.is_some(), claims.contains_key(claim), "a claim that revocations use is read or refused");
-        assert!(read.as_ref().is_none_or(|mark| mark.chars().count() <= MARK_MAX));
+        assert!(read.as_ref().is_none_or(|mark| mark.chars().count() <= SUBJECT_MAX));
     }
     for (claim, read) in [("name", &identity.name), ("username", &identity.username), ("email", &identity.email)] {
         assert!(read.is_none() || read.as_deref() == claims.get(claim).and_then(Value::as_str));

@@ -231,8 +231,7 @@ impl Passwords {
 }
 
 fn defect(error: &dyn Error) -> Fault {
-    log::error!("a password could not be hashed: {error}");
-    Fault::internal()
+    Fault::internal().caused_by(format!("a password could not be hashed: {error}"))
 }
 
 #[cfg(test)]

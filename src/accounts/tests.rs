@@ -185,7 +185,9 @@ async fn no_token_is_made_that_is_too_long_to_be_read() {
     let permissions = (0..32).map(|n| format!("{n:0100}")).collect();
     accounts.change_grants(&alice, Grants { add_permissions: permissions, ..Grants::default() }, 1).await.unwrap();
     let sign_in = || accounts.sign_in(&alice, "password".into(), &Clock::System);
-    assert_eq!(sign_in().await.map(drop).unwrap_err(), Fault::internal());
+    let fault = sign_in().await.map(drop).unwrap_err();
+    assert_eq!(fault, Fault::internal());
+    assert!(fault.cause().is_some_and(|cause| cause.starts_with("an access token of ")), "{fault}");
     accounts.follow(&issuer(100));
     let refresh_token = sign_in().await.unwrap().refresh_token;
     accounts.follow(&issuer(1_024));

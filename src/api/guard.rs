@@ -1,5 +1,5 @@
 //! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key and its limit,
-//! the signature, and one execution per `Idempotency-Key`.
+//! the signature, and one execution per `Idempotency-IdempotencyKey`.
 //!
 //! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
@@ -12,7 +12,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web}
 use bytes::Bytes;
 use hubbub_actors::events::text;
 use hubbub_actors::hub::{LimitKey, Readiness};
-use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
+use hubbub_actors::idempotency::{Claim, IdempotencyKey, RequestDigest, Ticket, digest};
 use hubbub_actors::model::fault::{Code, Fault};
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -34,7 +34,7 @@ use crate::state::idempotency::CachedAnswer;
 /// The headers of an API key: of the push document and of the Laravel document.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 
-/// Longest `Idempotency-Key`, in characters.
+/// Longest `Idempotency-IdempotencyKey`, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// Marks an answer that was given before.
@@ -69,7 +69,10 @@ pub(super) async fn guard(
 }
 
 /// Admits a request or refuses it. Returns its idempotency key and digest, if it has one.
-async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
+async fn check_request(
+    state: &State,
+    request: &mut ServiceRequest,
+) -> Result<Option<(IdempotencyKey, RequestDigest)>, HttpError> {
     let policies = policies_of(state, request.request());
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_read {
@@ -92,7 +95,7 @@ async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Op
     let claim = name.map(|name| {
         let owner = key.name;
         let name = name.into();
-        (Key { owner, name }, request_digest(request, &body))
+        (IdempotencyKey { owner, name }, request_digest(request, &body))
     });
     request.extensions_mut().insert(RequestBody(text::resolve(body)));
     Ok(claim)
@@ -183,7 +186,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 }
 
 /// A digest of the request, to detect another request with the same idempotency key.
-fn request_digest(request: &ServiceRequest, body: &[u8]) -> Digest {
+fn request_digest(request: &ServiceRequest, body: &[u8]) -> RequestDigest {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
@@ -191,8 +194,8 @@ fn request_digest(request: &ServiceRequest, body: &[u8]) -> Digest {
 /// Answers a request with an idempotency key: by its handler if the key is new, else with the stored answer.
 async fn answer_idempotent(
     state: web::Data<State>,
-    key: Key,
-    digest: Digest,
+    key: IdempotencyKey,
+    digest: RequestDigest,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -9,7 +9,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
 use hubbub_actors::model::topic_pattern::Pattern;
-use hubbub_actors::store::MARK_MAX;
+use hubbub_actors::store::SUBJECT_MAX;
 use serde_json::{Map, Value};
 
 /// The claims that can contain the user's id, in order of preference.
@@ -212,7 +212,7 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
     let unreadable = || of_claim(claim, format!("The token's `{claim}` is no string and no integer, or too long"));
     // A longer id cannot be in a revocation, so its token could not be revoked.
-    let read = |value| id_text(value).filter(|text| text.chars().count() <= MARK_MAX).ok_or_else(unreadable);
+    let read = |value| id_text(value).filter(|text| text.chars().count() <= SUBJECT_MAX).ok_or_else(unreadable);
     claims.get(claim).map(read).transpose()
 }
 

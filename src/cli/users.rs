@@ -142,7 +142,10 @@ fn parse(name: &str) -> Result<Username, Failure> {
 }
 
 fn refused(fault: hubbub_actors::model::fault::Fault) -> Failure {
-    Failure::of(fault.message)
+    match fault.cause() {
+        Some(cause) => Failure::of(format!("{}: {cause}", fault.message)),
+        None => Failure::of(fault.message),
+    }
 }
 
 /// Reads the password from the terminal, or from the first line of standard input. It is never an argument, because all

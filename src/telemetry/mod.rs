@@ -16,7 +16,7 @@ mod text;
 
 use hubbub_actors::idempotency::Fill;
 use hubbub_actors::runtime::counters::Stats;
-use hubbub_actors::store::Counts;
+use hubbub_actors::store::StoreCounts;
 use metrics::{counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -40,7 +40,7 @@ pub struct Readings<'a> {
     /// The stored answers by `client_id`.
     pub client_ids: Fill,
     /// The counts of the store.
-    pub store: Counts,
+    pub store: StoreCounts,
     /// The services that check tokens.
     pub tokens: Standing,
     /// The application behind the hub, if there is one.

@@ -106,7 +106,7 @@ const OTHERS: &[Metric] = &[
     counter(
         "hubbub_idempotency_forgotten_total",
         "Answers by Idempotency-Key discarded early because the share of their API key was full.",
-        |_, now, to| to.set(now.idempotency.forgotten_early),
+        |_, now, to| to.set(now.idempotency.evicted_early),
     ),
     gauge("hubbub_client_ids", "Answers stored by client_id.", |_, now, to| to.set(now.client_ids.entries as u64)),
     gauge("hubbub_client_ids_bytes", "Memory of the answers stored by client_id, in bytes.", |_, now, to| {
@@ -115,7 +115,7 @@ const OTHERS: &[Metric] = &[
     counter(
         "hubbub_client_ids_forgotten_total",
         "Answers by client_id discarded early because the memory for them was full.",
-        |_, now, to| to.set(now.client_ids.forgotten_early),
+        |_, now, to| to.set(now.client_ids.evicted_early),
     ),
     // Tokens.
     gauge("hubbub_jwks_keys", "Keys of auth.jwks that fit auth.algorithm.", |_, now, to| {

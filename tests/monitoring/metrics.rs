@@ -100,8 +100,8 @@ async fn health_depends_on_the_connections_in_use() {
     let answer = alice.request_on("/chat", "monitoring:health", json!({})).await;
     assert_eq!(answer, json!([{"success": true, "health": healthy}]));
     for (status, issue) in [
-        ("warning", "80% of the connections that there may be are in use"),
-        ("critical", "100% of the connections that there may be are in use"),
+        ("warning", "80% of the allowed connections are in use"),
+        ("critical", "100% of the allowed connections are in use"),
     ] {
         clients.push(Client::of(&hub, "dave").await);
         let health = json!({

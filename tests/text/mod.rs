@@ -300,10 +300,7 @@ async fn the_data_of_a_notification_are_limited_and_a_refusal_names_the_limit() 
         let answer = post(&hub, path, &body);
         let details = json!({"field": "data", "limit": "limits.notification_bytes"});
         assert_eq!((answer.status, &answer.json()["details"]), (413, &details), "{answer:?}");
-        assert_eq!(
-            answer.json()["error"],
-            "The `data` of a notification may have 100 bytes of JSON, and these have 101"
-        );
+        assert_eq!(answer.json()["error"], "`data` may have at most 100 bytes of JSON and has 101");
     }
     let [(_, push), ..] = body(86, "x");
     let answer = post(&hub, "/api/batch", &format!(r#"{{"commands":[{{"push":{push}}}]}}"#)).json();

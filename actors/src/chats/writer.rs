@@ -19,7 +19,7 @@ use crate::registry::{AccessChanged, Registry};
 use crate::rooms::Rooms;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
-use crate::store::{Access, Chat, Store};
+use crate::store::{Chat, ChatAccessRules, Store};
 
 /// How long a change waits for sessions to leave: one client does not delay other changes longer.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl ChatWriter {
         let (chat, made) = self.store.put_chat(chat).await?;
         let participants = if chat.public { Vec::new() } else { chat.participants.clone() };
         let made_by = chat.made_by.clone();
-        self.chats.set(Access { id: chat.id.clone(), public: chat.public, participants, made_by });
+        self.chats.set(ChatAccessRules { id: chat.id.clone(), public: chat.public, participants, made_by });
         let change = if made { ChatChange::Created } else { ChatChange::Replaced };
         self.observers.observe(Fact::ChatChanged { chat: &chat.id, change });
         if !chat.public {

@@ -118,8 +118,8 @@ impl Hub {
         let hub = self.clone();
         // A task of its own: otherwise a caller that hangs up would leave sessions open.
         let revoked = actix_rt::spawn(async move {
-            let forgotten = hub.revoked.make_room(&revocation)?;
-            hub.store.revoke(revocation.clone(), forgotten).await?;
+            let evicted = hub.revoked.make_space(&revocation)?;
+            hub.store.revoke(revocation.clone(), evicted).await?;
             Ok(hub.revoke(&revocation).await)
         });
         revoked.await.map_err(|_| Fault::outcome_unknown())?.inspect_err(|fault| self.count(fault))

@@ -6,7 +6,7 @@ use crate::facts::{ConnectionRefused, Fact};
 use crate::model::client::Peer;
 use crate::model::fault::{Code, Fault};
 use crate::monitor::event_log::Viewer;
-use crate::monitor::{TellEvents, kind_of_connection};
+use crate::monitor::{FindEvents, kind_of_connection};
 use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
 
@@ -36,7 +36,7 @@ impl Hub {
     /// # Errors
     /// [`Code::Overloaded`] when the queue is full.
     pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
-        let events = self.monitor.ask(|reply| TellEvents { ask, viewer: Viewer::Operator, reply });
+        let events = self.monitor.ask(|reply| FindEvents { ask, viewer: Viewer::Operator, reply });
         events.inspect_err(|fault| self.count(fault))?.await
     }
 }

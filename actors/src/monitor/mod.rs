@@ -19,7 +19,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context};
 
 use self::event_log::{EventLog, Viewer};
-use self::metrics::{Figures, Totals};
+use self::metrics::{MetricsState, Totals};
 use self::samples::{Counted, PERIOD_MS, Samples};
 use self::sampling::Refusals;
 use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, Details, Kind, Metrics};
@@ -53,11 +53,11 @@ const fn reason_of(code: Code) -> Option<&'static str> {
 
 /// Requests the metrics.
 #[derive(Debug)]
-pub struct TellMetrics(pub ReplySender<Metrics>);
+pub struct GetMetrics(pub ReplySender<Metrics>);
 
 /// Requests events.
 #[derive(Debug)]
-pub struct TellEvents {
+pub struct FindEvents {
     /// The filter.
     pub ask: AskEvents,
     /// The caller.
@@ -68,7 +68,7 @@ pub struct TellEvents {
 
 /// Requests the full metrics: with recent events, top addresses, top user agents and the error rate.
 #[derive(Debug)]
-pub struct TellFigures {
+pub struct GetFullMetrics {
     /// The caller.
     pub viewer: Viewer,
     /// Sends the reply.
@@ -77,7 +77,7 @@ pub struct TellFigures {
 
 /// Requests the request counts of the last 5 minutes.
 #[derive(Debug)]
-pub struct TellRequests(pub ReplySender<Counted>);
+pub struct GetRequestCounts(pub ReplySender<Counted>);
 
 /// The event kind of a refused connection; `None` for a code that does not depend on the client: it is not recorded.
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {
@@ -118,9 +118,9 @@ const fn is_fault(close: Close) -> bool {
 /// The actor that owns the event log, the metrics and the samples.
 #[derive(Debug)]
 pub struct Monitor {
-    journal: EventLog,
+    log: EventLog,
     refusals: Refusals,
-    figures: Figures,
+    metrics: MetricsState,
     samples: Samples,
     clock: Clock,
     stats: Arc<Stats>,
@@ -131,9 +131,9 @@ impl Monitor {
     /// An actor without observations.
     pub fn new(clock: Clock, stats: Arc<Stats>, refusal_log: Arc<RefusalLog>) -> Self {
         Self {
-            journal: EventLog::default(),
+            log: EventLog::default(),
             refusals: Refusals::default(),
-            figures: Figures::new(clock.now_ms()),
+            metrics: MetricsState::new(clock.now_ms()),
             samples: Samples::new(clock.elapsed_ms()),
             clock,
             stats,
@@ -141,9 +141,9 @@ impl Monitor {
         }
     }
 
-    fn note(&mut self, kind: Kind, session: SessionSummary, details: Details) {
+    fn record(&mut self, kind: Kind, session: SessionSummary, details: Details) {
         let SessionSummary { surface, session, user, peer } = session;
-        self.journal.note(ConnectionEvent {
+        self.log.record(ConnectionEvent {
             kind,
             socket_id: Some(session),
             user_id: user,
@@ -158,7 +158,7 @@ impl Monitor {
         let Stats { sessions_opened, sessions, connections_refused, .. } = &*self.stats;
         let totals =
             Totals { opened: sessions_opened.get(), active: sessions.get(), failed: connections_refused.get() };
-        self.figures.metrics(totals, self.clock.elapsed_ms())
+        self.metrics.metrics(totals, self.clock.elapsed_ms())
     }
 
     fn counted(&self) -> Counted {
@@ -166,7 +166,7 @@ impl Monitor {
     }
 
     fn requests(&self) -> Counted {
-        self.samples.lately(self.counted(), self.clock.elapsed_ms())
+        self.samples.recent(self.counted(), self.clock.elapsed_ms())
     }
 
     fn take_sample(&mut self) {
@@ -193,20 +193,20 @@ receives_posts!(Monitor);
 
 impl Receive<SessionOpened> for Monitor {
     fn receive(&mut self, SessionOpened { session, active }: SessionOpened, _: &mut Self::Context) {
-        self.figures.opened(active, self.clock.elapsed_ms());
-        self.note(Kind::Connect, session, Details::default());
+        self.metrics.opened(active, self.clock.elapsed_ms());
+        self.record(Kind::Connect, session, Details::default());
     }
 }
 
 impl Receive<SessionClosed> for Monitor {
     fn receive(&mut self, closed: SessionClosed, _: &mut Self::Context) {
         let SessionClosed { session, close, duration_ms } = closed;
-        self.figures.ended(duration_ms.unsigned_abs());
+        self.metrics.ended(duration_ms.unsigned_abs());
         let reason = Some(close.map_or(LOST, Close::reason));
         if close.is_some_and(is_fault) {
-            self.note(Kind::Error, session.clone(), Details { reason, ..Details::default() });
+            self.record(Kind::Error, session.clone(), Details { reason, ..Details::default() });
         }
-        self.note(Kind::Disconnect, session, Details { reason, duration: Some(duration_ms), ..Details::default() });
+        self.record(Kind::Disconnect, session, Details { reason, duration: Some(duration_ms), ..Details::default() });
     }
 }
 
@@ -215,7 +215,7 @@ impl Receive<RequestRefused> for Monitor {
         let denied = room.as_ref().and_then(|_| kind_of_join(code));
         let Some(kind) = denied.or(kind_of_request(code)) else { return };
         let reason = room.is_some().then_some(JOIN_DENIED);
-        self.note(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
+        self.record(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
     }
 }
 
@@ -228,7 +228,7 @@ impl Receive<ConnectionRefused> for Monitor {
             self.stats.observations_suppressed.add(1);
             return;
         }
-        self.journal.note(ConnectionEvent {
+        self.log.record(ConnectionEvent {
             kind,
             socket_id: None,
             user_id: None,
@@ -240,32 +240,32 @@ impl Receive<ConnectionRefused> for Monitor {
     }
 }
 
-impl Receive<TellMetrics> for Monitor {
-    fn receive(&mut self, TellMetrics(reply): TellMetrics, _: &mut Self::Context) {
+impl Receive<GetMetrics> for Monitor {
+    fn receive(&mut self, GetMetrics(reply): GetMetrics, _: &mut Self::Context) {
         let _ = reply.send(self.metrics());
     }
 }
 
-impl Receive<TellEvents> for Monitor {
-    fn receive(&mut self, TellEvents { ask, viewer, reply }: TellEvents, _: &mut Self::Context) {
-        let _ = reply.send(self.journal.find(&ask, &viewer));
+impl Receive<FindEvents> for Monitor {
+    fn receive(&mut self, FindEvents { ask, viewer, reply }: FindEvents, _: &mut Self::Context) {
+        let _ = reply.send(self.log.find(&ask, &viewer));
     }
 }
 
-impl Receive<TellFigures> for Monitor {
-    fn receive(&mut self, TellFigures { viewer, reply }: TellFigures, _: &mut Self::Context) {
+impl Receive<GetFullMetrics> for Monitor {
+    fn receive(&mut self, GetFullMetrics { viewer, reply }: GetFullMetrics, _: &mut Self::Context) {
         let _ = reply.send(monitoring::Figures {
             metrics: self.metrics(),
-            recent_events: self.journal.recent(&viewer),
-            top_ips: self.journal.top_addresses(&viewer),
-            top_user_agents: self.journal.top_user_agents(&viewer),
+            recent_events: self.log.recent(&viewer),
+            top_ips: self.log.top_addresses(&viewer),
+            top_user_agents: self.log.top_user_agents(&viewer),
             error_rate: (self.requests().rate() * 10_000.0).round() / 10_000.0,
         });
     }
 }
 
-impl Receive<TellRequests> for Monitor {
-    fn receive(&mut self, TellRequests(reply): TellRequests, _: &mut Self::Context) {
+impl Receive<GetRequestCounts> for Monitor {
+    fn receive(&mut self, GetRequestCounts(reply): GetRequestCounts, _: &mut Self::Context) {
         let _ = reply.send(self.requests());
     }
 }

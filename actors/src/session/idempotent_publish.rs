@@ -6,13 +6,13 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 
 use super::{Outcome, ReplyFuture, Session};
 use crate::events::naming::{ClientId, Replay};
-use crate::idempotency::{Digest, Found, Key, Ticket};
+use crate::idempotency::{Found, IdempotencyKey, RequestDigest, Ticket};
 use crate::model::fault::{Code, Fault};
 
 /// A request with a `client_id`, and the digest of its content.
 pub(super) struct IdempotentRequest {
-    key: Key,
-    digest: Digest,
+    key: IdempotencyKey,
+    digest: RequestDigest,
 }
 
 impl Session {
@@ -20,11 +20,11 @@ impl Session {
     pub(super) fn idempotent_request(
         &self,
         client_id: Option<&ClientId>,
-        digest: impl FnOnce() -> Digest,
+        digest: impl FnOnce() -> RequestDigest,
     ) -> Result<Option<IdempotentRequest>, Fault> {
         let Some(client_id) = client_id else { return Ok(None) };
         let owner = Arc::from(self.identity()?.user.as_str());
-        Ok(Some(IdempotentRequest { key: Key { owner, name: client_id.text().clone() }, digest: digest() }))
+        Ok(Some(IdempotentRequest { key: IdempotencyKey { owner, name: client_id.text().clone() }, digest: digest() }))
     }
 
     /// Runs `work` once for each `client_id`. A repetition gets the stored reply, or waits for the first request.
@@ -38,7 +38,7 @@ impl Session {
             let done = work(self)?;
             return Ok(Outcome::Async(Box::pin(done.into_actor(self))));
         };
-        match self.hub.client_ids().look(&key, digest)? {
+        match self.hub.client_ids().look_up(&key, digest)? {
             Found::First(ticket) => Ok(Outcome::Async(self.run_first(ticket, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {

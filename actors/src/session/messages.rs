@@ -153,7 +153,7 @@ impl Handle<AskStats> for Session {
     fn handle(&mut self, _: AskStats) -> Result<Outcome<Stats>, Fault> {
         let hub = self.hub.clone();
         let answer = async move {
-            let (messages, delivered, read) = hub.store().message_figures().await?;
+            let (messages, delivered, read) = hub.store().message_counts().await?;
             Ok(Stats::new(Figures {
                 active_typing_users: hub.stats().typing.get(),
                 tracked_messages: messages,

@@ -15,7 +15,7 @@ use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::surface::Transport;
 use crate::monitor::event_log::Viewer;
-use crate::monitor::{LOST, Monitor, TellEvents, TellFigures, TellMetrics, TellRequests, health};
+use crate::monitor::{FindEvents, GetFullMetrics, GetMetrics, GetRequestCounts, LOST, Monitor, health};
 use crate::runtime::mailbox::{Receive, ReplySender};
 
 /// Earlier than any refusal.
@@ -122,27 +122,27 @@ impl Session {
 
 impl Handle<AskMetrics> for Session {
     fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsTold>, Fault> {
-        self.ask_monitor(TellMetrics, MetricsTold::new)
+        self.ask_monitor(GetMetrics, MetricsTold::new)
     }
 }
 
 impl Handle<AskEvents> for Session {
     fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsTold>, Fault> {
         let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellEvents { ask, viewer, reply }, EventsTold::new)
+        self.ask_monitor(|reply| FindEvents { ask, viewer, reply }, EventsTold::new)
     }
 }
 
 impl Handle<AskStats> for Session {
     fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsTold>, Fault> {
         let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellFigures { viewer, reply }, StatsTold::new)
+        self.ask_monitor(|reply| GetFullMetrics { viewer, reply }, StatsTold::new)
     }
 }
 
 impl Handle<AskHealth> for Session {
     fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
+        self.ask_monitor(GetRequestCounts, move |requests| HealthTold::new(health::check(&hub.vitals(requests))))
     }
 }

@@ -15,7 +15,7 @@ use crate::model::surface::Surface;
 use crate::notifications::{LastNotification, written_id};
 use crate::publication::Event;
 use crate::runtime::backoff::Backoff;
-use crate::store::Notice;
+use crate::store::StoredNotification;
 
 /// First and longest pause before the store is queried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -49,7 +49,7 @@ impl Session {
         ctx.spawn(reading.into_actor(self).map(|unread, session, _| session.deliver_unread(unread)));
     }
 
-    pub(super) fn deliver_unread(&self, unread: Vec<Notice>) {
+    pub(super) fn deliver_unread(&self, unread: Vec<StoredNotification>) {
         // Changes that arrived meanwhile are newer. If there were too many, the unread ones follow the next connect.
         let Some(noted) = self.handle.noted().end() else { return };
         let (mut frames, mut count) = (BytesMut::new(), 0);

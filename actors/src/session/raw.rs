@@ -12,7 +12,7 @@ use crate::events::raw::{
     Unsubscribe, User,
 };
 use crate::events::{ClientEvent, ServerEvent};
-use crate::idempotency::{Digest, digest};
+use crate::idempotency::{RequestDigest, digest};
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{EventName, MessageId, RoomName};
@@ -32,7 +32,7 @@ enum DeliveryTarget {
 const CLOSED_AT_ONCE: usize = 100;
 
 /// The digest of a publish request: its target and its content.
-fn request_digest<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
+fn request_digest<E: ClientEvent>(target: &str, payload: &Json) -> RequestDigest {
     digest(&[E::NAME.as_bytes(), target.as_bytes(), &compact(payload)])
 }
 

@@ -90,7 +90,7 @@ impl Hub {
             return;
         }
         log::info!("{} suspended sessions are stored", stored.sessions.len());
-        if let Err(fault) = self.store().keep_parked(stored).await {
+        if let Err(fault) = self.store().keep_suspended(stored).await {
             log::warn!("suspended sessions could not be stored and cannot be recovered: {fault}");
         }
     }

@@ -150,5 +150,5 @@ async fn a_named_chat_message_is_kept_once() {
     assert_eq!(back.answer("message:send", hello).await, first);
     let other = r#"{"chatId":"general","content":"hello!","client_id":"one"}"#;
     assert_eq!(alice.answer("message:send", other).await, "refused message:send: CONFLICT #1");
-    assert_eq!(bench.hub.store().message_figures().await.unwrap().0, 1);
+    assert_eq!(bench.hub.store().message_counts().await.unwrap().0, 1);
 }

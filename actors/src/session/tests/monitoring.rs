@@ -8,15 +8,15 @@ use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
 use crate::events::json as parsing;
 use crate::limits::fixed_window::WINDOW_MS;
 use crate::model::identity::Identity;
-use crate::monitor::TellEvents;
+use crate::monitor::FindEvents;
 use crate::monitor::event_log::Viewer;
 use crate::refusal_log::counts::RefusedAt;
 
-fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
+fn asked_for(ask: &str) -> (FindEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
     let admin = Identity { roles: vec!["admin".into()], ..identity("admin") };
     let ask: AskEvents = parsing::parse(ask.as_bytes()).unwrap();
     let (reply, told) = oneshot::channel();
-    (TellEvents { ask, viewer: Viewer::new(&admin), reply }, told)
+    (FindEvents { ask, viewer: Viewer::new(&admin), reply }, told)
 }
 
 /// The events of one kind in the event log, oldest first: the user and the details.
@@ -192,7 +192,7 @@ async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
     bench.hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
     let stats = bench.hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
-    let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));
+    let health = crate::monitor::health::check(&bench.hub.vitals(Default::default()));
     assert_eq!(health.issues, ["The mailbox of monitor is 100% full"]);
     for told in busy {
         told.await.unwrap();

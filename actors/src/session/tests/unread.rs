@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::ids::NotificationId;
 use crate::notifications::{LastNotification, Notification};
-use crate::store::Notice;
+use crate::store::StoredNotification;
 
 impl TestHub {
     /// Sends a notification and sees it kept; how many sessions it reached.
@@ -87,7 +87,7 @@ async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
     bench.hub.rooms().flush().await;
     let notice = |number: i64, id: &str| {
         let id = NotificationId::parse(id, "id").unwrap();
-        Notice { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
+        StoredNotification { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
     };
     session.deliver_unread(vec![notice(1, "6"), notice(2, "7")]);
     let client =
