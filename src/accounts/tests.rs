@@ -23,7 +23,7 @@ fn account() -> Account {
 }
 
 #[test]
-fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
+fn a_token_names_its_user_its_sign_in_and_its_expiry() {
     let mut claims = claims(&account(), "session_1", 1_000, 3_600);
     assert!(claims["jti"].take().as_str().is_some_and(|id| id.len() == 36));
     let expected = json!({
@@ -41,7 +41,7 @@ fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
 }
 
 #[test]
-fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
+fn a_token_after_a_revocation_has_a_later_iat() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
@@ -81,7 +81,7 @@ fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
 }
 
 #[test]
-fn tokens_are_made_as_the_configuration_says_now() {
+fn new_tokens_follow_a_reloaded_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
@@ -108,7 +108,7 @@ fn a_password_has_8_to_1024_bytes() {
 }
 
 #[tokio::test]
-async fn without_a_shared_secret_nobody_signs_in_and_accounts_can_still_be_made() {
+async fn without_a_shared_secret_sign_in_is_off_and_accounts_can_be_made() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { algorithm: config::Algorithm::Rs256, ..config::Auth::default() };
@@ -163,7 +163,7 @@ async fn the_hash_of_a_password_is_renewed_at_the_sign_in_after_its_cost_changed
 }
 
 #[tokio::test]
-async fn sign_ins_at_once_all_succeed_while_the_hash_is_renewed() {
+async fn concurrent_sign_ins_succeed_while_the_hash_is_renewed() {
     let auth = with_secret();
     let (_directory, accounts, alice) = with_alice(&auth).await;
     accounts.follow(&config::Auth { password_passes: 3, ..auth });
@@ -175,7 +175,7 @@ async fn sign_ins_at_once_all_succeed_while_the_hash_is_renewed() {
 }
 
 #[tokio::test]
-async fn no_token_is_made_that_is_too_long_to_be_read() {
+async fn a_token_that_would_be_too_long_is_not_made() {
     let issuer = |length: usize| config::Auth {
         issuer: vec!["é".repeat(length)],
         audience: vec!["é".repeat(length)],
@@ -193,7 +193,7 @@ async fn no_token_is_made_that_is_too_long_to_be_read() {
 }
 
 #[tokio::test]
-async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_bounds() {
+async fn added_permissions_are_in_the_next_token_and_bounded() {
     let (_directory, accounts, alice) = with_alice(&with_secret()).await;
     let signed_in = accounts.sign_in(&alice, "password".into(), &Clock::System).await.unwrap();
     let permissions = |token: &str| {
@@ -216,7 +216,7 @@ async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_boun
 }
 
 #[tokio::test]
-async fn a_sign_in_is_refused_after_its_password_was_hashed_whether_or_not_the_user_exists() {
+async fn a_refused_sign_in_hashes_the_password_even_for_an_unknown_user() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };

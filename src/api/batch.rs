@@ -12,11 +12,12 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::guard::RequestBody;
-use super::push::{self, PushCommand};
+use super::guard::AdmittedBody;
+use super::push;
+use super::push_command::PushCommand;
 use super::{HandlerResult, iso, json};
 use crate::error::{self, Shape};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// Most commands in a batch.
 const COMMANDS_MAX: usize = 1_000;
@@ -31,7 +32,11 @@ struct Batch<'a> {
 }
 
 /// `POST /api/batch`.
-pub(super) async fn batch(call: Call, state: web::Data<State>, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn batch(
+    call: Call,
+    state: web::Data<SharedState>,
+    AdmittedBody(body): AdmittedBody,
+) -> HandlerResult {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);

@@ -17,7 +17,7 @@ use crate::error::HttpError;
 use crate::policies::Policies;
 use crate::request_id::HttpRequestId;
 use crate::socketio::sid;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// A request as the log names it. The middleware makes it, the guard adds the key, and handlers take it as an argument.
 #[derive(Debug, Clone)]
@@ -84,12 +84,12 @@ impl Call {
     }
 
     /// Logs that the request is refused.
-    pub(super) fn log_refused(&self, state: &State, fault: &Fault) {
+    pub(super) fn log_refused(&self, state: &SharedState, fault: &Fault) {
         state.hub.log_refusal(&self.refused(fault));
     }
 
     /// Logs that a command of the batch is refused; `item` is its index.
-    pub(super) fn log_item_refused(&self, state: &State, item: usize, fault: &Fault) {
+    pub(super) fn log_item_refused(&self, state: &SharedState, item: usize, fault: &Fault) {
         state.hub.log_refusal(&Refused { item: Some(item), ..self.refused(fault) });
     }
 

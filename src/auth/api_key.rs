@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_brings_its_own_terms() {
+    fn a_key_has_its_own_settings() {
         let keys = keys();
         let first = keys.find("first-key").unwrap();
         assert_eq!((first.require_signature, first.per_minute), (false, Some(7)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn with_no_keys_nothing_opens() {
+    fn without_keys_every_key_is_refused() {
         assert_eq!(ApiKeys::new(Vec::new()).find("anything"), None);
     }
 }

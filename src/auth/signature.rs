@@ -193,7 +193,7 @@ fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if !with_body && digest.is_some_and(|digest| digest.iter().all(hex)) {
         return Err(refused(
-            "X-Request-Nonce ends in what could be a body's digest; take a nonce of at most 64 characters",
+            "X-Request-Nonce ends in what could be a body's digest; use a nonce of at most 64 characters",
         ));
     }
     Ok(())

@@ -191,7 +191,7 @@ fn find_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// The fault of a head that missed its deadline.
 pub fn too_slow() -> Fault {
-    Fault::new(Code::RequestTimeout, "The request head did not come in time").by("server.head_secs")
+    Fault::new(Code::RequestTimeout, "The request head did not arrive in time").by("server.head_secs")
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> Fault {

@@ -32,7 +32,7 @@ use crate::config::{Config, Sources};
 use crate::serve::signals::{Signals, Stop};
 use crate::socketio;
 use crate::socketio::router::EngineRouter;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// How many more connections a worker accepts than there may be plain ones. The hub refuses these itself; actix-server would
 /// stop accepting, and no session could be opened.
@@ -189,7 +189,7 @@ async fn serve(
 
 /// Starts the workers, each with a service for every listening socket.
 fn server(
-    state: &Data<State>,
+    state: &Data<SharedState>,
     router: &Arc<EngineRouter>,
     listeners: Vec<TcpListener>,
     workers: usize,

@@ -21,7 +21,7 @@ use crate::config::warnings::warnings;
 use crate::config::{Config, Sources, check, secrets};
 use crate::policies::Policies;
 use crate::serve::settings;
-use crate::state::{self, State};
+use crate::state::{self, SharedState};
 use crate::{logging, telemetry};
 
 /// The file in the data directory with the configuration of the running hub.
@@ -42,7 +42,7 @@ impl ReloadError {
 /// Reloads the configuration of a hub. Reloads run one after the other.
 pub struct Reloader {
     sources: Sources,
-    state: Data<State>,
+    state: Data<SharedState>,
 }
 
 /// Policies that were read and checked, and are not applied yet.
@@ -53,7 +53,7 @@ struct PreparedReload {
 
 impl Reloader {
     /// A reloader that reads `sources`, from which the configuration of `state` came.
-    pub fn new(sources: Sources, state: Data<State>) -> Self {
+    pub fn new(sources: Sources, state: Data<SharedState>) -> Self {
         Self { sources, state }
     }
 
@@ -166,13 +166,13 @@ impl Reloader {
     }
 
     /// The state of the hub.
-    pub fn state(&self) -> Data<State> {
+    pub fn state(&self) -> Data<SharedState> {
         self.state.clone()
     }
 }
 
 /// Writes the main metrics into the log.
-pub fn log_metrics(state: &State) {
+pub fn log_metrics(state: &SharedState) {
     let hub = &state.hub;
     let stats = hub.stats();
     let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
@@ -218,7 +218,7 @@ fn check_file(sources: &Sources) -> Result<(), ReloadError> {
 fn read(
     sources: &Sources,
     running: &Policies,
-    check: crate::auth::tokens::Check,
+    check: crate::auth::tokens::RevocationCheck,
 ) -> Result<PreparedReload, ReloadError> {
     check_file(sources)?;
     let mut wanted = Config::load(sources).map_err(|error| ReloadError(error.lines().join("; ")))?;

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::answer::{UpstreamError, UpstreamOutcome};
 use self::counts::RequestCounts;
 use crate::logging::periodic::{Periodic, Summary};
-use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
+use crate::upstream::circuit_breaker::{BreakerTransition, CircuitBreaker, OPEN_MS};
 use crate::upstream::http_client::{HttpClient, Redirects};
 
 /// Most requests in flight.
@@ -62,7 +62,7 @@ pub struct UpstreamSettings {
 }
 
 /// The application behind the hub.
-pub struct Upstream(Arc<UpstreamClient>);
+pub struct UpstreamApplication(Arc<UpstreamClient>);
 
 struct UpstreamClient {
     http: HttpClient,
@@ -89,13 +89,13 @@ pub struct UpstreamStatus {
     pub open: bool,
 }
 
-impl std::fmt::Debug for Upstream {
+impl std::fmt::Debug for UpstreamApplication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Upstream").finish_non_exhaustive()
     }
 }
 
-impl Upstream {
+impl UpstreamApplication {
     /// An application at a URL.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Upstream {
     }
 }
 
-impl Application for Upstream {
+impl Application for UpstreamApplication {
     fn ask(
         &self,
         question: ApplicationRequest,
@@ -249,7 +249,7 @@ impl UpstreamClient {
         let broken = answered.as_ref().err().filter(|error| error.is_breakdown());
         let turn = self.lock().record(broken.is_none(), self.now_ms());
         match (turn, broken) {
-            (Some(Transition::Opened), Some(UpstreamError { why, .. })) => {
+            (Some(BreakerTransition::Opened), Some(UpstreamError { why, .. })) => {
                 self.counts.note_opened();
                 log::warn!("backend.url does not answer; no requests for {} s: {why}", OPEN_MS / 1_000);
             }

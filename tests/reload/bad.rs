@@ -71,7 +71,7 @@ async fn check_diff_lists_the_differences_to_the_running_hub() {
     let same = diff(&[]);
     assert_eq!(
         (same.status, same.stdout.trim()),
-        (Some(0), "the configuration is sound, and the same as in data/running.toml")
+        (Some(0), "the configuration is valid, and the same as in data/running.toml")
     );
 
     let config = hub.dir().join("config.toml");

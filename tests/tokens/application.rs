@@ -63,7 +63,7 @@ fn a_key_set_without_issuer_and_audience_is_a_warning_of_check_and_of_the_start(
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
     wait_until(DEADLINE, "the start warns", || hub.output().contains(&format!(" WARN  hubbub::cli: {warning}")));
     let checked = run(hub.dir(), &["check"]);
-    assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
+    assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is valid\n"));
     assert!(checked.stderr.contains(&format!("\nhubbub: warning: {warning}")), "{checked:?}");
 
     let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));

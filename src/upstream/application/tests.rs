@@ -21,8 +21,9 @@ fn question() -> ApplicationRequest {
     }
 }
 
-fn backend(url: String, timeout: Duration) -> Upstream {
-    Upstream::new(&UpstreamSettings { url, api_key: Some(HeaderValue::from_static("s3cret")), timeout }).unwrap()
+fn backend(url: String, timeout: Duration) -> UpstreamApplication {
+    UpstreamApplication::new(&UpstreamSettings { url, api_key: Some(HeaderValue::from_static("s3cret")), timeout })
+        .unwrap()
 }
 
 /// The URL of a port on which nothing listens.
@@ -38,7 +39,7 @@ fn silent() -> (TcpListener, String) {
     (listener, url)
 }
 
-fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
+fn outcomes(backend: &UpstreamApplication) -> Vec<(&'static str, u64)> {
     let ended = backend.counts().ended();
     ended.filter(|(.., count)| *count > 0).map(|(_, outcome, count)| (outcome.as_str(), count)).collect()
 }
