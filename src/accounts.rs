@@ -93,7 +93,7 @@ impl Accounts {
     }
 
     /// Makes tokens as `auth` configures them from now on.
-    pub fn follow(&self, auth: &config::Auth) {
+    pub fn reconfigure(&self, auth: &config::Auth) {
         let terms = Terms::of(auth);
         if let Some(revoked) = &self.revoked {
             revoked.expect_life(auth.token_life_ms());
@@ -103,7 +103,7 @@ impl Accounts {
 
     /// Gives every new token an `iat` after the revocations in `revoked`: those are for earlier tokens only.
     #[must_use]
-    pub fn after(self, revoked: Revoked) -> Self {
+    pub fn with_revocations(self, revoked: Revoked) -> Self {
         Self { revoked: Some(revoked), ..self }
     }
 
@@ -208,7 +208,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
-    pub async fn holder(&self, session_id: &str) -> Result<Option<UserId>, Fault> {
+    pub async fn user_of(&self, session_id: &str) -> Result<Option<UserId>, Fault> {
         self.store.holder_of_sign_in(session_id.to_owned()).await
     }
 
@@ -302,7 +302,7 @@ impl Accounts {
         }
         let token = jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)?;
         if token.len() > jwt::TOKEN_MAX {
-            return Err(useless(account, token.len()));
+            return Err(token_too_long(account, token.len()));
         }
         Ok(token)
     }
@@ -317,7 +317,7 @@ pub fn check_password(password: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let (least, most) = (PASSWORD_BYTES.start(), PASSWORD_BYTES.end());
-    Err(Fault::field("password", format!("`password` has not {least} to {most} bytes")))
+    Err(Fault::field("password", format!("`password` must have {least} to {most} bytes")))
 }
 
 fn wrong_credentials() -> Fault {
@@ -326,11 +326,11 @@ fn wrong_credentials() -> Fault {
 
 /// The error of a sign-in when its token would be too long to be accepted. The account is from a version without this
 /// bound, or the configured issuer and audience are long.
-fn useless(account: &Account, bytes: usize) -> Fault {
+fn token_too_long(account: &Account, bytes: usize) -> Fault {
     let most = jwt::TOKEN_MAX;
     log::error!(
         user = account.id.as_str();
-        "an access token would have {bytes} bytes, and at most {most} are read: take roles or permissions away by \
+        "an access token would have {bytes} bytes, and at most {most} are read: remove roles or permissions with \
          `hubbub user change`, or shorten auth.issuer and auth.audience"
     );
     Fault::internal()

@@ -137,7 +137,7 @@ pub fn run() -> ExitCode {
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = parse(args).unwrap_or_else(|error| error.exit());
     let mut done = ExitCode::SUCCESS;
-    let status = match answer(cli, &mut done, started) {
+    let status = match execute(cli, &mut done, started) {
         Ok(text) if print(&text) == ExitCode::SUCCESS => done,
         Ok(_) => ExitCode::FAILURE,
         Err(CommandError(lines)) => {
@@ -184,7 +184,7 @@ impl Command {
 }
 
 /// Runs the command. Returns the text for standard output, and sets `status` to the exit status of a success.
-fn answer(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, CommandError> {
+fn execute(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, CommandError> {
     let before = cli.settings;
     let serve = |settings: ServerFlags| {
         *status = serve(settings.sources(), started)?;

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::logging::LogFormat;
 pub use hubbub_actors::rooms::rules::AccessRule;
-pub use rules::{Algorithm, Offsets, PresenceAudience, TopicRuleEntry};
+pub use rules::{Algorithm, AudienceSetting, Offsets, TopicRuleEntry};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 
@@ -347,7 +347,7 @@ section! {
     /// `[presence]`.
     Presence {
         /// Which clients receive presence changes. Default `all`.
-        audience: PresenceAudience = PresenceAudience::All,
+        audience: AudienceSetting = AudienceSetting::All,
         /// Milliseconds after which a disconnected user counts as offline, up to 60000. Default 1000.
         linger_ms: u32 = 1_000,
         /// Presence messages a second to all clients together, 0 for any number; a change that waited for 30 seconds is

@@ -31,7 +31,7 @@ use crate::upstream::application::{UpstreamApplication, UpstreamSettings};
 use crate::upstream::http_client::secret_header;
 
 /// Plain HTTP connections in addition to one for each polling session.
-const CONNECTIONS_BEYOND: usize = 1_024;
+const EXTRA_CONNECTIONS: usize = 1_024;
 
 /// The shared state of the edge.
 pub struct SharedState {
@@ -72,8 +72,8 @@ impl SharedState {
             traffic: TrafficLimit::new(config.limits.traffic()),
             reloads: Reloads::default(),
             connections: Connections::timed(
-                times(&config.server),
-                config.server.max_connections.saturating_add(CONNECTIONS_BEYOND),
+                client_timeouts(&config.server),
+                config.server.max_connections.saturating_add(EXTRA_CONNECTIONS),
                 config.limits.http.connections_per_address,
             ),
             notices: Notices::new(hub.clock().clone()),
@@ -92,10 +92,10 @@ impl SharedState {
     /// Replaces the policies. Nonces, stored answers and the windows of limits stay.
     pub fn replace_policies(&self, policies: Policies) {
         let config = policies.config.clone();
-        self.accounts.follow(&config.auth);
+        self.accounts.reconfigure(&config.auth);
         self.idempotency.set_bounds(idempotency::bounds(config.api.keys.len()));
         self.connections.set_max_per_address(config.limits.http.connections_per_address);
-        self.connections.set_times(times(&config.server));
+        self.connections.set_times(client_timeouts(&config.server));
         self.traffic.set(config.limits.traffic());
         self.current.store(Arc::new(policies));
     }
@@ -131,12 +131,12 @@ impl SharedState {
     /// Why the hub is not ready: the hub itself, a service that checks tokens, or the application.
     pub fn not_ready(&self) -> Option<String> {
         let policies = self.policies();
-        let complaint = || {
+        let problem = || {
             let is_open = policies.backend.as_ref().is_some_and(|backend| backend.status().open);
             let unanswered = is_open.then_some("backend.url does not answer");
-            policies.tokens.status(self.now_ms()).complaint().or(unanswered).map(str::to_owned)
+            policies.tokens.status(self.now_ms()).problem().or(unanswered).map(str::to_owned)
         };
-        not_ready(&self.hub.readiness()).or_else(complaint)
+        not_ready(&self.hub.readiness()).or_else(problem)
     }
 
     /// The metrics in Prometheus' text format.
@@ -145,7 +145,7 @@ impl SharedState {
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let policies = self.policies();
         let backend = policies.backend.as_ref().map(|backend| (backend.status(), backend.counts()));
-        mailboxes.extend(backend.map(|(auth_state, _)| ("backend".into(), auth_state.waiting)));
+        mailboxes.extend(backend.map(|(status, _)| ("backend".into(), status.waiting)));
         self.telemetry.render(
             self.hub.stats(),
             &Readings {
@@ -177,7 +177,7 @@ pub fn not_ready(readiness: &Readiness) -> Option<String> {
 }
 
 /// The time limits of a plain request.
-pub fn times(server: &config::Server) -> ClientTimeouts {
+pub fn client_timeouts(server: &config::Server) -> ClientTimeouts {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     ClientTimeouts { head: seconds(server.head_secs), body: seconds(server.body_secs) }
 }

@@ -25,7 +25,7 @@ impl Username {
         if text.trim() != text || text.chars().any(is_invisible) {
             return Err(Fault::field(
                 field,
-                format!("`{field}` has a space at an end, or a character that shows nothing"),
+                format!("`{field}` begins or ends with a space, or contains an invisible character"),
             ));
         }
         // The lower-case text may no longer be in normal form, so it is normalised again.

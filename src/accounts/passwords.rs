@@ -32,7 +32,7 @@ const THREADS_MAX: usize = 4;
 const PARALLELISM: u32 = 1;
 
 /// The salt of the hash for an unknown user. Such a sign-in takes as long as that of a known user.
-const NOBODY: &[u8; 16] = b"nobody-nobody-no";
+const DUMMY_SALT: &[u8; 16] = b"nobody-nobody-no";
 
 /// The cost of a hash. Hashes of other costs remain valid, but are outdated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Hasher {
     fn verify(&mut self, password: &str, hash: Option<&str>, cost: Cost) -> Result<Verified, Box<dyn Error>> {
         let ours = cost.params()?;
         let Some(hash) = hash else {
-            self.output(password, NOBODY, ours.clone(), &ours)?;
+            self.output(password, DUMMY_SALT, ours.clone(), &ours)?;
             return Ok(Verified { matches: false, is_outdated: false });
         };
         let known = PasswordHash::new(hash)?;
@@ -220,7 +220,7 @@ impl Passwords {
                 return;
             }
             let _ = reply.send(if requested.elapsed() < waiting_time {
-                work(hasher).map_err(|error| defect(&*error))
+                work(hasher).map_err(|error| hash_failure(&*error))
             } else {
                 Err(Fault::overloaded())
             });
@@ -230,7 +230,7 @@ impl Passwords {
     }
 }
 
-fn defect(error: &dyn Error) -> Fault {
+fn hash_failure(error: &dyn Error) -> Fault {
     log::error!("a password could not be hashed: {error}");
     Fault::internal()
 }
@@ -285,7 +285,7 @@ mod tests {
             let cost = Cost { memory_kib, passes: 2 };
             let params = cost.params().unwrap();
             assert_eq!(hasher.verify("password", None, cost).unwrap(), BAD);
-            expected.output("password", NOBODY, params.clone(), &params).unwrap();
+            expected.output("password", DUMMY_SALT, params.clone(), &params).unwrap();
             // The content of the memory after a hash depends on its size and the number of passes.
             let left = |hasher: &Hasher| hasher.memory.iter().map(|block| block.as_ref().to_vec()).collect::<Vec<_>>();
             assert_eq!(hasher.memory.len(), params.block_count());

@@ -23,7 +23,7 @@ use crate::state::SharedState;
 const COMMANDS_MAX: usize = 1_000;
 
 /// Commands that are executed before the first of them is awaited on disk: the store writes them together.
-const TOGETHER_MAX: usize = 100;
+const GROUP_MAX: usize = 100;
 
 #[derive(Debug, Deserialize)]
 struct Batch<'a> {
@@ -41,9 +41,9 @@ pub(super) async fn batch(
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);
     let mut results = Vec::with_capacity(batch.commands.len());
-    for together in batch.commands.chunks(TOGETHER_MAX) {
-        let mut executed = Vec::with_capacity(together.len());
-        for (command, item) in together.iter().zip(results.len()..) {
+    for group in batch.commands.chunks(GROUP_MAX) {
+        let mut executed = Vec::with_capacity(group.len());
+        for (command, item) in group.iter().zip(results.len()..) {
             executed.push(match read(command, &body, most) {
                 Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),

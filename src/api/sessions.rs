@@ -100,7 +100,7 @@ pub(super) async fn end(
     count(&state, &request).await?;
     let caller = identify(&state, &request).await?;
     call.set_user(caller.user.as_str());
-    let holder = state.accounts.holder(&id).await?;
+    let holder = state.accounts.user_of(&id).await?;
     // To other users the session does not exist.
     let may_end = |holder: &UserId| *holder == caller.user || caller.has_role("admin");
     let holder = holder.filter(may_end).ok_or_else(no_such_session)?;

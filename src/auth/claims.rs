@@ -109,11 +109,7 @@ fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -
         Some(Value::Array(several)) if claim == "aud" => several.iter().any(is_accepted),
         Some(value) => is_accepted(value),
     };
-    if holds {
-        Ok(())
-    } else {
-        Err(invalid(format!("The token's `{claim}` is not one that is accepted here")).by(rule))
-    }
+    if holds { Ok(()) } else { Err(invalid(format!("The token's `{claim}` is not accepted here")).by(rule)) }
 }
 
 /// Checks `iat`. A token from the future would survive a revocation of its user, so it is rejected.

@@ -29,7 +29,7 @@ const BYTES_MAX: usize = 256 * 1024;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long a token waits for a running load: the longest load plus a margin.
-const PATIENCE: Duration = TIMEOUT.saturating_add(Duration::from_millis(500));
+const LOAD_WAIT: Duration = TIMEOUT.saturating_add(Duration::from_millis(500));
 
 enum Origin {
     File(PathBuf),
@@ -72,7 +72,7 @@ pub struct KeySource {
     loads: watch::Sender<u64>,
     wanted: Arc<Notify>,
     /// A task keeps the set fresh.
-    is_kept: AtomicBool,
+    is_refreshed: AtomicBool,
     /// The number of successful and of failed loads.
     counts: (AtomicU64, AtomicU64),
 }
@@ -123,7 +123,7 @@ impl KeySource {
             loaded: Mutex::default(),
             loads,
             wanted: Arc::new(Notify::new()),
-            is_kept: AtomicBool::new(false),
+            is_refreshed: AtomicBool::new(false),
             counts: (AtomicU64::new(0), AtomicU64::new(0)),
         }
     }
@@ -144,7 +144,7 @@ impl KeySource {
             return found;
         }
         if self.request_load() {
-            let _ = timeout(PATIENCE, loads.changed()).await;
+            let _ = timeout(LOAD_WAIT, loads.changed()).await;
             if let Some(found) = self.find(kid) {
                 return found;
             }
@@ -185,8 +185,8 @@ impl KeySource {
     }
 
     /// Marks the set as kept fresh. Returns whether the caller must do so: no other task does.
-    pub(super) fn begin_keeping(&self) -> bool {
-        !self.is_kept.swap(true, Ordering::AcqRel)
+    pub(super) fn start_refreshing(&self) -> bool {
+        !self.is_refreshed.swap(true, Ordering::AcqRel)
     }
 
     /// Notifies the task that a load is wanted.
@@ -195,7 +195,7 @@ impl KeySource {
     }
 
     /// Loads repeatedly while the source is in use.
-    pub async fn keep(source: Weak<Self>, wanted: Arc<Notify>) {
+    pub async fn run(source: Weak<Self>, wanted: Arc<Notify>) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Some(source) = source.upgrade() {
             let rest = source.load_once(&mut backoff).await;
@@ -235,7 +235,7 @@ impl KeySource {
     pub async fn loaded(&self) -> Result<(), String> {
         let mut loads = self.loads.subscribe();
         let is_loaded = || self.lock().keys.is_some();
-        if !is_loaded() && timeout(PATIENCE, loads.changed()).await.is_err() {
+        if !is_loaded() && timeout(LOAD_WAIT, loads.changed()).await.is_err() {
             return Err("auth.jwks: was not loaded in time".into());
         }
         if is_loaded() { Ok(()) } else { Err(self.lock().last_logged.clone()) }
@@ -256,7 +256,7 @@ impl KeySource {
         // A running load may have read the old content, so wait for another one.
         for _ in 0..1 + usize::from(was_under_way) {
             self.wanted.notify_one();
-            if timeout(PATIENCE, loads.changed()).await.is_err() {
+            if timeout(LOAD_WAIT, loads.changed()).await.is_err() {
                 break;
             }
         }

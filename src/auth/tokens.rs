@@ -23,7 +23,7 @@ pub struct Tokens {
     check: Option<RevocationCheck>,
 }
 
-/// The state of the key set and the application, for health checks and metrics.
+/// The status of the key set and the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuthStatus {
     /// The key set, if configured: its usable keys (`None` before the first load), the successful loads, and the failed
@@ -34,8 +34,8 @@ pub struct AuthStatus {
 }
 
 impl AuthStatus {
-    /// The reason why the hub cannot verify tokens at all.
-    pub fn complaint(&self) -> Option<&'static str> {
+    /// Why the hub cannot verify tokens at all, if so.
+    pub fn problem(&self) -> Option<&'static str> {
         match self.keys {
             Some((None, ..)) => return Some("auth.jwks is not loaded yet"),
             Some((Some(0), ..)) => return Some("auth.jwks has no key that fits auth.algorithm"),
@@ -67,9 +67,9 @@ impl Tokens {
     /// Needs a runtime.
     pub fn start(&self, died: impl FnOnce() + Send + 'static) {
         if let Some(source) = self.jwt.key_source()
-            && source.begin_keeping()
+            && source.start_refreshing()
         {
-            let task = tokio::spawn(KeySource::keep(Arc::downgrade(source), source.wanted()));
+            let task = tokio::spawn(KeySource::run(Arc::downgrade(source), source.wanted()));
             tokio::spawn(async move {
                 if task.await.is_err_and(|error| error.is_panic()) {
                     died();
@@ -110,7 +110,7 @@ impl Tokens {
         self.backend.as_ref()
     }
 
-    /// The state of the key set and the application.
+    /// The status of the key set and the application.
     pub fn status(&self, now_ms: i64) -> AuthStatus {
         AuthStatus {
             keys: self.jwt.key_source().map(|source| source.load_counts()),

@@ -97,7 +97,7 @@ fn differences(old: &Values, new: &Values, path: &Path) -> String {
     if changes.is_empty() {
         return format!("the configuration is valid, and the same as in {shown}\n");
     }
-    let mut text = format!("the configuration is valid; against {shown} it changes:\n");
+    let mut text = format!("the configuration is valid; changes against {shown}:\n");
     for change in changes {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{change}");

@@ -220,8 +220,10 @@ mod tests {
     fn the_trial_of_the_data_directory_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("a/b");
-        for (folder_of, state) in [(directory.path(), "can be written"), (&missing, "does not exist and can be made")] {
-            let Fine(what) = data_directory(folder_of) else { panic!("{folder_of:?}") };
+        for (directory_of, state) in
+            [(directory.path(), "can be written"), (&missing, "does not exist and can be made")]
+        {
+            let Fine(what) = data_directory(directory_of) else { panic!("{directory_of:?}") };
             assert!(what.contains(state), "{what}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);

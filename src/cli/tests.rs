@@ -11,7 +11,7 @@ fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
     let cli = parsed(arguments).map_err(|error| error.to_string())?;
     let mut status = ExitCode::SUCCESS;
-    answer(cli, &mut status, |_| ()).map_err(|CommandError(lines)| lines.join("\n"))
+    execute(cli, &mut status, |_| ()).map_err(|CommandError(lines)| lines.join("\n"))
 }
 
 /// A directory with a configuration that keeps its secrets there.

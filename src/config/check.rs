@@ -55,7 +55,7 @@ impl Problem {
     }
 
     /// Replaces serde's list of known keys by a better text for an unknown key.
-    pub(super) fn saying(self, text: String) -> Self {
+    pub(super) fn with_text(self, text: String) -> Self {
         Self { text: format!("{UNKNOWN}; {text}"), ..self }
     }
 

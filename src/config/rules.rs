@@ -143,7 +143,7 @@ impl Algorithm {
 /// Which clients receive presence changes of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum PresenceAudience {
+pub enum AudienceSetting {
     /// All clients.
     All,
     /// Clients that share a room with the user.

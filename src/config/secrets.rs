@@ -55,12 +55,12 @@ pub fn ensure(config: &mut Config) -> Result<Vec<SecretNotice>, ConfigError> {
     check_data_dir(config)?;
     let mut notices = Vec::new();
     if config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric() {
-        let (secret, notice) = kept(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
+        let (secret, notice) = read_or_make(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
         config.auth.jwt_secret = Some(secret);
         notices.push(notice);
     }
     if config.api.keys.is_empty() {
-        let (secret, notice) = kept(&config.server.data_dir, KEY_FILE, "API key", "[[api.keys]]")?;
+        let (secret, notice) = read_or_make(&config.server.data_dir, KEY_FILE, "API key", "[[api.keys]]")?;
         config.api.keys.push(ApiKeyEntry {
             name: MADE_KEY.into(),
             key: Some(secret),
@@ -85,7 +85,7 @@ pub fn are_made(config: &Config) -> bool {
 ///
 /// # Errors
 /// One line that names the missing file and the remedy.
-pub fn check_kept(running: &Config, config: &Config) -> Result<(), ConfigError> {
+pub fn check_still_present(running: &Config, config: &Config) -> Result<(), ConfigError> {
     let needs_jwt = config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric();
     let had_made_key = matches!(&*running.api.keys, [key] if key.name == MADE_KEY);
     let files = [
@@ -153,14 +153,19 @@ pub fn random() -> Result<Secret, ConfigError> {
 }
 
 /// The secret in the file `name`, made if it does not exist; `key` is the configuration key that replaces it.
-fn kept(directory: &Path, name: &str, what: &'static str, key: &str) -> Result<(Secret, SecretNotice), ConfigError> {
+fn read_or_make(
+    directory: &Path,
+    name: &str,
+    what: &'static str,
+    key: &str,
+) -> Result<(Secret, SecretNotice), ConfigError> {
     let path = directory.join(name);
     let mut made = false;
     if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
         let secret = random()?;
-        let placed =
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| place(&path, &secret));
-        made = placed.map_err(|error| {
+        let created =
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| create_whole(&path, &secret));
+        made = created.map_err(|error| {
             let line = failed(&path, "made", &error);
             ConfigError::new(format!("{line}; set {key} instead, and no {what} has to be made"))
         })?;
@@ -187,7 +192,7 @@ fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, Secret
 }
 
 /// Writes `secret` to the new file `path`, whole; `false` when another process made the file first.
-fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
+fn create_whole(path: &Path, secret: &Secret) -> io::Result<bool> {
     // Write a draft next to it and link it: the link appears with its content, and never replaces a file.
     let draft = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
     let written = write_new(&draft, secret).and_then(|()| std::fs::hard_link(&draft, path));
@@ -199,7 +204,7 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
         Ok(()) => removed.map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.map(|()| false),
         // On a file system without links, an existing file is not overwritten either.
-        Err(error) if is_no_link(&error) => match write_new(path, secret) {
+        Err(error) if lacks_links(&error) => match write_new(path, secret) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             other => other.map(|()| true),
         },
@@ -207,7 +212,7 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
     }
 }
 
-fn is_no_link(error: &io::Error) -> bool {
+fn lacks_links(error: &io::Error) -> bool {
     // Linux returns EPERM on a file system without links.
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }

@@ -144,7 +144,7 @@ impl Config {
         if problems.is_empty() {
             return Ok(config);
         }
-        Err(ConfigError { lines: problems.iter().map(|it| layers.blame(it)).collect() })
+        Err(ConfigError { lines: problems.iter().map(|it| layers.describe(it)).collect() })
     }
 }
 
@@ -217,8 +217,10 @@ impl Layers {
                 Err(problem) => {
                     let meant = problem.is_unknown().then(|| nearest::variable(name)).flatten();
                     let problem = match meant {
-                        Some(meant) if name.contains("__") => problem.saying(format!("did you mean {PREFIX}{meant}?")),
-                        Some(meant) => problem.saying(format!(
+                        Some(meant) if name.contains("__") => {
+                            problem.with_text(format!("did you mean {PREFIX}{meant}?"))
+                        }
+                        Some(meant) => problem.with_text(format!(
                             "did you mean {PREFIX}{meant}, with two underscores between section and key?"
                         )),
                         None => problem,
@@ -252,7 +254,7 @@ impl Layers {
 
     /// The line for a problem. It names the position of the key, else of the contradicted key, else of the enclosing
     /// section.
-    fn blame(&self, problem: &Problem) -> String {
+    fn describe(&self, problem: &Problem) -> String {
         let text = problem.text.replace(['\n', '\r'], " ");
         let position = problem
             .position

@@ -45,7 +45,7 @@ pub(super) async fn assemble(config: &Arc<Config>, store: &Store, clock: Clock) 
 
     let alive = hub.clone();
     tokens.start(move || alive.report_dead("token-keys"));
-    let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
+    let accounts = Accounts::new(store.clone(), &config.auth)?.with_revocations(hub.revoked().clone());
     let state = SharedState::new(hub, current, accounts);
     state.open_once().await.map_err(unreadable)?;
     actix_rt::spawn(async move { opening.open_late(chats).await });

@@ -36,7 +36,7 @@ use crate::state::SharedState;
 
 /// How many more connections a worker accepts than there may be plain ones. The hub refuses these itself; actix-server would
 /// stop accepting, and no session could be opened.
-const ACCEPTED_BEYOND: usize = 1_024;
+const EXTRA_ACCEPTED: usize = 1_024;
 
 /// How often the central actors are checked. Health checks look at them too, but may never come.
 const ACTOR_CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -196,7 +196,7 @@ fn server(
 ) -> io::Result<Server> {
     let mut server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(state.connections.max() + ACCEPTED_BEYOND)
+        .max_concurrent_connections(state.connections.max() + EXTRA_ACCEPTED)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(shutdown::HTTP_TIME.as_secs())
         .disable_signals();

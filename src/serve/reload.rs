@@ -203,12 +203,11 @@ fn check_file(sources: &Sources) -> Result<(), ReloadError> {
     let Some(file) = &sources.file else { return Ok(()) };
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            Err(ReloadError::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
+            Err(ReloadError::of(&file.display().to_string(), &"is not a regular file and cannot be read again"))
         }
-        Ok(found) if found.len() == 0 => Err(ReloadError::of(
-            &file.display().to_string(),
-            &"is empty; if all defaults are meant, write a comment into it",
-        )),
+        Ok(found) if found.len() == 0 => {
+            Err(ReloadError::of(&file.display().to_string(), &"is empty; write a comment into it to use all defaults"))
+        }
         // Other errors are reported by the read.
         Ok(_) | Err(_) => Ok(()),
     }
@@ -224,14 +223,14 @@ fn read(
     let mut wanted = Config::load(sources).map_err(|error| ReloadError(error.lines().join("; ")))?;
     let mut config = wanted.clone();
     diff::keep_until_restart(&running.config, &mut config);
-    secrets::check_kept(&running.config, &config)
+    secrets::check_still_present(&running.config, &config)
         .and_then(|()| secrets::ensure(&mut config))
         .map_err(|error| ReloadError(error.to_string()))?;
     wanted.auth.jwt_secret.clone_from(&config.auth.jwt_secret);
     wanted.api.keys.clone_from(&config.api.keys);
     // The file is valid by itself. It must also be valid together with the keys that stay until a restart.
     if let Some(problem) = check::problems(&config).first() {
-        let until = "with the keys that stay as they are until a restart";
+        let until = "with the keys that need a restart";
         return Err(ReloadError::of(&problem.key, &format!("{} ({until})", problem.text)));
     }
     let changes = Values::of(&running.config).changes(&Values::of(&wanted));

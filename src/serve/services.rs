@@ -85,21 +85,21 @@ fn accept(
     }
 }
 
-type UpgradeParts = (Request, Framed<HttpStream, h1::Codec>);
+type AcceptedUpgrade = (Request, Framed<HttpStream, h1::Codec>);
 
 /// The service that hands each upgrade request to its surface.
 fn upgrades(
     state: Data<SharedState>,
     router: &Arc<EngineRouter>,
 ) -> impl actix_service::ServiceFactory<
-    UpgradeParts,
+    AcceptedUpgrade,
     Config = (),
     Response = (),
     Error = std::convert::Infallible,
     InitError = (),
 > + use<> {
     let services = WorkerServices::of_thread(&state, router);
-    fn_service(move |(request, framed): UpgradeParts| {
+    fn_service(move |(request, framed): AcceptedUpgrade| {
         let (state, services) = (state.clone(), services.clone());
         // Boxed, so that the connection's task does not stay that large after the session has its own task.
         Box::pin(async move {

@@ -8,7 +8,7 @@ use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 
-use crate::config::{self, Config, PresenceAudience};
+use crate::config::{self, AudienceSetting, Config};
 use crate::{codec, telemetry};
 
 /// Silence after which a user no longer counts as typing, ms.
@@ -88,9 +88,9 @@ fn messages_per_minute(limits: &config::Limits) -> MessagesPerMinute {
 fn presence_of(presence: &config::Presence) -> presence::PresenceSettings {
     presence::PresenceSettings {
         audience: match presence.audience {
-            PresenceAudience::All => presence::PresenceAudience::All,
-            PresenceAudience::SharedRooms => presence::PresenceAudience::SharedRooms,
-            PresenceAudience::Off => presence::PresenceAudience::Off,
+            AudienceSetting::All => presence::PresenceAudience::All,
+            AudienceSetting::SharedRooms => presence::PresenceAudience::SharedRooms,
+            AudienceSetting::Off => presence::PresenceAudience::Off,
         },
         linger_ms: presence.linger_ms.into(),
         deliveries_per_second: presence.deliveries_per_second,

@@ -182,7 +182,7 @@ impl UpstreamClient {
                 // The log line of the refusal names the request.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
-            ApplicationFailure(outcome.words())
+            ApplicationFailure(outcome.message())
         })
     }
 
@@ -208,7 +208,7 @@ impl UpstreamClient {
         let mut attempt = 1;
         loop {
             let error = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
-                Err(error) if error.is_passing() && attempt < ATTEMPTS => error,
+                Err(error) if error.is_temporary() && attempt < ATTEMPTS => error,
                 ended => return ended,
             };
             let delay = backoff.next_jittered(getrandom::u32().unwrap_or(u32::MAX));

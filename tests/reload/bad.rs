@@ -137,7 +137,7 @@ fn an_empty_file_or_a_pipe_is_refused_at_once() {
     fs::remove_file(&config).unwrap();
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
     let log = hub.sighup();
-    assert!(log.contains("not reloaded") && log.contains("config.toml: is no regular file"), "{log}");
+    assert!(log.contains("not reloaded") && log.contains("config.toml: is not a regular file"), "{log}");
     fs::remove_file(&config).unwrap();
     fs::write(&config, valid).unwrap();
     assert!(!hub.sighup().contains("not reloaded"));

@@ -133,8 +133,7 @@ fn a_token_has_one_of_the_accepted_issuers_and_audiences() {
     ] {
         check(iss.clone(), aud.clone()).unwrap_or_else(|fault| panic!("{iss} {aud}: {fault:?}"));
     }
-    let (of_iss, of_aud) =
-        ("The token's `iss` is not one that is accepted here", "The token's `aud` is not one that is accepted here");
+    let (of_iss, of_aud) = ("The token's `iss` is not accepted here", "The token's `aud` is not accepted here");
     for (iss, aud, message) in [
         (json!("<absent>"), json!("chat"), "The token has no `iss`"),
         (json!(null), json!("chat"), "The token has no `iss`"),

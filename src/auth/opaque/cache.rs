@@ -1,13 +1,13 @@
 //! A bounded cache of answers about tokens. Pure: the time is an argument.
 //!
-//! The key is the SHA-256 of a token, so no token stays in cache.
+//! The key is the SHA-256 of a token, so no token stays in memory.
 
 use std::collections::{HashMap, VecDeque};
 
 /// The SHA-256 of a token.
 pub(super) type TokenDigest = [u8; 32];
 
-struct CachedAnswer<T> {
+struct CacheEntry<T> {
     answer: T,
     weight: usize,
     number: u64,
@@ -17,10 +17,10 @@ struct CachedAnswer<T> {
 
 /// Answers, bounded by number and by bytes. A full cache evicts the oldest.
 pub(super) struct AnswerCache<T> {
-    most: usize,
-    most_weight: usize,
+    max_entries: usize,
+    max_weight: usize,
     weight: usize,
-    entries: HashMap<TokenDigest, CachedAnswer<T>>,
+    entries: HashMap<TokenDigest, CacheEntry<T>>,
     /// The digests in the order of their answers, with the number of each answer. A digest with a newer answer is
     /// listed twice; only its last entry counts.
     order: VecDeque<(TokenDigest, u64)>,
@@ -28,8 +28,8 @@ pub(super) struct AnswerCache<T> {
 }
 
 impl<T: Clone> AnswerCache<T> {
-    pub(super) fn new(most: usize, most_weight: usize) -> Self {
-        Self { most, most_weight, weight: 0, entries: HashMap::new(), order: VecDeque::new(), next: 0 }
+    pub(super) fn new(max_entries: usize, max_weight: usize) -> Self {
+        Self { max_entries, max_weight, weight: 0, entries: HashMap::new(), order: VecDeque::new(), next: 0 }
     }
 
     pub(super) fn get(&self, digest: &TokenDigest, now_ms: i64) -> Option<T> {
@@ -37,16 +37,16 @@ impl<T: Clone> AnswerCache<T> {
         (entry.validity.0..entry.validity.1).contains(&now_ms).then(|| entry.answer.clone())
     }
 
-    /// Keeps an answer for `ms` from now.
+    /// Caches an answer for `ms` from now.
     pub(super) fn insert(&mut self, digest: TokenDigest, answer: T, weight: usize, now_ms: i64, ms: i64) {
         self.remove(&digest);
         while let Some((oldest, number)) = self.order.front().copied() {
             let current = self.entries.get(&oldest).filter(|entry| entry.number == number);
-            let is_over = current.is_none_or(|entry| !(entry.validity.0..entry.validity.1).contains(&now_ms));
-            let is_full = self.entries.len() >= self.most
-                || self.weight + weight > self.most_weight
-                || self.order.len() >= 2 * self.most;
-            if !is_over && !is_full {
+            let is_expired = current.is_none_or(|entry| !(entry.validity.0..entry.validity.1).contains(&now_ms));
+            let is_full = self.entries.len() >= self.max_entries
+                || self.weight + weight > self.max_weight
+                || self.order.len() >= 2 * self.max_entries;
+            if !is_expired && !is_full {
                 break;
             }
             if current.is_some() {
@@ -54,11 +54,11 @@ impl<T: Clone> AnswerCache<T> {
             }
             self.order.pop_front();
         }
-        if ms <= 0 || weight > self.most_weight {
+        if ms <= 0 || weight > self.max_weight {
             return;
         }
         let holds = (now_ms, now_ms.saturating_add(ms));
-        self.entries.insert(digest, CachedAnswer { answer, weight, number: self.next, validity: holds });
+        self.entries.insert(digest, CacheEntry { answer, weight, number: self.next, validity: holds });
         self.order.push_back((digest, self.next));
         self.weight += weight;
         self.next += 1;
@@ -91,7 +91,7 @@ mod tests {
             assert_eq!(cache.get(&digest(1), now_ms), found, "{now_ms}");
         }
         cache.insert(digest(2), 'b', 1, 1_000, 0);
-        assert_eq!(cache.get(&digest(2), 1_000), None, "kept for no time");
+        assert_eq!(cache.get(&digest(2), 1_000), None, "cached for 0 ms");
     }
 
     #[test]
@@ -103,9 +103,9 @@ mod tests {
         let held: Vec<_> = (0..5).filter_map(|number| cache.get(&digest(number), 0)).collect();
         assert_eq!((held, cache.len()), (vec![2, 3, 4], 3));
         cache.insert(digest(9), 9, 999, 0, 60);
-        assert_eq!((cache.len(), cache.weight), (2, 1_000), "the heavy one took the place of two");
+        assert_eq!((cache.len(), cache.weight), (2, 1_000), "the large answer evicted two");
         cache.insert(digest(8), 8, 1_001, 0, 60);
-        assert_eq!(cache.get(&digest(8), 0), None, "too heavy to keep");
+        assert_eq!(cache.get(&digest(8), 0), None, "larger than the cache");
     }
 
     #[test]
@@ -119,6 +119,6 @@ mod tests {
         assert!(cache.order.len() <= 6, "{}", cache.order.len());
         assert_eq!(cache.get(&digest(1), 99), Some(99));
         cache.insert(digest(3), 0, 7, 1_000, 60);
-        assert_eq!((cache.len(), cache.weight), (1, 7), "what is over went first");
+        assert_eq!((cache.len(), cache.weight), (1, 7), "expired answers are evicted first");
     }
 }

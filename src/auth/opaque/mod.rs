@@ -67,7 +67,7 @@ struct Inner {
     failed: AtomicU64,
     shed: AtomicU64,
     /// Limits the log lines for failed requests, because any client can cause them.
-    unclear: Periodic,
+    failures: Periodic,
     /// Limits the log lines for answers that were not understood. Separate, so that failed requests do not hide their
     /// reason.
     not_understood: Periodic,
@@ -81,7 +81,7 @@ struct BackendState {
     breaker: CircuitBreaker,
 }
 
-/// The state of the application, for health checks and metrics.
+/// The status of the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendStatus {
     /// Requests that it answered with an acceptance or a rejection.
@@ -91,7 +91,7 @@ pub struct BackendStatus {
     /// Tokens refused without a request: too many at once, or the circuit breaker is open.
     pub shed: u64,
     /// Cached answers.
-    pub remembered: usize,
+    pub cached: usize,
     /// Tokens that wait for an answer.
     pub waiting: usize,
     /// The circuit breaker is open, because the application did not answer.
@@ -118,7 +118,7 @@ impl Backend {
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             shed: AtomicU64::new(0),
-            unclear: Periodic::default(),
+            failures: Periodic::default(),
             not_understood: Periodic::default(),
         })))
     }
@@ -144,14 +144,14 @@ impl Backend {
         decision.unwrap_or_else(|| Err(unavailable(Duration::ZERO))).and_then(|identity| unexpired(identity, now_ms))
     }
 
-    /// The state of the application.
+    /// The status of the application.
     pub fn status(&self, now_ms: i64) -> BackendStatus {
         let state = self.0.lock();
         BackendStatus {
             answered: self.0.answered.load(Ordering::Relaxed),
             failed: self.0.failed.load(Ordering::Relaxed),
             shed: self.0.shed.load(Ordering::Relaxed),
-            remembered: state.accepted.len() + state.rejected.len(),
+            cached: state.accepted.len() + state.rejected.len(),
             waiting: state.in_flight.len(),
             open: state.breaker.is_open(now_ms),
         }
@@ -204,7 +204,7 @@ impl Inner {
     }
 
     /// Requests a decision about `token`. Returns it with the size of the answer in bytes.
-    async fn ask(&self, token: &str, requested_ms: i64) -> (TokenDecision, usize) {
+    async fn request_decision(&self, token: &str, requested_ms: i64) -> (TokenDecision, usize) {
         let requested = Instant::now();
         let http_answer = self.http.get(Some(token), ANSWER_MAX).await;
         let now_ms = later(requested_ms, requested);
@@ -228,7 +228,7 @@ impl Inner {
                 }
             }
             (TokenDecision::Undecided(_, why), _) => {
-                if let Some(Summary { count, .. }) = self.unclear.count(None, now_ms) {
+                if let Some(Summary { count, .. }) = self.failures.count(None, now_ms) {
                     log::info!(count; "auth.backend.url gave no decision about a token: {why}");
                 }
             }
@@ -264,7 +264,7 @@ impl TokenRequest {
         if !backend.lock().breaker.admit(now_ms) {
             return Err(backend.shed());
         }
-        let (decision, weight) = backend.ask(token, now_ms).await;
+        let (decision, weight) = backend.request_decision(token, now_ms).await;
         let count = match &decision {
             TokenDecision::Undecided(..) => &backend.failed,
             _ => &backend.answered,

@@ -202,7 +202,7 @@ fn the_usable_keys_of_a_set_are_found_by_kid() {
     let nameless = jwk(pem!("p256.private"), Algorithm::ES256);
     let (nameless, _) = parse(vec![nameless]);
     assert_eq!(nameless.find(None).err(), None);
-    assert_eq!(nameless.find(Some("a")).err(), Some(Missing::Unknown), "who names a key means no other");
+    assert_eq!(nameless.find(Some("a")).err(), Some(Missing::Unknown), "a named key selects no other key");
     let (none, _) = parse(vec![]);
     assert_eq!(none.find(None).err(), Some(Missing::Unknown));
     assert!(none.is_empty());

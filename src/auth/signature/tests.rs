@@ -237,7 +237,7 @@ fn exactly_one_of_concurrent_requests_with_one_nonce_passes() {
 
 #[test]
 fn a_request_beyond_the_bound_of_nonces_is_refused_and_no_nonce_is_evicted() {
-    let signatures = Signatures::remembering(3);
+    let signatures = Signatures::with_capacity(3);
     let later = (NOW + 1_000).to_string();
     check(&signatures, Signed { nonce: "a", ..GOOD }, NOW).unwrap();
     check(&signatures, Signed { nonce: "b", timestamp: &later, ..GOOD }, NOW).unwrap();
@@ -295,14 +295,14 @@ fn check_by(signatures: &Signatures, request: Signed<'_>, clock: &Clock) -> Resu
 #[test]
 fn a_step_of_the_wall_clock_does_not_make_a_nonce_valid_again() {
     const HOUR: i64 = 3_600_000;
-    let (signatures, clock) = (Signatures::remembering(2), Clock::manual(NOW));
+    let (signatures, clock) = (Signatures::with_capacity(2), Clock::manual(NOW));
     check_by(&signatures, GOOD, &clock).unwrap();
     // An hour ahead, the request is stale, and another request sweeps the nonces.
     clock.step(HOUR);
     let ahead = (NOW + HOUR).to_string();
     check_by(&signatures, Signed { nonce: "a", timestamp: &ahead, ..GOOD }, &clock).unwrap();
     let full = check_by(&signatures, Signed { nonce: "b", timestamp: &ahead, ..GOOD }, &clock);
-    assert_eq!(full, Err(Fault::overloaded()), "the step is doubted");
+    assert_eq!(full, Err(Fault::overloaded()), "the step is not trusted yet");
     clock.step(-HOUR);
     let fault = check_by(&signatures, GOOD, &clock).unwrap_err();
     assert_eq!(fault.message, "X-Request-Nonce was used before");

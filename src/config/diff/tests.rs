@@ -1,4 +1,4 @@
-use super::super::{ApiKeyEntry, LogFormat, PresenceAudience};
+use super::super::{ApiKeyEntry, AudienceSetting, LogFormat};
 use super::*;
 
 fn key(name: &str, key: &str) -> ApiKeyEntry {
@@ -45,7 +45,7 @@ fn elsewhere() -> Config {
     let socketio = &mut config.socketio;
     (socketio.ping_interval_ms, socketio.ping_timeout_ms, socketio.max_payload) = (6, 7, 8_000);
     (config.recovery.window_secs, config.recovery.bytes) = (9, 10);
-    config.presence.audience = PresenceAudience::Off;
+    config.presence.audience = AudienceSetting::Off;
     config.limits.mailbox = 11;
     config.log.format = LogFormat::Json;
     config.cluster.driver = "other".into();

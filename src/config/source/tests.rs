@@ -60,7 +60,7 @@ fn a_variable_is_read_as_the_type_of_its_key() {
     assert_eq!(config.api.keys[0].name, "app");
     assert_eq!(config.auth.issuer, ["https://id.example"]);
     assert_eq!(config.auth.audience, ["chat", "push"]);
-    assert_eq!(config.presence.audience, super::super::PresenceAudience::SharedRooms);
+    assert_eq!(config.presence.audience, super::super::AudienceSetting::SharedRooms);
 }
 
 #[test]
