@@ -64,7 +64,7 @@ pub struct NewUser {
 pub struct NewSignIn {
     /// Its id.
     pub session_id: String,
-    /// Valid for [`SignedIn::expires_in`].
+    /// Valid for [`NewSignIn::expires_in`].
     pub access_token: String,
     /// Requests further access tokens.
     pub refresh_token: String,
@@ -76,7 +76,7 @@ pub struct NewSignIn {
 
 /// A further access token.
 pub struct RefreshedToken {
-    /// Valid for [`Refreshed::expires_in`].
+    /// Valid for [`RefreshedToken::expires_in`].
     pub access_token: String,
     /// Seconds that the access token is valid.
     pub expires_in: i64,

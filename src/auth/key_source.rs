@@ -104,7 +104,7 @@ impl KeySource {
         Ok(source)
     }
 
-    /// The key set at a URL, requested once [`keep`](Self::keep) runs.
+    /// The key set at a URL, requested once [`run`](Self::run) runs.
     ///
     /// # Errors
     /// See [`HttpClient::new`].

@@ -68,7 +68,7 @@ impl Default for Signatures {
 }
 
 impl Signatures {
-    /// Keeps up to [`REMEMBERED_MAX`] nonces.
+    /// Keeps up to [`NONCES_MAX`] nonces.
     pub fn new() -> Self {
         Self::with_capacity(NONCES_MAX)
     }

@@ -50,7 +50,7 @@ const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The settings of an [`Upstream`].
+/// The settings of an [`UpstreamApplication`].
 #[derive(Debug)]
 pub struct UpstreamSettings {
     /// The application's base URL.
@@ -91,7 +91,7 @@ pub struct UpstreamStatus {
 
 impl std::fmt::Debug for UpstreamApplication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream").finish_non_exhaustive()
+        f.debug_struct("UpstreamApplication").finish_non_exhaustive()
     }
 }
 

@@ -75,7 +75,7 @@ impl Nonces {
     }
 }
 
-/// The wall time that has certainly passed. A forward step of the wall clock counts only after [`DOUBT_MS`].
+/// The wall time that has certainly passed. A forward step of the wall clock counts only after [`UNTRUSTED_MS`].
 #[derive(Default)]
 struct PassedTime {
     /// How far the trusted wall clock is ahead of the monotonic clock, in ms.
