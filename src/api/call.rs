@@ -35,7 +35,7 @@ struct CallData {
 }
 
 impl Call {
-    /// The call of `request`. `is_whole` is false if the request is a substitute for one that could not be read.
+    /// The call of `request`. `is_whole` is false for the substitute of an unreadable request.
     pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
         let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
         Self(Rc::new(CallData {

@@ -377,7 +377,7 @@ impl Problems {
 }
 
 impl ApiKeyEntry {
-    /// The SHA-256 of the key, which is what is compared. `None` only before the configuration is checked.
+    /// The SHA-256 of the key, for comparisons. `None` only before the configuration is checked.
     pub fn digest(&self) -> Option<[u8; 32]> {
         if let Some(key) = &self.key {
             return Some(Sha256::digest(key.expose()).into());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Notes the position of every key in `table`, whose own path is `within`. `position` describes a byte of the text.
+/// Notes the position of every key in `table`, which is at the path `within`. `position` describes a byte of the text.
 pub(super) fn note_table(
     positions: &mut BTreeMap<String, String>,
     within: &str,

@@ -38,7 +38,7 @@ use crate::state::SharedState;
 /// stop accepting, and no session could be opened.
 const EXTRA_ACCEPTED: usize = 1_024;
 
-/// How often the central actors are checked. Health checks look at them too, but may never come.
+/// How often the central actors are checked. Health checks do so too, but the hub may receive none.
 const ACTOR_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Why the hub did not start, or shut down without a signal.

@@ -25,7 +25,7 @@ const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// The most of `server.shutdown_secs` that the HTTP side gets.
 pub(super) const HTTP_TIME: Duration = Duration::from_secs(1);
 
-/// The most of `server.shutdown_secs` that the store gets to write what is queued. None of that was acknowledged yet.
+/// The most of `server.shutdown_secs` for the queued writes of the store. None of them was acknowledged yet.
 const STORE_TIME: Duration = Duration::from_secs(2);
 
 /// The most time to store sessions after a second signal.

@@ -1,5 +1,5 @@
 //! One client in one namespace: a [`NamespaceMember`] handles its packets, and a [`NamespaceSender`] sends to it.
-//! [`NamespaceMembers`] holds the members of one connection, and closes a connection whose client is in no namespace.
+//! [`NamespaceMembers`] holds the members of one connection, and closes a connection without any.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};

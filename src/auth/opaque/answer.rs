@@ -240,7 +240,7 @@ mod tests {
         else {
             panic!("a user")
         };
-        assert_eq!(identity.roles, ["user"], "what stands beside the user says nothing of it");
+        assert_eq!(identity.roles, ["user"], "members beside the user are ignored");
     }
 
     #[test]
