@@ -43,8 +43,8 @@ use hubbub::http_stream::linger::Lingering;
 use hubbub::request_id::HttpRequestId;
 use hubbub::socketio::context::{EngineSettings, OutboxBound};
 use hubbub::socketio::engine::{Engine, EngineMessage, PacketHandler};
-use hubbub::socketio::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth, NamespaceMember};
-use hubbub::socketio::namespace_sender::NamespaceSender;
+use hubbub::socketio::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth};
+use hubbub::socketio::namespace_member::{NamespaceMember, NamespaceSender};
 use hubbub::socketio::namespaces::Namespaces;
 use hubbub::socketio::router::{
     AdmissionFuture, AdmittedClient, EngineRouter, EngineWorker, HandshakeAuth, PacketHandlerFactory,

@@ -199,8 +199,8 @@ async fn a_public_key_admits_tokens_of_its_private_key_only() {
 fn a_key_that_cannot_be_used_stops_the_start_with_one_line() {
     for (config, content, line) in [
         ("algorithm = \"RS256\"\npublic_key_file = \"key\"", None, "auth.public_key_file: key: cannot be read: "),
-        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some("garbage"), "is no PEM file with one public key"),
-        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("rsa-2048.private")), "holds a private key"),
+        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some("garbage"), "is not a PEM file with one public key"),
+        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("rsa-2048.private")), "contains a private key"),
         ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("rsa-1024.public")), "of other than 2048 to"),
         ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("p256.public")), "RS256 needs an RSA key"),
         (
@@ -210,12 +210,12 @@ fn a_key_that_cannot_be_used_stops_the_start_with_one_line() {
         ),
         ("algorithm = \"EdDSA\"\npublic_key_file = \"key\"", Some(pem!("ed448.public")), "EdDSA needs an Ed25519 key"),
         ("algorithm = \"ES256\"\njwks = \"key\"", None, "auth.jwks: key: cannot be read: "),
-        ("algorithm = \"ES256\"\njwks = \"key\"", Some("garbage"), "auth.jwks: key: is no JSON Web Key Set"),
+        ("algorithm = \"ES256\"\njwks = \"key\"", Some("garbage"), "auth.jwks: key: is not a JSON Web Key Set"),
         ("algorithm = \"ES256\"\njwks = \"key\"", Some("{\"keys\": []}"), "has no key for ES256: it is empty"),
         (
             "algorithm = \"ES256\"\njwks = \"key\"",
             Some("{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}]}"),
-            "has no key for ES256: key 0 does not serve ES256: it is a shared secret",
+            "has no key for ES256: key 0 is not usable for ES256: it is a shared secret",
         ),
         ("algorithm = \"RS256\"", None, "needs auth.public_key_file or auth.jwks"),
         ("public_key_file = \"key\"", None, "does nothing while auth.algorithm is HS256"),

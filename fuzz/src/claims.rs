@@ -1,6 +1,6 @@
 //! The claims of a token: the identity that they describe. No restricting claim is ignored.
 
-use hubbub::auth::jwt::{Hmac, Keys, Settings, TOKEN_MAX, Verifier, sign};
+use hubbub::auth::jwt::{Hmac, Keys, TOKEN_MAX, Verifier, VerifierSettings, sign};
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
@@ -17,7 +17,7 @@ const NOW: i64 = 1_700_000_000_000;
 const LEEWAY_MS: i64 = 5_000;
 
 fn verifier(require_exp: bool) -> Verifier {
-    let settings = Settings { require_exp, ..Settings::default() };
+    let settings = VerifierSettings { require_exp, ..VerifierSettings::default() };
     Verifier::new(Keys::Secret(SECRET.to_vec()), settings)
 }
 
@@ -60,8 +60,12 @@ pub(crate) fn claims(bytes: &[u8]) {
 /// With configured issuers and audiences, a token needs one of each.
 fn check_application(claims: &Map<String, Value>, is_valid: bool) {
     let texts = |text: &str| vec![text.to_owned(), "other".to_owned()];
-    let settings =
-        Settings { require_exp: false, issuers: texts("issuer"), audiences: texts("audience"), ..Settings::default() };
+    let settings = VerifierSettings {
+        require_exp: false,
+        issuers: texts("issuer"),
+        audiences: texts("audience"),
+        ..VerifierSettings::default()
+    };
     let verifier = Verifier::new(Keys::Secret(SECRET.to_vec()), settings);
     for extra in [json!({}), json!({"iss": "issuer"}), json!({"iss": "other", "aud": ["x", "audience"]})] {
         let mut claims = claims.clone();

@@ -28,7 +28,7 @@ use crate::http_stream::Exchange;
 use crate::peer::limit_key;
 use crate::policies::Policies;
 use crate::request_body;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::state::idempotency::CachedAnswer;
 
 /// The headers of an API key: of the push document and of the Laravel document.
@@ -43,9 +43,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The body of an admitted request, its escapes [resolved](text::resolve). The guard reads the body, because a signature may
 /// cover its bytes; handlers take it from here.
 #[derive(Debug, Clone)]
-pub(super) struct RequestBody(pub(super) Bytes);
+pub(super) struct AdmittedBody(pub(super) Bytes);
 
-impl FromRequest for RequestBody {
+impl FromRequest for AdmittedBody {
     type Error = HttpError;
     type Future = Ready<Result<Self, HttpError>>;
 
@@ -57,7 +57,7 @@ impl FromRequest for RequestBody {
 
 /// The middleware.
 pub(super) async fn guard(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -70,7 +70,7 @@ pub(super) async fn guard(
 
 /// Admits a request or refuses it. Returns its idempotency key and digest, if it has one.
 async fn check_request(
-    state: &State,
+    state: &SharedState,
     request: &mut ServiceRequest,
 ) -> Result<Option<(IdempotencyKey, RequestDigest)>, HttpError> {
     let policies = policies_of(state, request.request());
@@ -97,7 +97,7 @@ async fn check_request(
         let name = name.into();
         (IdempotencyKey { owner, name }, request_digest(request, &body))
     });
-    request.extensions_mut().insert(RequestBody(text::resolve(body)));
+    request.extensions_mut().insert(AdmittedBody(text::resolve(body)));
     Ok(claim)
 }
 
@@ -111,7 +111,11 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
 
 /// Finds the caller's key and counts the request for it. A request without a valid key counts for its address, which bounds
 /// the guesses.
-async fn authenticate(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+async fn authenticate(
+    state: &SharedState,
+    policies: &Policies,
+    request: &ServiceRequest,
+) -> Result<(ApiKey, String), Fault> {
     let general = policies.config.limits.http.requests_per_minute;
     // An empty header does not hide a key in another header.
     let mut values = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
@@ -138,7 +142,7 @@ async fn authenticate(state: &State, policies: &Policies, request: &ServiceReque
 }
 
 fn check_signature(
-    state: &State,
+    state: &SharedState,
     request: &ServiceRequest,
     key: &ApiKey,
     key_text: &str,
@@ -193,7 +197,7 @@ fn request_digest(request: &ServiceRequest, body: &[u8]) -> RequestDigest {
 
 /// Answers a request with an idempotency key: by its handler if the key is new, else with the stored answer.
 async fn answer_idempotent(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     key: IdempotencyKey,
     digest: RequestDigest,
     request: ServiceRequest,

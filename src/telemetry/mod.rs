@@ -22,7 +22,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 pub use self::memory::{available, resident};
 use self::table::{HTTP_REQUESTS, METRICS};
-use crate::auth::tokens::Standing;
+use crate::auth::tokens::AuthStatus;
 use crate::http_stream::Connections;
 use crate::policies::Reloads;
 use crate::upstream::application;
@@ -42,7 +42,7 @@ pub struct Readings<'a> {
     /// The counts of the store.
     pub store: StoreCounts,
     /// The services that check tokens.
-    pub tokens: Standing,
+    pub tokens: AuthStatus,
     /// The application behind the hub, if there is one.
     pub backend: Option<(application::UpstreamStatus, &'a RequestCounts)>,
     /// The plain HTTP connections.

@@ -15,7 +15,7 @@ pub(super) fn open_fds() -> Option<u64> {
     if length > 0 {
         return Some(length);
     }
-    // The descriptor that reads the folder is not counted.
+    // The descriptor that reads the directory is not counted.
     fs::read_dir(FDS).ok().map(|entries| (entries.count() as u64).saturating_sub(1))
 }
 

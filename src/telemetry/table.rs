@@ -145,7 +145,7 @@ const OTHERS: &[Metric] = &[
         to.set_if(now.tokens.backend.map(|backend| backend.waiting as u64))
     }),
     gauge("hubbub_auth_backend_remembered", "Cached answers of auth.backend.url.", |_, now, to| {
-        to.set_if(now.tokens.backend.map(|backend| backend.remembered as u64));
+        to.set_if(now.tokens.backend.map(|backend| backend.cached as u64));
     }),
     // The application.
     counter(
@@ -166,10 +166,10 @@ const OTHERS: &[Metric] = &[
         to.set_if(now.backend.map(|(_, counts)| counts.opened()));
     }),
     gauge("hubbub_backend_open", "1 while the circuit breaker of backend.url is open, else 0.", |_, now, to| {
-        to.set_if(now.backend.map(|(auth_state, _)| auth_state.open.into()));
+        to.set_if(now.backend.map(|(status, _)| status.open.into()));
     }),
     gauge("hubbub_backend_in_flight", "Requests to backend.url that are under way.", |_, now, to| {
-        to.set_if(now.backend.map(|(auth_state, _)| auth_state.in_flight as u64));
+        to.set_if(now.backend.map(|(status, _)| status.in_flight as u64));
     }),
     histogram(
         "hubbub_backend_seconds",

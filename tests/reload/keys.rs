@@ -87,7 +87,7 @@ async fn a_reload_reads_the_key_set_file_and_an_invalid_one_keeps_the_old_keys()
     assert_eq!((upgrade(&hub, &token_by(&first())).await, upgrade(&hub, &token_by(&other())).await), (401, 101));
     replace(hub.dir(), "keys.json", "{");
     let log = hub.sighup();
-    assert!(log.contains("the keys that were loaded before stay") && !log.contains("not reloaded"), "{log}");
+    assert!(log.contains("the previous keys stay in use") && !log.contains("not reloaded"), "{log}");
     assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
     alice.expect_silence().await;
 }

@@ -40,7 +40,7 @@ async fn a_reload_unsubscribes_and_notifies_sessions_that_lose_a_topic() {
 
     let log = hub.reload(CLOSED);
     assert!(log.contains("reloaded changed=") && log.contains("topics.subscribe"), "{log}");
-    let rules = "topic rules, the first that fits holds: \"secret*\" subscribe role:editor, publish anyone; \"*\"";
+    let rules = "topic rules (the first match applies): \"secret*\" subscribe role:editor, publish anyone; \"*\"";
     assert!(log.contains(rules), "{log}");
     let status = raw.expect("Status").await;
     let details = json!({"topics": ["secret"], "code": "FORBIDDEN"});
