@@ -46,21 +46,22 @@ pub struct Chats {
 
 #[derive(Debug)]
 struct ChatEntry {
-    access: ChatAccess,
+    access: JoinRule,
     made_by: Option<UserId>,
 }
 
+/// The users that may join a chat.
 #[derive(Debug)]
-enum ChatAccess {
-    Open,
-    For(AHashSet<UserId>),
+enum JoinRule {
+    Everyone,
+    Participants(AHashSet<UserId>),
 }
 
 impl ChatEntry {
     fn participants(&self) -> usize {
         match &self.access {
-            ChatAccess::Open => 0,
-            ChatAccess::For(participants) => participants.len(),
+            JoinRule::Everyone => 0,
+            JoinRule::Participants(participants) => participants.len(),
         }
     }
 }
@@ -69,8 +70,8 @@ impl Chats {
     /// Whether `user` may join the chat with the id `chat`; `false` when it does not exist.
     pub fn may_join(&self, chat: &str, user: &UserId) -> bool {
         self.chats.get(chat).is_some_and(|entry| match &entry.access {
-            ChatAccess::Open => true,
-            ChatAccess::For(participants) => participants.contains(user),
+            JoinRule::Everyone => true,
+            JoinRule::Participants(participants) => participants.contains(user),
         })
     }
 
@@ -123,8 +124,11 @@ impl Chats {
 
     /// Adds a chat, or replaces its participants.
     fn set(&self, access: ChatAccessRules) {
-        let participants =
-            if access.public { ChatAccess::Open } else { ChatAccess::For(access.participants.into_iter().collect()) };
+        let participants = if access.public {
+            JoinRule::Everyone
+        } else {
+            JoinRule::Participants(access.participants.into_iter().collect())
+        };
         let entry = ChatEntry { access: participants, made_by: access.made_by };
         self.participants.fetch_add(entry.participants(), Ordering::Relaxed);
         match self.chats.entry(access.id) {
