@@ -101,6 +101,7 @@
 //!
 //! Imports flow down this list:
 //!
+//! * `testkit`, for unit tests only: a hub with one worker, and clients that read text.
 //! * [`shutdown`]: the order in which the hub stops. Its `schedule` is pure and used by the fan-outs.
 //! * [`session`], [`worker`]: the session actor, and the shared parts of a worker.
 //! * [`hub`]: the facade, and the start of all actors.
@@ -133,4 +134,6 @@ pub mod runtime;
 pub mod session;
 pub mod shutdown;
 pub mod store;
+#[cfg(test)]
+mod testkit;
 pub mod worker;

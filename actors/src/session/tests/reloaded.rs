@@ -1,4 +1,4 @@
-//! Sessions that live while the settings of their hub change.
+//! Live sessions and a change of the settings.
 
 use serde_json::json;
 
@@ -11,25 +11,25 @@ fn room(name: &str) -> RoomName {
     RoomName::parse(name, "room").unwrap()
 }
 
-/// Lets only `who` subscribe to topics that begin with `secret`.
-fn close_secrets(settings: &mut Settings, who: AccessRule) {
+/// Restricts subscriptions to topics that begin with `secret`.
+fn close_secrets(settings: &mut Settings, subscribe: AccessRule) {
     let closed = TopicRule {
         pattern: Pattern::new("secret*"),
-        subscribe: vec![who],
+        subscribe: vec![subscribe],
         publish: vec![AccessRule::Anyone],
         history: None,
     };
     settings.rules.0.insert(0, closed);
 }
 
-/// How much is kept of every topic.
-fn keep(settings: &mut Settings, messages: usize) {
+/// Sets the length of the history of every topic.
+fn set_history(settings: &mut Settings, messages: usize) {
     settings.rules.0[0].history = (messages > 0).then_some(HistoryRule { messages, age_ms: None });
 }
 
 #[actix::test]
-async fn a_session_leaves_the_topics_that_are_closed_to_it_and_is_told() {
-    let bench = TestHub::with(LONG, None, |settings| settings.rooms_per_session = 10);
+async fn a_session_leaves_topics_that_are_closed_to_it_and_gets_a_notice() {
+    let bench = TestHub::with(GRACE_MS, None, |settings| settings.rooms_per_session = 10);
     let (raw, root) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Root, "bob").await);
     raw.ask("Subscribe", r#"{"topics": ["news", "secret", "secret.too"]}"#, None).await;
     raw.receive::<1>().await;
@@ -38,18 +38,18 @@ async fn a_session_leaves_the_topics_that_are_closed_to_it_and_is_told() {
         root.receive::<1>().await;
     }
     bench.reload(|settings| close_secrets(settings, AccessRule::Role("editor".into()))).await;
-    let [told] = raw.receive().await;
-    let told: serde_json::Value = serde_json::from_str(told.strip_prefix("Status ").unwrap()).unwrap();
-    let mut topics: Vec<_> = told["details"]["topics"].as_array().unwrap().iter().map(|it| it.as_str()).collect();
+    let [notice] = raw.receive().await;
+    let notice: serde_json::Value = serde_json::from_str(notice.strip_prefix("Status ").unwrap()).unwrap();
+    let mut topics: Vec<_> = notice["details"]["topics"].as_array().unwrap().iter().map(|it| it.as_str()).collect();
     topics.sort_unstable();
     assert_eq!(topics, [Some("secret"), Some("secret.too")]);
-    assert_eq!((&told["status"], &told["details"]["code"]), (&json!("unsubscribed"), &json!("FORBIDDEN")));
+    assert_eq!((&notice["status"], &notice["details"]["code"]), (&json!("unsubscribed"), &json!("FORBIDDEN")));
     assert_eq!(root.receive().await, [r#"room:leave:ack {"success":true,"room":"secret","code":"FORBIDDEN"}"#]);
     assert_eq!(bench.publish(PublishTarget::Room(room("secret")), "x").await, 0);
     assert_eq!(bench.publish(PublishTarget::Room(room("news")), "x").await, 2);
     assert_eq!((raw.receive().await, root.receive().await), (["x 1".to_owned()], ["x 1".to_owned()]));
 
-    // Opened again, it can be joined.
+    // After another change, the topic can be joined again.
     bench.reload(|settings| drop(settings.rules.0.remove(0))).await;
     raw.ask("Subscribe", r#"{"topics": ["secret"]}"#, None).await;
     assert!(raw.receive::<1>().await[0].contains(r#""topics":["secret"],"denied":[]"#));
@@ -58,7 +58,7 @@ async fn a_session_leaves_the_topics_that_are_closed_to_it_and_is_told() {
 #[actix::test]
 async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     const TOPICS: usize = 1_230;
-    let bench = TestHub::with(LONG, None, |settings| {
+    let bench = TestHub::with(GRACE_MS, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (2_000, 2_000, 2_000);
         (settings.topics_per_request, settings.mailbox) = (2_000, 2_000);
         settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 100 };
@@ -68,10 +68,10 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     alice.ask("Subscribe", &json!({ "topics": topics }).to_string(), None).await;
     alice.receive::<1>().await;
     bench.reload(|settings| close_secrets(settings, AccessRule::Server)).await;
-    let (mut left, mut looks) = (Vec::new(), 0);
+    let (mut left, mut reads) = (Vec::new(), 0);
     while left.len() < TOPICS {
-        looks += 1;
-        assert!(looks < 5_000, "only {} topics were left", left.len());
+        reads += 1;
+        assert!(reads < 5_000, "only {} topics were left", left.len());
         let lines = alice.take();
         for line in &lines {
             let status: serde_json::Value = serde_json::from_str(line.strip_prefix("Status ").unwrap()).unwrap();
@@ -89,25 +89,25 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
 
 #[actix::test]
 async fn a_session_waiting_for_its_token_reviews_its_rooms_later() {
-    let bench = TestHub::start(LONG);
-    let (waits, other) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
-    for client in [&waits, &other] {
+    let bench = TestHub::start(GRACE_MS);
+    let (waiting, other) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
+    for client in [&waiting, &other] {
         client.ask("Subscribe", r#"{"topics": ["secret"]}"#, None).await;
         client.receive::<1>().await;
     }
-    let judge = bench.delay_token("alice");
-    waits.ask("Authenticate", r#"{"token": "alice"}"#, None).await;
+    let release = bench.delay_token("alice");
+    waiting.ask("Authenticate", r#"{"token": "alice"}"#, None).await;
     bench.reload(|settings| close_secrets(settings, AccessRule::Server)).await;
     assert!(other.receive::<1>().await[0].contains("FORBIDDEN"));
-    judge.send(()).unwrap();
-    let lines = waits.receive::<1>().await;
+    release.send(()).unwrap();
+    let lines = waiting.receive::<1>().await;
     assert!(lines[0].contains("authenticated") || lines[0].contains("FORBIDDEN"), "{lines:?}");
     assert_eq!(bench.publish(PublishTarget::Room(room("secret")), "x").await, 0);
 }
 
 #[actix::test]
-async fn limits_of_a_live_session_hold_at_once() {
-    let bench = TestHub::start(LONG);
+async fn changed_limits_apply_to_live_sessions_immediately() {
+    let bench = TestHub::start(GRACE_MS);
     let alice = bench.client(Surface::Root, "alice").await;
     let ask = async |room: &str| {
         alice.ask("room:join", &json!({ "room": room }).to_string(), None).await;
@@ -124,43 +124,43 @@ async fn limits_of_a_live_session_hold_at_once() {
     assert!(!ask("c").await.contains("RATE_LIMITED"));
     bench.reload(|settings| settings.messages_per_minute.push = 1).await;
     assert!(ask("c").await.contains("RATE_LIMITED"));
-    assert_eq!(alice.handle.closed(), None, "what it was let do before is no flood");
+    assert_eq!(alice.handle.closed(), None, "earlier requests are no flood");
     bench.reload(|settings| settings.messages_per_minute.push = 0).await;
     assert!(!ask("c").await.contains("RATE_LIMITED"));
 }
 
 #[actix::test]
-async fn a_room_keeps_its_messages_by_the_rule_that_holds() {
-    let bench = TestHub::start(LONG);
+async fn a_room_keeps_history_by_the_current_rule() {
+    let bench = TestHub::start(GRACE_MS);
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics": ["news"]}"#, None).await;
     alice.receive::<1>().await;
-    let say = async |rooms: &[&str]| {
+    let publish = async |rooms: &[&str]| {
         for name in rooms {
             bench.publish(PublishTarget::Room(room(name)), "x").await;
         }
     };
-    let kept = async |name: &str| {
+    let stored = async |name: &str| {
         let page: Option<HistoryPage> = bench.hub.history(&room(name), Part::Newest, 10).await.unwrap();
         page.map(|page| (page.messages.len(), page.epoch.to_string()))
     };
-    say(&["news", "empty"]).await;
-    assert_eq!((kept("news").await, kept("empty").await), (None, None));
-    bench.reload(|settings| keep(settings, 2)).await;
-    say(&["news", "empty", "news", "news"]).await;
-    let (count, epoch) = kept("news").await.unwrap();
-    assert_eq!((count, kept("empty").await.map(|(count, _)| count)), (2, Some(1)));
+    publish(&["news", "empty"]).await;
+    assert_eq!((stored("news").await, stored("empty").await), (None, None));
+    bench.reload(|settings| set_history(settings, 2)).await;
+    publish(&["news", "empty", "news", "news"]).await;
+    let (count, epoch) = stored("news").await.unwrap();
+    assert_eq!((count, stored("empty").await.map(|(count, _)| count)), (2, Some(1)));
     assert_eq!(alice.receive().await, ["x 1", "1: x 1", "2: x 1", "3: x 1"]);
-    bench.reload(|settings| keep(settings, 5)).await;
-    say(&["news"]).await;
-    assert_eq!(kept("news").await, Some((3, epoch.clone())), "the numbering goes on");
-    bench.reload(|settings| keep(settings, 0)).await;
-    assert_eq!((kept("news").await, kept("empty").await), (None, None));
-    say(&["news"]).await;
+    bench.reload(|settings| set_history(settings, 5)).await;
+    publish(&["news"]).await;
+    assert_eq!(stored("news").await, Some((3, epoch.clone())), "the epoch stays");
+    bench.reload(|settings| set_history(settings, 0)).await;
+    assert_eq!((stored("news").await, stored("empty").await), (None, None));
+    publish(&["news"]).await;
     assert_eq!(alice.receive().await, ["4: x 1", "x 1"]);
-    bench.reload(|settings| keep(settings, 1)).await;
-    say(&["news"]).await;
-    let (count, next) = kept("news").await.unwrap();
+    bench.reload(|settings| set_history(settings, 1)).await;
+    publish(&["news"]).await;
+    let (count, next) = stored("news").await.unwrap();
     assert_eq!(count, 1);
-    assert_ne!(next, epoch, "it was numbered anew");
+    assert_ne!(next, epoch, "the epoch is new");
 }

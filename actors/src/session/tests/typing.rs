@@ -1,12 +1,12 @@
-//! Typists, and what the others in their threads hear.
+//! Typing in threads, and the events that the other members receive.
 
 use super::*;
 
-/// After which silence a typist stops, in ms of the manual clock.
+/// The configured typing timeout, ms of the manual clock.
 const SILENCE: i64 = 40;
 
 fn bench(change: impl FnOnce(&mut Settings)) -> TestHub {
-    TestHub::with(LONG, None, |settings| {
+    TestHub::with(GRACE_MS, None, |settings| {
         settings.typing_ms = SILENCE;
         settings.typing_per_minute = 0;
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -22,20 +22,10 @@ fn typing(user: &str, thread: &str, typing: bool) -> String {
 }
 
 impl TestClient {
-    /// Asks, and waits for the acknowledgement.
+    /// Sends a request, and waits for its acknowledgement.
     async fn done(&self, event: &str, data: &str) {
         self.ask(event, data, Some("1")).await;
-        let heard = async {
-            loop {
-                let lines = self.take();
-                if !lines.is_empty() {
-                    return lines;
-                }
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let lines = timeout(DEADLINE, heard).await.unwrap();
-        assert!(lines.iter().any(|line| line.starts_with("#1: ")), "{lines:?}");
+        self.receive_until(|line| line.starts_with("#1: ")).await;
     }
 
     async fn start(&self, thread: &str) {
@@ -52,7 +42,7 @@ impl TestClient {
 }
 
 #[actix::test]
-async fn the_others_in_a_thread_hear_who_types_there_and_who_typed_takes_part() {
+async fn members_of_a_thread_receive_typing_events_and_typing_joins_the_thread() {
     let bench = bench(|_| {});
     let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Raw, "bob").await);
     let elsewhere = bench.client(Surface::Root, "3").await;
@@ -102,13 +92,13 @@ async fn leaving_or_ending_stops_typing() {
 }
 
 #[actix::test]
-async fn a_session_types_in_so_many_threads_at_once() {
+async fn a_session_types_in_a_bounded_number_of_threads() {
     let bench = bench(|settings| settings.rooms_per_session = 100);
     let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
     bob.join_thread().await;
     alice.start("456").await;
     bench.hub.clock().advance(1);
-    for thread in 0..crate::session::typing::THREADS_MAX {
+    for thread in 0..crate::session::events::community::typing::THREADS_MAX {
         assert_eq!(bob.take().len(), usize::from(thread == 0));
         alice.start(&thread.to_string()).await;
     }

@@ -1,4 +1,4 @@
-//! Notifications, as sessions bring and read them.
+//! The delivery of unread notifications, and `notification_read`.
 
 use super::*;
 use crate::model::ids::NotificationId;
@@ -6,7 +6,7 @@ use crate::notifications::{LastNotification, Notification};
 use crate::store::Notice;
 
 impl TestHub {
-    /// Sends a notification and sees it kept; how many sessions it reached.
+    /// Sends a notification and waits until it is stored. Returns the number of sessions that received it.
     async fn notify(&self, user: &str, data: &'static str) -> usize {
         let notification = Notification::parse(data.as_bytes(), 65_536).unwrap();
         let notified = self.hub.notify(UserId::parse(user, "user").unwrap(), notification).await;
@@ -20,7 +20,7 @@ const READ_7: &str = r#"notification_updated {"notification_id":7,"read":true,"r
 
 #[actix::test]
 async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() {
-    let bench = TestHub::start(LONG);
+    let bench = TestHub::start(GRACE_MS);
     let (guest, chat) = (bench.guest().await, bench.client(Surface::Chat, "42").await);
     assert_eq!(bench.notify("42", r#"{"id":7}"#).await, 1);
     assert_eq!(chat.receive().await, [r#"notification {"id":7}"#]);
@@ -35,9 +35,9 @@ async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() 
     assert_eq!(notification, r#"notification {"id":7}"#);
 
     guest.ask("notification_read", r#"{"notification_id":"7"}"#, Some("1")).await;
-    let mut heard: [String; 2] = guest.receive().await;
-    heard.sort_unstable();
-    assert_eq!(heard, [READ_7.replace("notification_updated", "#1:"), READ_7.to_owned()]);
+    let mut received: [String; 2] = guest.receive().await;
+    received.sort_unstable();
+    assert_eq!(received, [READ_7.replace("notification_updated", "#1:"), READ_7.to_owned()]);
     for other in [&raw, &chat, &late_chat] {
         assert_eq!(other.receive().await, [READ_7]);
     }
@@ -49,8 +49,8 @@ async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() 
 }
 
 #[actix::test]
-async fn reading_has_a_limit_of_its_own() {
-    let bench = TestHub::start(LONG);
+async fn notification_read_has_a_limit_of_its_own() {
+    let bench = TestHub::start(GRACE_MS);
     bench.notify("alice", r#"{"id":7}"#).await;
     let client = bench.client(Surface::Root, "alice").await;
     let [_] = client.receive().await;
@@ -68,21 +68,10 @@ async fn reading_has_a_limit_of_its_own() {
 
 #[actix::test]
 async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
-    let bench = TestHub::start(LONG);
-    let known = || AuthState::Known(Arc::new(identity("alice")));
-    let opening = SessionStart {
-        surface: Surface::Raw,
-        encoder: &LineEncoder,
-        auth: known(),
-        transport: Transport::default(),
-        peer: Peer::default(),
-        slot: None,
-        heartbeat: None,
-        rate_usage: RateUsage::default(),
-        recovery: None,
-    };
-    let session = Session::open(&bench.worker, opening).await.unwrap();
-    // It came while the store was read, which still had an older one of the same id.
+    let bench = TestHub::start(GRACE_MS);
+    let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
+    let session = Session::open(&bench.worker, start).await.unwrap();
+    // It arrives while the store is read. The store still has an older version.
     bench.notify("alice", r#"{"id":7,"n":2}"#).await;
     bench.hub.rooms().flush().await;
     let notice = |number: i64, id: &str| {
@@ -90,34 +79,22 @@ async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
         Notice { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
     };
     session.deliver_unread(vec![notice(1, "6"), notice(2, "7")]);
-    let client =
-        TestClient { requests: mpsc::channel(1).0, handle: session.handle().clone(), read: RefCell::default() };
+    let (client, _inbound) = TestClient::of(&session);
     let [welcome, live, missed] = client.receive().await;
     assert!(welcome.starts_with("Status "));
     assert_eq!([live, missed], [r#"notification {"id":7,"n":2}"#, r#"notification {"id":6,"n":1}"#]);
 }
 
 #[actix::test]
-async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its_room() {
-    let bench = TestHub::start(LONG);
+async fn a_session_reads_older_notifications_from_the_store_and_newer_ones_from_its_room() {
+    let bench = TestHub::start(GRACE_MS);
     let alice = UserId::parse("alice", "user").unwrap();
     bench.notify("alice", r#"{"id":1}"#).await;
-    let known = AuthState::Known(Arc::new(identity("alice")));
-    let opening = SessionStart {
-        surface: Surface::Raw,
-        encoder: &LineEncoder,
-        auth: known,
-        transport: Transport::default(),
-        peer: Peer::default(),
-        slot: None,
-        heartbeat: None,
-        rate_usage: RateUsage::default(),
-        recovery: None,
-    };
-    let session = Session::open(&bench.worker, opening).await.unwrap();
-    let moment = session.unread_since.unwrap();
-    assert!(moment > LastNotification::default());
+    let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
+    let session = Session::open(&bench.worker, start).await.unwrap();
+    let since = session.unread_since.unwrap();
+    assert!(since > LastNotification::default());
     bench.notify("alice", r#"{"id":2}"#).await;
-    let unread = bench.hub.notifications().unread(alice, moment, 1_000, 1_000_000).await.unwrap();
+    let unread = bench.hub.notifications().unread(alice, since, 1_000, 1_000_000).await.unwrap();
     assert_eq!(unread.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["1"]);
 }

@@ -1,61 +1,58 @@
-//! Sessions on one worker, with a wire that can be read.
-
-mod application;
-mod chats;
-mod debug;
-mod guests;
-mod history;
-mod idempotent_publish;
-mod limits;
-mod monitoring;
-mod presence_edges;
-mod publishing;
-mod reloaded;
-mod rooms_counted;
-mod surfaces;
-mod typing;
-mod unread;
+//! A hub of actors on one worker for unit tests, with clients that read their output as text.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use actix_rt::time::{sleep, timeout};
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::*;
 use crate::application::Application;
 use crate::connection::outbox::OutboxCapacity;
-use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, MessagesPerMinute, PublishTarget, Settings};
+use crate::connection::{Heartbeat, SessionHandle};
+use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, Hub, MessagesPerMinute, PublishTarget, Settings};
+use crate::limits::concurrency::ConcurrencySlot;
+use crate::model::client::Peer;
 use crate::model::close::Close;
-use crate::model::fault::Code;
-use crate::model::ids::{ChatId, EventName, UserId};
-use crate::model::surface::Surface;
-use crate::model::surface::Transport;
+use crate::model::fault::{Code, Fault};
+use crate::model::identity::Identity;
+use crate::model::ids::{EventName, UserId};
+use crate::model::surface::{Surface, Transport};
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
-use crate::publication::{Event, EventError, Format};
+use crate::publication::{Correlation, Encoder, Event, EventError, Format};
 use crate::revocations::Revoked;
 use crate::rooms::rules::{AccessRule, Rules, TopicRule};
-use crate::runtime::clock::{Clock, Expiry};
+use crate::runtime::clock::Clock;
+use crate::session::{AuthState, Inbound, RateUsage, Request, Session, SessionStart};
 use crate::shutdown::schedule::DrainRate;
-use crate::store::{Chat, Revocation, Role, Store};
+use crate::store::{Role, Store};
+use crate::worker::Worker;
 
-/// Longest wait for what must come.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest wait for an expected event.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Says everything in a line of its own.
+/// A grace time that no test reaches, ms.
+pub(crate) const GRACE_MS: i64 = 60_000;
+
+/// The rate of a drain that closes all sessions at once.
+pub(crate) const AT_ONCE: DrainRate = DrainRate { per_sec: 0, within: DEADLINE };
+
+/// Encodes each event and each reply as one line of text.
 #[derive(Debug)]
-struct LineEncoder;
+pub(crate) struct LineEncoder;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn asked(correlation: &Correlation) -> String {
+/// The client's id of the request, after a space.
+fn correlation_suffix(correlation: &Correlation) -> String {
     correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
 }
 
@@ -74,7 +71,7 @@ impl Encoder for LineEncoder {
     }
 
     fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Bytes {
-        format!("{name} {}{}\n", text(data), asked(correlation)).into()
+        format!("{name} {}{}\n", text(data), correlation_suffix(correlation)).into()
     }
 
     fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
@@ -82,21 +79,21 @@ impl Encoder for LineEncoder {
     }
 
     fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
-        let about = refusal.room.or(refusal.event).unwrap_or("nothing");
-        Some(format!("refused {about}: {}{}\n", refusal.fault.code, asked(refusal.correlation)).into())
+        let subject = refusal.room.or(refusal.event).unwrap_or("nothing");
+        Some(format!("refused {subject}: {}{}\n", refusal.fault.code, correlation_suffix(refusal.correlation)).into())
     }
 }
 
-/// The holder of a token is the user of its name; some names mean more.
+/// Takes a token as the name of its user. `expired`, `bad` and `brief` are special. A delayed token waits for its receiver.
 #[derive(Default)]
 struct NameAuthenticator(Mutex<HashMap<String, oneshot::Receiver<()>>>);
 
 impl Authenticator for NameAuthenticator {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
-        let judged = self.0.lock().unwrap().remove(&token);
+        let delay = self.0.lock().unwrap().remove(&token);
         Box::pin(async move {
-            if let Some(judged) = judged {
-                let _ = judged.await;
+            if let Some(delay) = delay {
+                let _ = delay.await;
             }
             match token.as_str() {
                 "expired" => Err(Fault::new(Code::TokenExpired, "The token has expired")),
@@ -108,27 +105,34 @@ impl Authenticator for NameAuthenticator {
     }
 }
 
-fn identity(name: &str) -> Identity {
+/// The identity of a user, by a token without an expiry.
+pub(crate) fn identity(name: &str) -> Identity {
     Identity { issued_at: Some(1_000), ..Identity::of(UserId::parse(name, "user").unwrap()) }
 }
 
-struct TestHub {
-    hub: Arc<Hub>,
-    worker: Worker,
+/// A hub with one worker and a manual clock at 1,000 s.
+pub(crate) struct TestHub {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) worker: Worker,
     authenticator: Arc<NameAuthenticator>,
     _directory: tempfile::TempDir,
 }
 
 impl TestHub {
-    fn start(grace_ms: i64) -> Self {
+    pub(crate) fn start(grace_ms: i64) -> Self {
         Self::with(grace_ms, None, |_| {})
     }
 
-    fn of(grace_ms: i64, application: Option<Arc<dyn Application>>) -> Self {
-        Self::with(grace_ms, application, |_| {})
+    pub(crate) fn with_application(application: Arc<dyn Application>) -> Self {
+        Self::with(GRACE_MS, Some(application), |_| {})
     }
 
-    fn with(grace_ms: i64, application: Option<Arc<dyn Application>>, change: impl FnOnce(&mut Settings)) -> Self {
+    /// Starts a hub with changed settings.
+    pub(crate) fn with(
+        grace_ms: i64,
+        application: Option<Arc<dyn Application>>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let clock = Clock::manual(1_000_000);
         let anyone = TopicRule {
             pattern: Pattern::new("*"),
@@ -180,98 +184,103 @@ impl TestHub {
         Self { hub, worker, authenticator, _directory: directory }
     }
 
-    async fn open(&self, surface: Surface, auth_state: AuthState) -> Result<TestClient, Fault> {
-        self.open_held(surface, auth_state, None).await
+    /// Opens a session. Nothing of its output is read yet.
+    pub(crate) async fn open(&self, surface: Surface, auth_state: AuthState) -> Result<TestClient, Fault> {
+        self.open_with_slot(surface, auth_state, None).await
     }
 
-    async fn open_held(
+    /// As [`TestHub::open`], with the connection's slot in the limit per address.
+    pub(crate) async fn open_with_slot(
         &self,
         surface: Surface,
         auth_state: AuthState,
-        held: Option<ConcurrencySlot>,
+        slot: Option<ConcurrencySlot>,
     ) -> Result<TestClient, Fault> {
-        Self::open_at(&self.worker, surface, auth_state, held).await
+        let start = SessionStart { slot, ..session_start(surface, auth_state) };
+        Ok(TestClient::run(Session::open(&self.worker, start).await?))
     }
 
-    /// A session of a user on another worker, whatever it was told first.
-    async fn open_on(worker: &Worker, surface: Surface, user: &str) -> TestClient {
-        Self::open_at(worker, surface, AuthState::Known(Arc::new(identity(user))), None).await.unwrap()
+    /// A session of a user on another worker. Its greeting is not read.
+    pub(crate) async fn open_on(worker: &Worker, surface: Surface, user: &str) -> TestClient {
+        let auth_state = AuthState::Known(Arc::new(identity(user)));
+        TestClient::run(Session::open(worker, session_start(surface, auth_state)).await.unwrap())
     }
 
-    async fn open_at(
-        worker: &Worker,
-        surface: Surface,
-        auth_state: AuthState,
-        held: Option<ConcurrencySlot>,
-    ) -> Result<TestClient, Fault> {
-        let session = Session::open(worker, opening(surface, auth_state, held)).await?;
-        let (requests, inbound) = mpsc::channel(64);
-        let handle = session.handle().clone();
-        session.run(InboundStream(inbound));
-        Ok(TestClient { requests, handle, read: RefCell::default() })
-    }
-
-    /// A session of a user, greeted.
-    async fn client(&self, surface: Surface, user: &str) -> TestClient {
+    /// A session of a user. Its greeting is read, except on `/chat`.
+    pub(crate) async fn client(&self, surface: Surface, user: &str) -> TestClient {
         let client = self.open(surface, AuthState::Known(Arc::new(identity(user)))).await.unwrap();
-        client.greeted(surface).await;
+        client.receive_greeting(surface).await;
         client
     }
 
-    /// A session of a user, whatever it was told first.
-    async fn client_without_greeting(&self, surface: Surface, user: &str) -> TestClient {
+    /// A session of a user. Its first output is dropped.
+    pub(crate) async fn client_without_greeting(&self, surface: Surface, user: &str) -> TestClient {
         let client = self.open(surface, AuthState::Known(Arc::new(identity(user)))).await.unwrap();
         client.take();
         client
     }
 
-    /// A session of nobody, greeted.
-    async fn guest(&self) -> TestClient {
+    /// A guest's session. Its greeting is read.
+    pub(crate) async fn guest(&self) -> TestClient {
         let guest = self.open(Surface::Root, AuthState::Guest).await.unwrap();
-        guest.greeted(Surface::Root).await;
+        guest.receive_greeting(Surface::Root).await;
         guest
     }
 
-    /// Has the hub wait before it judges this token.
-    fn delay_token(&self, token: &str) -> oneshot::Sender<()> {
-        let (judge, judged) = oneshot::channel();
-        self.authenticator.0.lock().unwrap().insert(token.to_owned(), judged);
-        judge
+    /// Delays the check of this token until the sender is used.
+    pub(crate) fn delay_token(&self, token: &str) -> oneshot::Sender<()> {
+        let (release, delay) = oneshot::channel();
+        self.authenticator.0.lock().unwrap().insert(token.to_owned(), delay);
+        release
     }
 
-    async fn publish(&self, target: PublishTarget, name: &'static str) -> usize {
+    /// Publishes an event. Returns the number of its recipients.
+    pub(crate) async fn publish(&self, target: PublishTarget, name: &'static str) -> usize {
         let published = self.hub.publish(target, EventName::of_hub(name), Bytes::from_static(b"1")).await;
         published.unwrap().recipients
     }
 
-    /// Has the hub go on by other settings, and every session look at its rooms.
-    async fn reload(&self, change: impl FnOnce(&mut Settings)) {
+    /// Changes the settings, and waits until every session has reviewed its rooms.
+    pub(crate) async fn reload(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::clone(&self.hub.settings());
         change(&mut settings);
         self.hub.reconfigure(settings);
         self.hub.review_sessions().await;
     }
 
-    fn sessions_of(&self, user: &str) -> usize {
+    /// The number of the user's sessions.
+    pub(crate) fn sessions_of(&self, user: &str) -> usize {
         self.hub.registry().sessions_of(&UserId::parse(user, "user").unwrap()).len()
     }
 }
 
-fn opening(surface: Surface, auth_state: AuthState, held: Option<ConcurrencySlot>) -> SessionStart {
+/// The start of a session over a WebSocket, with [`LineEncoder`].
+pub(crate) fn session_start(surface: Surface, auth_state: AuthState) -> SessionStart {
     SessionStart {
         surface,
         encoder: &LineEncoder,
         auth: auth_state,
         transport: Transport::WebSocket,
         peer: Peer::default(),
-        slot: held,
+        slot: None,
         heartbeat: None,
         rate_usage: RateUsage::default(),
         recovery: None,
     }
 }
 
-struct InboundStream(mpsc::Receiver<Inbound>);
+/// Waits until the condition is true.
+pub(crate) async fn wait_until(is_true: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_true() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, waiting).await.unwrap();
+}
+
+/// The requests of a [`TestClient`], as a session reads them.
+pub(crate) struct InboundStream(mpsc::Receiver<Inbound>);
 
 impl futures_core::Stream for InboundStream {
     type Item = Inbound;
@@ -281,21 +290,36 @@ impl futures_core::Stream for InboundStream {
     }
 }
 
-struct TestClient {
-    requests: mpsc::Sender<Inbound>,
-    handle: Rc<SessionHandle>,
+/// The client of one session. Its drop cuts the connection.
+pub(crate) struct TestClient {
+    pub(crate) requests: mpsc::Sender<Inbound>,
+    pub(crate) handle: Rc<SessionHandle>,
     read: RefCell<Vec<String>>,
 }
 
 impl TestClient {
-    async fn ask(&self, event: &str, data: &str, correlation: Option<&'static str>) {
+    /// The client of a session that is not running yet, and the stream of its requests.
+    pub(crate) fn of(session: &Session) -> (Self, InboundStream) {
+        let (requests, inbound) = mpsc::channel(64);
+        (Self { requests, handle: session.handle().clone(), read: RefCell::default() }, InboundStream(inbound))
+    }
+
+    /// Starts the session's actor.
+    pub(crate) fn run(session: Session) -> Self {
+        let (client, inbound) = Self::of(&session);
+        session.run(inbound);
+        client
+    }
+
+    /// Sends a request.
+    pub(crate) async fn ask(&self, event: &str, data: &str, correlation: Option<&'static str>) {
         let data = Bytes::copy_from_slice(data.as_bytes());
         let request = Request { event: event.into(), data, correlation: correlation.map(Bytes::from) };
         self.requests.send(Inbound::Request(request)).await.unwrap();
     }
 
-    /// Lines that were written since the last look.
-    fn take(&self) -> Vec<String> {
+    /// The lines that were written since the last call.
+    pub(crate) fn take(&self) -> Vec<String> {
         let mut read = self.read.borrow_mut();
         self.handle.with_outbox(|outbox| {
             let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
@@ -305,8 +329,8 @@ impl TestClient {
         std::mem::take(&mut read)
     }
 
-    /// The next lines, as soon as there are so many. Fails when more are there by then.
-    async fn receive<const N: usize>(&self) -> [String; N] {
+    /// Waits for the next `N` lines. Fails when there are more by then.
+    pub(crate) async fn receive<const N: usize>(&self) -> [String; N] {
         let mut lines = Vec::new();
         let enough = async {
             while lines.len() < N {
@@ -318,7 +342,28 @@ impl TestClient {
         lines.try_into().unwrap_or_else(|lines| panic!("{N} lines, not {lines:?}"))
     }
 
-    async fn greeted(&self, surface: Surface) {
+    /// Waits for a line that `is_last` selects. Returns all lines that were written by then.
+    pub(crate) async fn receive_until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        let received = async {
+            while !lines.iter().any(|line: &String| is_last(line)) {
+                sleep(Duration::from_millis(1)).await;
+                lines.extend(self.take());
+            }
+        };
+        let received = timeout(DEADLINE, received).await;
+        assert!(received.is_ok(), "the expected line is not in {lines:?}");
+        lines
+    }
+
+    /// Waits for a line with `text`. Drops the other lines.
+    pub(crate) async fn line_with(&self, text: &str) -> String {
+        let lines = self.receive_until(|line| line.contains(text)).await;
+        lines.into_iter().find(|line| line.contains(text)).unwrap()
+    }
+
+    /// Waits for the greeting of a session on this surface, and checks it. On `/chat` there is none.
+    pub(crate) async fn receive_greeting(&self, surface: Surface) {
         match surface {
             Surface::Raw => assert!(self.receive::<1>().await[0].starts_with("Status ")),
             Surface::Root => {
@@ -337,7 +382,8 @@ impl TestClient {
         }
     }
 
-    async fn closed(&self) -> Close {
+    /// Waits for the close of the session.
+    pub(crate) async fn closed(&self) -> Close {
         let closed = async {
             loop {
                 match self.handle.closed() {
@@ -349,7 +395,3 @@ impl TestClient {
         timeout(DEADLINE, closed).await.unwrap()
     }
 }
-
-const LONG: i64 = 60_000;
-
-const AT_ONCE: DrainRate = DrainRate { per_sec: 0, within: DEADLINE };
