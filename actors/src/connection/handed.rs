@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_is_taken_back_in_its_order() {
+    fn unwritten_publications_are_taken_back_in_order() {
         let mut handed = Handed::new(9);
         let [one, two, three] = ["1", "2", "3"].map(|text| hand(&mut handed, text));
         let other = Rc::new(Bytes::from_static(b"frame"));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_forgotten_and_what_is_too_much_is_counted() {
+    fn written_publications_are_dropped_and_excess_ones_are_counted() {
         let mut handed = Handed::new(2);
         drop(hand(&mut handed, "1"));
         let two = hand(&mut handed, "2");

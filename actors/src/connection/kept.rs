@@ -76,7 +76,7 @@ mod tests {
     use crate::runtime::counters::Stats;
 
     #[test]
-    fn the_oldest_go_when_there_are_too_many_or_too_large_ones() {
+    fn the_oldest_publications_are_evicted_at_the_bound() {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
         let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
         for text in ["1", "22", "333", "4444"] {

@@ -64,7 +64,7 @@ mod tests {
         }
         assert_eq!(count(&mut noted), Some(NOTED_MAX));
         noted.add(&id(0));
-        assert_eq!(count(&mut noted), Some(0), "it was asked for once");
+        assert_eq!(count(&mut noted), Some(0), "the list is returned once");
         noted.begin();
         (0..=NOTED_MAX).for_each(|number| noted.add(&id(number)));
         assert_eq!(count(&mut noted), None);

@@ -29,7 +29,7 @@ pub struct Retained {
 }
 
 impl Retained {
-    /// Keeps a delivery until the last who shares it drops it.
+    /// Keeps a publication until its last reference is dropped.
     pub fn new(ledger: &Rc<Ledger>, brought: Brought) -> Rc<Self> {
         let Brought { number, room, bytes, about } = brought;
         let retained = Self { number, room, bytes, about, ledger: ledger.clone() };
@@ -132,7 +132,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_shared_counts_once_and_until_the_last_lets_it_go() {
+    fn a_shared_publication_counts_once_until_its_last_reference_is_dropped() {
         let stats = Arc::new(Stats::default());
         let ledger = Ledger::new(OVERHEAD + 4, stats.clone());
         let one = retained(&ledger, 1, "one");
@@ -149,7 +149,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_brought_to_several_is_kept_once() {
+    fn a_publication_for_several_sessions_is_stored_once() {
         let stats = Arc::new(Stats::default());
         let ledger = Ledger::new(1_000, stats.clone());
         let brought = |text: &'static str| Brought::of(&retained(&ledger, 1, text));

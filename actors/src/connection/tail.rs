@@ -1,5 +1,5 @@
-//! What was sent to a session last, pure: the deliveries that its client may not have. A client that comes back says which
-//! was the last it got; those behind it are brought.
+//! The publications that were sent to a session last, pure. A client that recovers its session names the last one that it
+//! received, and gets the later ones.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ pub struct Tail {
     /// The last delivery that is not kept any more.
     left: Option<u64>,
     /// How many of the first were written before the client last answered a ping.
-    asked: usize,
+    written_before_pong: usize,
     /// The client has answered a ping, and one that was sent after that.
     answered: bool,
     is_confirmed: bool,
@@ -34,13 +34,13 @@ impl Tail {
             bytes: 0,
             held: Vec::new(),
             left: last,
-            asked: 0,
+            written_before_pong: 0,
             is_confirmed: false,
             answered: false,
         }
     }
 
-    /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
+    /// As [`Tail::behind`]. `is_confirmed`: the client is known to have received its first messages.
     pub fn of(last: Option<u64>, is_confirmed: bool, bound: OutboxCapacity) -> Self {
         Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
     }
@@ -78,7 +78,7 @@ impl Tail {
         if let Some(oldest) = self.entries.pop_front() {
             self.bytes -= oldest.bytes.len();
             self.left = Some(oldest.number);
-            self.asked = self.asked.saturating_sub(1);
+            self.written_before_pong = self.written_before_pong.saturating_sub(1);
         }
     }
 
@@ -101,17 +101,17 @@ impl Tail {
     /// The client answered a ping. That was sent after the client had answered the one before, and the client reads in
     /// order: it has all that was written until then.
     pub fn confirm(&mut self) {
-        for _ in 0..self.asked {
+        for _ in 0..self.written_before_pong {
             self.pop();
         }
-        self.asked = self.entries.len();
+        self.written_before_pong = self.entries.len();
         self.is_confirmed = std::mem::replace(&mut self.answered, true);
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
     }
 
-    /// Whether the client is known to have what it was told first.
+    /// Whether the client is known to have received its first messages.
     pub fn is_confirmed(&self) -> bool {
         self.is_confirmed
     }
@@ -190,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn a_client_lacks_what_came_behind_the_last_it_got() {
+    fn a_client_lacks_the_publications_after_the_last_that_it_received() {
         assert_eq!(lacks(tail(9, 1..=3).1, None), Some(vec![1, 2, 3]));
         assert_eq!(lacks(tail(9, 1..=3).1, Some(1)), Some(vec![2, 3]));
         assert_eq!(lacks(tail(9, 1..=3).1, Some(3)), Some(vec![]));
-        assert_eq!(lacks(tail(9, 1..=3).1, Some(7)), None, "that was never sent");
+        assert_eq!(lacks(tail(9, 1..=3).1, Some(7)), None, "7 was never sent");
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(
             lacks(tail(3, 1..=5).1, Some(2)),
             Some(vec![3, 4, 5]),
-            "the last that is not kept is the last it got"
+            "the last dropped publication is the last received one"
         );
         assert_eq!(lacks(tail(3, 1..=5).1, Some(4)), Some(vec![5]));
         let (ledger, mut tail) = tail(3, 1..=2);
