@@ -1,4 +1,4 @@
-//! What each worker thread owns: its session table, its room shard, its fan-out and its heartbeat sweeper.
+//! The parts of one worker thread: its session table, room shard, fan-out and heartbeat sweeper.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Worker {
             expiry: Expiry::NEVER,
             elapsed,
         });
-        debug_assert_eq!(handle.addr(), addr, "slots are taken in the planned order");
+        debug_assert_eq!(handle.addr(), addr, "slots are assigned in the planned order");
         handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
         handle.with_outbox(|outbox| outbox.discard());
