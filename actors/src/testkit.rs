@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -112,10 +113,18 @@ pub(crate) fn identity(name: &str) -> Identity {
 
 /// A hub with one worker and a manual clock at 1,000 s.
 pub(crate) struct TestHub {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) inner: Arc<Hub>,
     pub(crate) worker: Worker,
     authenticator: Arc<NameAuthenticator>,
     _directory: tempfile::TempDir,
+}
+
+impl Deref for TestHub {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.inner
+    }
 }
 
 impl TestHub {
@@ -176,12 +185,16 @@ impl TestHub {
             clock: clock.clone(),
         };
         change(&mut settings);
+        Self::of(settings, application)
+    }
+
+    fn of(settings: Settings, application: Option<Arc<dyn Application>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
+        let store = Store::open(directory.path(), Role::Hub, settings.clock.clone()).unwrap();
         let authenticator = Arc::new(NameAuthenticator::default());
-        let hub = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
-        let worker = Worker::start(&hub).unwrap();
-        Self { hub, worker, authenticator, _directory: directory }
+        let inner = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
+        let worker = Worker::start(&inner).unwrap();
+        Self { inner, worker, authenticator, _directory: directory }
     }
 
     /// Opens a session. Nothing of its output is read yet.
@@ -236,21 +249,21 @@ impl TestHub {
 
     /// Publishes an event. Returns the number of its recipients.
     pub(crate) async fn publish(&self, target: PublishTarget, name: &'static str) -> usize {
-        let published = self.hub.publish(target, EventName::of_hub(name), Bytes::from_static(b"1")).await;
+        let published = self.inner.publish(target, EventName::of_hub(name), Bytes::from_static(b"1")).await;
         published.unwrap().recipients
     }
 
     /// Changes the settings, and waits until every session has reviewed its rooms.
     pub(crate) async fn reload(&self, change: impl FnOnce(&mut Settings)) {
-        let mut settings = Settings::clone(&self.hub.settings());
+        let mut settings = Settings::clone(&self.inner.settings());
         change(&mut settings);
-        self.hub.reconfigure(settings);
-        self.hub.review_sessions().await;
+        self.inner.reconfigure(settings);
+        self.inner.review_sessions().await;
     }
 
     /// The number of the user's sessions.
     pub(crate) fn sessions_of(&self, user: &str) -> usize {
-        self.hub.registry().sessions_of(&UserId::parse(user, "user").unwrap()).len()
+        self.inner.registry().sessions_of(&UserId::parse(user, "user").unwrap()).len()
     }
 }
 

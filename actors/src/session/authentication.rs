@@ -137,8 +137,8 @@ impl Session {
         Ok(joins)
     }
 
-    /// Closes the session unless it has a user at the end of the grace time. A token that is being checked then is
-    /// checked first, because nothing else runs in the session meanwhile.
+    /// Closes the session unless it has a user at the end of the grace time. A token check that
+    /// runs then finishes first, because nothing else runs in the session meanwhile.
     pub(super) fn schedule_auth_deadline(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
         self.hub.clock().run_later(ctx, std::time::Duration::from_millis(grace), |session: &mut Self, _| {

@@ -174,7 +174,7 @@ impl Session {
                 Ok(())
             }
             JoinOutcome::RefusedByRoom(id, fault) => {
-                // After a leave the room needs no other, and a later join may be valid.
+                // If the client left meanwhile, there is nothing to leave, and a later join may be valid.
                 if self.pending_joins.take(&id) {
                     drop(self.leave_room(id.room.as_str()));
                 }

@@ -19,8 +19,8 @@ use crate::runtime::clock::Expiry;
 use crate::worker::Worker;
 
 impl Session {
-    /// Opens a session. With a known user, it joins everybody's room and the user's own. From then on its outbox collects
-    /// messages; the transport writes them once it is attached. The greeting comes first.
+    /// Opens a session. With a known user, it joins the room of everybody and the room of the user. From then on its
+    /// outbox collects messages; the transport writes them once it is attached. The greeting comes first.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`] when a mailbox is full, [`crate::model::fault::Code::TokenRevoked`] for a
@@ -53,7 +53,7 @@ impl Session {
         // A session that failed to open cannot be recovered.
         opened.inspect_err(|_| session.handle.forgo())?;
         if session.hub.accepting().is_err() {
-            // The drain ended the open sessions before this one was in the table.
+            // The hub started to drain meanwhile, and did not see this session.
             session.handle.close_after_replies(Close::GoingAway);
         }
         session.report_opened();

@@ -75,7 +75,7 @@ impl RecoveryAttempt {
         Self { request, suspended, attempt }
     }
 
-    /// An attempt to recover a session of a kind that has no recovery here.
+    /// A failed attempt, for a session that has no recovery.
     pub(super) fn unrecoverable(request: RecoveryRequest) -> Self {
         Self { request, suspended: None, attempt: 1 }
     }

@@ -38,8 +38,8 @@ fn data(line: &str, name: &str) -> Value {
 
 #[actix::test]
 async fn without_an_application_the_hub_answers_by_itself() {
-    let bench = TestHub::start(GRACE_MS);
-    let client = bench.client(Surface::Raw, "42").await;
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "42").await;
     for (event, sent, member, answer) in [
         ("client:event", json!({"type": "a", "data": {"n": 1}}), "data", json!({"n": 1})),
         ("client:event", json!({"type": "a"}), "data", Value::Null),
@@ -84,8 +84,8 @@ async fn without_an_application_the_hub_answers_by_itself() {
 
 #[actix::test]
 async fn an_application_receives_the_whole_payload_and_its_reply_goes_to_the_client() {
-    let (bench, mut requests) = with_application();
-    let client = bench.client(Surface::Root, "42").await;
+    let (hub, mut requests) = with_application();
+    let client = hub.client(Surface::Root, "42").await;
     client.ask("client:message", r#"{"content":"hi", "more":1.0}"#, Some("7")).await;
     let (request, answer) = requests.recv().await.unwrap();
     let id = request.request_id;
@@ -119,8 +119,8 @@ async fn an_application_receives_the_whole_payload_and_its_reply_goes_to_the_cli
 
 #[actix::test]
 async fn a_slow_application_delays_no_other_reply_and_gets_a_bounded_number_of_requests() {
-    let (bench, mut requests) = with_application();
-    let client = bench.client(Surface::Raw, "alice").await;
+    let (hub, mut requests) = with_application();
+    let client = hub.client(Surface::Raw, "alice").await;
     let mut pending = Vec::new();
     for _ in 0..UNORDERED_REPLIES_MAX {
         client.ask("client:action", r#"{"action":"wait"}"#, Some("1")).await;
@@ -132,7 +132,7 @@ async fn a_slow_application_delays_no_other_reply_and_gets_a_bounded_number_of_r
     let [refused, pinged, joined] = client.receive().await;
     assert_eq!((refused.as_str(), pinged.as_str()), ("refused client:action: OVERLOADED #2", "#3: done"));
     assert!(joined.starts_with("#4: "), "{joined}");
-    assert_eq!(bench.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
+    assert_eq!(hub.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
     assert_eq!(client.receive().await, ["news 1"]);
     assert!(requests.try_recv().is_err(), "a refused request is not sent");
 
@@ -146,11 +146,11 @@ async fn a_slow_application_delays_no_other_reply_and_gets_a_bounded_number_of_r
 
 #[actix::test]
 async fn a_draining_hub_waits_for_the_replies_of_the_application() {
-    let (bench, mut requests) = with_application();
-    let client = bench.client(Surface::Raw, "alice").await;
+    let (hub, mut requests) = with_application();
+    let client = hub.client(Surface::Raw, "alice").await;
     client.ask("client:event", r#"{"type":"a"}"#, Some("1")).await;
     let (_, answer) = requests.recv().await.unwrap();
-    bench.hub.drain(AT_ONCE).await;
+    hub.drain(AT_ONCE).await;
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
     assert_eq!(client.receive().await, ["refused client:event: SHUTTING_DOWN #2"]);
     assert_eq!(client.handle.closed(), None);

@@ -2,9 +2,9 @@
 
 use super::*;
 
-async fn create_chat(bench: &TestHub, id: &str) {
+async fn create_chat(hub: &TestHub, id: &str) {
     let chat = Chat::new(ChatId::parse(id, "id").unwrap(), String::new(), String::new(), 0).unwrap();
-    bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
+    hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
 }
 
 /// The lines up to the one that begins with this.
@@ -14,16 +14,16 @@ async fn lines_until(client: &TestClient, beginning: &str) -> Vec<String> {
 
 #[actix::test]
 async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.rooms_per_session = 100;
         settings.topics_per_request = 100;
         settings.messages_per_minute.raw = 5;
     });
     let ids: Vec<String> = (0..7).map(|number| format!("c{number}")).collect();
     for id in &ids {
-        create_chat(&bench, id).await;
+        create_chat(&hub, id).await;
     }
-    let client = bench.client(Surface::Raw, "alice").await;
+    let client = hub.client(Surface::Raw, "alice").await;
     let topics: Vec<String> = ids.iter().map(|id| format!("chat:{id}")).collect();
     client.ask("Subscribe", &serde_json::json!({ "topics": topics }).to_string(), Some("1")).await;
     let lines = lines_until(&client, r#"Status {"status":"subscribed""#).await;
@@ -34,21 +34,21 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
 
 #[actix::test]
 async fn a_user_without_access_does_not_create_a_chat() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| settings.auto_create_chats = true);
+    let hub = TestHub::with(GRACE_MS, None, |settings| settings.auto_create_chats = true);
     let narrowed = Identity { subscribe: Some(vec![Pattern::new("news.*")]), ..identity("mallory") };
-    let client = bench.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();
+    let client = hub.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();
     client.ask("join:chat", r#"{"chatId":"made"}"#, Some("1")).await;
     lines_until(&client, "refused join:chat: NOT_FOUND #1").await;
-    assert!(!bench.hub.chats().exists("made"));
+    assert!(!hub.chats().exists("made"));
 }
 
 #[actix::test]
 async fn joins_on_all_sessions_of_a_user_create_at_most_the_limit_of_chats() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         (settings.auto_create_chats, settings.chats_per_user, settings.rooms_per_session) = (true, 3, 100);
         settings.messages_per_minute.chat = 0;
     });
-    let alice = [bench.client(Surface::Chat, "alice").await, bench.client(Surface::Chat, "alice").await];
+    let alice = [hub.client(Surface::Chat, "alice").await, hub.client(Surface::Chat, "alice").await];
     for (number, client) in alice.iter().enumerate() {
         for chat in 0..4 {
             client.ask("join:chat", &format!(r#"{{"chatId":"c{number}-{chat}"}}"#), Some("1")).await;
@@ -60,22 +60,22 @@ async fn joins_on_all_sessions_of_a_user_create_at_most_the_limit_of_chats() {
         let lines = lines_until(client, "#2: ").await;
         refused += lines.iter().filter(|line| *line == "refused join:chat: LIMIT_REACHED #1").count();
     }
-    assert_eq!((refused, bench.hub.chats().count()), (5, 3));
-    let made = (0..4).map(|chat| format!("c0-{chat}")).find(|chat| bench.hub.chats().exists(chat)).unwrap();
+    assert_eq!((refused, hub.chats().count()), (5, 3));
+    let made = (0..4).map(|chat| format!("c0-{chat}")).find(|chat| hub.chats().exists(chat)).unwrap();
     let join = format!(r#"{{"chatId":"{made}"}}"#);
-    let bob = bench.client(Surface::Chat, "bob").await;
+    let bob = hub.client(Surface::Chat, "bob").await;
     bob.ask("join:chat", &join, Some("3")).await;
     bob.ask("join:chat", r#"{"chatId":"new"}"#, Some("4")).await;
     lines_until(&bob, "#4: ").await;
-    bench.hub.delete_chat(ChatId::parse(&made, "id").unwrap()).await.unwrap();
+    hub.delete_chat(ChatId::parse(&made, "id").unwrap()).await.unwrap();
     alice[1].ask("join:chat", r#"{"chatId":"again"}"#, Some("5")).await;
     lines_until(&alice[1], "#5: ").await;
-    assert_eq!(bench.hub.chats().count(), 4);
+    assert_eq!(hub.chats().count(), 4);
 }
 
 #[actix::test]
 async fn a_session_in_more_chats_than_a_mailbox_holds_is_recovered_completely() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.mailbox = 8;
         settings.rooms_per_session = 100;
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -84,9 +84,9 @@ async fn a_session_in_more_chats_than_a_mailbox_holds_is_recovered_completely() 
     });
     let ids: Vec<String> = (0..20).map(|number| format!("c{number:02}")).collect();
     let join = |id: &str| serde_json::json!({ "chatId": id }).to_string();
-    let (bob, alice) = (bench.client(Surface::Chat, "bob").await, bench.client(Surface::Chat, "alice").await);
+    let (bob, alice) = (hub.client(Surface::Chat, "bob").await, hub.client(Surface::Chat, "alice").await);
     for id in &ids {
-        create_chat(&bench, id).await;
+        create_chat(&hub, id).await;
         for client in [&bob, &alice] {
             client.ask("join:chat", &join(id), Some("1")).await;
             lines_until(client, "#1").await;
@@ -96,13 +96,13 @@ async fn a_session_in_more_chats_than_a_mailbox_holds_is_recovered_completely() 
     let lines = lines_until(&bob, "#2").await;
     let token = lines.iter().find_map(|line| line.split(r#""recoveryToken":""#).nth(1)).unwrap()[..64].to_owned();
     drop(bob);
-    wait_until(|| bench.hub.stats().suspended.get() == 1).await;
+    wait_until(|| hub.stats().suspended.get() == 1).await;
     for id in &ids {
         let message = serde_json::json!({ "chatId": id, "content": "x" }).to_string();
         alice.ask("message:send", &message, Some("3")).await;
         lines_until(&alice, "#3").await;
     }
-    let bob = bench.client(Surface::Chat, "bob").await;
+    let bob = hub.client(Surface::Chat, "bob").await;
     bob.ask("connection:recover", &serde_json::json!({ "recoveryToken": token }).to_string(), Some("4")).await;
     let lines = lines_until(&bob, "#4").await;
     let recovered = lines.iter().find(|line| line.starts_with("connection:recovered")).unwrap();

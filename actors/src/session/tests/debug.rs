@@ -7,7 +7,7 @@ fn admin(name: &str) -> AuthState {
     AuthState::Known(Arc::new(Identity { roles: vec!["admin".into()], ..identity(name) }))
 }
 
-fn bench(open: bool) -> TestHub {
+fn start_hub(open: bool) -> TestHub {
     TestHub::with(GRACE_MS, None, |settings| {
         settings.debug.open = open;
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -35,8 +35,8 @@ async fn metrics(client: &TestClient) -> Vec<String> {
 
 #[actix::test]
 async fn an_admin_receives_metrics_at_an_interval_until_debug_mode_ends() {
-    let bench = bench(false);
-    let client = bench.open(Surface::Root, admin("alice")).await.unwrap();
+    let hub = start_hub(false);
+    let client = hub.open(Surface::Root, admin("alice")).await.unwrap();
     client.receive_greeting(Surface::Root).await;
     client.ask("debug_mode", r#"{"enabled":true}"#, Some("1")).await;
     let first: [String; 4] = client.receive().await;
@@ -54,21 +54,21 @@ async fn an_admin_receives_metrics_at_an_interval_until_debug_mode_ends() {
     let events = r#"event_metrics {"events_received":1,"events_sent":3,"events_published":0,"events_per_minute":1,"errors":0,"rate_limited":0,"#;
     assert_eq!(first[3], format!("{events}{time}}}"));
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
-    bench.hub.clock().advance(INTERVAL_MS);
+    hub.clock().advance(INTERVAL_MS);
     for line in metrics(&client).await {
         assert!(METRICS.iter().any(|name| line.starts_with(name)), "{line}");
     }
-    assert_eq!(bench.hub.stats().debugging.get(), 1);
+    assert_eq!(hub.stats().debugging.get(), 1);
     client.ask("debug_mode", r#"{"enabled":false}"#, Some("2")).await;
     client.receive_until(|line| line == "#2: done").await;
-    bench.hub.clock().advance(INTERVAL_MS);
+    hub.clock().advance(INTERVAL_MS);
     client.ask("ping", "{}", Some("3")).await;
-    assert_eq!((client.receive().await, bench.hub.stats().debugging.get()), (["#3: done".to_owned()], 0));
+    assert_eq!((client.receive().await, hub.stats().debugging.get()), (["#3: done".to_owned()], 0));
 }
 
 #[actix::test]
 async fn other_users_receive_metrics_where_debug_mode_is_open() {
-    let (shut, open) = (bench(false), bench(true));
+    let (shut, open) = (start_hub(false), start_hub(true));
     let refused = shut.client(Surface::Raw, "bob").await;
     refused.ask("debug_mode", r#"{"enabled":true}"#, None).await;
     refused.ask("debug_mode", r#"{"enabled":"yes"}"#, None).await;
@@ -79,15 +79,15 @@ async fn other_users_receive_metrics_where_debug_mode_is_open() {
     assert!(metrics(&client).await[0].starts_with("connection_stats "));
     assert_eq!(guest.receive().await, ["refused debug_mode: PERMISSION_DENIED"]);
     drop(client);
-    wait_until(|| open.hub.stats().debugging.get() == 0).await;
+    wait_until(|| open.stats().debugging.get() == 0).await;
 }
 
 #[actix::test]
 async fn the_number_of_sessions_in_debug_mode_is_bounded() {
-    let bench = bench(true);
-    let client = bench.client(Surface::Raw, "bob").await;
-    bench.hub.stats().debugging.add(DEBUG_SESSIONS_MAX);
+    let hub = start_hub(true);
+    let client = hub.client(Surface::Raw, "bob").await;
+    hub.stats().debugging.add(DEBUG_SESSIONS_MAX);
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
     assert_eq!(client.receive().await, ["refused debug_mode: LIMIT_REACHED"]);
-    assert_eq!(bench.hub.stats().debugging.get(), DEBUG_SESSIONS_MAX);
+    assert_eq!(hub.stats().debugging.get(), DEBUG_SESSIONS_MAX);
 }

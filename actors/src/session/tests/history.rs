@@ -10,7 +10,7 @@ use crate::model::ids::RoomName;
 use crate::rooms::rules::HistoryRule;
 
 /// A hub with a history of `messages` messages a topic, except for topics that begin with `plain`.
-fn bench(messages: usize, age_ms: Option<i64>) -> TestHub {
+fn start_hub(messages: usize, age_ms: Option<i64>) -> TestHub {
     TestHub::with(GRACE_MS, None, |settings| {
         let keeps = TopicRule { history: Some(HistoryRule { messages, age_ms }), ..settings.rules.0[0].clone() };
         settings.rules.0[0].pattern = Pattern::new("plain*");
@@ -28,12 +28,12 @@ impl TestHub {
     async fn publish_numbers(&self, room: &str, numbers: impl IntoIterator<Item = u64>) {
         for number in numbers {
             let (name, data) = (EventName::of_hub("x"), Bytes::from(number.to_string()));
-            self.hub.publish(PublishTarget::Room(super::history::room(room)), name, data).await.unwrap();
+            self.inner.publish(PublishTarget::Room(super::history::room(room)), name, data).await.unwrap();
         }
     }
 
     async fn epoch(&self, name: &str) -> String {
-        self.hub.history(&room(name), Part::Newest, 1).await.unwrap().unwrap().epoch.to_string()
+        self.history(&room(name), Part::Newest, 1).await.unwrap().unwrap().epoch.to_string()
     }
 }
 
@@ -58,10 +58,10 @@ fn recovery_of(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
 
 #[actix::test]
 async fn missed_messages_follow_the_reply_before_new_ones() {
-    let bench = bench(10, None);
-    bench.publish_numbers("news", 1..=4).await;
-    let epoch = bench.epoch("news").await;
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    hub.publish_numbers("news", 1..=4).await;
+    let epoch = hub.epoch("news").await;
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
     let [status, third, fourth] = alice.receive().await;
     assert_eq!(
@@ -74,15 +74,15 @@ async fn missed_messages_follow_the_reply_before_new_ones() {
         })
     );
     assert_eq!([third, fourth], ["3: x 3", "4: x 4"]);
-    bench.publish_numbers("news", [5]).await;
+    hub.publish_numbers("news", [5]).await;
     assert_eq!(alice.receive().await, ["5: x 5"]);
 }
 
 #[actix::test]
 async fn an_unrecoverable_position_replays_nothing() {
-    let bench = bench(3, None);
-    bench.publish_numbers("news", 1..=5).await;
-    let epoch = bench.epoch("news").await;
+    let hub = start_hub(3, None);
+    hub.publish_numbers("news", 1..=5).await;
+    let epoch = hub.epoch("news").await;
     // The oldest stored message is 3.
     for (epoch, offset, follow) in [
         (epoch.as_str(), 5, Some(0)),
@@ -93,7 +93,7 @@ async fn an_unrecoverable_position_replays_nothing() {
         (&epoch, u64::MAX, None),
         ("another", 4, None),
     ] {
-        let client = bench.client(Surface::Raw, "alice").await;
+        let client = hub.client(Surface::Raw, "alice").await;
         client.ask("Subscribe", &since(epoch, &[("news", offset)]), None).await;
         client.ask("Ping", r#"{"timestamp":1}"#, None).await;
         let mut lines = Vec::new();
@@ -110,26 +110,26 @@ async fn an_unrecoverable_position_replays_nothing() {
 
 #[actix::test]
 async fn a_topic_without_history_has_no_position_and_recovers_nothing() {
-    let bench = bench(3, None);
-    bench.publish_numbers("plain", 1..=2).await;
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(3, None);
+    hub.publish_numbers("plain", 1..=2).await;
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since("e", &[("plain", 1)]), None).await;
     let [status] = alice.receive().await;
     assert_eq!((&details(&status)["positions"], recovery_of(&status, "plain").1), (&json!({}), Some(false)));
-    bench.publish_numbers("plain", [3]).await;
+    hub.publish_numbers("plain", [3]).await;
     assert_eq!(alice.receive().await, ["x 3"]);
-    assert!(bench.hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
+    assert!(hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
 }
 
 #[actix::test]
 async fn missed_messages_of_all_topics_fill_at_most_half_of_the_outbox_frames() {
     // The outbox holds 100 frames.
-    let bench = bench(100, None);
-    bench.publish_numbers("a", 1..=51).await;
-    bench.publish_numbers("b", 1..=20).await;
-    let (epoch_of_a, epoch_of_b) = (bench.epoch("a").await, bench.epoch("b").await);
+    let hub = start_hub(100, None);
+    hub.publish_numbers("a", 1..=51).await;
+    hub.publish_numbers("b", 1..=20).await;
+    let (epoch_of_a, epoch_of_b) = (hub.epoch("a").await, hub.epoch("b").await);
     let subscribe = async |offset_of_a: u64| {
-        let client = bench.client(Surface::Raw, "alice").await;
+        let client = hub.client(Surface::Raw, "alice").await;
         let position = |epoch: &str, offset| json!({"epoch": epoch, "offset": offset});
         let since = json!({"a": position(&epoch_of_a, offset_of_a), "b": position(&epoch_of_b, 0)});
         client.ask("Subscribe", &json!({"topics": ["a", "b"], "since": since}).to_string(), None).await;
@@ -146,14 +146,14 @@ async fn missed_messages_of_all_topics_fill_at_most_half_of_the_outbox_frames() 
 
 #[actix::test]
 async fn missed_messages_fill_at_most_half_of_the_outbox_bytes() {
-    let bench = bench(100, None);
+    let hub = start_hub(100, None);
     let large = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2)));
     // The line has an offset, a name, two separators and an end: together half of 65,536 bytes.
     for (data, fits) in [(32_768 - 6, true), (32_768 - 5, false)] {
         let name = format!("of {data}");
-        bench.hub.publish(PublishTarget::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
-        let epoch = bench.epoch(&name).await;
-        let alice = bench.client(Surface::Raw, "alice").await;
+        hub.inner.publish(PublishTarget::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
+        let epoch = hub.epoch(&name).await;
+        let alice = hub.client(Surface::Raw, "alice").await;
         alice.ask("Subscribe", &since(&epoch, &[(&name, 0)]), None).await;
         if fits {
             let [status, missed] = alice.receive().await;
@@ -167,14 +167,14 @@ async fn missed_messages_fill_at_most_half_of_the_outbox_bytes() {
 
 #[actix::test]
 async fn a_member_receives_the_position_and_whether_messages_were_missed() {
-    let bench = bench(10, None);
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [status] = alice.receive().await;
     assert_eq!(recovery_of(&status, "news"), (Some(0), None));
-    bench.publish_numbers("news", 1..=2).await;
+    hub.publish_numbers("news", 1..=2).await;
     assert_eq!(alice.receive().await, ["1: x 1", "2: x 2"]);
-    let epoch = bench.epoch("news").await;
+    let epoch = hub.epoch("news").await;
     for (offset, recovered) in [(2, true), (1, false), (3, false)] {
         alice.ask("Subscribe", &since(&epoch, &[("news", offset)]), None).await;
         let [status] = alice.receive().await;
@@ -183,22 +183,22 @@ async fn a_member_receives_the_position_and_whether_messages_were_missed() {
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [status] = alice.receive().await;
     assert_eq!(recovery_of(&status, "news"), (Some(2), None));
-    bench.publish_numbers("news", [3]).await;
+    hub.publish_numbers("news", [3]).await;
     assert_eq!(alice.receive().await, ["3: x 3"]);
 }
 
 #[actix::test]
 async fn own_messages_are_numbered_and_replayed() {
-    let bench = bench(10, None);
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [_] = alice.receive().await;
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, None).await;
     let [ack] = alice.receive().await;
     assert!(ack.starts_with("Ack") && ack.contains(r#""recipients":0"#), "{ack}");
     drop(alice);
-    let epoch = bench.epoch("news").await;
-    let again = bench.client(Surface::Raw, "alice").await;
+    let epoch = hub.epoch("news").await;
+    let again = hub.client(Surface::Raw, "alice").await;
     again.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
     let [status, own] = again.receive().await;
     assert_eq!(recovery_of(&status, "news"), (Some(1), Some(true)));
@@ -207,10 +207,10 @@ async fn own_messages_are_numbered_and_replayed() {
 
 #[actix::test]
 async fn missed_messages_of_concurrent_requests_follow_the_reply_to_each() {
-    let bench = bench(10, None);
-    bench.publish_numbers("news", 1..=2).await;
-    let epoch = bench.epoch("news").await;
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    hub.publish_numbers("news", 1..=2).await;
+    let epoch = hub.epoch("news").await;
+    let alice = hub.client(Surface::Raw, "alice").await;
     let again = since(&epoch, &[("news", 1)]);
     alice.ask("Subscribe", &again, Some("1")).await;
     alice.ask("Unsubscribe", r#"{"topics":["news"]}"#, Some("2")).await;
@@ -225,19 +225,19 @@ async fn missed_messages_of_concurrent_requests_follow_the_reply_to_each() {
 
 #[actix::test]
 async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch() {
-    let bench = bench(10, Some(5_000));
-    bench.publish_numbers("news", [1]).await;
-    let epoch = bench.epoch("news").await;
-    bench.hub.clock().advance(4_999);
-    bench.publish_numbers("news", [2]).await;
-    bench.hub.clock().advance(1);
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, Some(5_000));
+    hub.publish_numbers("news", [1]).await;
+    let epoch = hub.epoch("news").await;
+    hub.clock().advance(4_999);
+    hub.publish_numbers("news", [2]).await;
+    hub.clock().advance(1);
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
     let [status] = alice.receive().await;
     assert_eq!(recovery_of(&status, "news"), (Some(2), Some(false)));
     // While the topic has a member, the epoch stays, though no message is stored.
-    bench.hub.clock().advance(5_000);
-    let bob = bench.client(Surface::Raw, "bob").await;
+    hub.clock().advance(5_000);
+    let bob = hub.client(Surface::Raw, "bob").await;
     bob.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
     let [status] = bob.receive().await;
     assert_eq!(recovery_of(&status, "news"), (Some(2), Some(true)));
@@ -245,38 +245,38 @@ async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch()
         client.ask("Unsubscribe", r#"{"topics":["news"]}"#, None).await;
         let [_] = client.receive().await;
     }
-    assert!(bench.hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
-    bench.publish_numbers("news", [3]).await;
-    assert_ne!(bench.epoch("news").await, epoch);
+    assert!(hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
+    hub.publish_numbers("news", [3]).await;
+    assert_ne!(hub.epoch("news").await, epoch);
 }
 
 #[actix::test]
 async fn history_is_counted_and_bounded() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.rules.0[0].history = Some(HistoryRule { messages: 10, age_ms: None });
         settings.history_bytes = 10_000;
     });
-    let stats = bench.hub.stats();
+    let stats = hub.stats();
     for number in 0..100 {
-        bench.publish_numbers(&format!("topic-{number}"), [1]).await;
+        hub.publish_numbers(&format!("topic-{number}"), [1]).await;
         assert!(stats.history_bytes.get() <= 10_000);
     }
     assert!(stats.history_bytes.get() > 8_000);
     let evicted = stats.histories_evicted.get();
     assert!((90..100).contains(&evicted), "{evicted}");
-    assert!(bench.hub.history(&room("topic-0"), Part::Newest, 1).await.unwrap().is_none());
-    assert!(bench.hub.history(&room("topic-99"), Part::Newest, 1).await.unwrap().is_some());
+    assert!(hub.history(&room("topic-0"), Part::Newest, 1).await.unwrap().is_none());
+    assert!(hub.history(&room("topic-99"), Part::Newest, 1).await.unwrap().is_some());
 }
 
 #[actix::test]
 async fn socketio_joins_replay_nothing_and_live_messages_have_offsets() {
-    let bench = bench(10, None);
-    bench.publish_numbers("news", [1]).await;
-    let alice = bench.client(Surface::Root, "alice").await;
+    let hub = start_hub(10, None);
+    hub.publish_numbers("news", [1]).await;
+    let alice = hub.client(Surface::Root, "alice").await;
     alice.ask("room:join", r#"{"room":"news"}"#, Some("1")).await;
     let lines: [String; 2] = alice.receive().await;
     assert!(lines[0].contains("room:join:ack"), "{lines:?}");
-    bench.publish_numbers("news", [2]).await;
+    hub.publish_numbers("news", [2]).await;
     assert_eq!(alice.receive().await, ["2: x 2"]);
 }
 

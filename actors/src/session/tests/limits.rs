@@ -74,9 +74,9 @@ fn done(answer: String) -> String {
 }
 
 impl Caller {
-    async fn of(bench: &TestHub, surface: Surface, user: &str) -> Self {
+    async fn of(hub: &TestHub, surface: Surface, user: &str) -> Self {
         let start = session_start(surface, AuthState::Known(Arc::new(identity(user))));
-        let session = Session::open(&bench.worker, start).await.unwrap();
+        let session = Session::open(&hub.worker, start).await.unwrap();
         let (client, inbound) = TestClient::of(&session);
         client.receive_greeting(surface).await;
         let session = Session::create(|ctx| {
@@ -101,25 +101,24 @@ impl Caller {
 
 #[actix::test]
 async fn all_sessions_of_a_user_share_a_limit_over_all_surfaces() {
-    let bench = TestHub::start(GRACE_MS);
-    let (raw, chat) =
-        (Caller::of(&bench, Surface::Raw, "alice").await, Caller::of(&bench, Surface::Chat, "alice").await);
-    let other = Caller::of(&bench, Surface::Chat, "bob").await;
+    let hub = TestHub::start(GRACE_MS);
+    let (raw, chat) = (Caller::of(&hub, Surface::Raw, "alice").await, Caller::of(&hub, Surface::Chat, "alice").await);
+    let other = Caller::of(&hub, Surface::Chat, "bob").await;
     assert_eq!([raw.post(GOOD).await, chat.post(GOOD).await], [DONE; 2]);
     assert_eq!([raw.post(GOOD).await, chat.post(GOOD).await], [LIMITED; 2]);
     assert_eq!(other.post(GOOD).await, DONE);
     drop(chat);
-    let again = Caller::of(&bench, Surface::Chat, "alice").await;
+    let again = Caller::of(&hub, Surface::Chat, "alice").await;
     assert_eq!(again.post(GOOD).await, LIMITED, "a new session has no new limit");
-    bench.hub.clock().advance(60_000);
+    hub.clock().advance(60_000);
     assert_eq!([again.post(GOOD).await, raw.post(GOOD).await, again.post(GOOD).await], [DONE, DONE, LIMITED]);
 }
 
 #[actix::test]
 async fn invalid_requests_count_and_unknown_events_count_as_other_requests() {
-    let bench = TestHub::start(GRACE_MS);
-    let root = Caller::of(&bench, Surface::Root, "alice").await;
-    let chat = Caller::of(&bench, Surface::Chat, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    let root = Caller::of(&hub, Surface::Root, "alice").await;
+    let chat = Caller::of(&hub, Surface::Chat, "alice").await;
     // Four messages of the push system.
     for code in ["INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "RATE_LIMITED"] {
         assert_eq!(root.post(GOOD).await, format!("refused post: {code} #1"));
@@ -135,8 +134,8 @@ async fn invalid_requests_count_and_unknown_events_count_as_other_requests() {
 
 #[actix::test]
 async fn requests_keep_their_order_while_some_wait_for_a_shared_limit() {
-    let bench = TestHub::start(GRACE_MS);
-    let raw = Caller::of(&bench, Surface::Raw, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    let raw = Caller::of(&hub, Surface::Raw, "alice").await;
     for (event, data, id) in
         [("post", GOOD, "1"), ("ping", "{}", "2"), ("post", GOOD, "3"), ("post", GOOD, "4"), ("ping", "{}", "5")]
     {
@@ -148,12 +147,12 @@ async fn requests_keep_their_order_while_some_wait_for_a_shared_limit() {
 
 #[actix::test]
 async fn ten_times_the_limit_of_a_user_closes_each_session_that_exceeds_it() {
-    let bench = TestHub::start(GRACE_MS);
-    let first = Caller::of(&bench, Surface::Chat, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    let first = Caller::of(&hub, Surface::Chat, "alice").await;
     for count in 0..20 {
         assert_eq!(first.post(GOOD).await, if count < 2 { DONE } else { LIMITED });
     }
-    let next = Caller::of(&bench, Surface::Raw, "alice").await;
+    let next = Caller::of(&hub, Surface::Raw, "alice").await;
     for caller in [&first, &next] {
         caller.ask("post", GOOD, "1");
         assert_eq!(caller.client.closed().await, Close::Limit);
@@ -164,10 +163,10 @@ async fn ten_times_the_limit_of_a_user_closes_each_session_that_exceeds_it() {
 #[actix::test]
 async fn a_request_that_cannot_be_counted_is_refused() {
     const BOUND: usize = 4;
-    let bench = TestHub::with(GRACE_MS, None, |settings| settings.mailbox = BOUND);
+    let hub = TestHub::with(GRACE_MS, None, |settings| settings.mailbox = BOUND);
     let mut all = Vec::new();
     for user in ["a", "b", "c", "d", "e"] {
-        all.push(Caller::of(&bench, Surface::Chat, user).await);
+        all.push(Caller::of(&hub, Surface::Chat, user).await);
     }
     // All requests are sent before the first reply.
     for caller in &all {
@@ -179,15 +178,15 @@ async fn a_request_that_cannot_be_counted_is_refused() {
     }
     answers.sort_unstable();
     assert_eq!(answers, [DONE, DONE, DONE, DONE, "refused post: OVERLOADED #1"]);
-    assert_eq!(bench.hub.stats().overloads.get(), 1);
+    assert_eq!(hub.stats().overloads.get(), 1);
 }
 
 #[actix::test]
 async fn without_a_limit_the_shared_counter_is_not_used() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.chat_per_minute = ChatPerMinute::default();
     });
-    let chat = Caller::of(&bench, Surface::Chat, "alice").await;
+    let chat = Caller::of(&hub, Surface::Chat, "alice").await;
     for _ in 0..30 {
         assert_eq!(chat.post(GOOD).await, DONE);
     }
@@ -195,15 +194,15 @@ async fn without_a_limit_the_shared_counter_is_not_used() {
 
 #[actix::test]
 async fn authenticate_counts_as_no_message_and_has_an_equal_limit_of_its_own() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| settings.messages_per_minute.raw = 3);
+    let hub = TestHub::with(GRACE_MS, None, |settings| settings.messages_per_minute.raw = 3);
     let token = r#"{"token":"alice"}"#;
     // A guest has two messages a minute, others on `/` four, and three each on `/ws` and `/chat`.
-    let (guest, guests_limit) = (bench.guest().await, 2);
+    let (guest, guests_limit) = (hub.guest().await, 2);
     let known = [
-        (bench.client(Surface::Raw, "alice").await, "Authenticate", 3),
-        (bench.client(Surface::Raw, "alice").await, "authenticate", 3),
-        (bench.client(Surface::Root, "alice").await, "authenticate", 4),
-        (bench.client(Surface::Chat, "alice").await, "authenticate", 3),
+        (hub.client(Surface::Raw, "alice").await, "Authenticate", 3),
+        (hub.client(Surface::Raw, "alice").await, "authenticate", 3),
+        (hub.client(Surface::Root, "alice").await, "authenticate", 4),
+        (hub.client(Surface::Chat, "alice").await, "authenticate", 3),
     ];
     let all = known.into_iter().chain([(guest, "authenticate", guests_limit)]);
     for (client, event, limit) in all {

@@ -5,7 +5,7 @@ use crate::events::Writes;
 use crate::events::table::CLIENT;
 
 /// A hub without rate limits.
-fn bench() -> TestHub {
+fn start_hub() -> TestHub {
     TestHub::with(GRACE_MS, None, |settings| {
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.chat_per_minute = ChatPerMinute { messages: 0, typing: 0 };
@@ -45,10 +45,10 @@ impl TestHub {
 
 #[actix::test]
 async fn a_token_that_may_publish_nothing_sends_no_event_that_writes_to_others() {
-    let bench = bench();
+    let hub = start_hub();
     for row in CLIENT {
         for &surface in row.on {
-            let answer = bench.answer(surface, &[], row.name).await;
+            let answer = hub.answer(surface, &[], row.name).await;
             let is_refused = answer.starts_with("refused") && answer.contains("FORBIDDEN");
             assert_eq!(is_refused, row.writes != Writes::Nothing, "{} on {surface:?}: {answer}", row.name);
         }
@@ -57,7 +57,7 @@ async fn a_token_that_may_publish_nothing_sends_no_event_that_writes_to_others()
 
 #[actix::test]
 async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
-    let bench = bench();
+    let hub = start_hub();
     let topics = ["news.*", "user:bob", "thread:7", "chat:general"];
     for row in CLIENT.iter().filter(|row| row.writes != Writes::Nothing) {
         let own = match row.writes {
@@ -69,10 +69,10 @@ async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
         };
         let is_refused = |answer: &str| answer.contains("FORBIDDEN");
         // The session is in no chat. An allowed write is refused for that reason only.
-        let allowed = bench.answer(row.on[0], &[own], row.name).await;
+        let allowed = hub.answer(row.on[0], &[own], row.name).await;
         assert!(!is_refused(&allowed), "{} by `{own}`: {allowed}", row.name);
         for other in topics.into_iter().filter(|topic| *topic != own && row.writes != Writes::Any) {
-            let answer = bench.answer(row.on[0], &[other], row.name).await;
+            let answer = hub.answer(row.on[0], &[other], row.name).await;
             assert!(is_refused(&answer), "{} by `{other}`: {answer}", row.name);
         }
     }
@@ -80,20 +80,20 @@ async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
 
 #[actix::test]
 async fn a_publish_has_an_unknown_outcome_if_its_room_panics() {
-    let bench = bench();
-    let alice = bench.client(Surface::Raw, "alice").await;
-    bench.hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
+    let hub = start_hub();
+    let alice = hub.client(Surface::Raw, "alice").await;
+    hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, Some("1")).await;
     assert_eq!(alice.receive().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
-    let published = bench.hub.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
+    let published = hub.inner.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
     assert_eq!(published.unwrap_err().code, Code::OutcomeUnknown);
 }
 
 #[actix::test]
 async fn a_token_without_the_claim_may_publish() {
-    let bench = bench();
-    let alice = bench.client(Surface::Raw, "alice").await;
-    let bob = bench.client(Surface::Raw, "bob").await;
+    let hub = start_hub();
+    let alice = hub.client(Surface::Raw, "alice").await;
+    let bob = hub.client(Surface::Raw, "bob").await;
     alice.ask("DirectMessage", r#"{"target_user":"bob","payload":1}"#, Some("1")).await;
     assert!(bob.receive::<1>().await[0].starts_with("DirectMessage"));
 }

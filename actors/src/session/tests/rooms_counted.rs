@@ -32,7 +32,7 @@ fn user(number: usize) -> UserId {
 }
 
 struct Clients {
-    bench: TestHub,
+    hub: TestHub,
     second: Worker,
     clients: Vec<TestClient>,
     random: Random,
@@ -40,24 +40,24 @@ struct Clients {
 
 impl Clients {
     async fn of(seed: u64) -> Self {
-        let bench = TestHub::with(GRACE_MS, None, |settings| {
+        let hub = TestHub::with(GRACE_MS, None, |settings| {
             settings.workers = 2;
             settings.mailbox = 4_096;
             settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 10_000 };
             (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
             settings.messages_per_minute = MessagesPerMinute::default();
         });
-        let second = Worker::start(&bench.hub).unwrap();
+        let second = Worker::start(&hub.inner).unwrap();
         for number in 0..4 {
             let id = ChatId::parse(&format!("c{number}"), "id").unwrap();
             let chat = Chat::new(id, String::new(), String::new(), 0).unwrap();
-            bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
+            hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
         }
-        Self { bench, second, clients: Vec::new(), random: Random(seed) }
+        Self { hub, second, clients: Vec::new(), random: Random(seed) }
     }
 
     async fn connect(&mut self) {
-        let worker = [&self.bench.worker, &self.second][self.random.below(2)].clone();
+        let worker = [&self.hub.worker, &self.second][self.random.below(2)].clone();
         let surface = [Surface::Raw, Surface::Chat][self.random.below(2)];
         let name = format!("u{}", self.random.below(USERS));
         self.clients.push(TestHub::open_on(&worker, surface, &name).await);
@@ -92,7 +92,7 @@ impl Clients {
             client.requests.capacity() == client.requests.max_capacity() && !client.handle.has_pending_replies()
         };
         wait_until(|| self.clients.iter().all(is_idle)).await;
-        let hub = &self.bench.hub;
+        let hub = &self.hub;
         for _ in 0..3 {
             hub.rooms().flush().await;
             sleep(Duration::from_millis(1)).await;
@@ -103,7 +103,7 @@ impl Clients {
         self.clients.iter().for_each(|client| drop(client.take()));
         for room in hub.rooms().list(crate::rooms::PageRange { offset: 0, limit: 100 }).await.unwrap().0 {
             let target = PublishTarget::Room(room.room.clone());
-            assert_eq!(self.bench.publish(target, "news").await, room.sessions);
+            assert_eq!(self.hub.publish(target, "news").await, room.sessions);
             hub.rooms().flush().await;
             let received = |client: &&TestClient| client.take().contains(&"news 1".to_owned());
             let recipients = self.clients.iter().filter(received).count();
@@ -114,7 +114,7 @@ impl Clients {
     /// Ends all sessions, suspended ones included.
     async fn end(mut self) {
         self.clients.clear();
-        let hub = self.bench.hub.clone();
+        let hub = self.hub.inner.clone();
         let gone = async {
             while hub.stats().sessions.get() > 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -150,10 +150,10 @@ async fn counts_never_exceed_the_limits_and_return_to_zero() {
 
 #[actix::test]
 async fn a_leave_after_a_refused_join_keeps_the_membership_of_others() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
-    let (alice, bob) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
+    let hub = TestHub::with(GRACE_MS, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
+    let (alice, bob) = (hub.client(Surface::Raw, "alice").await, hub.client(Surface::Raw, "bob").await);
     let room = |name| RoomName::parse(name, "room").unwrap();
-    let (rooms, addr) = (bench.hub.rooms(), alice.handle.addr());
+    let (rooms, addr) = (hub.rooms(), alice.handle.addr());
     let refused = async |name| {
         let joined = rooms.join(room(name), Arc::new(identity("alice")), 0, addr, None).unwrap().await.unwrap();
         assert_eq!(joined.unwrap_err().limit, Some("limits.rooms"));
@@ -170,7 +170,7 @@ async fn a_leave_after_a_refused_join_keeps_the_membership_of_others() {
         ask("room:join", "r").await;
         rooms.suspend(room("r"), identity("alice").user, addr);
         rooms.leave(room("r"), identity("alice").user, addr).unwrap().await.unwrap();
-        assert_eq!(bench.publish(PublishTarget::Room(room("r")), "news").await, 1);
+        assert_eq!(hub.publish(PublishTarget::Room(room("r")), "news").await, 1);
         assert_eq!(bob.receive().await, ["news 1"]);
         ask("room:leave", "r").await;
         ask("room:join", "x").await;
@@ -182,10 +182,10 @@ async fn a_leave_after_a_refused_join_keeps_the_membership_of_others() {
 
 #[actix::test]
 async fn the_room_limit_of_one_user_leaves_rooms_for_others() {
-    let bench = TestHub::with(GRACE_MS, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (10, 3, 100);
     });
-    let (greedy, again) = (bench.client(Surface::Raw, "greedy").await, bench.client(Surface::Raw, "greedy").await);
+    let (greedy, again) = (hub.client(Surface::Raw, "greedy").await, hub.client(Surface::Raw, "greedy").await);
     let subscribe = async |client: &TestClient, topics: &str| {
         client.ask("Subscribe", &format!(r#"{{"topics":{topics}}}"#), None).await;
         let [status] = client.receive().await;
@@ -195,7 +195,7 @@ async fn the_room_limit_of_one_user_leaves_rooms_for_others() {
     let denied = r#"{"topic":"d","code":"LIMIT_REACHED","details":{"limit":"limits.rooms_per_user"}}"#;
     let status = subscribe(&again, r#"["c","d","a"]"#).await;
     assert!(status.contains(r#""topics":["c","a"]"#) && status.contains(&format!("[{denied}]")), "{status}");
-    let bob = bench.client(Surface::Raw, "bob").await;
+    let bob = hub.client(Surface::Raw, "bob").await;
     assert!(subscribe(&bob, r#"["a","fresh"]"#).await.contains(r#""topics":["a","fresh"],"denied":[]"#));
     // `a` stays open for Bob, and still counts for the user that created it.
     drop(greedy);

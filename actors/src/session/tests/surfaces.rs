@@ -4,8 +4,8 @@ use super::*;
 
 #[actix::test]
 async fn on_the_raw_surface_other_replies_answer_only_requests_with_an_id() {
-    let bench = TestHub::start(GRACE_MS);
-    let client = bench.client(Surface::Raw, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "alice").await;
     client.ask("room:join", r#"{"room":"lobby"}"#, Some("1")).await;
     client.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     client.ask("ping", "{}", None).await;
@@ -28,8 +28,8 @@ async fn on_the_raw_surface_other_replies_answer_only_requests_with_an_id() {
 
 #[actix::test]
 async fn a_reply_on_a_namespace_is_an_event_and_an_acknowledgement_if_requested() {
-    let bench = TestHub::start(GRACE_MS);
-    let client = bench.client(Surface::Root, "42").await;
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Root, "42").await;
     client.ask("register", r#"{"userId":42}"#, None).await;
     client.ask("room:join", r#"{"room":"lobby"}"#, Some("0")).await;
     client.ask("ping", r#"{"timestamp":1}"#, Some("1")).await;
@@ -48,8 +48,8 @@ async fn a_reply_on_a_namespace_is_an_event_and_an_acknowledgement_if_requested(
 
 #[actix::test]
 async fn a_refused_join_contains_its_room_and_all_surfaces_have_the_limit_of_rooms() {
-    let bench = TestHub::start(GRACE_MS);
-    let client = bench.client(Surface::Raw, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "alice").await;
     for room in ["a", "b", "c", "$all", "user:bob"] {
         client.ask("room:join", &format!(r#"{{"room":"{room}"}}"#), Some("1")).await;
     }
@@ -70,14 +70,14 @@ async fn a_refused_join_contains_its_room_and_all_surfaces_have_the_limit_of_roo
         ]
     );
     let alice = PublishTarget::User(UserId::parse("alice", "user").unwrap());
-    assert_eq!(bench.publish(alice, "still").await, 1, "a session never leaves the room of its user");
+    assert_eq!(hub.publish(alice, "still").await, 1, "a session never leaves the room of its user");
 }
 
 #[actix::test]
 async fn members_on_all_surfaces_receive_broadcasts() {
-    let bench = TestHub::start(GRACE_MS);
-    let (raw, root) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Root, "bob").await);
-    let chat = bench.client(Surface::Chat, "carol").await;
+    let hub = TestHub::start(GRACE_MS);
+    let (raw, root) = (hub.client(Surface::Raw, "alice").await, hub.client(Surface::Root, "bob").await);
+    let chat = hub.client(Surface::Chat, "carol").await;
     raw.ask("Subscribe", r#"{"topics":["lobby"]}"#, None).await;
     root.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     let ([_], [_]) = (raw.receive().await, root.receive().await);
@@ -95,26 +95,26 @@ async fn members_on_all_surfaces_receive_broadcasts() {
 
 #[actix::test]
 async fn a_member_leaves_a_chat_that_becomes_private_and_gets_a_notice() {
-    let bench = TestHub::start(GRACE_MS);
+    let hub = TestHub::start(GRACE_MS);
     let chat = Chat::new(ChatId::parse("c", "id").unwrap(), String::new(), String::new(), 0).unwrap();
-    bench.hub.put_chat(Chat { public: true, ..chat.clone() }).await.unwrap();
-    let client = bench.client(Surface::Root, "alice").await;
+    hub.put_chat(Chat { public: true, ..chat.clone() }).await.unwrap();
+    let client = hub.client(Surface::Root, "alice").await;
     client.ask("room:join", r#"{"room":"chat:c"}"#, None).await;
     let [joined, update] = client.receive().await;
     assert_eq!(joined, r#"room:join:ack {"success":true,"room":"chat:c"}"#);
     assert!(update.starts_with(r#"room:online-update {"chatId":"c","onlineUsers":[{"userId":"alice""#), "{update}");
-    bench.hub.put_chat(Chat { public: false, ..chat }).await.unwrap();
+    hub.put_chat(Chat { public: false, ..chat }).await.unwrap();
     assert_eq!(client.receive().await, [r#"room:leave:ack {"success":true,"room":"chat:c"}"#]);
 }
 
 #[actix::test]
 async fn a_session_renews_its_token_and_refuses_the_token_of_another_user() {
-    let bench = TestHub::start(GRACE_MS);
-    let client = bench.client(Surface::Root, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Root, "alice").await;
     client.ask("authenticate", r#"{"token":"bob"}"#, None).await;
     client.ask("authenticate", r#"{"token":"alice"}"#, None).await;
     let [refused, renewed] = client.receive().await;
     assert_eq!(refused, "refused authenticate: FORBIDDEN");
     assert!(renewed.starts_with(r#"authenticated {"user":{"id":"alice""#), "{renewed}");
-    assert_eq!((bench.sessions_of("alice"), bench.sessions_of("bob")), (1, 0));
+    assert_eq!((hub.sessions_of("alice"), hub.sessions_of("bob")), (1, 0));
 }

@@ -9,7 +9,7 @@ impl TestHub {
     /// Sends a notification and waits until it is stored. Returns the number of sessions that received it.
     async fn notify(&self, user: &str, data: &'static str) -> usize {
         let notification = Notification::parse(data.as_bytes(), 65_536).unwrap();
-        let notified = self.hub.notify(UserId::parse(user, "user").unwrap(), notification).await;
+        let notified = self.inner.notify(UserId::parse(user, "user").unwrap(), notification).await;
         let (published, safe) = notified.unwrap();
         safe.await.unwrap();
         published.recipients
@@ -20,12 +20,12 @@ const READ_7: &str = r#"notification_updated {"notification_id":7,"read":true,"r
 
 #[actix::test]
 async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() {
-    let bench = TestHub::start(GRACE_MS);
-    let (guest, chat) = (bench.guest().await, bench.client(Surface::Chat, "42").await);
-    assert_eq!(bench.notify("42", r#"{"id":7}"#).await, 1);
+    let hub = TestHub::start(GRACE_MS);
+    let (guest, chat) = (hub.guest().await, hub.client(Surface::Chat, "42").await);
+    assert_eq!(hub.notify("42", r#"{"id":7}"#).await, 1);
     assert_eq!(chat.receive().await, [r#"notification {"id":7}"#]);
-    let late_chat = bench.client(Surface::Chat, "42").await;
-    let raw = bench.client(Surface::Raw, "42").await;
+    let late_chat = hub.client(Surface::Chat, "42").await;
+    let raw = hub.client(Surface::Raw, "42").await;
     assert_eq!(raw.receive().await, [r#"notification {"id":7}"#]);
     guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
     guest.ask("authenticate", r#"{"token":"42"}"#, None).await;
@@ -41,7 +41,7 @@ async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() 
     for other in [&raw, &chat, &late_chat] {
         assert_eq!(other.receive().await, [READ_7]);
     }
-    let again = bench.client(Surface::Root, "42").await;
+    let again = hub.client(Surface::Root, "42").await;
     again.ask("ping", "{}", Some("1")).await;
     assert_eq!(again.receive().await, ["#1: done"]);
     late_chat.ask("notification_read", r#"{"notification_id":7}"#, Some("1")).await;
@@ -50,9 +50,9 @@ async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() 
 
 #[actix::test]
 async fn notification_read_has_a_limit_of_its_own() {
-    let bench = TestHub::start(GRACE_MS);
-    bench.notify("alice", r#"{"id":7}"#).await;
-    let client = bench.client(Surface::Root, "alice").await;
+    let hub = TestHub::start(GRACE_MS);
+    hub.notify("alice", r#"{"id":7}"#).await;
+    let client = hub.client(Surface::Root, "alice").await;
     let [_] = client.receive().await;
     for _ in 0..4 {
         client.ask("notification_read", r#"{"notification_id":7}"#, None).await;
@@ -68,12 +68,12 @@ async fn notification_read_has_a_limit_of_its_own() {
 
 #[actix::test]
 async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
-    let bench = TestHub::start(GRACE_MS);
+    let hub = TestHub::start(GRACE_MS);
     let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
-    let session = Session::open(&bench.worker, start).await.unwrap();
+    let session = Session::open(&hub.worker, start).await.unwrap();
     // It arrives while the store is read. The store still has an older version.
-    bench.notify("alice", r#"{"id":7,"n":2}"#).await;
-    bench.hub.rooms().flush().await;
+    hub.notify("alice", r#"{"id":7,"n":2}"#).await;
+    hub.rooms().flush().await;
     let notice = |number: i64, id: &str| {
         let id = NotificationId::parse(id, "id").unwrap();
         Notice { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
@@ -87,14 +87,14 @@ async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
 
 #[actix::test]
 async fn a_session_reads_older_notifications_from_the_store_and_newer_ones_from_its_room() {
-    let bench = TestHub::start(GRACE_MS);
+    let hub = TestHub::start(GRACE_MS);
     let alice = UserId::parse("alice", "user").unwrap();
-    bench.notify("alice", r#"{"id":1}"#).await;
+    hub.notify("alice", r#"{"id":1}"#).await;
     let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
-    let session = Session::open(&bench.worker, start).await.unwrap();
+    let session = Session::open(&hub.worker, start).await.unwrap();
     let since = session.unread_since.unwrap();
     assert!(since > LastNotification::default());
-    bench.notify("alice", r#"{"id":2}"#).await;
-    let unread = bench.hub.notifications().unread(alice, since, 1_000, 1_000_000).await.unwrap();
+    hub.notify("alice", r#"{"id":2}"#).await;
+    let unread = hub.notifications().unread(alice, since, 1_000, 1_000_000).await.unwrap();
     assert_eq!(unread.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["1"]);
 }
