@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::application::Application;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{Heartbeat, SessionHandle};
-use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, Hub, MessagesPerMinute, PublishTarget, Settings};
+use crate::hub::{
+    Authenticator, ChatPerMinute, DebugSettings, Hub, MessagesPerMinute, PublishTarget, RecoverySettings, Settings,
+};
 use crate::limits::concurrency::ConcurrencySlot;
 use crate::model::client::Peer;
 use crate::model::close::Close;
@@ -142,7 +144,6 @@ impl TestHub {
         application: Option<Arc<dyn Application>>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let clock = Clock::manual(1_000_000);
         let anyone = TopicRule {
             pattern: Pattern::new("*"),
             subscribe: vec![AccessRule::Anyone],
@@ -150,13 +151,10 @@ impl TestHub {
             history: None,
         };
         let mut settings = Settings {
-            workers: 1,
             max_connections: 100,
             mailbox: 64,
             outbox: OutboxCapacity { bytes: 65_536, frames: 100 },
             rooms: 100,
-            rooms_per_user: 100,
-            history_bytes: 1 << 20,
             rooms_per_session: 2,
             payload_max: 1_000,
             topics_per_request: 10,
@@ -165,24 +163,16 @@ impl TestHub {
             notifications_per_minute: 3,
             connections_per_user: 2,
             typing_per_minute: 9,
-            typing_ms: 5_000,
             debug: DebugSettings { open: false, interval_ms: 10, memory: || 3 << 20 },
             memory_max: || Some(4 << 20),
             presence: presence::PresenceSettings { audience: presence::PresenceAudience::Off, ..Default::default() },
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, ping_frame: b"?" },
             shortest_heartbeat_ms: 30_000,
-            auto_create_chats: false,
-            chats_per_user: 100,
-            environment: "production".to_owned(),
-            recovery: crate::hub::RecoverySettings {
-                window_ms: 120_000,
-                queue: 500,
-                bytes: 1_000_000,
-                encoder: &LineEncoder,
-            },
+            recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000 },
             rules: Rules(vec![anyone]),
-            clock: clock.clone(),
+            clock: Clock::manual(1_000_000),
+            ..Settings::default()
         };
         change(&mut settings);
         Self::of(settings, application)
@@ -193,7 +183,7 @@ impl TestHub {
         let store = Store::open(directory.path(), Role::Hub, settings.clock.clone()).unwrap();
         let authenticator = Arc::new(NameAuthenticator::default());
         let inner = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
-        let worker = Worker::start(&inner).unwrap();
+        let worker = Worker::start(&inner, &LineEncoder).unwrap();
         Self { inner, worker, authenticator, _directory: directory }
     }
 

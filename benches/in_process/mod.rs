@@ -86,7 +86,7 @@ impl InProcessHub {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let hub = Hub::start(settings::settings(), Arc::new(RefuseTokens), None, store, Revoked::new(0));
-        Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
+        Self { worker: Worker::start(&hub, &ROOT_NUMBERED).unwrap(), _directory: directory }
     }
 
     /// A session of user `number`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::namespace::ROOT_NUMBERED;
 use hubbub_actors::hub::{Hub, Part, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
@@ -143,7 +144,7 @@ async fn start(store: &Store, rows: &[&[u8]]) {
     }
     hub.open_histories().await.expect("unreadable rows are skipped");
     hub.open_sessions().await.expect("unreadable rows are skipped");
-    let worker = Worker::start(&hub).expect("a worker");
+    let worker = Worker::start(&hub, &ROOT_NUMBERED).expect("a worker");
     for row in rows {
         let cells: Vec<_> = row.split(|&byte| byte == b'\t').collect();
         match cells[..] {

@@ -110,6 +110,5 @@ fn recovery_of(recovery: &config::Recovery) -> RecoverySettings {
         window_ms: millis(recovery.window_secs),
         queue: usize::try_from(recovery.queue).unwrap_or(usize::MAX),
         bytes: recovery.bytes,
-        encoder: &codec::namespace::ROOT_NUMBERED,
     }
 }

@@ -1,7 +1,6 @@
 //! The chats and their participants in memory: a copy of the store, so that a join reads no disk. Only [`writer`]
 //! changes it.
 
-pub mod members;
 pub mod writer;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_ping_confirms_what_was_written_before_the_answer_before() {
+    fn a_pong_confirms_publications_written_before_the_previous_pong() {
         let (ledger, mut tail) = tail(9, 1..=2);
         tail.confirm();
         assert_eq!((tail.len(), tail.is_confirmed()), (2, false), "the ping may have been written before them");

@@ -2,10 +2,12 @@
 //! belongs to its session.
 //!
 //! [`fixed_window`] counts events in a window, and the actor [`RateLimit`] keeps a window for each key. [`concurrency`]
-//! limits concurrent connections, without an actor. [`traffic`] counts the frames and bytes of one connection.
+//! limits concurrent connections, without an actor. [`token_bucket`] limits the deliveries of
+//! announcements. [`traffic`] counts the frames and bytes of one connection.
 
 pub mod concurrency;
 pub mod fixed_window;
+pub mod token_bucket;
 pub mod traffic;
 
 use std::borrow::Cow;

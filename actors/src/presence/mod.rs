@@ -1,9 +1,9 @@
 //! The presence of users, and its announcement to sessions. A user is online from the start of the first session to the
 //! end of the last one, on any surface.
 //!
-//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and [`token_bucket`] limits the rate
+//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and a token bucket limits the rate
 //! of announcements; all three are pure. [`Presence`] is the actor: it sends announcements to every worker's fan-out,
-//! in the form of each surface. At most one batch of [`token_bucket::BATCH_MAX`] notices is under way, so a slow worker
+//! in the form of each surface. At most one batch of [`BATCH_MAX`](crate::limits::token_bucket::BATCH_MAX) notices is under way, so a slow worker
 //! delays notices and nothing else.
 //!
 //! The [registry](crate::registry) holds the status of a user. This actor reads it when it learns of a change. So two
@@ -11,7 +11,6 @@
 
 pub mod counts;
 pub mod pending;
-pub mod token_bucket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +20,10 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
 use self::counts::{OfflineUser, OnlineCounts, Transition};
 use self::pending::{PendingChanges, PresenceChange, PresenceNotice};
-use self::token_bucket::TokenBucket;
 use crate::events::chat::presence::{self as chat, Seen, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
 use crate::events::{ServerEvent, json};
+use crate::limits::token_bucket::TokenBucket;
 use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{EventName, RoomName, UserId};

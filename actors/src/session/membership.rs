@@ -352,6 +352,8 @@ impl Session {
             drop(self.hub.rooms().leave(room, identity.user.clone(), addr));
         }
         if std::mem::take(&mut self.is_present) {
+            // Before the departure: no client may receive `offline` and then find the user in the registry.
+            self.entry.unlist();
             self.hub.presence_mailbox().post_departure(Departed(identity.clone()));
         }
     }

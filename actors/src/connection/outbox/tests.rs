@@ -52,7 +52,7 @@ fn frames_are_forwarded_whole() {
 }
 
 #[test]
-fn an_overflow_keeps_only_the_frame_that_is_half_written() {
+fn an_overflow_keeps_only_a_partly_written_frame() {
     let mut outbox = outbox(10, 100);
     deliver(&mut outbox, "12345");
     deliver(&mut outbox, "6789");

@@ -1,8 +1,8 @@
 //! The state of a room at its shard.
 
 use super::member_counts::{UserCounts, WorkerCounts};
-use crate::chats::members::ChatMembers;
 use crate::model::ids::UserId;
+use crate::rooms::chat_members::ChatMembers;
 use crate::rooms::counts::CountedRoom;
 
 /// The members of a room, by user and by worker.

@@ -45,7 +45,7 @@ impl Session {
                 Err(ApplicationFailure(message)) => {
                     let fault = Fault::new(Code::OutcomeUnknown, message).by("backend.url");
                     session.note_failed(E::NAME, request_id, kind.failure(), &fault);
-                    failed(request_id, Failure::of(kind, message))
+                    failed(request_id, Failure::of(kind.failure(), message))
                 }
             })
         });

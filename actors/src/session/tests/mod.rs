@@ -8,13 +8,13 @@ mod history;
 mod idempotent_publish;
 mod limits;
 mod monitoring;
-mod presence_edges;
+mod presence_changes;
 mod publishing;
-mod reloaded;
-mod rooms_counted;
+mod room_counts;
+mod settings_reload;
 mod surfaces;
 mod typing;
-mod unread;
+mod unread_notifications;
 
 use std::pin::Pin;
 use std::time::Duration;

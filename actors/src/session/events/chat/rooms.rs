@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
-use crate::chats::members::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
 use crate::events::chat::rooms::{
     AskInfo, AskOnline, FullRoomInfo, Info, JoinChat, JoinedChat, LeaveChat, LeftChat, ListRooms, Listed, Online,
@@ -14,6 +13,7 @@ use crate::events::moment::Iso;
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, RoomName};
+use crate::rooms::chat_members::ONLINE_MAX;
 use crate::session::{Handle, Outcome, ReplyFuture, Session};
 use crate::store::Chat;
 

@@ -47,7 +47,7 @@ impl Clients {
             (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
             settings.messages_per_minute = MessagesPerMinute::default();
         });
-        let second = Worker::start(&hub.inner).unwrap();
+        let second = Worker::start(&hub.inner, &LineEncoder).unwrap();
         for number in 0..4 {
             let id = ChatId::parse(&format!("c{number}"), "id").unwrap();
             let chat = Chat::new(id, String::new(), String::new(), 0).unwrap();
