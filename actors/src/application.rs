@@ -1,4 +1,5 @@
-//! The application behind the hub: the requests of clients to it, and its replies. This module does not know the transport.
+//! The application behind the hub: the requests of clients to it, and its replies. This module does not know the
+//! transport.
 
 use std::future::Future;
 use std::pin::Pin;

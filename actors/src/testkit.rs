@@ -87,7 +87,8 @@ impl Encoder for LineEncoder {
     }
 }
 
-/// Takes a token as the name of its user. `expired`, `bad` and `brief` are special. A delayed token waits for its receiver.
+/// Takes a token as the name of its user. `expired`, `bad` and `brief` are special. A delayed token waits for its
+/// receiver.
 #[derive(Default)]
 struct NameAuthenticator(Mutex<HashMap<String, oneshot::Receiver<()>>>);
 

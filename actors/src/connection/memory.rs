@@ -148,8 +148,8 @@ impl SessionHandle {
         before
     }
 
-    /// Sets the buffers for publications of the event `only`: `kept` for the time after the suspension, `handed` for the
-    /// unwritten ones before it.
+    /// Sets the buffers for publications of the event `only`: `kept` for the time after the suspension, `handed` for
+    /// the unwritten ones before it.
     pub fn provide(&self, only: &'static str, kept: Kept, handed: Handed) {
         // Existing buffers stay.
         self.memory.borrow_mut().get_or_insert_with(|| Box::new(Memory::Provided(only, kept, handed)));
@@ -181,8 +181,8 @@ impl SessionHandle {
         });
     }
 
-    /// Buffers later publications instead of sending them, if the session can be recovered. This runs before the session
-    /// ends, so that no publication is lost meanwhile.
+    /// Buffers later publications instead of sending them, if the session can be recovered. This runs before the
+    /// session ends, so that no publication is lost meanwhile.
     pub(super) fn keep(&self) {
         let closed = self.closed();
         self.change(|memory| {
@@ -235,8 +235,8 @@ impl SessionHandle {
         }
     }
 
-    /// Restores the buffers of a session that was suspended before the start. They take later publications up to `bound`:
-    /// of the event `only`, or all.
+    /// Restores the buffers of a session that was suspended before the start. They take later publications up to
+    /// `bound`: of the event `only`, or all.
     pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: OutboxCapacity, ledger: &Rc<Ledger>) {
         let memory = match remains {
             Remains::Messages(deliveries, dropped) => {
@@ -264,9 +264,9 @@ impl SessionHandle {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
     }
 
-    /// Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve` makes room
-    /// for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With `accepted_us`, the frame
-    /// is marked for measurement.
+    /// Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve` makes
+    /// room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With `accepted_us`,
+    /// the frame is marked for measurement.
     pub fn hand_over(
         &self,
         room: &RoomName,
@@ -337,7 +337,7 @@ impl SessionTable {
             memory.give_up();
             self.common.stats.suspended_evicted.add(1);
             if let Memory::Tail(tail, _) = memory {
-                // Publications are missing now, so the session cannot be recovered. Nothing more is buffered.
+                // Publications are missing now, so later ones are of no use.
                 tail.keep_nothing();
             }
         }

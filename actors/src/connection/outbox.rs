@@ -101,8 +101,8 @@ impl Outbox {
         Offer::Queued
     }
 
-    /// Marks the last ready frame with the time at which its publication was accepted, in µs. Once the frame is written or
-    /// taken, [`Outbox::advance`] or [`Outbox::take`] returns that time. While a frame is marked, this does nothing.
+    /// Marks the last ready frame with the time at which its publication was accepted, in µs. Once the frame is written
+    /// or taken, [`Outbox::advance`] or [`Outbox::take`] returns that time. While a frame is marked, this does nothing.
     pub fn mark(&mut self, accepted_us: u64) {
         self.mark.set(self.ready.len(), accepted_us);
     }
@@ -243,8 +243,8 @@ impl Outbox {
         self.ready.iter().map(move |frame| &frame[std::mem::take(&mut skip)..])
     }
 
-    /// Records that `written` bytes of [`Outbox::slices`] were written. Returns the value of the [mark](Outbox::mark) if its
-    /// frame is written completely.
+    /// Records that `written` bytes of [`Outbox::slices`] were written. Returns the value of the [mark](Outbox::mark)
+    /// if its frame is written completely.
     pub fn advance(&mut self, mut written: usize) -> Option<u64> {
         let before = self.ready.len();
         while let Some(front) = self.ready.front() {

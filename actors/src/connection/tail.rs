@@ -1,5 +1,5 @@
-//! The publications that were sent to a session last, pure. A client that recovers its session names the last one that it
-//! received, and gets the later ones.
+//! The publications that were sent to a session last, pure. A client that recovers its session names the last one that
+//! it received, and gets the later ones.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,20 +7,20 @@ use std::rc::Rc;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::Retained;
 
-/// The last deliveries, in the order in which they were written.
+/// The last publications, in the order of writing.
 #[derive(Debug)]
 pub struct Tail {
     bound: OutboxCapacity,
     entries: VecDeque<Rc<Retained>>,
-    /// Bytes in `entries`, each counted in full though others may share it.
+    /// Bytes in `entries`, each counted in full, even if other buffers share it.
     bytes: usize,
-    /// Deliveries that wait for an answer to go first, with its number.
+    /// Publications that wait for a reply, with its number.
     held: Vec<(u64, Rc<Retained>)>,
-    /// The last delivery that is not kept any more.
+    /// The last publication that is no longer buffered.
     left: Option<u64>,
-    /// How many of the first were written before the client last answered a ping.
+    /// How many of the first were written before the last pong.
     written_before_pong: usize,
-    /// The client has answered a ping, and one that was sent after that.
+    /// Whether the client has sent a pong.
     answered: bool,
     is_confirmed: bool,
 }
@@ -45,14 +45,14 @@ impl Tail {
         Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
     }
 
-    /// These are sent first, before what was written since it began.
+    /// Adds publications before all that were written since the buffer began.
     pub fn resume(&mut self, sent: impl IntoIterator<Item = Rc<Retained>>) {
         let since = std::mem::take(&mut self.entries);
         self.bytes = 0;
         sent.into_iter().chain(since).for_each(|delivery| self.push(delivery));
     }
 
-    /// A delivery is sent; with `behind`, once the answer of that number is [released](Tail::release).
+    /// Adds a sent publication. With `behind`, it is sent when that reply is [released](Tail::release).
     pub fn add(&mut self, delivery: Rc<Retained>, behind: Option<u64>) {
         match behind {
             Some(answer) => self.held.push((answer, delivery)),
@@ -60,7 +60,7 @@ impl Tail {
         }
     }
 
-    /// A delivery is sent that cannot be kept, nor what was before it.
+    /// Records a sent publication that is not buffered. Drops the earlier ones, to leave no gap.
     pub fn pass_over(&mut self, number: u64) {
         self.give_up();
         self.left = Some(number);
@@ -82,7 +82,7 @@ impl Tail {
         }
     }
 
-    /// What waited for that answer goes.
+    /// Releases the publications behind that reply.
     pub fn release(&mut self, answer: u64) {
         for (behind, delivery) in std::mem::take(&mut self.held) {
             if behind == answer {
@@ -93,13 +93,13 @@ impl Tail {
         }
     }
 
-    /// What waits for any answer goes: none comes any more.
+    /// Releases all waiting publications, because no reply follows.
     pub fn release_all(&mut self) {
         std::mem::take(&mut self.held).into_iter().for_each(|(_, delivery)| self.push(delivery));
     }
 
-    /// The client answered a ping. That was sent after the client had answered the one before, and the client reads in
-    /// order: it has all that was written until then.
+    /// Records a pong. Its ping was sent after the previous pong, and the client reads in order. So the client has
+    /// received all that was written before the previous pong.
     pub fn confirm(&mut self) {
         for _ in 0..self.written_before_pong {
             self.pop();
@@ -116,7 +116,7 @@ impl Tail {
         self.is_confirmed
     }
 
-    /// Nothing that was written is kept any more, for want of room.
+    /// Drops all written publications to free memory.
     pub fn give_up(&mut self) {
         while !self.entries.is_empty() {
             self.pop();
@@ -124,28 +124,28 @@ impl Tail {
         self.entries = VecDeque::new();
     }
 
-    /// Nothing is kept from here on.
+    /// Buffers nothing from here on.
     pub fn keep_nothing(&mut self) {
         self.bound = OutboxCapacity { bytes: 0, frames: 0 };
     }
 
-    /// Whether something of it would be freed with it.
+    /// Whether dropping the buffer frees memory: no other buffer shares one of its publications.
     pub fn frees(&self) -> bool {
         let held = self.held.iter().map(|(_, delivery)| delivery);
         self.entries.iter().chain(held).any(|delivery| Rc::strong_count(delivery) == 1)
     }
 
-    /// How many deliveries are kept.
+    /// The number of buffered publications.
     pub fn len(&self) -> usize {
         self.entries.len() + self.held.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no publication is buffered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All that is kept, in order, and the last delivery before that is not.
+    /// The buffered publications, in order, and the last one before them.
     pub fn into_parts(mut self) -> (Option<u64>, VecDeque<Rc<Retained>>) {
         self.release_all();
         (self.left, self.entries)

@@ -29,8 +29,8 @@ impl Session {
         self.identity.as_ref().ok_or_else(Fault::unauthenticated)
     }
 
-    /// Attaches a user to an anonymous session: lists the session, makes the user present, and joins the room of everybody
-    /// and the room of the user, in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
+    /// Attaches a user to an anonymous session: lists the session, makes the user present, and joins the room of
+    /// everybody and the room of the user, in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
     pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         let joins = self.attach_user_in(identity, own.map(|room| (room, None)))?;

@@ -1,4 +1,5 @@
-//! Publishing with a `client_id`: each request runs once. A repetition from any session of the user gets the first reply.
+//! Publishing with a `client_id`: each request runs once. A repetition from any session of the user gets the first
+//! reply.
 
 use std::sync::Arc;
 

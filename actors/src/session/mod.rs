@@ -90,7 +90,8 @@ pub struct Request {
 pub enum AuthState {
     /// It has a user.
     Known(Arc<Identity>),
-    /// It has none. Only `/` allows guests. A guest is in no room, and its session ends unless it authenticates in time.
+    /// It has none. Only `/` allows guests. A guest is in no room, and its session ends unless it authenticates in
+    /// time.
     Guest,
 }
 

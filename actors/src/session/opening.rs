@@ -23,8 +23,8 @@ impl Session {
     /// outbox collects messages; the transport writes them once it is attached. The greeting comes first.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::Overloaded`] when a mailbox is full, [`crate::model::fault::Code::TokenRevoked`] for a
-    /// revoked token, [`crate::model::fault::Code::Unauthenticated`] for a guest on a surface without guests, and
+    /// [`crate::model::fault::Code::Overloaded`] when a mailbox is full, [`crate::model::fault::Code::TokenRevoked`]
+    /// for a revoked token, [`crate::model::fault::Code::Unauthenticated`] for a guest on a surface without guests, and
     /// [`crate::model::fault::Code::ShuttingDown`] while the hub drains.
     pub async fn open(worker: &Worker, mut start: SessionStart) -> Result<Self, Fault> {
         let hub = worker.hub();

@@ -1,6 +1,6 @@
 //! Recovers a session on `/` after its connection was cut: Socket.IO's connection state recovery. The client names the
-//! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages, or the
-//! message that the recovery failed.
+//! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages,
+//! or the message that the recovery failed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -125,8 +125,8 @@ impl Session {
         self.has_token = issued.is_ok();
     }
 
-    /// Recovers `suspended` for `identity`: takes over its rooms, and sends the greeting and the missed messages. Messages
-    /// that arrive meanwhile follow.
+    /// Recovers `suspended` for `identity`: takes over its rooms, and sends the greeting and the missed messages.
+    /// Messages that arrive meanwhile follow.
     pub(super) async fn recover(
         &mut self,
         attempt: RecoveryAttempt,

@@ -92,8 +92,8 @@ impl Session {
         self.has_token = true;
     }
 
-    /// Suspends the session if it has a token and its close allows recovery. Its handle stays in its chats, or in all its
-    /// rooms when it has a private id. While the hub drains, the rooms get no notice.
+    /// Suspends the session if it has a token and its close allows recovery. Its handle stays in its chats, or in all
+    /// its rooms when it has a private id. While the hub drains, the rooms get no notice.
     pub(super) fn suspend(&mut self, is_draining: bool) {
         if !std::mem::take(&mut self.has_token) {
             return;

@@ -1,5 +1,5 @@
-//! Typing in threads. A session stops typing by request, after a silence, when it leaves the thread, or at its end. Each
-//! start and each stop is announced once to the other members.
+//! Typing in threads. A session stops typing by request, after a silence, when it leaves the thread, or at its end.
+//! Each start and each stop is announced once to the other members.
 //!
 //! One timer serves all threads of a session, and runs only while it types.
 
