@@ -97,3 +97,33 @@ async fn a_delivery_by_polling_or_over_socket_io_is_measured_too() {
         wait_until(DEADLINE, "the push is measured", || measured(&hub) > before);
     }
 }
+
+#[tokio::test]
+async fn joins_leaves_publications_and_changes_of_chats_are_counted() {
+    let hub = Hub::start();
+    let counts = || {
+        ["hubbub_room_joins_total", "hubbub_room_leaves_total", "hubbub_messages_published_total", "hubbub_users"]
+            .map(|name| hub.metric(name))
+    };
+    let mut alice = Client::of(&hub, "alice").await;
+    assert_eq!(counts(), [0.0, 0.0, 0.0, 1.0], "internal rooms are not counted");
+    alice.subscribe(&["a", "b"]).await;
+    alice.broadcast("a", json!({})).await;
+    assert_eq!(counts(), [2.0, 0.0, 1.0, 1.0]);
+    alice.ask(json!({"type": "Unsubscribe", "data": {"topics": ["a"]}, "id": 9}), "Status").await;
+    assert_eq!(counts(), [2.0, 1.0, 1.0, 1.0]);
+    alice.close().await;
+    wait_until(DEADLINE, "alice is offline", || counts() == [2.0, 2.0, 1.0, 0.0]);
+
+    let changes = || {
+        ["created", "replaced", "deleted"]
+            .map(|change| hub.metric(&format!("hubbub_chat_changes_total{{change=\"{change}\"}}")))
+    };
+    let http = hub.http();
+    let put = || http.request("PUT", "/api/chats/c").key().json(&json!({"public": true})).send().status;
+    let delete = || http.request("DELETE", "/api/chats/c").key().send().status;
+    assert_eq!((put(), changes()), (201, [1.0, 0.0, 0.0]));
+    assert_eq!((put(), changes()), (200, [1.0, 1.0, 0.0]));
+    assert_eq!((delete(), changes()), (200, [1.0, 1.0, 1.0]));
+    assert_eq!((delete(), changes()), (404, [1.0, 1.0, 1.0]), "nothing was deleted");
+}

@@ -111,12 +111,14 @@
 //! * [`store`], [`publication`], [`refusal_log`]: the disk; encoded events; the log of refusals.
 //! * [`runtime::counters`], [`refusal_log::counts`]: the counters of the hub, also of each event and each kind of refusal.
 //! * [`application`], [`events`]: requests to the application; the event table and its wire structs.
-//! * [`shutdown::schedule`], [`runtime`], [`model`]: the pace of a drain; what actors run on; the domain.
+//! * [`shutdown::schedule`], [`facts`], [`runtime`], [`model`]: the pace of a drain; what happened; what actors run on; the
+//!   domain.
 
 pub mod application;
 pub mod chats;
 pub mod connection;
 pub mod events;
+pub mod facts;
 pub mod hub;
 pub mod idempotency;
 pub mod limits;

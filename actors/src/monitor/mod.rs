@@ -9,6 +9,7 @@
 pub mod event_log;
 pub mod health;
 pub mod metrics;
+pub(crate) mod observer;
 pub mod samples;
 pub mod sampling;
 
@@ -23,11 +24,9 @@ use self::samples::{Counted, PERIOD_MS, Samples};
 use self::sampling::Refusals;
 use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, Details, Kind, Metrics};
 use crate::events::moment::Iso;
-use crate::model::client::Peer;
+use crate::facts::{ConnectionRefused, RequestRefused, SessionClosed, SessionOpened, SessionSummary};
 use crate::model::close::Close;
 use crate::model::fault::Code;
-use crate::model::ids::{SessionId, UserId};
-use crate::model::surface::Surface;
 use crate::refusal_log::RefusalLog;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
@@ -50,65 +49,6 @@ const fn reason_of(code: Code) -> Option<&'static str> {
         Code::HostNotAllowed => Some("host not allowed"),
         _ => None,
     }
-}
-
-/// A session, as events describe it.
-#[derive(Debug, Clone)]
-pub struct Observed {
-    /// Its surface.
-    pub surface: Surface,
-    /// Its id.
-    pub session: SessionId,
-    /// Its user, where known.
-    pub user: Option<UserId>,
-    /// Its client.
-    pub peer: Peer,
-}
-
-/// A session began.
-#[derive(Debug)]
-pub struct Opened {
-    /// The session.
-    pub session: Observed,
-    /// Open sessions, this session included.
-    pub active: u64,
-}
-
-/// A session ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// The session.
-    pub session: Observed,
-    /// The close reason; `None` when the connection was lost.
-    pub close: Option<Close>,
-    /// The duration of the session, ms.
-    pub duration_ms: i64,
-}
-
-/// A session's request was refused with a code that the event log records; see [`kind_of_request`].
-#[derive(Debug)]
-pub struct RequestRefused {
-    /// The session of the request.
-    pub session: Observed,
-    /// The kind of the event.
-    pub kind: Kind,
-    /// The code of the refusal.
-    pub code: Code,
-    /// The room of a refused join; `None` for other requests.
-    pub room: Option<Arc<str>>,
-}
-
-/// A connection was refused with a code that the event log records; see [`kind_of_connection`].
-#[derive(Debug)]
-pub struct ConnectionRefused {
-    /// The surface that the client requested.
-    pub surface: &'static str,
-    /// The client.
-    pub peer: Peer,
-    /// The kind of the event.
-    pub kind: Kind,
-    /// The code of the refusal.
-    pub code: Code,
 }
 
 /// Requests the metrics.
@@ -139,7 +79,7 @@ pub struct TellFigures {
 #[derive(Debug)]
 pub struct TellRequests(pub ReplySender<Counted>);
 
-/// The event kind of a refused connection; `None` for a code that does not depend on the client.
+/// The event kind of a refused connection; `None` for a code that does not depend on the client: it is not recorded.
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     match code {
         // A connection needs no permission apart from its token's, so `Forbidden` is an authentication failure too.
@@ -201,8 +141,8 @@ impl Monitor {
         }
     }
 
-    fn note(&mut self, kind: Kind, session: Observed, details: Details) {
-        let Observed { surface, session, user, peer } = session;
+    fn note(&mut self, kind: Kind, session: SessionSummary, details: Details) {
+        let SessionSummary { surface, session, user, peer } = session;
         self.journal.note(ConnectionEvent {
             kind,
             socket_id: Some(session),
@@ -251,15 +191,16 @@ impl Actor for Monitor {
 
 receives_posts!(Monitor);
 
-impl Receive<Opened> for Monitor {
-    fn receive(&mut self, Opened { session, active }: Opened, _: &mut Self::Context) {
+impl Receive<SessionOpened> for Monitor {
+    fn receive(&mut self, SessionOpened { session, active }: SessionOpened, _: &mut Self::Context) {
         self.figures.opened(active, self.clock.elapsed_ms());
         self.note(Kind::Connect, session, Details::default());
     }
 }
 
-impl Receive<Ended> for Monitor {
-    fn receive(&mut self, Ended { session, close, duration_ms }: Ended, _: &mut Self::Context) {
+impl Receive<SessionClosed> for Monitor {
+    fn receive(&mut self, closed: SessionClosed, _: &mut Self::Context) {
+        let SessionClosed { session, close, duration_ms } = closed;
         self.figures.ended(duration_ms.unsigned_abs());
         let reason = Some(close.map_or(LOST, Close::reason));
         if close.is_some_and(is_fault) {
@@ -270,7 +211,9 @@ impl Receive<Ended> for Monitor {
 }
 
 impl Receive<RequestRefused> for Monitor {
-    fn receive(&mut self, RequestRefused { session, kind, code, room }: RequestRefused, _: &mut Self::Context) {
+    fn receive(&mut self, RequestRefused { session, code, room }: RequestRefused, _: &mut Self::Context) {
+        let denied = room.as_ref().and_then(|_| kind_of_join(code));
+        let Some(kind) = denied.or(kind_of_request(code)) else { return };
         let reason = room.is_some().then_some(JOIN_DENIED);
         self.note(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
     }
@@ -278,7 +221,8 @@ impl Receive<RequestRefused> for Monitor {
 
 impl Receive<ConnectionRefused> for Monitor {
     fn receive(&mut self, refused: ConnectionRefused, _: &mut Self::Context) {
-        let ConnectionRefused { surface, peer, kind, code } = refused;
+        let ConnectionRefused { surface, peer, code } = refused;
+        let Some(kind) = kind_of_connection(code) else { return };
         let now = self.clock.now_ms();
         if !self.refusals.count(kind, peer.address, now) {
             self.stats.observations_suppressed.add(1);

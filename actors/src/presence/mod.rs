@@ -23,6 +23,7 @@ use self::pending::{PendingChanges, PresenceChange, PresenceNotice};
 use crate::events::chat::presence::{self as chat, Seen, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
 use crate::events::{ServerEvent, json};
+use crate::facts::{Fact, Observers};
 use crate::limits::token_bucket::TokenBucket;
 use crate::model::availability::Availability;
 use crate::model::identity::Identity;
@@ -137,6 +138,7 @@ pub struct Presence {
     rooms: Rooms,
     clock: Clock,
     stats: Arc<Stats>,
+    observers: Observers,
     /// Whether a batch is under way.
     is_announcing: bool,
     /// The timer of the next batch.
@@ -152,6 +154,7 @@ impl Presence {
         rooms: Rooms,
         clock: Clock,
         stats: Arc<Stats>,
+        observers: Observers,
     ) -> Self {
         Self {
             online: OnlineCounts::default(),
@@ -163,6 +166,7 @@ impl Presence {
             rooms,
             clock,
             stats,
+            observers,
             is_announcing: false,
             waking: None,
         }
@@ -270,7 +274,7 @@ impl Receive<ApplyPresenceSettings> for Presence {
 impl Receive<Arrived> for Presence {
     fn receive(&mut self, Arrived(identity): Arrived, ctx: &mut Self::Context) {
         if self.online.arrive(identity.user.clone()) == Some(Transition::Online) {
-            self.stats.users.add(1);
+            self.observers.observe(Fact::Online(&identity.user));
             let status = self.status_of(&identity.user).unwrap_or_default();
             self.pending.arrive(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
             self.announce_due(ctx);
@@ -282,7 +286,7 @@ impl Receive<Departed> for Presence {
     fn receive(&mut self, Departed(identity): Departed, ctx: &mut Self::Context) {
         let now = self.clock.now_ms();
         if self.online.depart(&identity, now) == Some(Transition::Offline) {
-            self.stats.users.sub(1);
+            self.observers.observe(Fact::Offline(&identity.user));
             self.pending.depart(&identity, now, self.clock.elapsed_ms());
             self.announce_due(ctx);
         }

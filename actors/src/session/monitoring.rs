@@ -5,9 +5,10 @@ use std::cell::Cell;
 use log::kv::Value;
 
 use super::Session;
+use crate::facts::{Fact, SessionClosed, SessionOpened, SessionSummary};
 use crate::model::close::Close;
 use crate::model::surface::Transport;
-use crate::monitor::{Ended, LOST, Observed, Opened};
+use crate::monitor::LOST;
 
 /// The time of the last report before there is any.
 const NEVER: i64 = i64::MIN;
@@ -38,8 +39,8 @@ impl MonitorReports {
 pub(super) struct SessionEnd(Option<Close>);
 
 impl Session {
-    pub(super) fn observed(&self) -> Observed {
-        Observed {
+    pub(super) fn summary(&self) -> SessionSummary {
+        SessionSummary {
             surface: self.surface,
             session: self.handle.session(),
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
@@ -51,7 +52,8 @@ impl Session {
     pub(super) fn report_opened(&mut self) {
         self.monitor_reports.opened_at = Some(self.hub.clock().elapsed_ms());
         self.log("connected", None);
-        self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
+        let opened = SessionOpened { session: self.summary(), active: self.hub.stats().sessions.get() };
+        self.hub.observe(Fact::SessionOpened(&opened));
     }
 
     /// Records why the session ends, before the cleanup changes it.
@@ -68,7 +70,8 @@ impl Session {
         }
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.log("disconnected", Some((close.map_or(LOST, Close::reason), duration_ms)));
-        self.hub.observe(Ended { session: self.observed(), close, duration_ms });
+        let closed = SessionClosed { session: self.summary(), close, duration_ms };
+        self.hub.observe(Fact::SessionClosed(&closed));
     }
 
     /// Logs an event of the session at debug level; at its end with the reason and the duration, ms.
