@@ -101,6 +101,7 @@
 //!
 //! Imports flow down this list:
 //!
+//! * `testkit`, for unit tests only: a hub with one worker, and clients that read text.
 //! * [`shutdown`]: the order in which the hub stops.
 //! * [`session`], [`worker`]: the session actor, and the shared parts of a worker.
 //! * [`hub`]: the facade, and the start of all actors.
@@ -135,4 +136,6 @@ pub mod runtime;
 pub mod session;
 pub mod shutdown;
 pub mod store;
+#[cfg(test)]
+mod testkit;
 pub mod worker;

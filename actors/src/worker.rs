@@ -1,4 +1,4 @@
-//! What each worker thread owns: its session table, its room shard, its fan-out and its heartbeat sweeper.
+//! The parts of one worker thread: its session table, room shard, fan-out and heartbeat sweeper.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ struct WorkerState {
 
 impl Worker {
     /// Starts the actors of the next worker on this thread; `None` when all workers have started. That happens when a
-    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end. `encoder` is the encoder of
-    /// restored sessions.
+    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end. `encoder` is the
+    /// encoder of restored sessions.
     pub fn start(hub: &Arc<Hub>, encoder: &'static dyn Encoder) -> Option<Self> {
         let number = hub.next_worker()?;
         let session_table = Rc::new(SessionTable::new(
@@ -76,7 +76,7 @@ impl Worker {
             expiry: Expiry::NEVER,
             elapsed,
         });
-        debug_assert_eq!(handle.addr(), addr, "slots are taken in the planned order");
+        debug_assert_eq!(handle.addr(), addr, "slots are assigned in the planned order");
         handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
         handle.with_outbox(|outbox| outbox.discard());

@@ -1,4 +1,5 @@
-//! Publishing with a `client_id`: each is done once, however often any session of the user repeats it.
+//! Publishing with a `client_id`: each request runs once. A repetition from any session of the user gets the first
+//! reply.
 
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl Session {
             return Ok(Outcome::Async(Box::pin(done.into_actor(self))));
         };
         match self.hub.client_ids().look_up(&key, digest)? {
-            Found::First(ticket) => Ok(Outcome::Async(self.run_first(ticket, work)?)),
+            Found::First(claim) => Ok(Outcome::Async(self.run_first(claim, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {
                 let again = wait.ended().into_actor(self).then(move |(), session, _| {
@@ -60,26 +61,26 @@ impl Session {
         }
     }
 
-    fn run_first<R, W, D>(&mut self, ticket: Ticket, work: W) -> Result<ReplyFuture<R>, Fault>
+    fn run_first<R, W, D>(&mut self, claim: Ticket, work: W) -> Result<ReplyFuture<R>, Fault>
     where
         R: Replay + 'static,
         W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
         D: Future<Output = Result<R, Fault>> + 'static,
     {
-        let doing = match work(self) {
-            Ok(doing) => doing,
+        let publishing = match work(self) {
+            Ok(publishing) => publishing,
             Err(fault) => {
-                ticket.free();
+                claim.free();
                 return Err(fault);
             }
         };
         // A task of its own: the result is stored even if the session ends meanwhile.
         let done = actix::spawn(async move {
-            let result = doing.await;
+            let result = publishing.await;
             match &result {
-                Ok(reply) => ticket.keep(reply.to_bytes()),
-                Err(fault) if fault.code == Code::OutcomeUnknown => drop(ticket),
-                Err(_) => ticket.free(),
+                Ok(reply) => claim.keep(reply.to_bytes()),
+                Err(fault) if fault.code == Code::OutcomeUnknown => drop(claim),
+                Err(_) => claim.free(),
             }
             result
         });

@@ -1,24 +1,16 @@
-//! Reports the session to the monitor, and queries the monitor for its client.
+//! Reports the session to the monitor.
 
 use std::cell::Cell;
 
-use actix::fut::WrapFuture;
 use log::kv::Value;
 
-use super::{Handle, Outcome, ReplyFuture, Session};
-use crate::events::ServerEvent;
-use crate::events::chat::monitoring::{
-    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
-};
+use super::Session;
 use crate::facts::{Fact, SessionClosed, SessionOpened, SessionSummary};
 use crate::model::close::Close;
-use crate::model::fault::Fault;
 use crate::model::surface::Transport;
-use crate::monitor::event_log::Viewer;
-use crate::monitor::{FindEvents, GetFullMetrics, GetMetrics, GetRequestCounts, LOST, Monitor, health};
-use crate::runtime::mailbox::{Receive, ReplySender};
+use crate::monitor::LOST;
 
-/// Earlier than any refusal.
+/// The time of the last report before there is any.
 const NEVER: i64 = i64::MIN;
 
 /// The reports about a session.
@@ -83,7 +75,7 @@ impl Session {
     }
 
     /// Logs an event of the session at debug level; at its end with the reason and the duration, ms.
-    pub(super) fn log(&self, what: &str, end: Option<(&str, i64)>) {
+    pub(super) fn log(&self, event: &str, end: Option<(&str, i64)>) {
         log::debug!(
             target: "hubbub::session",
             connection:% = self.handle.session(),
@@ -93,56 +85,7 @@ impl Session {
             address = self.peer.address.as_ref().map(Value::from_display),
             reason = end.map(|(reason, _)| reason),
             durationMs = end.map(|(_, duration_ms)| duration_ms);
-            "{what}"
+            "{event}"
         );
-    }
-
-    fn viewer(&self) -> Result<Viewer, Fault> {
-        Ok(Viewer::new(self.identity()?))
-    }
-
-    /// Queries the monitor, and replies with the result.
-    fn ask_monitor<M, T, R>(
-        &self,
-        ask: impl FnOnce(ReplySender<T>) -> M,
-        answer: impl FnOnce(T) -> R + 'static,
-    ) -> Result<Outcome<R>, Fault>
-    where
-        Monitor: Receive<M>,
-        M: Send + 'static,
-        T: 'static,
-        R: ServerEvent,
-    {
-        let reply = self.hub.monitor().ask(ask)?;
-        let answered = async move { reply.await.map(answer) };
-        let answered: ReplyFuture<R> = Box::pin(answered.into_actor(self));
-        Ok(Outcome::AsyncLarge(answered))
-    }
-}
-
-impl Handle<AskMetrics> for Session {
-    fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsTold>, Fault> {
-        self.ask_monitor(GetMetrics, MetricsTold::new)
-    }
-}
-
-impl Handle<AskEvents> for Session {
-    fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsTold>, Fault> {
-        let viewer = self.viewer()?;
-        self.ask_monitor(|reply| FindEvents { ask, viewer, reply }, EventsTold::new)
-    }
-}
-
-impl Handle<AskStats> for Session {
-    fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsTold>, Fault> {
-        let viewer = self.viewer()?;
-        self.ask_monitor(|reply| GetFullMetrics { viewer, reply }, StatsTold::new)
-    }
-}
-
-impl Handle<AskHealth> for Session {
-    fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
-        let hub = self.hub.clone();
-        self.ask_monitor(GetRequestCounts, move |requests| HealthTold::new(health::check(&hub.vitals(requests))))
     }
 }

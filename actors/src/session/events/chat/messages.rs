@@ -5,7 +5,6 @@
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
-use super::{Handle, Outcome, Session};
 use crate::chats::no_such_message;
 use crate::events::chat::messages::{
     AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
@@ -20,6 +19,7 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
 use crate::model::message::Receipt;
 use crate::publication::Event;
+use crate::session::{Handle, Outcome, Session};
 
 /// A page of history may fill this fraction of an outbox (1/4).
 const PAGE_SHARE: usize = 4;
