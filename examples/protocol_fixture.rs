@@ -43,8 +43,8 @@ use hubbub::http_stream::linger::Lingering;
 use hubbub::request_id::HttpRequestId;
 use hubbub::socketio::context::{EngineSettings, OutboxBound};
 use hubbub::socketio::engine::{Engine, EngineMessage, PacketHandler};
-use hubbub::socketio::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth, NamespaceMember};
-use hubbub::socketio::namespace_sender::NamespaceSender;
+use hubbub::socketio::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth};
+use hubbub::socketio::namespace_member::{NamespaceMember, NamespaceSender};
 use hubbub::socketio::namespaces::Namespaces;
 use hubbub::socketio::router::{
     AdmissionFuture, AdmittedClient, EngineRouter, EngineWorker, HandshakeAuth, PacketHandlerFactory,
@@ -77,7 +77,7 @@ fn settings() -> EngineSettings {
         ping_interval_ms: PING_INTERVAL_MS,
         ping_timeout_ms: 200,
         max_payload: MAX_PAYLOAD,
-        // Unlimited: Autobahn's suite measures how fast frames come back.
+        // Unlimited: Autobahn's suite measures how fast frames are echoed.
         traffic: TrafficLimit::default(),
         outbox: OutboxBound::Fixed(OUTBOX),
         mailbox: 10_000,
@@ -125,14 +125,14 @@ impl HandshakeAuth for AdmitEveryone {
 }
 
 /// The state of one worker.
-struct Worker {
+struct FixtureWorker {
     session_table: Rc<SessionTable>,
     flusher: Rc<Flusher>,
     engine: Rc<EngineWorker>,
     socket: Rc<EngineWorker>,
 }
 
-impl Worker {
+impl FixtureWorker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
         let session_table = Rc::new(SessionTable::new(number, 0, Arc::default(), Clock::System));
@@ -232,7 +232,7 @@ type UpgradeParts = (Request, Framed<TcpStream, h1::Codec>);
 fn upgrades(
     endpoints: &Endpoints,
 ) -> impl ServiceFactory<UpgradeParts, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
-    let worker = Rc::new(Worker::start(endpoints));
+    let worker = Rc::new(FixtureWorker::start(endpoints));
     fn_service(move |(request, framed): UpgradeParts| {
         let worker = worker.clone();
         Box::pin(async move {

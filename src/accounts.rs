@@ -61,10 +61,10 @@ pub struct NewUser {
 }
 
 /// A sign-in that succeeded.
-pub struct SignedIn {
+pub struct NewSignIn {
     /// Its id.
     pub session_id: String,
-    /// Valid for [`SignedIn::expires_in`].
+    /// Valid for [`NewSignIn::expires_in`].
     pub access_token: String,
     /// Requests further access tokens.
     pub refresh_token: String,
@@ -75,8 +75,8 @@ pub struct SignedIn {
 }
 
 /// A further access token.
-pub struct Refreshed {
-    /// Valid for [`Refreshed::expires_in`].
+pub struct RefreshedToken {
+    /// Valid for [`RefreshedToken::expires_in`].
     pub access_token: String,
     /// Seconds that the access token is valid.
     pub expires_in: i64,
@@ -93,7 +93,7 @@ impl Accounts {
     }
 
     /// Makes tokens as `auth` configures them from now on.
-    pub fn follow(&self, auth: &config::Auth) {
+    pub fn reconfigure(&self, auth: &config::Auth) {
         let terms = Terms::of(auth);
         if let Some(revoked) = &self.revoked {
             revoked.expect_life(auth.token_life_ms());
@@ -103,7 +103,7 @@ impl Accounts {
 
     /// Gives every new token an `iat` after the revocations in `revoked`: those are for earlier tokens only.
     #[must_use]
-    pub fn after(self, revoked: Revoked) -> Self {
+    pub fn with_revocations(self, revoked: Revoked) -> Self {
         Self { revoked: Some(revoked), ..self }
     }
 
@@ -125,7 +125,7 @@ impl Accounts {
     /// # Errors
     /// [`Code::InvalidCredentials`] for an unknown or disabled user and for a wrong password. All three take the same
     /// time. [`Code::Overloaded`] and [`Code::StoreUnavailable`].
-    pub async fn sign_in(&self, username: &Username, password: String, clock: &Clock) -> Result<SignedIn, Fault> {
+    pub async fn sign_in(&self, username: &Username, password: String, clock: &Clock) -> Result<NewSignIn, Fault> {
         self.check_sign_in()?;
         // Twice, because another sign-in of the user may renew the hash while this one verifies it.
         for _ in 0..2 {
@@ -137,12 +137,17 @@ impl Accounts {
     }
 
     /// Signs a user in; `None` when the account changed while its password was verified.
-    async fn try_sign_in(&self, username: &Username, password: &str, clock: &Clock) -> Result<Option<SignedIn>, Fault> {
+    async fn try_sign_in(
+        &self,
+        username: &Username,
+        password: &str,
+        clock: &Clock,
+    ) -> Result<Option<NewSignIn>, Fault> {
         let found = self.store.account(username.key().to_owned()).await?;
         let hash = found.as_ref().map(|found| found.password.clone());
         let cost = self.terms.load().cost;
         let verified = self.passwords.verify(password.to_owned(), hash, cost).await?;
-        let credentials = found.filter(|found| verified.holds && !found.account.disabled);
+        let credentials = found.filter(|found| verified.matches && !found.account.disabled);
         let credentials = credentials.ok_or_else(wrong_credentials)?;
 
         // Read the time after the hashing: a revocation during the hashing must be older than the token made here, or
@@ -166,7 +171,7 @@ impl Accounts {
         if verified.is_outdated {
             self.renew_hash(&account, password.to_owned(), hash, terms.cost).await;
         }
-        Ok(Some(SignedIn { session_id, access_token, refresh_token, expires_in, account }))
+        Ok(Some(NewSignIn { session_id, access_token, refresh_token, expires_in, account }))
     }
 
     /// Hashes a verified password again at the configured cost. If that fails, the next sign-in tries again.
@@ -179,7 +184,7 @@ impl Accounts {
             Ok(true) => log::debug!(user = account.id.as_str(); "the hash of a password was renewed"),
             Ok(false) => {}
             Err(fault) => {
-                log::info!(user = account.id.as_str(); "the hash of a password was not renewed: {}", fault.message)
+                log::info!(user = account.id.as_str(); "the hash of a password was not renewed: {fault}")
             }
         }
     }
@@ -188,7 +193,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Code::InvalidToken`], [`Code::TokenExpired`]; [`Code::Overloaded`] and [`Code::StoreUnavailable`].
-    pub async fn refresh(&self, refresh_token: &str, now_ms: i64) -> Result<Refreshed, Fault> {
+    pub async fn refresh(&self, refresh_token: &str, now_ms: i64) -> Result<RefreshedToken, Fault> {
         self.check_sign_in()?;
         if refresh_token.len() > REFRESH_MAX {
             return Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token"));
@@ -196,14 +201,14 @@ impl Accounts {
         let terms = self.terms.load_full();
         let refreshed = self.store.refresh(digest(refresh_token), now_ms, terms.tokens_until(now_ms)).await?;
         let access_token = self.access_token(&terms, &refreshed.account, &refreshed.sign_in, now_ms)?;
-        Ok(Refreshed { access_token, expires_in: terms.access_ttl_secs })
+        Ok(RefreshedToken { access_token, expires_in: terms.access_ttl_secs })
     }
 
     /// The user of a sign-in; `None` when there is no such sign-in.
     ///
     /// # Errors
     /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
-    pub async fn holder(&self, session_id: &str) -> Result<Option<UserId>, Fault> {
+    pub async fn user_of(&self, session_id: &str) -> Result<Option<UserId>, Fault> {
         self.store.holder_of_sign_in(session_id.to_owned()).await
     }
 
@@ -297,7 +302,7 @@ impl Accounts {
         }
         let token = jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)?;
         if token.len() > jwt::TOKEN_MAX {
-            return Err(useless(account, token.len()));
+            return Err(token_too_long(account, token.len()));
         }
         Ok(token)
     }
@@ -312,7 +317,7 @@ pub fn check_password(password: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let (least, most) = (PASSWORD_BYTES.start(), PASSWORD_BYTES.end());
-    Err(Fault::field("password", format!("`password` has not {least} to {most} bytes")))
+    Err(Fault::field("password", format!("`password` must have {least} to {most} bytes")))
 }
 
 fn wrong_credentials() -> Fault {
@@ -321,14 +326,13 @@ fn wrong_credentials() -> Fault {
 
 /// The error of a sign-in when its token would be too long to be accepted. The account is from a version without this
 /// bound, or the configured issuer and audience are long.
-fn useless(account: &Account, bytes: usize) -> Fault {
-    let most = jwt::TOKEN_MAX;
-    log::error!(
-        user = account.id.as_str();
-        "an access token would have {bytes} bytes, and at most {most} are read: take roles or permissions away by \
-         `hubbub user change`, or shorten auth.issuer and auth.audience"
-    );
-    Fault::internal()
+fn token_too_long(account: &Account, bytes: usize) -> Fault {
+    Fault::internal().caused_by(format!(
+        "an access token of {bytes} bytes exceeds {}; remove roles or permissions of user {} (`hubbub user change`), or \
+         shorten auth.issuer and auth.audience",
+        jwt::TOKEN_MAX,
+        account.id
+    ))
 }
 
 fn no_such_user() -> Fault {
@@ -337,10 +341,9 @@ fn no_such_user() -> Fault {
 
 /// 256 random bits in hex.
 fn random() -> Result<String, Fault> {
-    config::secrets::random().map(|secret| secret.expose().to_owned()).map_err(|error| {
-        log::error!("{error}");
-        Fault::internal()
-    })
+    config::secrets::random()
+        .map(|secret| secret.expose().to_owned())
+        .map_err(|error| Fault::internal().caused_by(error.to_string()))
 }
 
 /// The store keeps only this digest of a refresh token, which cannot be used to refresh. The token has 256 random bits

@@ -19,7 +19,7 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use crate::peer::{BasePath, ClientAddress, limit_key};
 use crate::policies::Policies;
 use crate::request_id::HttpRequestId;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// A client that opens a connection.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub struct ClientInfo {
 
 impl ClientInfo {
     /// The client that sent a request with this head.
-    pub fn of(state: &State, policies: &Policies, head: &RequestHead) -> Self {
+    pub fn of(state: &SharedState, policies: &Policies, head: &RequestHead) -> Self {
         let headers = &head.headers;
         let address = head.peer_addr.map(|peer| policies.proxies.client_address(peer.ip(), headers));
         let user_agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes());
@@ -45,14 +45,14 @@ impl ClientInfo {
     }
 
     /// Counts that this client was refused at `at`.
-    pub fn note_refused(&self, state: &State, at: RefusedAt, fault: &Fault) {
+    pub fn note_refused(&self, state: &SharedState, at: RefusedAt, fault: &Fault) {
         state.hub.note_refused(at, &self.peer, fault.code);
     }
 
     /// Logs that this client was refused; `with` adds fields.
     pub fn log_refused<'a>(
         &'a self,
-        state: &State,
+        state: &SharedState,
         at: RefusedAt,
         fault: &'a Fault,
         with: impl FnOnce(Refusal<'a>) -> Refusal<'a>,
@@ -67,7 +67,7 @@ impl ClientInfo {
     }
 
     /// Counts and logs that the upgrade of this client is refused.
-    pub fn refuse_upgrade(&self, state: &State, at: RefusedAt, request: &HandshakeRequest<'_>, fault: &Fault) {
+    pub fn refuse_upgrade(&self, state: &SharedState, at: RefusedAt, request: &HandshakeRequest<'_>, fault: &Fault) {
         self.note_refused(state, at, fault);
         self.log_refused(state, at, fault, |refusal| request.describe(refusal));
     }
@@ -93,7 +93,7 @@ impl HandshakeRequest<'_> {
 }
 
 /// Counts and logs that a connection of `address` was refused. `id` is the request id in its answer.
-pub fn note_refused_connection(state: &State, address: Option<IpAddr>, id: &HttpRequestId, fault: &Fault) {
+pub fn note_refused_connection(state: &SharedState, address: Option<IpAddr>, id: &HttpRequestId, fault: &Fault) {
     let at = RefusedAt::Http;
     state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);
     state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address, ..Refusal::new(at.as_str(), fault) });
@@ -104,7 +104,7 @@ pub fn note_refused_connection(state: &State, address: Option<IpAddr>, id: &Http
 /// # Errors
 /// [`Code::ShuttingDown`] and
 /// [`Code::OriginNotAllowed`].
-pub fn check_origin(state: &State, policies: &Policies, head: &RequestHead) -> Result<(), Fault> {
+pub fn check_origin(state: &SharedState, policies: &Policies, head: &RequestHead) -> Result<(), Fault> {
     state.hub.accepting()?;
     let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if policies.origins.allows(text(header::ORIGIN), text(header::HOST)) {
@@ -147,7 +147,7 @@ pub fn limit_address(policies: &Policies, address: Option<&ClientAddress>) -> Op
 }
 
 /// The policies of `request`. They are taken once, so that a request never sees two configurations.
-pub fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
+pub fn policies_of(state: &SharedState, request: &HttpRequest) -> Arc<Policies> {
     if let Some(policies) = request.extensions().get::<Arc<Policies>>() {
         return policies.clone();
     }
@@ -157,7 +157,7 @@ pub fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
 }
 
 /// The address of the client that sent `request`; the unspecified address if the socket has lost its peer.
-pub fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
+pub fn client_address(state: &SharedState, request: &HttpRequest) -> ClientAddress {
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     policies_of(state, request).proxies.client_address(peer, request.headers())
 }
@@ -167,7 +167,7 @@ pub fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
 /// # Errors
 /// [`Code::RateLimited`].
 pub async fn count(
-    state: &State,
+    state: &SharedState,
     policies: &Policies,
     address: Option<&ClientAddress>,
     key: impl FnOnce(IpAddr) -> LimitKey,

@@ -31,7 +31,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_token_or_another_scheme_hides_no_token() {
+    fn an_empty_token_or_another_scheme_does_not_hide_a_token() {
         let of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {

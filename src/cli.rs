@@ -24,7 +24,7 @@ use log::Level;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use self::settings::{Place, Settings};
+use self::settings::{ConfigFlags, ServerFlags};
 use self::start_line::StartLine;
 use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
@@ -38,7 +38,7 @@ use crate::serve::{Prepared, Serving, Shutdown};
 #[command(name = "hubbub", version, about)]
 struct Cli {
     #[command(flatten)]
-    settings: Settings,
+    settings: ServerFlags,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -46,7 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the hub; the default command
-    Serve(Settings),
+    Serve(ServerFlags),
     /// Check the configuration and print its errors
     Check(check::Check),
     /// Print a token signed with the configured secret
@@ -55,19 +55,19 @@ enum Command {
     User(users::Users),
     /// Make or hash keys of the push API
     #[command(subcommand)]
-    Key(Key),
+    Key(KeyCommand),
     /// Print every event that clients and the hub send
     Events {
         /// The output format
-        #[arg(long, value_enum, default_value_t = Format::Markdown)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = EventsFormat::Markdown)]
+        format: EventsFormat,
     },
 }
 
 #[derive(Debug, Args)]
 struct Token {
     #[command(flatten)]
-    place: Place,
+    location: ConfigFlags,
     #[command(flatten)]
     claims: Claims,
 }
@@ -96,7 +96,7 @@ struct Claims {
 }
 
 #[derive(Debug, Subcommand)]
-enum Key {
+enum KeyCommand {
     /// Print a new key and its entry for the configuration
     New {
         /// The name of the key in logs and limits
@@ -108,21 +108,21 @@ enum Key {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum EventsFormat {
     Markdown,
     JsonSchema,
 }
 
 /// The error of a command: lines for standard error.
-struct Failure(Vec<String>);
+struct CommandError(Vec<String>);
 
-impl Failure {
+impl CommandError {
     fn of(error: impl Display) -> Self {
         Self(vec![error.to_string()])
     }
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         Self::of(error)
     }
@@ -137,10 +137,10 @@ pub fn run() -> ExitCode {
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = parse(args).unwrap_or_else(|error| error.exit());
     let mut done = ExitCode::SUCCESS;
-    let status = match answer(cli, &mut done, started) {
+    let status = match execute(cli, &mut done, started) {
         Ok(text) if print(&text) == ExitCode::SUCCESS => done,
         Ok(_) => ExitCode::FAILURE,
-        Err(Failure(lines)) => {
+        Err(CommandError(lines)) => {
             for line in lines {
                 logging::print(Level::Error, &line);
             }
@@ -154,8 +154,9 @@ pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Servi
 /// The parsed command line, or the usage error.
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     // Accepts `hubbub user list --data-dir DIR` and `hubbub user --data-dir DIR list`.
-    let everywhere =
-        |user: clap::Command| Place::ARGUMENTS.iter().fold(user, |user, name| user.mut_arg(name, |it| it.global(true)));
+    let everywhere = |user: clap::Command| {
+        ConfigFlags::ARGUMENTS.iter().fold(user, |user, name| user.mut_arg(name, |it| it.global(true)))
+    };
     let command = Cli::command().mut_subcommand("user", everywhere);
     let cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;
     cli.command.as_ref().map_or(Ok(()), |command| command.check(&cli.settings))?;
@@ -164,11 +165,11 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
 
 impl Command {
     /// Rejects flags before the command that have no effect on it.
-    fn check(&self, before: &Settings) -> Result<(), clap::Error> {
+    fn check(&self, before: &ServerFlags) -> Result<(), clap::Error> {
         let (name, allowed) = match self {
             Self::Serve(_) | Self::Check(_) => return Ok(()),
-            Self::Token(_) => ("token", &Place::FLAGS[..]),
-            Self::User(_) => ("user", &Place::FLAGS[..]),
+            Self::Token(_) => ("token", &ConfigFlags::FLAGS[..]),
+            Self::User(_) => ("user", &ConfigFlags::FLAGS[..]),
             Self::Key(_) => ("key", &[][..]),
             Self::Events { .. } => ("events", &[][..]),
         };
@@ -183,32 +184,32 @@ impl Command {
 }
 
 /// Runs the command. Returns the text for standard output, and sets `status` to the exit status of a success.
-fn answer(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, Failure> {
+fn execute(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, CommandError> {
     let before = cli.settings;
-    let serve = |settings: Settings| {
+    let serve = |settings: ServerFlags| {
         *status = serve(settings.sources(), started)?;
         Ok(String::new())
     };
     match cli.command {
         None => serve(before),
         Some(Command::Serve(settings)) => serve(settings.over(before)),
-        Some(Command::Check(asked)) => check::run(before, asked),
-        Some(Command::Token(Token { place, claims })) => token(&place.over(before).sources(), &claims),
-        Some(Command::User(users)) => users::run(&users.place.over(before).sources(), users.action),
-        Some(Command::Key(Key::New { name })) => key_new(&name),
-        Some(Command::Key(Key::Hash)) => key_hash(io::stdin().lock()),
+        Some(Command::Check(check)) => check::run(before, check),
+        Some(Command::Token(Token { location, claims })) => token(&location.over(before).sources(), &claims),
+        Some(Command::User(users)) => users::run(&users.location.over(before).sources(), users.action),
+        Some(Command::Key(KeyCommand::New { name })) => key_new(&name),
+        Some(Command::Key(KeyCommand::Hash)) => key_hash(io::stdin().lock()),
         Some(Command::Events { format }) => events(format),
     }
 }
 
 /// Reads the configuration for a command, and prints its file's name.
 fn configured(sources: &Sources) -> Result<Config, ConfigError> {
-    say(sources.reading());
+    print_note(sources.reading());
     Config::load(sources)
 }
 
 /// Writes a line to standard error.
-fn say(line: impl Display) {
+fn print_note(line: impl Display) {
     logging::print(Level::Info, &line.to_string());
 }
 
@@ -217,7 +218,7 @@ fn print(text: &str) -> ExitCode {
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            say(format_args!("standard output: {error}"));
+            print_note(format_args!("standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
@@ -225,16 +226,17 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// Runs the hub until it is stopped. Returns the exit status.
-fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Failure> {
+fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, CommandError> {
     // Comes first: a SIGHUP before the hub serves must not end the process.
-    let prepared = Prepared::new().map_err(Failure::of)?;
+    let prepared = Prepared::new().map_err(CommandError::of)?;
     let sources = sources.pinned();
     let mut config = Config::load(&sources)?;
-    logging::start(config.log.format, &config.log.level).map_err(|error| Failure::of(format!("the log: {error}")))?;
+    logging::start(config.log.format, &config.log.level)
+        .map_err(|error| CommandError::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Printed at every log level: the operator must learn where a new secret is.
-            (true, _) => say(notice),
+            (true, _) => print_note(notice),
             (false, true) => log::warn!("{notice}"),
             (false, false) => log::info!("{notice}"),
         }
@@ -245,22 +247,22 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         started(serving);
     };
-    match prepared.run(config, sources, started).map_err(Failure::of)? {
+    match prepared.run(config, sources, started).map_err(CommandError::of)? {
         Shutdown::Drained => Ok(ExitCode::SUCCESS),
         Shutdown::Cut(stop) => Ok(ExitCode::from(stop.status())),
     }
 }
 
-fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
+fn token(sources: &Sources, claims: &Claims) -> Result<String, CommandError> {
     let mut config = configured(sources)?;
     // Checked before a secret is read, because other algorithms have no secret.
     let Some(algorithm) = hmac(&config) else {
-        return Err(Failure::of("auth.algorithm: tokens are signed with a shared secret only"));
+        return Err(CommandError::of("auth.algorithm: tokens are signed with a shared secret only"));
     };
     if let Some(notice) = secrets::find_jwt(&mut config)?
         && notice.exposed
     {
-        say(notice);
+        print_note(notice);
     }
     let auth = &config.auth;
     let secret = auth.jwt_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
@@ -270,7 +272,7 @@ fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
     for (claim, text) in auth.own_claims() {
         claims[claim] = text.into();
     }
-    jwt::sign(&claims, secret.as_bytes(), algorithm).map(|token| token + "\n").map_err(Failure::of)
+    jwt::sign(&claims, secret.as_bytes(), algorithm).map(|token| token + "\n").map_err(CommandError::of)
 }
 
 fn hmac(config: &Config) -> Option<Hmac> {
@@ -300,7 +302,7 @@ impl Claims {
     }
 }
 
-fn key_new(name: &str) -> Result<String, Failure> {
+fn key_new(name: &str) -> Result<String, CommandError> {
     let key = secrets::random()?;
     let (key, digest) = (key.expose(), digest_of(key.expose()));
     let name = toml::Value::String(name.to_owned());
@@ -309,16 +311,16 @@ fn key_new(name: &str) -> Result<String, Failure> {
 
 /// The hash of the key in `input`, a single line. It is not an argument, because all users of the machine can read
 /// those.
-fn key_hash(input: impl io::Read) -> Result<String, Failure> {
+fn key_hash(input: impl io::Read) -> Result<String, CommandError> {
     let mut key = String::new();
     // One byte and a line end more than the longest key, so that a longer key is detected.
     input
         .take(KEY_MAX as u64 + 3)
         .read_to_string(&mut key)
-        .map_err(|error| Failure::of(format!("standard input: {error}")))?;
+        .map_err(|error| CommandError::of(format!("standard input: {error}")))?;
     let key = key.trim_end_matches(['\r', '\n']);
     if key.is_empty() || key.len() > KEY_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Failure::of(format!(
+        return Err(CommandError::of(format!(
             "standard input: expected one key of 1 to {KEY_MAX} printable ASCII characters without spaces"
         )));
     }
@@ -330,10 +332,10 @@ fn digest_of(key: &str) -> String {
     hex::encode(Sha256::digest(key))
 }
 
-fn events(format: Format) -> Result<String, Failure> {
+fn events(format: EventsFormat) -> Result<String, CommandError> {
     match format {
-        Format::Markdown => Ok(catalogue::markdown()),
-        Format::JsonSchema => Ok(format!("{:#}\n", catalogue::json_schema())),
+        EventsFormat::Markdown => Ok(catalogue::markdown()),
+        EventsFormat::JsonSchema => Ok(format!("{:#}\n", catalogue::json_schema())),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod check;
 pub mod diff;
 mod duplicate;
 mod nearest;
+mod positions;
 mod read;
 mod rules;
 mod secret;
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::logging::LogFormat;
 pub use hubbub_actors::rooms::rules::AccessRule;
-pub use rules::{Algorithm, Audience, Offsets, TopicRule};
+pub use rules::{Algorithm, AudienceSetting, Offsets, TopicRuleEntry};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 
@@ -66,7 +67,7 @@ section! {
         recovery: Recovery = Recovery::default(),
         /// `[[topics]]`: the access rules of topics; the first rule with a matching pattern applies. A topic without a
         /// matching rule is refused. A list in the file replaces the built-in rule for `*`.
-        topics: Vec<TopicRule> = vec![TopicRule::any()],
+        topics: Vec<TopicRuleEntry> = vec![TopicRuleEntry::any()],
         /// `[chat]`: the `/chat` surface.
         chat: Chat = Chat::default(),
         /// `[[chats]]`: chats that a start makes if they do not exist.
@@ -209,14 +210,14 @@ section! {
     /// `[api]`.
     Api {
         /// `[[api.keys]]`: the keys of the push API. Without any, [`secrets::ensure`] makes a key.
-        keys: Vec<ApiKey> = Vec::new(),
+        keys: Vec<ApiKeyEntry> = Vec::new(),
     }
 }
 
 /// An item of `[[api.keys]]`, with its `key` or the key's `sha256`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ApiKey {
+pub struct ApiKeyEntry {
     /// The name of the key in logs and limits, unique among the keys.
     pub name: String,
     /// The key itself: printable ASCII.
@@ -346,7 +347,7 @@ section! {
     /// `[presence]`.
     Presence {
         /// Which clients receive presence changes. Default `all`.
-        audience: Audience = Audience::All,
+        audience: AudienceSetting = AudienceSetting::All,
         /// Milliseconds after which a disconnected user counts as offline, up to 60000. Default 1000.
         linger_ms: u32 = 1_000,
         /// Presence messages a second to all clients together, 0 for any number; a change that waited for 30 seconds is
@@ -551,9 +552,9 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_file_has_every_key_once_with_a_line_about_it() {
+    fn the_shipped_file_has_every_key_once_with_a_comment() {
         let mut config = Config::default();
-        config.api.keys.push(ApiKey {
+        config.api.keys.push(ApiKeyEntry {
             name: "any".into(),
             key: None,
             sha256: None,
@@ -576,12 +577,12 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_possible() {
+    fn the_defaults_are_valid() {
         assert_eq!(check::problems(&Config::default()), vec![]);
     }
 
     #[test]
-    fn no_workers_is_one_a_core() {
+    fn zero_workers_means_one_for_each_core() {
         let mut server = Server::default();
         assert!(server.worker_count() >= 1);
         server.workers = 3;

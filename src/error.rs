@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_refused_upgrade_gets_the_websocket_version() {
-        let fault = Fault::new(Code::UpgradeRequired, "Speak WebSocket here");
+        let fault = Fault::new(Code::UpgradeRequired, "This path accepts WebSocket connections only");
         let (status, headers, body) = response_parts(&fault, Shape::Raw);
         assert_eq!(status, 426);
         assert_eq!(
@@ -335,7 +335,7 @@ mod tests {
             serde_json::from_slice::<Value>(&body).unwrap(),
             json!({"error": {
                 "code": "UPGRADE_REQUIRED",
-                "message": "Speak WebSocket here",
+                "message": "This path accepts WebSocket connections only",
                 "details": {},
             }})
         );

@@ -7,7 +7,7 @@ use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::tokens::Tokens;
 use crate::config::{self, Config};
 use crate::peer::{AllowedHosts, AllowedOrigins, BadEntry, BasePath, TrustedProxies};
-use crate::upstream::application::Upstream;
+use crate::upstream::application::UpstreamApplication;
 
 /// The rules for callers.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Policies {
     /// Verifies tokens.
     pub tokens: Arc<Tokens>,
     /// The application behind the hub, if there is one.
-    pub backend: Option<Arc<Upstream>>,
+    pub backend: Option<Arc<UpstreamApplication>>,
 }
 
 impl Policies {
@@ -35,7 +35,11 @@ impl Policies {
     ///
     /// # Errors
     /// The invalid entry of `server.allowed_origins`, `server.hosts` or `server.base_path`. A checked configuration has none.
-    pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, backend: Option<Arc<Upstream>>) -> Result<Self, BadEntry> {
+    pub fn new(
+        config: Arc<Config>,
+        tokens: Arc<Tokens>,
+        backend: Option<Arc<UpstreamApplication>>,
+    ) -> Result<Self, BadEntry> {
         let base = BasePath::parse(&config.server.base_path);
         let base = base.map_err(|reason| BadEntry { index: 0, entry: config.server.base_path.clone(), reason })?;
         Ok(Self {
@@ -63,7 +67,7 @@ pub struct Reloads {
     pub last_at: AtomicI64,
 }
 
-fn key_spec(key: &config::ApiKey) -> KeySpec {
+fn key_spec(key: &config::ApiKeyEntry) -> KeySpec {
     KeySpec {
         name: key.name.clone(),
         sha256: key.digest(),

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_alone_refuses_what_is_encoded_or_too_long() {
+    fn an_encoded_or_too_long_body_is_refused_by_its_head() {
         for (headers, refused) in [
             (&[][..], None),
             (&[("content-encoding", "gzip")], None),

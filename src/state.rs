@@ -27,14 +27,14 @@ use crate::http_stream::{ClientTimeouts, Connections};
 use crate::notices::Notices;
 use crate::policies::{Policies, Reloads};
 use crate::telemetry::{Readings, Telemetry};
-use crate::upstream::application::{Upstream, UpstreamSettings};
+use crate::upstream::application::{UpstreamApplication, UpstreamSettings};
 use crate::upstream::http_client::secret_header;
 
 /// Plain HTTP connections in addition to one for each polling session.
-const CONNECTIONS_BEYOND: usize = 1_024;
+const EXTRA_CONNECTIONS: usize = 1_024;
 
 /// The shared state of the edge.
-pub struct State {
+pub struct SharedState {
     /// The hub.
     pub hub: Arc<Hub>,
     /// The policies. A reload replaces them as a whole.
@@ -59,7 +59,7 @@ pub struct State {
     pub started_at: i64,
 }
 
-impl State {
+impl SharedState {
     /// The state around `hub`, with the `current` policies, which the hub shares.
     pub fn new(hub: Arc<Hub>, current: Arc<ArcSwap<Policies>>, accounts: Accounts) -> Self {
         let started_at = hub.clock().now_ms();
@@ -72,8 +72,8 @@ impl State {
             traffic: TrafficLimit::new(config.limits.traffic()),
             reloads: Reloads::default(),
             connections: Connections::timed(
-                times(&config.server),
-                config.server.max_connections.saturating_add(CONNECTIONS_BEYOND),
+                client_timeouts(&config.server),
+                config.server.max_connections.saturating_add(EXTRA_CONNECTIONS),
                 config.limits.http.connections_per_address,
             ),
             notices: Notices::new(hub.clock().clone()),
@@ -92,10 +92,10 @@ impl State {
     /// Replaces the policies. Nonces, stored answers and the windows of limits stay.
     pub fn replace_policies(&self, policies: Policies) {
         let config = policies.config.clone();
-        self.accounts.follow(&config.auth);
+        self.accounts.reconfigure(&config.auth);
         self.idempotency.set_bounds(idempotency::bounds(config.api.keys.len()));
         self.connections.set_max_per_address(config.limits.http.connections_per_address);
-        self.connections.set_times(times(&config.server));
+        self.connections.set_times(client_timeouts(&config.server));
         self.traffic.set(config.limits.traffic());
         self.current.store(Arc::new(policies));
     }
@@ -131,12 +131,12 @@ impl State {
     /// Why the hub is not ready: the hub itself, a service that checks tokens, or the application.
     pub fn not_ready(&self) -> Option<String> {
         let policies = self.policies();
-        let complaint = || {
+        let problem = || {
             let is_open = policies.backend.as_ref().is_some_and(|backend| backend.status().open);
             let unanswered = is_open.then_some("backend.url does not answer");
-            policies.tokens.auth_state(self.now_ms()).complaint().or(unanswered).map(str::to_owned)
+            policies.tokens.status(self.now_ms()).problem().or(unanswered).map(str::to_owned)
         };
-        not_ready(&self.hub.readiness()).or_else(complaint)
+        not_ready(&self.hub.readiness()).or_else(problem)
     }
 
     /// The metrics in Prometheus' text format.
@@ -145,7 +145,7 @@ impl State {
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let policies = self.policies();
         let backend = policies.backend.as_ref().map(|backend| (backend.status(), backend.counts()));
-        mailboxes.extend(backend.map(|(auth_state, _)| ("backend".into(), auth_state.waiting)));
+        mailboxes.extend(backend.map(|(status, _)| ("backend".into(), status.waiting)));
         self.telemetry.render(
             self.hub.stats(),
             &Readings {
@@ -154,7 +154,7 @@ impl State {
                 idempotency: self.idempotency.fill(),
                 client_ids: self.hub.client_ids().fill(),
                 store: self.hub.store().counts(),
-                tokens: policies.tokens.auth_state(self.now_ms()),
+                tokens: policies.tokens.status(self.now_ms()),
                 reloads: Some(&self.reloads),
                 backend,
                 connections: Some(&self.connections),
@@ -177,7 +177,7 @@ pub fn not_ready(readiness: &Readiness) -> Option<String> {
 }
 
 /// The time limits of a plain request.
-pub fn times(server: &config::Server) -> ClientTimeouts {
+pub fn client_timeouts(server: &config::Server) -> ClientTimeouts {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     ClientTimeouts { head: seconds(server.head_secs), body: seconds(server.body_secs) }
 }
@@ -219,7 +219,7 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
             Keys::Secret(secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default())
         }
     };
-    let settings = jwt::Settings {
+    let settings = jwt::VerifierSettings {
         algorithm,
         require_exp: auth.require_exp,
         leeway_secs: auth.leeway_secs.into(),
@@ -229,7 +229,7 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
     let known = same_backend.and_then(|(_, tokens)| tokens.backend().cloned());
     let backend = auth.backend.url.as_ref().map(|url| match known {
         Some(backend) => Ok(backend),
-        None => opaque::Backend::new(&opaque::Settings {
+        None => opaque::Backend::new(&opaque::BackendSettings {
             url: url.clone(),
             cache_secs: auth.backend.cache_secs,
             leeway_secs: auth.leeway_secs,
@@ -243,7 +243,7 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
 ///
 /// # Errors
 /// One line that names the invalid configuration key.
-pub fn backend(config: &config::Backend) -> Result<Option<Arc<Upstream>>, String> {
+pub fn backend(config: &config::Backend) -> Result<Option<Arc<UpstreamApplication>>, String> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let timeout = Duration::from_millis(config.timeout_ms.into());
     let api_key = config
@@ -251,7 +251,9 @@ pub fn backend(config: &config::Backend) -> Result<Option<Arc<Upstream>>, String
         .as_ref()
         .map(|key| secret_header(key.expose()).ok_or("backend.api_key: it cannot be sent in an HTTP header"));
     let settings = UpstreamSettings { url, api_key: api_key.transpose()?, timeout };
-    Upstream::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
+    UpstreamApplication::new(&settings)
+        .map(|backend| Some(Arc::new(backend)))
+        .map_err(|why| format!("backend.url: {why}"))
 }
 
 /// The text of a key file, at most 64 KiB.

@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt;
 use crate::admission::{ClientInfo, HandshakeRequest};
 use crate::codec::raw::{self, RAW};
 use crate::policies::Policies;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::websocket::assembler::MessageAssembler;
 use crate::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
 use crate::{admission, bearer};
@@ -31,7 +31,7 @@ use crate::{admission, bearer};
 /// # Errors
 /// The reason of the refusal. The body shows the order of the checks.
 pub async fn open(
-    state: &State,
+    state: &SharedState,
     worker: &Worker,
     flusher: &Rc<Flusher>,
     request: &HandshakeRequest<'_>,
@@ -61,7 +61,7 @@ pub async fn open(
 
 /// The checks before the upgrade: handshake, origin, address limit, token, permissions, capacity.
 async fn admit(
-    state: &State,
+    state: &SharedState,
     policies: &Policies,
     worker: &Worker,
     head: &RequestHead,
@@ -91,7 +91,7 @@ async fn admit(
 }
 
 /// Identifies the user by the token in the header, else the subprotocol, else the query.
-async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Result<Identity, Fault> {
+async fn identify(state: &SharedState, policies: &Policies, head: &RequestHead) -> Result<Identity, Fault> {
     let headers = head.headers();
     let token = bearer::token(headers)
         .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-use crate::support::wire::{Frame, opcode};
+use crate::support::wire::{RawFrame, opcode};
 use crate::support::{Client, Hub, Wire, eventually};
 
 const CONNECTIONS: usize = 1_000;
@@ -57,31 +57,31 @@ impl Wrong {
             Self::Vanishes => return,
             Self::NoPong => 4408,
             Self::HalfFrame => {
-                let mut bytes = Frame::text("x".repeat(200)).encode();
+                let mut bytes = RawFrame::text("x".repeat(200)).encode();
                 bytes.truncate(100);
                 wire.try_send(&bytes).await;
                 4408
             }
             Self::HugeFrame => {
-                wire.try_send(&Frame::text("x".repeat(70_000)).encode()).await;
+                wire.try_send(&RawFrame::text("x".repeat(70_000)).encode()).await;
                 1009
             }
             Self::BadUtf8 => {
-                wire.try_send(&Frame::text(*b"\xFF\xFE").encode()).await;
+                wire.try_send(&RawFrame::text(*b"\xFF\xFE").encode()).await;
                 1007
             }
             Self::ReservedBits => {
-                wire.try_send(&Frame::text("{}").reserved(7).encode()).await;
+                wire.try_send(&RawFrame::text("{}").reserved(7).encode()).await;
                 1002
             }
             Self::Nonsense => {
-                wire.try_send(&Frame::text("}{").encode()).await;
+                wire.try_send(&RawFrame::text("}{").encode()).await;
                 loop {
                     if wire.message().await["type"] == "Error" {
                         break;
                     }
                 }
-                wire.try_send(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
+                wire.try_send(&RawFrame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
                 1000
             }
         };
@@ -100,7 +100,7 @@ impl Wrong {
         }
         let mut wire = Wire::of(hub, &format!("user-{}", n % 50)).await;
         let subscribe = json!({"type": "Subscribe", "data": {"topics": [format!("t{}", n % 20)]}});
-        wire.send_frame(&Frame::text(subscribe.to_string())).await;
+        wire.send_frame(&RawFrame::text(subscribe.to_string())).await;
         wire
     }
 }
@@ -118,7 +118,7 @@ async fn a_thousand_faulty_connections_leave_nothing_behind() {
     let hub = Hub::with(
         "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 5\n[limits.raw]\nconnections_per_minute = 0",
     );
-    // Opens what the hub opens at the first use.
+    // Opens the files that the hub opens at the first use.
     let mut witness = Client::of(&hub, "witness").await;
     witness.subscribe(&["first"]).await;
     witness.close().await;
@@ -156,7 +156,7 @@ fn rooms(hub: &Hub) -> u64 {
 struct FrameDice(u64);
 
 impl FrameDice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn below(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -164,7 +164,7 @@ impl FrameDice {
     }
 
     fn bytes(&mut self, most: u64) -> Vec<u8> {
-        (0..self.roll(most)).map(|_| self.roll(256) as u8).collect()
+        (0..self.below(most)).map(|_| self.below(256) as u8).collect()
     }
 
     /// A valid message with up to three changes.
@@ -177,12 +177,12 @@ impl FrameDice {
             r#"{"type":"DirectMessage","data":{"target_user":"user","payload":null}}"#,
             r#"{"type":"Authenticate","data":{"token":"a.b.c"}}"#,
         ];
-        let mut text = VALID[self.roll(6) as usize].as_bytes().to_vec();
-        for _ in 0..self.roll(4) {
-            let at = self.roll(text.len() as u64) as usize;
-            match self.roll(3) {
-                0 => text[at] = self.roll(256) as u8,
-                1 => text.insert(at, b"{}[]\",:0\\"[self.roll(9) as usize]),
+        let mut text = VALID[self.below(6) as usize].as_bytes().to_vec();
+        for _ in 0..self.below(4) {
+            let at = self.below(text.len() as u64) as usize;
+            match self.below(3) {
+                0 => text[at] = self.below(256) as u8,
+                1 => text.insert(at, b"{}[]\",:0\\"[self.below(9) as usize]),
                 _ => text.truncate(at.max(1)),
             }
         }
@@ -190,15 +190,15 @@ impl FrameDice {
     }
 
     fn frame(&mut self) -> Vec<u8> {
-        let opcode = [0x1, 0x1, 0x1, 0x2, 0x0, 0x9, 0xA, 0x8, 0x3][self.roll(9) as usize];
-        let payload = if self.roll(4) == 0 { self.bytes(200) } else { self.mutated() };
-        let frame = Frame {
-            last: self.roll(5) > 0,
-            reserved: u8::from(self.roll(30) == 0),
-            masked: self.roll(30) > 0,
-            ..Frame::new(opcode, payload)
+        let opcode = [0x1, 0x1, 0x1, 0x2, 0x0, 0x9, 0xA, 0x8, 0x3][self.below(9) as usize];
+        let payload = if self.below(4) == 0 { self.bytes(200) } else { self.mutated() };
+        let frame = RawFrame {
+            last: self.below(5) > 0,
+            reserved: u8::from(self.below(30) == 0),
+            masked: self.below(30) > 0,
+            ..RawFrame::new(opcode, payload)
         };
-        if self.roll(40) == 0 { self.bytes(50) } else { frame.encode() }
+        if self.below(40) == 0 { self.bytes(50) } else { frame.encode() }
     }
 }
 
@@ -209,7 +209,7 @@ async fn random_bytes_do_not_stop_the_hub() {
     let mut dice = FrameDice(0x9E37_79B9_7F4A_7C15);
     for _ in 0..400 {
         let mut wire = Wire::of(&hub, "user").await;
-        for _ in 0..1 + dice.roll(20) {
+        for _ in 0..1 + dice.below(20) {
             wire.try_send(&dice.frame()).await;
         }
     }

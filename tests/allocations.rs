@@ -43,9 +43,9 @@ fn allocations(publisher: ClientSurface, text: &'static str, members: &[(ClientS
         let publisher = inside.client(publisher, 0).await;
         publisher.take();
         let mut all = Vec::new();
-        for &(speaks, count) in members {
+        for &(surface, count) in members {
             for _ in 0..count {
-                all.push(inside.member(speaks, all.len() + 1).await);
+                all.push(inside.member(surface, all.len() + 1).await);
             }
         }
         (inside, publisher, all)
@@ -79,7 +79,7 @@ fn a_delivery_allocates_nothing_and_a_publish_a_known_number_of_times() {
         (ClientSurface::Raw, RAW, &[ClientSurface::Raw, ClientSurface::SocketIo], 40.0),
     ] {
         let of = |count| {
-            let members: Vec<_> = members.iter().map(|&speaks| (speaks, count / members.len())).collect();
+            let members: Vec<_> = members.iter().map(|&surface| (surface, count / members.len())).collect();
             allocations(publisher, text, &members)
         };
         let (few, many) = (of(10), of(1_000));

@@ -1,4 +1,4 @@
-//! Client events that go to the application: without an application, and with one that is slow, down, wrong or back.
+//! Client events that go to the application: without an application, and with a slow, failing, faulty or recovered one.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::socketio::SocketPacket;
 use crate::support::wait::within;
-use crate::support::wire::{Frame, opcode};
-use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{Client, DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, eventually};
 
 /// The events, the answer to each, and the code of a failure.
 const EVENTS: [(&str, &str, &str); 3] = [
@@ -25,11 +25,11 @@ fn something(event: &str) -> Value {
     }
 }
 
-fn with_backend(backend: &Upstream, more: &str) -> String {
+fn with_backend(backend: &MockUpstream, more: &str) -> String {
     format!("[backend]\nurl = \"{}\"\napi_key = \"the-backends-key\"\n{more}", backend.url("/hub/"))
 }
 
-fn hub_of(backend: &Upstream, timeout_ms: u32) -> Hub {
+fn hub_of(backend: &MockUpstream, timeout_ms: u32) -> Hub {
     Hub::with(&with_backend(backend, &format!("timeout_ms = {timeout_ms}")))
 }
 
@@ -54,7 +54,7 @@ const UNREACHABLE: &str = "The application cannot be reached at the moment; try 
 #[tokio::test]
 async fn without_a_backend_the_hub_answers_by_itself() {
     let hub = Hub::start();
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     let mut answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     take_id(&mut answer);
     assert_eq!(answer, json!({"success": true, "requestId": null, "data": {"n": 1}}));
@@ -97,9 +97,9 @@ async fn without_a_backend_the_hub_answers_by_itself() {
 
 #[tokio::test]
 async fn an_invalid_request_is_an_error_with_the_code_of_its_event() {
-    let backend = Upstream::replying(Reply::Json(200, json!({})));
+    let backend = MockUpstream::replying(UpstreamReply::Json(200, json!({})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     let mut client = Client::of(&hub, "42").await;
     for (event, data, code, field) in [
         ("client:event", json!({"data": {}}), "INVALID_EVENT_DATA", "type"),
@@ -122,14 +122,16 @@ async fn an_invalid_request_is_an_error_with_the_code_of_its_event() {
 
 #[tokio::test]
 async fn the_backend_gets_the_whole_request_and_the_client_gets_its_answer() {
-    let backend = Upstream::new(|request| match request.path.as_str() {
-        "/hub/api/events" => Reply::Json(200, json!({"data": {"seen": request.json()["data"]}, "messageId": "no"})),
-        "/hub/api/messages" => Reply::Json(201, json!({"data": {"messageId": 17}})),
-        "/hub/api/actions" => Reply::Json(200, json!({"shipped": true})),
-        _ => Reply::Json(404, json!({})),
+    let backend = MockUpstream::new(|request| match request.path.as_str() {
+        "/hub/api/events" => {
+            UpstreamReply::Json(200, json!({"data": {"seen": request.json()["data"]}, "messageId": "no"}))
+        }
+        "/hub/api/messages" => UpstreamReply::Json(201, json!({"data": {"messageId": 17}})),
+        "/hub/api/actions" => UpstreamReply::Json(200, json!({"shipped": true})),
+        _ => UpstreamReply::Json(404, json!({})),
     });
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     for (event, answer, member, path, found) in [
         ("client:event", "server:response", "data", "events", ("data", json!({"seen": something("client:event")}))),
         ("client:message", "message:ack", "message", "messages", ("messageId", json!("17"))),
@@ -170,23 +172,23 @@ async fn the_backend_gets_the_whole_request_and_the_client_gets_its_answer() {
 
 #[tokio::test]
 async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
-    let backend = Upstream::replying(Reply::Json(500, json!({"data": 1})));
+    let backend = MockUpstream::replying(UpstreamReply::Json(500, json!({"data": 1})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    let elsewhere = Upstream::replying(Reply::Json(200, json!({})));
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
+    let elsewhere = MockUpstream::replying(UpstreamReply::Json(200, json!({})));
     let mut sent = 0;
     for (reply, error) in [
-        (Reply::Json(500, json!({"data": 1})), "The application failed"),
-        (Reply::Json(404, json!({"data": 1})), "The application refused the request"),
-        (Reply::Json(422, json!({"data": 1})), "The application refused the request"),
-        (Reply::Text(200, "<html>".into()), "The application gave no answer that can be passed on"),
-        (Reply::Text(200, String::new()), "The application gave no answer that can be passed on"),
-        (Reply::Text(200, "[".repeat(100_000)), "The application gave no answer that can be passed on"),
+        (UpstreamReply::Json(500, json!({"data": 1})), "The application failed"),
+        (UpstreamReply::Json(404, json!({"data": 1})), "The application refused the request"),
+        (UpstreamReply::Json(422, json!({"data": 1})), "The application refused the request"),
+        (UpstreamReply::Text(200, "<html>".into()), "The application gave no answer that can be passed on"),
+        (UpstreamReply::Text(200, String::new()), "The application gave no answer that can be passed on"),
+        (UpstreamReply::Text(200, "[".repeat(100_000)), "The application gave no answer that can be passed on"),
         (
-            Reply::Text(200, format!("\"{}\"", "a".repeat(300_000))),
+            UpstreamReply::Text(200, format!("\"{}\"", "a".repeat(300_000))),
             "The application gave no answer that can be passed on",
         ),
-        (Reply::Redirect(elsewhere.url("/")), "The application gave no answer that can be passed on"),
+        (UpstreamReply::Redirect(elsewhere.url("/")), "The application gave no answer that can be passed on"),
     ] {
         backend.set_reply(reply);
         assert_failures(&mut socket, error).await;
@@ -198,7 +200,7 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
         hub.output().lines().filter(|line| line.contains("hubbub::upstream::application: backend.url: ")).count();
     assert!((1..=EVENTS.len()).contains(&logged), "at most one line a minute, and not {logged} of {sent}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
-    backend.set_reply(Reply::Text(204, String::new()));
+    backend.set_reply(UpstreamReply::Text(204, String::new()));
     let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!((&answer["success"], answer.get("data")), (&json!(true), Some(&Value::Null)));
 }
@@ -206,17 +208,17 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
 #[tokio::test]
 async fn a_retry_has_the_idempotency_key_of_the_first_attempt() {
     let turn = Mutex::new(0);
-    let backend = Upstream::new(move |_| {
+    let backend = MockUpstream::new(move |_| {
         let mut turn = turn.lock().unwrap();
         *turn += 1;
         match *turn % 3 {
-            1 => Reply::Json(503, json!({})),
-            2 => Reply::HangUp,
-            _ => Reply::Json(200, json!({"messageId": "at last"})),
+            1 => UpstreamReply::Json(503, json!({})),
+            2 => UpstreamReply::HangUp,
+            _ => UpstreamReply::Json(200, json!({"messageId": "at last"})),
         }
     });
     let hub = hub_of(&backend, 10_000);
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     for round in 1..=5 {
         let answer = socket.emit_and_expect("message:ack", "client:message", something("client:message")).await;
         assert_eq!((&answer["success"], &answer["messageId"]), (&json!(true), &json!("at last")), "{answer}");
@@ -232,13 +234,13 @@ async fn a_retry_has_the_idempotency_key_of_the_first_attempt() {
 
 #[tokio::test]
 async fn a_request_that_waits_for_the_backend_delays_no_other_request() {
-    let backend = Upstream::replying(Reply::Silence);
+    let backend = MockUpstream::replying(UpstreamReply::Silence);
     // Longer than the test takes: the slow reply never comes first.
     let hub = hub_of(&backend, 600_000);
     let mut client = Client::of(&hub, "alice").await;
     let mut bob = Client::of(&hub, "bob").await;
     client.send(json!({"type": "client:message", "data": {"content": "hi"}, "id": "slow"})).await;
-    eventually(DEADLINE, "the backend is asked", || backend.count() == 1).await;
+    eventually(DEADLINE, "the backend receives the request", || backend.count() == 1).await;
     client.subscribe(&["news"]).await;
     bob.broadcast("news", json!(1)).await;
     client.expect("Broadcast").await;
@@ -248,8 +250,8 @@ async fn a_request_that_waits_for_the_backend_delays_no_other_request() {
 
 #[tokio::test]
 async fn a_request_without_an_answer_fails_after_its_timeout_and_is_not_retried() {
-    for reply in [Reply::Silence, Reply::PartialBody] {
-        let backend = Upstream::replying(reply);
+    for reply in [UpstreamReply::Silence, UpstreamReply::PartialBody] {
+        let backend = MockUpstream::replying(reply);
         let hub = hub_of(&backend, 300);
         let mut client = Client::of(&hub, "alice").await;
         let message = json!({"type": "client:message", "data": {"content": "hi"}, "id": "slow"});
@@ -262,9 +264,9 @@ async fn a_request_without_an_answer_fails_after_its_timeout_and_is_not_retried(
 
 #[tokio::test]
 async fn requests_to_a_backend_that_is_down_pause_until_it_is_back() {
-    let backend = Upstream::replying(Reply::Json(200, json!({"data": "here"})));
+    let backend = MockUpstream::replying(UpstreamReply::Json(200, json!({"data": "here"})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     backend.go_down();
     // Three attempts of the first event and two of the second open the circuit breaker.
     assert_failures(&mut socket, UNREACHABLE).await;
@@ -285,14 +287,14 @@ async fn requests_to_a_backend_that_is_down_pause_until_it_is_back() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert_eq!(within(DEADLINE, "the application is asked again", answered).await, "here");
+    assert_eq!(within(DEADLINE, "the application receives another request", answered).await, "here");
     assert_eq!((hub.metric("hubbub_backend_open"), hub.metric("hubbub_backend_opened_total")), (0.0, 1.0));
     assert_eq!(hub.get("/health/ready").status, 200);
 }
 
 #[tokio::test]
 async fn requests_in_flight_are_bounded_for_a_client_and_for_the_hub() {
-    let backend = Upstream::replying(Reply::Silence);
+    let backend = MockUpstream::replying(UpstreamReply::Silence);
     let hub = hub_of(&backend, 60_000);
     let mut clients = Vec::new();
     for user in ["alice", "bob", "carol"] {
@@ -313,17 +315,17 @@ async fn requests_in_flight_are_bounded_for_a_client_and_for_the_hub() {
 
 #[tokio::test]
 async fn a_request_reaches_the_backend_after_its_client_has_left() {
-    let late = Reply::Delayed(Duration::from_secs(30), Box::new(Reply::Json(200, json!({}))));
-    let backend = Upstream::replying(late);
+    let late = UpstreamReply::Delayed(Duration::from_secs(30), Box::new(UpstreamReply::Json(200, json!({}))));
+    let backend = MockUpstream::replying(late);
     let hub = hub_of(&backend, 60_000);
     let mut client = Client::of(&hub, "alice").await;
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     client.send(json!({"type": "client:message", "data": {"content": "over /ws"}})).await;
     client.close().await;
     // The message, the end of the namespace and the close frame in one write.
     let message = format!("42{}", json!(["client:message", {"content": "over Socket.IO"}]));
-    let frames = [Frame::text(message), Frame::text("41"), Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())];
-    socket.wire().send(&frames.each_ref().map(Frame::encode).concat()).await;
+    let frames = [RawFrame::text(message), RawFrame::text("41"), RawFrame::new(opcode::CLOSE, 1000_u16.to_be_bytes())];
+    socket.wire().send(&frames.each_ref().map(RawFrame::encode).concat()).await;
     drop(socket);
     eventually(DEADLINE, "both messages are there", || backend.count() == 2).await;
     eventually(DEADLINE, "both are gone", || hub.connections() == 0).await;
@@ -331,12 +333,15 @@ async fn a_request_reaches_the_backend_after_its_client_has_left() {
 
 #[tokio::test]
 async fn accepted_requests_are_answered_before_the_shutdown_closes_the_session() {
-    let late = Reply::Delayed(Duration::from_millis(500), Box::new(Reply::Json(200, json!({"data": "in time"}))));
-    let backend = Upstream::replying(late);
+    let late = UpstreamReply::Delayed(
+        Duration::from_millis(500),
+        Box::new(UpstreamReply::Json(200, json!({"data": "in time"}))),
+    );
+    let backend = MockUpstream::replying(late);
     let mut hub = hub_of(&backend, 5_000);
     let mut client = Client::of(&hub, "alice").await;
     client.send(json!({"type": "client:event", "data": {"type": "a"}, "id": 1})).await;
-    eventually(DEADLINE, "the backend is asked", || backend.count() == 1).await;
+    eventually(DEADLINE, "the backend receives the request", || backend.count() == 1).await;
     hub.signal("TERM");
     let (messages, code) = client.until_closed().await;
     assert_eq!(messages.iter().find(|message| message["id"] == 1).unwrap()["data"]["data"], "in time", "{messages:?}");
@@ -346,9 +351,9 @@ async fn accepted_requests_are_answered_before_the_shutdown_closes_the_session()
 
 #[tokio::test]
 async fn an_unrequested_content_encoding_is_logged() {
-    let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: deflate", json!({"data": 1})));
+    let backend = MockUpstream::replying(UpstreamReply::WithHeader("Content-Encoding: deflate", json!({"data": 1})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!(answer["success"], false, "{answer}");
     assert_eq!(answer["error"], "The application gave no answer that can be passed on");

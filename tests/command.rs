@@ -76,14 +76,14 @@ fn a_wrong_environment_variable_stops_the_start_with_a_line_about_it() {
 #[test]
 fn check_and_the_start_print_the_topic_rules_in_force() {
     let rule = "\"news.*\" subscribe authenticated, publish server";
-    let closed = "topics that fit none of these are refused, for no rule has the pattern \"*\"";
+    let closed = "other topics are refused, because no rule has the pattern \"*\"";
     for (config, text) in [
         ("", vec!["\"*\" subscribe authenticated, publish authenticated"]),
         ("[[topics]]\npattern = \"news.*\"\npublish = \"server\"", vec![rule, closed]),
     ] {
         let dir = dir(&configuration(config));
         let checked = run(dir.path(), &["check", "--config", "config.toml"]);
-        assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
+        assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is valid\n"));
         let hub = Hub::with(config);
         for words in text {
             assert!(checked.stderr.contains(words), "{words} is not in {}", checked.stderr);
@@ -95,7 +95,10 @@ fn check_and_the_start_print_the_topic_rules_in_force() {
 #[test]
 fn the_presence_of_topics_is_refused_until_it_is_supported() {
     let dir = dir(&configuration("[[topics]]\npattern = \"*\"\npresence = true"));
-    assert_failed(&serve(dir.path()), &["topics[0].presence: not supported yet: nobody is told who comes to a topic"]);
+    assert_failed(
+        &serve(dir.path()),
+        &["topics[0].presence: not supported yet: clients receive no joins and leaves of a topic"],
+    );
 }
 
 fn wait_for_line(hub: &Hub, words: &str) {
@@ -156,8 +159,7 @@ fn check_accepts_a_valid_configuration() {
     let dir = dir(&configuration(""));
     let ended = run(dir.path(), &["check"]);
     let folder = dir.path().canonicalize().unwrap();
-    let rules =
-        "hubbub: topic rules, the first that fits holds: \"*\" subscribe authenticated, publish authenticated\n";
+    let rules = "hubbub: topic rules (the first match applies): \"*\" subscribe authenticated, publish authenticated\n";
     let reading = format!("hubbub: reading {}/config.toml\n{rules}", folder.display());
     assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
     fs::remove_file(dir.path().join("config.toml")).unwrap();
@@ -166,7 +168,7 @@ fn check_accepts_a_valid_configuration() {
     assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
 }
 
-/// All files below a directory, without those that SQLite keeps beside an open one.
+/// All files below a directory, without the files that SQLite keeps beside an open database.
 fn everything_in(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {

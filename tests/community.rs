@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::token::{token, token_with};
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The data without this ISO time, which must be there.
 #[track_caller]
@@ -26,15 +26,15 @@ impl Any {
     async fn open(hub: &Hub, number: usize, token: &str) -> Self {
         match number % 4 {
             0 => Self::Raw(Box::new(Client::connect(hub, token).await)),
-            1 => Self::Sio(Box::new(Sio::with_token(hub, Transport::WebSocket, token).await)),
+            1 => Self::Sio(Box::new(Sio::with_token(hub, SioTransport::WebSocket, token).await)),
             2 => {
-                let mut guest = Sio::guest(hub, Transport::Polling).await;
+                let mut guest = Sio::guest(hub, SioTransport::Polling).await;
                 guest.emit("authenticate", json!({ "token": token })).await;
                 guest.expect("authenticated").await;
                 Self::Sio(Box::new(guest))
             }
             _ => {
-                let mut chat = Sio::open(hub, Transport::WebSocket).await;
+                let mut chat = Sio::open(hub, SioTransport::WebSocket).await;
                 chat.connect("/chat", &json!({ "token": token })).await.unwrap();
                 Self::Sio(Box::new(chat))
             }
@@ -52,7 +52,7 @@ impl Any {
 #[tokio::test]
 async fn ten_sessions_of_a_user_that_open_and_close_together_are_one_online_and_one_offline() {
     let hub = Hub::with_manual_clock("[presence]\nlinger_ms = 4000");
-    let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
+    let mut observer = Sio::of(&hub, SioTransport::WebSocket, "observer").await;
     let mut subscriber = Client::of(&hub, "subscriber").await;
     observer.expect("user_online").await;
     subscriber.subscribe(&["$presence"]).await;
@@ -83,10 +83,10 @@ async fn ten_sessions_of_a_user_that_open_and_close_together_are_one_online_and_
 }
 
 #[tokio::test]
-async fn audience_shared_rooms_notifies_room_members_and_off_notifies_nobody() {
+async fn audience_shared_rooms_notifies_room_members_and_off_notifies_no_session() {
     let hub = Hub::with("[presence]\naudience = \"shared-rooms\"\nlinger_ms = 0");
-    let mut near = Sio::of(&hub, Transport::WebSocket, "near").await;
-    let mut far = Sio::of(&hub, Transport::WebSocket, "far").await;
+    let mut near = Sio::of(&hub, SioTransport::WebSocket, "near").await;
+    let mut far = Sio::of(&hub, SioTransport::WebSocket, "far").await;
     near.join("lobby").await;
     let mut bob = Client::of(&hub, "bob").await;
     bob.subscribe(&["lobby"]).await;
@@ -98,7 +98,7 @@ async fn audience_shared_rooms_notifies_room_members_and_off_notifies_nobody() {
     assert_eq!(far.receive_any().await.id, Some(0));
 
     let hub = Hub::with("[presence]\naudience = \"off\"");
-    let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
+    let mut observer = Sio::of(&hub, SioTransport::WebSocket, "observer").await;
     let _bob = Client::of(&hub, "bob").await;
     observer.emit_for_ack("/", "ping", json!({})).await;
     assert_eq!(observer.receive_any().await.id, Some(0));
@@ -115,7 +115,7 @@ async fn presence_of_many_new_sessions_stays_within_the_configured_rate() {
     };
     let mut sessions = Vec::new();
     for user in 0..USERS {
-        sessions.push(Sio::of(&hub, Transport::WebSocket, &format!("u{user}")).await);
+        sessions.push(Sio::of(&hub, SioTransport::WebSocket, &format!("u{user}")).await);
     }
     assert!(is_within_bound());
     let clock = hub.clock().clone();
@@ -139,8 +139,8 @@ async fn presence_of_many_new_sessions_stays_within_the_configured_rate() {
 async fn typing_in_a_thread_is_sent_to_the_others_until_five_seconds_without_it() {
     let hub = Hub::with_manual_clock("");
     let john = token_with(json!({"sub": 1, "name": "John Doe"}));
-    let mut john = Sio::with_token(&hub, Transport::WebSocket, &john).await;
-    let mut jane = Sio::of(&hub, Transport::Polling, "2").await;
+    let mut john = Sio::with_token(&hub, SioTransport::WebSocket, &john).await;
+    let mut jane = Sio::of(&hub, SioTransport::Polling, "2").await;
     let mut raw = Client::of(&hub, "raw").await;
     jane.join("thread:456").await;
     raw.subscribe(&["thread:456"]).await;
@@ -167,7 +167,7 @@ async fn typing_in_a_thread_is_sent_to_the_others_until_five_seconds_without_it(
 #[tokio::test]
 async fn typing_has_its_own_limit_and_needs_a_thread_id() {
     let hub = Hub::with("[limits.community]\ntyping_per_minute = 2");
-    let mut alice = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     alice.emit("typing_start", json!({"thread_id": [1]})).await;
     let refused = untimed(alice.expect("error").await, "timestamp");
     assert_eq!((&refused["event"], &refused["code"]), (&json!("typing_start"), &json!("VALIDATION_ERROR")));
@@ -190,9 +190,10 @@ async fn typing_has_its_own_limit_and_needs_a_thread_id() {
 }
 
 #[tokio::test]
-async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
+async fn an_admin_in_debug_mode_receives_metrics_of_the_hub_every_five_seconds() {
     let hub = Hub::with_manual_clock("");
-    let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
+    let mut admin =
+        Sio::with_token(&hub, SioTransport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
     assert_eq!(admin.request("debug_mode", json!({"enabled": true})).await, json!([]));
     let connections = json!({
         "active_connections": 1, "total_connections": 1, "max_connections": 10_000, "users_online": 1, "rooms": 0,
@@ -220,7 +221,7 @@ async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
     assert_eq!(admin.request("debug_mode", json!({"enabled": false})).await, json!([]));
     assert_eq!(hub.metric("hubbub_debugging_sessions"), 0.0);
 
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let mut bob = Sio::of(&hub, SioTransport::WebSocket, "bob").await;
     bob.emit("debug_mode", json!({"enabled": true})).await;
     assert_eq!(
         untimed(bob.expect("error").await, "timestamp"),
@@ -238,9 +239,9 @@ async fn connections_without_a_token_are_limited_per_address() {
     let hub = Hub::with(
         "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_address = 2",
     );
-    let mut one = Sio::guest(&hub, Transport::WebSocket).await;
-    let two = Sio::guest(&hub, Transport::Polling).await;
-    let mut three = Sio::open(&hub, Transport::WebSocket).await;
+    let mut one = Sio::guest(&hub, SioTransport::WebSocket).await;
+    let two = Sio::guest(&hub, SioTransport::Polling).await;
+    let mut three = Sio::open(&hub, SioTransport::WebSocket).await;
     assert_eq!(
         three.connect("/", &Value::Null).await,
         Err(json!({
@@ -257,7 +258,7 @@ async fn connections_without_a_token_are_limited_per_address() {
         "a connection with a token is not counted"
     );
     one.send("41").await;
-    let mut four = Sio::open(&hub, Transport::WebSocket).await;
+    let mut four = Sio::open(&hub, SioTransport::WebSocket).await;
     eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
     assert!(four.connect("/", &Value::Null).await.is_ok());
     drop((one, two));
@@ -269,11 +270,11 @@ async fn connections_that_authenticate_later_are_limited_per_user() {
         "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_user = 1",
     );
     let alice = json!({"token": token("alice")});
-    let mut one = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut one = Sio::guest(&hub, SioTransport::WebSocket).await;
     one.emit("authenticate", alice.clone()).await;
     one.expect("authenticated").await;
-    let _pushed = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    let mut two = Sio::guest(&hub, Transport::WebSocket).await;
+    let _pushed = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
+    let mut two = Sio::guest(&hub, SioTransport::WebSocket).await;
     two.emit("authenticate", alice.clone()).await;
     assert_eq!(
         two.expect("authentication_error").await,
@@ -294,10 +295,10 @@ async fn connections_that_authenticate_later_are_limited_per_user() {
 async fn metrics_count_connections_by_transport_and_events_by_name() {
     let hub = Hub::start();
     let _raw = Client::of(&hub, "raw").await;
-    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    let mut guest = Sio::guest(&hub, SioTransport::Polling).await;
     guest.request("ping", json!({})).await;
     guest.request("ping", json!({})).await;
-    let _push = Sio::of(&hub, Transport::Polling, "push").await;
+    let _push = Sio::of(&hub, SioTransport::Polling, "push").await;
     for (authenticated, transport, count) in
         [("true", "websocket", 1.0), ("true", "polling", 1.0), ("false", "websocket", 0.0), ("false", "polling", 1.0)]
     {

@@ -91,7 +91,7 @@ async fn the_environment_comes_from_the_configuration_and_a_reload_changes_it() 
     let log = hub.reload("[server]\nenvironment = \"test\"");
     assert!(log.contains("server.environment"), "{log}");
     assert_eq!(environments(&hub), ["test", "test"]);
-    let mut client = crate::support::Sio::open(&hub, crate::support::Transport::WebSocket).await;
+    let mut client = crate::support::Sio::open(&hub, crate::support::SioTransport::WebSocket).await;
     client.connect("/", &json!({"token": crate::support::token::token("alice")})).await.unwrap();
     client.expect("connected").await;
     assert_eq!(client.expect("system:welcome").await["serverInfo"]["environment"], "test");

@@ -205,12 +205,12 @@ async fn a_removed_database_refuses_writes_until_it_is_back() {
     move_to(&aside, &file);
     eventually(DEADLINE, "the file is back", || reason(&hub).is_none()).await;
 
-    // The whole folder is moved.
-    let (folder, aside) = (hub.data(), hub.dir().join("elsewhere"));
-    move_to(&folder, &aside);
-    eventually(DEADLINE, "the folder is gone", || reason(&hub).is_some()).await;
+    // The whole data directory is moved.
+    let (directory, aside) = (hub.data(), hub.dir().join("elsewhere"));
+    move_to(&directory, &aside);
+    eventually(DEADLINE, "the directory is missing", || reason(&hub).is_some()).await;
     assert_no_store(&hub);
-    move_to(&aside, &folder);
-    wait_until(DEADLINE, "the folder is back", || reason(&hub).is_none());
+    move_to(&aside, &directory);
+    wait_until(DEADLINE, "the data directory is back", || reason(&hub).is_none());
     sign_in(&hub, "carol");
 }

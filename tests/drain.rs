@@ -9,15 +9,15 @@ use tokio::task::LocalSet;
 
 use crate::support::client::is_draining;
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
 /// Opens so many raw sessions.
-async fn crowd(hub: &Hub, many: usize) -> Vec<Client> {
-    let mut crowd = Vec::new();
+async fn open_clients(hub: &Hub, many: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
     for n in 0..many {
-        crowd.push(Client::of(hub, &format!("user-{n}")).await);
+        clients.push(Client::of(hub, &format!("user-{n}")).await);
     }
-    crowd
+    clients
 }
 
 /// Reads to the end: all messages, and the close code.
@@ -41,10 +41,10 @@ async fn sessions_get_a_time_to_reconnect_and_are_closed_at_the_configured_rate(
     const SESSIONS: usize = 40;
     let config = "[server]\nworkers = 1\nshutdown_secs = 300\ndrain_per_sec = 20\n[presence]\naudience = \"off\"";
     let mut hub = Hub::with_manual_clock(config);
-    let (mut crowd, started) = (crowd(&hub, SESSIONS).await, hub.clock().elapsed_ms());
+    let (mut clients, started) = (open_clients(&hub, SESSIONS).await, hub.clock().elapsed_ms());
     hub.signal("TERM");
     let mut delays = HashSet::new();
-    for client in &mut crowd {
+    for client in &mut clients {
         let after = reconnect_after(&[client.next().await]);
         assert!(after <= 2_000, "to reconnect after {after} ms");
         delays.insert(after);
@@ -52,7 +52,7 @@ async fn sessions_get_a_time_to_reconnect_and_are_closed_at_the_configured_rate(
     assert!(delays.len() > 10, "{delays:?}");
     // From here on, time passes for the drain.
     let (ends, local) = (Rc::new(RefCell::new(Vec::new())), LocalSet::new());
-    for client in crowd {
+    for client in clients {
         let (ends, clock) = (ends.clone(), hub.clock().clone());
         local.spawn_local(async move {
             assert_eq!(listen(client).await, (vec![], Some(1001)));
@@ -74,10 +74,10 @@ async fn sessions_get_a_time_to_reconnect_and_are_closed_at_the_configured_rate(
 #[tokio::test]
 async fn without_a_rate_sessions_are_closed_at_once_and_reconnect_over_a_second() {
     let mut hub = Hub::with("[server]\ndrain_per_sec = 0\n[presence]\naudience = \"off\"");
-    let crowd: Vec<_> = crowd(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
+    let clients: Vec<_> = open_clients(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
     hub.signal("TERM");
     let mut delays = HashSet::new();
-    for client in crowd {
+    for client in clients {
         let (messages, code) = client.await.unwrap();
         let after = reconnect_after(&messages);
         assert!((code, after <= 1_000) == (Some(1001), true), "{code:?}, to reconnect after {after} ms");
@@ -91,10 +91,10 @@ async fn without_a_rate_sessions_are_closed_at_once_and_reconnect_over_a_second(
 async fn sessions_are_closed_faster_than_the_rate_when_the_shutdown_is_too_short_for_it() {
     // At the rate, it would take 40 s, which is longer than the test waits for the end.
     let mut hub = Hub::with("[server]\nshutdown_secs = 4\ndrain_per_sec = 1\n[presence]\naudience = \"off\"");
-    let crowd: Vec<_> = crowd(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
+    let clients: Vec<_> = open_clients(&hub, 40).await.into_iter().map(|client| tokio::spawn(listen(client))).collect();
     hub.signal("TERM");
     let mut last = 0;
-    for client in crowd {
+    for client in clients {
         let (messages, code) = client.await.unwrap();
         assert_eq!(code, Some(1001));
         last = last.max(reconnect_after(&messages));
@@ -117,7 +117,7 @@ const SLOWLY: &str = "
 async fn sessions_that_wait_for_their_close_get_all_messages_and_new_requests_are_refused() {
     let hub = Hub::with_manual_clock(SLOWLY);
     let (mut first, mut sender) = (Client::of(&hub, "first").await, Client::of(&hub, "sender").await);
-    let mut others = crowd(&hub, 20).await;
+    let mut others = open_clients(&hub, 20).await;
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["room", "$presence"]).await;
     sender.broadcast("room", json!("accepted")).await;
@@ -153,10 +153,10 @@ async fn sessions_that_wait_for_their_close_get_all_messages_and_new_requests_ar
 
 #[tokio::test]
 async fn all_sessions_of_a_connection_end_together() {
-    for transport in [Transport::WebSocket, Transport::Polling] {
+    for transport in [SioTransport::WebSocket, SioTransport::Polling] {
         let hub = Hub::with_manual_clock(SLOWLY);
         let mut both = Sio::of(&hub, transport, "alice").await;
-        let mut others = crowd(&hub, 20).await;
+        let mut others = open_clients(&hub, 20).await;
         both.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
         // Its session on `/` is the first to be closed, its session on `/chat` the last.
         hub.signal("TERM");
@@ -173,8 +173,8 @@ async fn all_sessions_of_a_connection_end_together() {
 #[tokio::test]
 async fn connections_without_a_session_are_closed_first() {
     let hub = Hub::with_manual_clock(SLOWLY);
-    let _others = crowd(&hub, 20).await;
-    let mut idle = [Sio::open(&hub, Transport::WebSocket).await, Sio::open(&hub, Transport::Polling).await];
+    let _others = open_clients(&hub, 20).await;
+    let mut idle = [Sio::open(&hub, SioTransport::WebSocket).await, Sio::open(&hub, SioTransport::Polling).await];
     idle[1].start_poll().await;
     // The hub received the poll before this request.
     assert_eq!(hub.connections(), 20);

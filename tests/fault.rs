@@ -73,7 +73,7 @@ fn a_dead_room_shard_shuts_the_hub_down_with_a_failure() {
 
     hub.stdin.take().unwrap().write_all(b"now\n").unwrap();
 
-    // The client does not read now, so the hub waits for its close for a moment.
+    // The client does not read now, so the hub waits for its close for a short time.
     let since = Instant::now();
     let (status, body) = loop {
         let ready = readiness(&address);

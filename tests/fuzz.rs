@@ -30,11 +30,11 @@ macro_rules! targets {
         fn every_target_is_replayed_and_can_be_fuzzed() {
             let replayed = [$(stringify!($name)),*];
             assert_eq!(fuzz::TARGETS.map(|target| target.name), replayed);
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-            let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+            let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap();
             for name in replayed {
                 assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
-                let binary = std::fs::read_to_string(folder.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+                let binary = std::fs::read_to_string(directory.join(format!("fuzz_targets/{name}.rs"))).unwrap();
                 assert!(binary.contains(&format!("run(\"{name}\", bytes)")), "{name}");
                 assert!(README.contains(&format!("`{name}`")), "README.md does not name the target {name}");
             }
@@ -125,8 +125,8 @@ fn mutate(input: &mut Vec<u8>, dice: &mut MutationDice, seeds: &[(PathBuf, Vec<u
 
 /// The files of `fuzz/seeds/<target>`, ordered by name.
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use crate::support::token::token;
-use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Sio, Transport, Wire, eventually, wait_until};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Sio, SioTransport, Wire, eventually, wait_until};
 
 /// Lines of connections, as JSON.
 const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
@@ -77,8 +77,8 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
     assert_eq!(lines[1]["reason"], "connection lost");
     assert!(lines[1]["durationMs"].is_u64(), "{}", lines[1]);
 
-    // A guest who authenticates later.
-    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    // A guest that authenticates later.
+    let mut guest = Sio::guest(&hub, SioTransport::Polling).await;
     guest.emit_and_expect("authenticated", "authenticate", json!({"token": token("bob")})).await;
     eventually(DEADLINE, "the guest is logged as bob", || {
         let lines = lines_of(&hub.output(), "hubbub::session");

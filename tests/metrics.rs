@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::hub::Hub;
-use crate::support::socketio::{Sio, Transport};
+use crate::support::socketio::{Sio, SioTransport};
 use crate::support::token::token_with;
 use crate::support::wait::{DEADLINE, wait_until, within};
 
@@ -37,7 +37,8 @@ async fn memory(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
 #[tokio::test]
 async fn every_surface_reports_the_same_memory() {
     let hub = Hub::start();
-    let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
+    let mut admin =
+        Sio::with_token(&hub, SioTransport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
     let agree = async {
         // The memory changes between two readings, but at some time by less than 1,000,000 and 1,048,576 bytes differ.
         loop {
@@ -88,7 +89,7 @@ async fn every_publication_to_one_reader_is_measured() {
 #[tokio::test]
 async fn a_delivery_by_polling_or_over_socket_io_is_measured_too() {
     let hub = Hub::start();
-    for (transport, user) in Transport::BOTH.into_iter().zip(["carol", "dave"]) {
+    for (transport, user) in SioTransport::BOTH.into_iter().zip(["carol", "dave"]) {
         let mut reader = Sio::of(&hub, transport, user).await;
         let before = measured(&hub);
         let pushed = json!({"userId": user, "event": "news", "data": {"n": 1}});
@@ -96,4 +97,34 @@ async fn a_delivery_by_polling_or_over_socket_io_is_measured_too() {
         reader.expect("news").await;
         wait_until(DEADLINE, "the push is measured", || measured(&hub) > before);
     }
+}
+
+#[tokio::test]
+async fn joins_leaves_publications_and_changes_of_chats_are_counted() {
+    let hub = Hub::start();
+    let counts = || {
+        ["hubbub_room_joins_total", "hubbub_room_leaves_total", "hubbub_messages_published_total", "hubbub_users"]
+            .map(|name| hub.metric(name))
+    };
+    let mut alice = Client::of(&hub, "alice").await;
+    assert_eq!(counts(), [0.0, 0.0, 0.0, 1.0], "internal rooms are not counted");
+    alice.subscribe(&["a", "b"]).await;
+    alice.broadcast("a", json!({})).await;
+    assert_eq!(counts(), [2.0, 0.0, 1.0, 1.0]);
+    alice.ask(json!({"type": "Unsubscribe", "data": {"topics": ["a"]}, "id": 9}), "Status").await;
+    assert_eq!(counts(), [2.0, 1.0, 1.0, 1.0]);
+    alice.close().await;
+    wait_until(DEADLINE, "alice is offline", || counts() == [2.0, 2.0, 1.0, 0.0]);
+
+    let changes = || {
+        ["created", "replaced", "deleted"]
+            .map(|change| hub.metric(&format!("hubbub_chat_changes_total{{change=\"{change}\"}}")))
+    };
+    let http = hub.http();
+    let put = || http.request("PUT", "/api/chats/c").key().json(&json!({"public": true})).send().status;
+    let delete = || http.request("DELETE", "/api/chats/c").key().send().status;
+    assert_eq!((put(), changes()), (201, [1.0, 0.0, 0.0]));
+    assert_eq!((put(), changes()), (200, [1.0, 1.0, 0.0]));
+    assert_eq!((delete(), changes()), (200, [1.0, 1.0, 1.0]));
+    assert_eq!((delete(), changes()), (404, [1.0, 1.0, 1.0]), "nothing was deleted");
 }

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::support::token::{token, token_with};
 use crate::support::wait::within;
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// A session on `/chat` with this token, and its first `users:online`.
 async fn chat(hub: &Hub, token: &str) -> (Sio, Value) {
-    let mut client = Sio::open(hub, Transport::WebSocket).await;
+    let mut client = Sio::open(hub, SioTransport::WebSocket).await;
     client.connect("/chat", &json!({ "token": token })).await.unwrap();
     let packet = client.receive_any().await;
     assert_eq!(packet.event(), Some("users:online"), "the first event: {packet:?}");
@@ -107,8 +107,8 @@ async fn only_admins_see_private_fields_of_other_users() {
     let mut first = Client::of(&hub, "alice").await;
     let newest = Client::open(&hub, &format!("/ws?token={alice}"), &agent).await;
     let id = newest.welcome["data"]["details"]["connection_id"].clone();
-    let mut bob = Sio::of_chat(&hub, Transport::Polling, "bob").await;
-    let mut admin = Sio::open(&hub, Transport::WebSocket).await;
+    let mut bob = Sio::of_chat(&hub, SioTransport::Polling, "bob").await;
+    let mut admin = Sio::open(&hub, SioTransport::WebSocket).await;
     let auth = json!({"token": token_with(json!({"sub": "root", "roles": ["x", "admin"]}))});
     admin.connect("/chat", &auth).await.unwrap();
 
@@ -167,9 +167,9 @@ async fn an_offline_user_is_known_only_with_an_account() {
 #[tokio::test]
 async fn users_online_lists_100_users_and_changes_are_sent_up_to_that_number() {
     let hub = Hub::start();
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for number in 0..99 {
-        crowd.push(Client::of(&hub, &format!("u{number}")).await);
+        clients.push(Client::of(&hub, &format!("u{number}")).await);
     }
     let (mut alice, list) = chat(&hub, &token("alice")).await;
     assert_eq!((listed(&list).len(), &listed(&list)[99].0[..]), (100, "alice"));
@@ -188,7 +188,7 @@ async fn users_online_lists_100_users_and_changes_are_sent_up_to_that_number() {
     assert_eq!(timeless(next(&mut bob, "user:offline").await), seen("alice", "offline"));
     let list = listed(&next(&mut bob, "users:online").await);
     assert_eq!((list.len(), list.iter().any(|(user, _)| user == "alice")), (100, false));
-    drop(crowd);
+    drop(clients);
 }
 
 #[tokio::test]

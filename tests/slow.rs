@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::support::client::small_buffer_stream;
 use crate::support::token::token;
-use crate::support::wire::{Frame, opcode};
+use crate::support::wire::{RawFrame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
 
 /// Each message's payload, in bytes, and how many there are: far more than any bound holds.
 const PAYLOAD: usize = 40_000;
 const MESSAGES: usize = 1_600;
-/// Where the hub counts those it has cut.
+/// The metric that counts clients closed by the hub.
 const CUT: &str = r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#;
 /// How much the hub's memory may grow while one client holds 64 MB back, in KiB.
 const GROWTH_KIB: u64 = 8 * 1024;
@@ -86,9 +86,9 @@ fn number(message: &Value) -> Option<u64> {
     message["data"]["payload"]["n"].as_u64()
 }
 
-/// Sends `frame` over and over and reads nothing, up to 32 MB or until the hub takes no more. Gives the most memory
+/// Sends `frame` over and over and reads nothing, up to 32 MB or until the hub reads no more. Gives the most memory
 /// that the hub had meanwhile, in KiB.
-async fn flood(hub: &Hub, wire: &mut Wire, frame: &Frame) -> u64 {
+async fn flood(hub: &Hub, wire: &mut Wire, frame: &RawFrame) -> u64 {
     let many = frame.encode().repeat(1_000);
     let mut most = hub.rss_kib();
     for _ in 0..32_000_000 / many.len() {
@@ -104,13 +104,13 @@ async fn flood(hub: &Hub, wire: &mut Wire, frame: &Frame) -> u64 {
 #[tokio::test]
 async fn a_client_that_sends_requests_and_reads_no_answer_costs_no_memory() {
     let questions = [
-        ("a Ping", Frame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#)),
-        ("nonsense", Frame::text("x")),
-        ("a ping of the protocol", Frame::new(opcode::PING, [b'x'; 125])),
+        ("a Ping", RawFrame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#)),
+        ("nonsense", RawFrame::text("x")),
+        ("a ping of the protocol", RawFrame::new(opcode::PING, [b'x'; 125])),
         ("a message to oneself", {
             let payload = "x".repeat(10_000);
             let direct = json!({"type": "DirectMessage", "data": {"target_user": "slow", "payload": payload}});
-            Frame::text(direct.to_string())
+            RawFrame::text(direct.to_string())
         }),
     ];
     let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");

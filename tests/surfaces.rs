@@ -1,11 +1,11 @@
-//! Deliveries to a room, to a user and to everybody reach every surface: `/ws`, `/chat`, and `/` by polling and by
+//! Deliveries to a room, to a user and to all users reach every surface: `/ws`, `/chat`, and `/` by polling and by
 //! WebSocket, with a token at connect or later.
 
 use serde_json::{Value, json};
 
 use crate::support::client::without_time;
 use crate::support::token::token;
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 /// One session of a user on each surface.
 struct All {
@@ -19,14 +19,18 @@ struct All {
 
 impl All {
     async fn of(hub: &Hub, user: &str) -> Self {
-        let mut late = Sio::guest(hub, Transport::WebSocket).await;
+        let mut late = Sio::guest(hub, SioTransport::WebSocket).await;
         late.emit("authenticate", json!({"token": token(user)})).await;
         late.expect("authenticated").await;
         Self {
             raw: Client::of(hub, user).await,
-            root: [Sio::of(hub, Transport::Polling, user).await, Sio::of(hub, Transport::WebSocket, user).await, late],
-            chat: Sio::of_chat(hub, Transport::WebSocket, user).await,
-            guest: Sio::guest(hub, Transport::WebSocket).await,
+            root: [
+                Sio::of(hub, SioTransport::Polling, user).await,
+                Sio::of(hub, SioTransport::WebSocket, user).await,
+                late,
+            ],
+            chat: Sio::of_chat(hub, SioTransport::WebSocket, user).await,
+            guest: Sio::guest(hub, SioTransport::WebSocket).await,
         }
     }
 
@@ -110,7 +114,7 @@ async fn a_publication_reaches_clients_of_all_surfaces() {
     let mut alice = All::of(&hub, "alice").await;
     alice.join("lobby").await;
     let mut carol = Client::of(&hub, "carol").await;
-    let mut dave = Sio::of_chat(&hub, Transport::Polling, "dave").await;
+    let mut dave = Sio::of_chat(&hub, SioTransport::Polling, "dave").await;
     let publish = |n: u8| json!({"topic": "lobby", "payload": {"n": n}});
     let published = |n: u8, from: &str, id: &Value| json!({"topic": "lobby", "payload": {"n": n}, "from_user": from, "message_id": id});
 

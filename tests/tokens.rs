@@ -10,7 +10,7 @@ use crate::support::http::Response;
 use crate::support::hub::configuration;
 use crate::support::run::run;
 use crate::support::token::{now, token};
-use crate::support::{Client, DEADLINE, Hub, Reply, Upstream, Wire, eventually};
+use crate::support::{Client, DEADLINE, Hub, MockUpstream, UpstreamReply, Wire, eventually};
 
 pub(crate) mod algorithms;
 mod answers;
@@ -66,7 +66,7 @@ fn with_jwks(from: &str) -> String {
     format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{from}\"")
 }
 
-fn with_backend(backend: &Upstream, more: &str) -> String {
+fn with_backend(backend: &MockUpstream, more: &str) -> String {
     format!("[auth.backend]\nurl = \"{}\"\n{more}", backend.url("/api/user"))
 }
 
@@ -123,17 +123,19 @@ async fn ends_after<T>(waiting: impl Future<Output = T>, meanwhile: impl Future<
 }
 
 /// A backend that accepts a token of the form `N|name` as one of the user `name`.
-fn backend() -> Upstream {
-    Upstream::new(|request| match request.token().and_then(|token| token.split_once('|')) {
-        Some((_, name)) if name != "nobody" => Reply::Json(200, json!({"user": {"id": name, "name": "A name"}})),
-        _ => Reply::Json(401, json!({"message": "Unauthenticated."})),
+fn backend() -> MockUpstream {
+    MockUpstream::new(|request| match request.token().and_then(|token| token.split_once('|')) {
+        Some((_, name)) if name != "nobody" => {
+            UpstreamReply::Json(200, json!({"user": {"id": name, "name": "A name"}}))
+        }
+        _ => UpstreamReply::Json(401, json!({"message": "Unauthenticated."})),
     })
 }
 
 #[test]
 fn check_live_fetches_the_keys_and_reaches_the_applications() {
     let (first, second) = (key(Algorithm::ES256), other());
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("a", &first), ("b", &second)])));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("a", &first), ("b", &second)])));
     let application = backend();
     let live = |jwks: &str| {
         let config = format!(
@@ -155,7 +157,7 @@ fn check_live_fetches_the_keys_and_reaches_the_applications() {
     }
     let from_file = live("set.json");
     assert!(from_file.stdout.contains("auth.jwks: ok, 1 key is for ES256\n"), "{from_file:?}");
-    let issuer = Upstream::replying(Reply::Json(200, json!({"keys": []})));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, json!({"keys": []})));
     let empty = live(&issuer.url("/keys"));
     assert_eq!(empty.status, Some(1), "{empty:?}");
     assert!(empty.stdout.contains("auth.jwks: failed, no key is for ES256\n"), "{empty:?}");
@@ -197,8 +199,8 @@ async fn a_public_key_admits_tokens_of_its_private_key_only() {
 fn a_key_that_cannot_be_used_stops_the_start_with_one_line() {
     for (config, content, line) in [
         ("algorithm = \"RS256\"\npublic_key_file = \"key\"", None, "auth.public_key_file: key: cannot be read: "),
-        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some("garbage"), "is no PEM file with one public key"),
-        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("rsa-2048.private")), "holds a private key"),
+        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some("garbage"), "is not a PEM file with one public key"),
+        ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("rsa-2048.private")), "contains a private key"),
         ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("rsa-1024.public")), "of other than 2048 to"),
         ("algorithm = \"RS256\"\npublic_key_file = \"key\"", Some(pem!("p256.public")), "RS256 needs an RSA key"),
         (
@@ -208,12 +210,12 @@ fn a_key_that_cannot_be_used_stops_the_start_with_one_line() {
         ),
         ("algorithm = \"EdDSA\"\npublic_key_file = \"key\"", Some(pem!("ed448.public")), "EdDSA needs an Ed25519 key"),
         ("algorithm = \"ES256\"\njwks = \"key\"", None, "auth.jwks: key: cannot be read: "),
-        ("algorithm = \"ES256\"\njwks = \"key\"", Some("garbage"), "auth.jwks: key: is no JSON Web Key Set"),
+        ("algorithm = \"ES256\"\njwks = \"key\"", Some("garbage"), "auth.jwks: key: is not a JSON Web Key Set"),
         ("algorithm = \"ES256\"\njwks = \"key\"", Some("{\"keys\": []}"), "has no key for ES256: it is empty"),
         (
             "algorithm = \"ES256\"\njwks = \"key\"",
             Some("{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}]}"),
-            "has no key for ES256: key 0 does not serve ES256: it is a shared secret",
+            "has no key for ES256: key 0 is not usable for ES256: it is a shared secret",
         ),
         ("algorithm = \"RS256\"", None, "needs auth.public_key_file or auth.jwks"),
         ("public_key_file = \"key\"", None, "does nothing while auth.algorithm is HS256"),

@@ -1,4 +1,5 @@
-//! The application behind the hub: the requests of clients to it, and its replies. The transport is not known here.
+//! The application behind the hub: the requests of clients to it, and its replies. This module does not know the
+//! transport.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -102,8 +103,8 @@ pub struct ApplicationFailure(pub &'static str);
 
 /// The application.
 pub trait Application: Send + Sync {
-    /// Sends a request at once. The request is finished even when the caller no longer waits: a client that leaves
-    /// after sending has sent it. Resolves within a bounded time. Must be called on a runtime.
+    /// Sends a request at once. The request is finished even when the caller no longer waits: a client that disconnects
+    /// meanwhile has sent it. Resolves within a bounded time. Must be called on a runtime.
     fn ask(
         &self,
         request: ApplicationRequest,
@@ -122,7 +123,7 @@ mod tests {
             (RequestBody::Message(text.clone()), "message"),
             (RequestBody::Action(text.clone()), "action"),
         ] {
-            let question = ApplicationRequest {
+            let request = ApplicationRequest {
                 user_id: UserId::parse("42", "user").unwrap(),
                 socket_id: SessionId::random(),
                 event: "client:event",
@@ -131,12 +132,12 @@ mod tests {
                 timestamp: Iso(7),
             };
             assert_eq!(
-                serde_json::to_string(&question).unwrap(),
+                serde_json::to_string(&request).unwrap(),
                 format!(
                     r#"{{"userId":"42","socketId":"{}","event":"client:event","{name}":{},"requestId":"{}","timestamp":"1970-01-01T00:00:00.007Z"}}"#,
-                    question.socket_id,
+                    request.socket_id,
                     text.as_str(),
-                    question.request_id,
+                    request.request_id,
                 )
             );
         }

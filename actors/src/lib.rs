@@ -41,7 +41,7 @@
 //! | [`notifications`] | counters and a table | notifications that are being written to the disk |
 //! | [`registry::Registry`] | a table | the number of connections, and the sessions of each user |
 //! | [`chats::writer::ChatWriter`] | one | changes of chats, one at a time |
-//! | [`chats::Chats`] | a table | which users may join which chat; the shard has the members, in [`chats::members`] |
+//! | [`chats::Chats`] | a table | which users may join which chat; the shard has the members, in [`rooms::chat_members`] |
 //! | [`recovery::Recovery`] | one | recovery tokens and the suspended sessions of each |
 //! | [`revocations::Revoked`] | a table | revoked tokens |
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
@@ -84,7 +84,7 @@
 //! | writer and readers of [`store::Store`] | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications | the store's writes; [`store::KEPT_MAX`] unread and as many read ones of each user on the disk | refused, `OVERLOADED`; on the disk the oldest is deleted | `hubbub_notifications_pruned_total` |
 //! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest is deleted | |
-//! | [members](chats::members) and typists of a chat | its sessions; announcements are paced | announced later, together; receipts go to the author alone | `hubbub_chat_receipts_narrowed_total` |
+//! | [members](rooms::chat_members) and typists of a chat | its sessions; announcements are paced | announced later, together; receipts go to the author alone | `hubbub_chat_receipts_narrowed_total` |
 //! | suspended sessions | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] for each user, for `recovery.window_secs` | evicts the longest suspended | `hubbub_sessions_evicted_total` |
 //! | [`connection::kept`]: messages for a suspended session | `recovery.queue` messages, half of `limits.outbox_bytes` | evicts the oldest, and reports the number | `hubbub_buffered_messages` |
 //! | [`connection::tail`]: sent events of a session on `/` | `recovery.queue` events, half of `limits.outbox_bytes` | evicts the oldest; a session that lacks one is not recovered | `hubbub_sessions_not_recovered_total` |
@@ -101,21 +101,24 @@
 //!
 //! Imports flow down this list:
 //!
-//! * [`shutdown`]: the order in which the hub stops. Its `schedule` is pure and used by the fan-outs.
+//! * `testkit`, for unit tests only: a hub with one worker, and clients that read text.
+//! * [`shutdown`]: the order in which the hub stops.
 //! * [`session`], [`worker`]: the session actor, and the shared parts of a worker.
 //! * [`hub`]: the facade, and the start of all actors.
-//! * [`recovery`], [`presence`], [`chats`], [`rooms`]: the central actors. Rooms and chats share the member lists of chats.
+//! * [`recovery`], [`presence`], [`chats`], [`rooms`]: the central actors.
 //! * [`monitor`], [`limits`], [`idempotency`], [`registry`]: what sessions report, share and are found by.
 //! * [`notifications`], [`revocations`]: tables over the store. [`connection`]: the output side of a session.
 //! * [`store`], [`publication`], [`refusal_log`]: the disk; encoded events; the log of refusals.
-//! * [`events`], [`application`]: the event table and its wire structs; requests to the application.
-//! * [`runtime`], [`model`]: what actors run on; the domain. One exception: [`runtime::counters`] counts by event and by
-//!   refusal, so it imports both tables.
+//! * [`runtime::counters`], [`refusal_log::counts`]: the counters of the hub, also of each event and each kind of refusal.
+//! * [`application`], [`events`]: requests to the application; the event table and its wire structs.
+//! * [`shutdown::schedule`], [`facts`], [`runtime`], [`model`]: the pace of a drain; what happened; what actors run on; the
+//!   domain.
 
 pub mod application;
 pub mod chats;
 pub mod connection;
 pub mod events;
+pub mod facts;
 pub mod hub;
 pub mod idempotency;
 pub mod limits;
@@ -133,4 +136,6 @@ pub mod runtime;
 pub mod session;
 pub mod shutdown;
 pub mod store;
+#[cfg(test)]
+mod testkit;
 pub mod worker;

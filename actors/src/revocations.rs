@@ -16,7 +16,7 @@ use ahash::{AHashMap, AHashSet};
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::UserId;
-use crate::store::{Forgotten, Mark, Revocation, is_older};
+use crate::store::{EvictedRevocation, Revocation, RevocationScope, is_older};
 
 /// Most revocations without a known expiry: of users, `sid`s and `jti`s. Revocations still being written do not count.
 pub const REVOCATIONS_MAX: usize = 100_000;
@@ -27,7 +27,7 @@ const UNKNOWN_SECS: u32 = 5;
 /// The table, shared by all clones.
 #[derive(Debug, Clone)]
 pub struct Revoked {
-    table: Arc<RwLock<Table>>,
+    table: Arc<RwLock<RevocationTable>>,
     /// Whether the store has not been read yet.
     is_unknown: Arc<AtomicBool>,
     max: usize,
@@ -35,17 +35,17 @@ pub struct Revoked {
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    entries: [AHashMap<Arc<str>, Entry>; Mark::ALL.len()],
+struct RevocationTable {
+    entries: [AHashMap<Arc<str>, RevocationEntry>; RevocationScope::ALL.len()],
     /// Entries that expire, by expiry time.
-    by_end: BTreeSet<(i64, Mark, Arc<str>)>,
+    by_end: BTreeSet<(i64, RevocationScope, Arc<str>)>,
     /// Entries that can only be evicted, by age.
-    by_age: BTreeSet<Forgotten>,
+    by_age: BTreeSet<EvictedRevocation>,
     changes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct RevocationEntry {
     before: i64,
     until: Option<i64>,
     made_at: i64,
@@ -55,7 +55,7 @@ struct Entry {
 
 /// A version of the table.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment(u64);
+pub struct TableVersion(u64);
 
 impl Revoked {
     /// An empty table. The hub's own tokens live at most `token_life` ms.
@@ -81,12 +81,12 @@ impl Revoked {
     /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while the revocations are unknown.
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
         if self.is_unknown.load(Ordering::Acquire) {
-            let message = "It cannot be known at the moment which tokens were revoked; try again";
+            let message = "The revoked tokens are not known at the moment; try again";
             return Err(Fault { retry_after: Some(UNKNOWN_SECS), ..Fault::new(Code::AuthUnavailable, message) });
         }
         let table = self.read();
-        let revoked = Mark::ALL.into_iter().any(|mark| {
-            let entry = mark.of(identity).and_then(|subject| table.entries[mark as usize].get(subject));
+        let revoked = RevocationScope::ALL.into_iter().any(|scope| {
+            let entry = scope.of(identity).and_then(|subject| table.entries[scope as usize].get(subject));
             entry.is_some_and(|entry| is_older(identity, entry.before))
         });
         if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked").by("token revoked")) } else { Ok(()) }
@@ -94,14 +94,14 @@ impl Revoked {
 
     /// The earliest time of issue of a valid token of `user`, ms since the epoch; `i64::MIN` without a revocation.
     pub fn earliest(&self, user: &UserId) -> i64 {
-        self.read().entries[Mark::User as usize].get(user.as_str()).map_or(i64::MIN, |entry| entry.before)
+        self.read().entries[RevocationScope::User as usize].get(user.as_str()).map_or(i64::MIN, |entry| entry.before)
     }
 
     /// Makes space for one more revocation. Returns the evicted one, if any.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when the table is full and no revocation may be evicted.
-    pub fn make_room(&self, revocation: &Revocation) -> Result<Option<Forgotten>, Fault> {
+    pub fn make_space(&self, revocation: &Revocation) -> Result<Option<EvictedRevocation>, Fault> {
         let mut table = self.write();
         if table.by_age.len() < self.max || table.entry(revocation).is_some() {
             return Ok(None);
@@ -109,11 +109,11 @@ impl Revoked {
         let old_enough = revocation.made_at.saturating_sub(self.token_life.load(Ordering::Relaxed));
         match table.by_age.first().cloned() {
             Some(oldest) if oldest.made_at <= old_enough => {
-                table.remove(oldest.mark, &oldest.subject);
+                table.remove(oldest.scope, &oldest.subject);
                 Ok(Some(oldest))
             }
             _ => {
-                let message = format!("{} revocations are kept, and none is old enough to be forgotten", self.max);
+                let message = format!("{} revocations are stored and none is old enough to be evicted", self.max);
                 Err(Fault { message: message.into(), ..Fault::overloaded() })
             }
         }
@@ -125,71 +125,77 @@ impl Revoked {
     }
 
     /// The current version.
-    pub fn moment(&self) -> Moment {
-        Moment(self.read().changes)
+    pub fn version(&self) -> TableVersion {
+        TableVersion(self.read().changes)
     }
 
-    /// Replaces the table by the revocations read from the store after `moment`, and keeps the ones added since.
+    /// Replaces the table by the revocations read from the store after `version`, and keeps the ones added since.
     /// Returns the new ones.
-    pub fn replace(&self, moment: Moment, read: Vec<Revocation>) -> Vec<Revocation> {
+    pub fn replace(&self, version: TableVersion, read: Vec<Revocation>) -> Vec<Revocation> {
         let mut table = self.write();
-        let still: AHashSet<(Mark, Arc<str>)> = read.iter().map(|it| (it.mark, it.subject.clone())).collect();
-        for mark in Mark::ALL {
-            let entries = table.entries[mark as usize].iter();
-            let gone = entries
-                .filter(|(subject, entry)| entry.change <= moment.0 && !still.contains(&(mark, Arc::clone(subject))));
+        let stored: AHashSet<(RevocationScope, Arc<str>)> =
+            read.iter().map(|it| (it.scope, it.subject.clone())).collect();
+        for scope in RevocationScope::ALL {
+            let entries = table.entries[scope as usize].iter();
+            let gone = entries.filter(|(subject, entry)| {
+                entry.change <= version.0 && !stored.contains(&(scope, Arc::clone(subject)))
+            });
             let gone: Vec<Arc<str>> = gone.map(|(subject, _)| subject.clone()).collect();
             for subject in gone {
-                table.remove(mark, &subject);
+                table.remove(scope, &subject);
             }
         }
         read.into_iter().filter(|revocation| table.add(revocation)).collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
+    fn read(&self) -> RwLockReadGuard<'_, RevocationTable> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+    fn write(&self) -> RwLockWriteGuard<'_, RevocationTable> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    fn entry(&self, revocation: &Revocation) -> Option<Entry> {
-        self.entries[revocation.mark as usize].get(&revocation.subject).copied()
+impl RevocationTable {
+    fn entry(&self, revocation: &Revocation) -> Option<RevocationEntry> {
+        self.entries[revocation.scope as usize].get(&revocation.subject).copied()
     }
 
     fn add(&mut self, revocation: &Revocation) -> bool {
-        while let Some((_, mark, subject)) =
+        while let Some((_, scope, subject)) =
             self.by_end.first().filter(|(until, ..)| *until <= revocation.made_at).cloned()
         {
-            self.remove(mark, &subject);
+            self.remove(scope, &subject);
         }
         self.changes += 1;
-        let Revocation { mark, ref subject, before, until, made_at, .. } = *revocation;
-        let old = self.remove(mark, subject);
-        let entry = Entry {
+        let Revocation { scope, ref subject, before, until, made_at, .. } = *revocation;
+        let old = self.remove(scope, subject);
+        let entry = RevocationEntry {
             before: old.map_or(before, |old| old.before.max(before)),
             until: old.map_or(until, |old| Some(old.until?.max(until?))),
             made_at: old.map_or(made_at, |old| old.made_at.max(made_at)),
             change: self.changes,
         };
-        self.entries[mark as usize].insert(subject.clone(), entry);
+        self.entries[scope as usize].insert(subject.clone(), entry);
         match entry.until {
-            Some(until) => _ = self.by_end.insert((until, mark, subject.clone())),
+            Some(until) => _ = self.by_end.insert((until, scope, subject.clone())),
             // A disabled account is never evicted; the number of accounts bounds these entries.
-            None if mark == Mark::Account => {}
-            None => _ = self.by_age.insert(Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
+            None if scope == RevocationScope::Account => {}
+            None => {
+                _ = self.by_age.insert(EvictedRevocation { made_at: entry.made_at, scope, subject: subject.clone() })
+            }
         }
         old.is_none_or(|old| entry.before > old.before)
     }
 
-    fn remove(&mut self, mark: Mark, subject: &Arc<str>) -> Option<Entry> {
-        let entry = self.entries[mark as usize].remove(subject)?;
+    fn remove(&mut self, scope: RevocationScope, subject: &Arc<str>) -> Option<RevocationEntry> {
+        let entry = self.entries[scope as usize].remove(subject)?;
         match entry.until {
-            Some(until) => _ = self.by_end.remove(&(until, mark, subject.clone())),
-            None => _ = self.by_age.remove(&Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
+            Some(until) => _ = self.by_end.remove(&(until, scope, subject.clone())),
+            None => {
+                _ = self.by_age.remove(&EvictedRevocation { made_at: entry.made_at, scope, subject: subject.clone() })
+            }
         }
         Some(entry)
     }
@@ -207,12 +213,12 @@ mod tests {
         Identity { issued_at, ..Identity::of(user(of)) }
     }
 
-    fn marked(sign_in: Option<&str>, token_id: Option<&str>) -> Identity {
+    fn token_with(sign_in: Option<&str>, token_id: Option<&str>) -> Identity {
         let identity = token("alice", Some(i64::MAX - 1));
         Identity { sign_in: sign_in.map(Into::into), token_id: token_id.map(Into::into), ..identity }
     }
 
-    fn holds(revoked: &Revoked, identity: &Identity) -> bool {
+    fn is_valid(revoked: &Revoked, identity: &Identity) -> bool {
         match revoked.check(identity) {
             Ok(()) => true,
             Err(fault) => {
@@ -223,98 +229,100 @@ mod tests {
     }
 
     #[test]
-    fn a_users_older_tokens_are_refused_and_those_without_a_time_count_as_old() {
+    fn tokens_issued_before_a_revocation_or_without_a_time_of_issue_are_refused() {
         let revoked = Revoked::new(0);
         let revocation = Revocation::of_user(&user("alice"), 1_000, 1_000);
         assert!(revoked.add(&revocation));
-        for (identity, good) in [
+        for (identity, valid) in [
             (token("alice", Some(999)), false),
             (token("alice", None), false),
             (token("alice", Some(1_000)), true),
             (token("bob", None), true),
         ] {
-            assert_eq!(holds(&revoked, &identity), good, "{identity:?}");
-            assert_eq!(revocation.hits(&identity), !good, "{identity:?}");
+            assert_eq!(is_valid(&revoked, &identity), valid, "{identity:?}");
+            assert_eq!(revocation.hits(&identity), !valid, "{identity:?}");
         }
         assert_eq!((revoked.earliest(&user("alice")), revoked.earliest(&user("bob"))), (1_000, i64::MIN));
     }
 
     #[test]
-    fn while_it_is_unknown_which_tokens_hold_none_does() {
+    fn every_token_is_refused_while_the_revocations_are_unknown() {
         let revoked = Revoked::new(0);
         revoked.clone().set_unknown(true);
         let refused = revoked.check(&token("alice", Some(1))).unwrap_err();
         assert_eq!((refused.code, refused.retry_after), (Code::AuthUnavailable, Some(UNKNOWN_SECS)));
         revoked.set_unknown(false);
-        assert!(holds(&revoked, &token("alice", Some(1))));
+        assert!(is_valid(&revoked, &token("alice", Some(1))));
     }
 
     #[test]
-    fn a_revocation_is_never_moved_back() {
+    fn an_earlier_revocation_does_not_replace_a_later_one() {
         let revoked = Revoked::new(0);
         let of = |before, now| Revocation::of_user(&user("alice"), before, now);
         assert!(revoked.add(&of(1_000, 1_000)));
         assert!(!revoked.add(&of(500, 2_000)));
-        assert!(!holds(&revoked, &token("alice", Some(999))));
+        assert!(!is_valid(&revoked, &token("alice", Some(999))));
         assert!(revoked.add(&of(1_500, 3_000)));
-        assert!(!holds(&revoked, &token("alice", Some(1_499))));
+        assert!(!is_valid(&revoked, &token("alice", Some(1_499))));
     }
 
     #[test]
-    fn a_sid_and_a_jti_are_refused_outright_and_not_taken_for_each_other() {
+    fn a_revoked_sid_and_a_revoked_jti_are_not_confused() {
         let revoked = Revoked::new(0);
         revoked.add(&Revocation::parse_sid("s", "sid", 0).unwrap());
         revoked.add(&Revocation::parse_jti("t", "jti", 0).unwrap());
-        assert!(!holds(&revoked, &marked(Some("s"), None)));
-        assert!(!holds(&revoked, &marked(None, Some("t"))));
-        assert!(holds(&revoked, &marked(Some("t"), Some("s"))));
-        assert!(holds(&revoked, &marked(None, None)));
+        assert!(!is_valid(&revoked, &token_with(Some("s"), None)));
+        assert!(!is_valid(&revoked, &token_with(None, Some("t"))));
+        assert!(is_valid(&revoked, &token_with(Some("t"), Some("s"))));
+        assert!(is_valid(&revoked, &token_with(None, None)));
     }
 
     #[test]
-    fn what_ends_by_itself_is_forgotten_at_its_end() {
+    fn a_revocation_with_an_expiry_is_removed_at_its_expiry() {
         let revoked = Revoked::new(0);
         revoked.add(&Revocation::of_sign_in("s", user("alice"), 100, 0));
         let other = |now| Revocation::of_user(&user("bob"), 0, now);
         revoked.add(&other(99));
-        assert!(!holds(&revoked, &marked(Some("s"), None)));
+        assert!(!is_valid(&revoked, &token_with(Some("s"), None)));
         revoked.add(&other(100));
-        assert!(holds(&revoked, &marked(Some("s"), None)));
+        assert!(is_valid(&revoked, &token_with(Some("s"), None)));
     }
 
     #[test]
-    fn what_is_added_while_the_store_is_read_stays() {
+    fn a_revocation_added_during_a_read_of_the_store_stays() {
         let revoked = Revoked::new(0);
         let of = |id| Revocation::of_account(&user(id), 0);
         revoked.add(&of("old"));
-        let moment = revoked.moment();
+        let version = revoked.version();
         revoked.add(&of("meanwhile"));
-        assert_eq!(revoked.replace(moment, vec![of("read")]), [of("read")]);
-        assert!(holds(&revoked, &token("old", None)));
-        assert!(!holds(&revoked, &token("meanwhile", None)) && !holds(&revoked, &token("read", Some(i64::MAX - 1))));
+        assert_eq!(revoked.replace(version, vec![of("read")]), [of("read")]);
+        assert!(is_valid(&revoked, &token("old", None)));
+        assert!(
+            !is_valid(&revoked, &token("meanwhile", None)) && !is_valid(&revoked, &token("read", Some(i64::MAX - 1)))
+        );
     }
 
     #[test]
-    fn the_oldest_gives_way_once_no_token_can_be_as_old_and_until_then_a_new_one_is_refused() {
+    fn the_oldest_revocation_is_evicted_only_after_the_longest_token_lifetime() {
         let revoked = Revoked { max: 2, ..Revoked::new(100) };
         let of = |id, now| Revocation::of_user(&user(id), i64::MAX, now);
         revoked.add(&Revocation::of_account(&user("dave"), 0));
         for (id, now) in [("alice", 10), ("bob", 15), ("alice", 20), ("bob", 30)] {
-            assert_eq!(revoked.make_room(&of(id, now)), Ok(None));
+            assert_eq!(revoked.make_space(&of(id, now)), Ok(None));
             revoked.add(&of(id, now));
         }
-        assert_eq!(revoked.make_room(&of("carol", 119)).unwrap_err().code, Code::Overloaded);
-        assert_eq!(revoked.make_room(&of("alice", 119)), Ok(None), "alice has room already");
-        let forgotten = revoked.make_room(&of("carol", 120)).unwrap().unwrap();
-        assert_eq!((&*forgotten.subject, forgotten.made_at), ("alice", 20));
+        assert_eq!(revoked.make_space(&of("carol", 119)).unwrap_err().code, Code::Overloaded);
+        assert_eq!(revoked.make_space(&of("alice", 119)), Ok(None), "alice has a revocation already");
+        let evicted = revoked.make_space(&of("carol", 120)).unwrap().unwrap();
+        assert_eq!((&*evicted.subject, evicted.made_at), ("alice", 20));
         revoked.add(&of("carol", 120));
-        assert!(holds(&revoked, &token("alice", None)));
-        assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
+        assert!(is_valid(&revoked, &token("alice", None)));
+        assert!(!is_valid(&revoked, &token("bob", None)) && !is_valid(&revoked, &token("dave", None)));
         // A longer lifetime stays in force when it is shortened again: earlier tokens still live as long.
         for life in [1_000, 50] {
             revoked.expect_life(life);
         }
-        assert_eq!(revoked.make_room(&of("eve", 1_029)).unwrap_err().code, Code::Overloaded);
-        assert!(revoked.make_room(&of("eve", 1_030)).unwrap().is_some());
+        assert_eq!(revoked.make_space(&of("eve", 1_029)).unwrap_err().code, Code::Overloaded);
+        assert!(revoked.make_space(&of("eve", 1_030)).unwrap().is_some());
     }
 }

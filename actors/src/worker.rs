@@ -1,4 +1,4 @@
-//! What each worker thread owns: its session table, its room shard, its fan-out and its heartbeat sweeper.
+//! The parts of one worker thread: its session table, room shard, fan-out and heartbeat sweeper.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::events::chat::messages::MessageNew;
 use crate::hub::Hub;
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
+use crate::publication::Encoder;
 use crate::rooms::RestoredSession;
 use crate::rooms::fanout::Fanout;
 use crate::runtime::clock::Expiry;
@@ -29,8 +30,9 @@ struct WorkerState {
 
 impl Worker {
     /// Starts the actors of the next worker on this thread; `None` when all workers have started. That happens when a
-    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
-    pub fn start(hub: &Arc<Hub>) -> Option<Self> {
+    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end. `encoder` is the
+    /// encoder of restored sessions.
+    pub fn start(hub: &Arc<Hub>, encoder: &'static dyn Encoder) -> Option<Self> {
         let number = hub.next_worker()?;
         let session_table = Rc::new(SessionTable::new(
             number,
@@ -41,7 +43,7 @@ impl Worker {
         let bound = hub.settings().mailbox;
         let mut fanout = Fanout::new(session_table.clone());
         for suspended in hub.rooms().workers().take_sessions(number) {
-            let (handle, rooms) = Self::restore_session(hub, &session_table, suspended);
+            let (handle, rooms) = Self::restore_session(hub, &session_table, encoder, suspended);
             fanout.add_restored(&handle, rooms);
         }
         let fanout = fanout.start();
@@ -60,20 +62,21 @@ impl Worker {
     fn restore_session(
         hub: &Hub,
         session_table: &SessionTable,
+        encoder: &'static dyn Encoder,
         suspended: RestoredSession,
     ) -> (Rc<SessionHandle>, Vec<RoomName>) {
         let RestoredSession { session, addr, rooms, remains, .. } = suspended;
         let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
         let handle = session_table.insert(SessionSpec {
             session,
-            encoder: settings.recovery.encoder,
+            encoder,
             bound: settings.outbox,
             heartbeat: None,
             multiplexed: false,
             expiry: Expiry::NEVER,
             elapsed,
         });
-        debug_assert_eq!(handle.addr(), addr, "slots are taken in the planned order");
+        debug_assert_eq!(handle.addr(), addr, "slots are assigned in the planned order");
         handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
         handle.with_outbox(|outbox| outbox.discard());

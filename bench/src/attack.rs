@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::load::{Figure, P99};
+use crate::load::{Measurement, P99};
 use crate::scenario::Scenario;
 use crate::server::{Log, Server, ServerKind};
 use crate::{compare, usage};
@@ -51,7 +51,7 @@ pub(crate) fn run(hub: &Path, attackers: usize, seconds: u64, only: Option<&str>
 
 fn measure(server: &Server, kind: &'static AttackKind, attackers: usize, seconds: u64) -> Result<String, String> {
     let room = Scenario::victim();
-    let p99 = || room.measure(server, ServerKind::Hub.protocol(), seconds).map(|figures| find(&figures, P99));
+    let p99 = || room.measure(server, ServerKind::Hub.protocol(), seconds).map(|measurements| find(&measurements, P99));
     // A first run, in which the hub makes its first allocations.
     p99()?;
     let alone = p99()?;
@@ -88,8 +88,8 @@ fn measure(server: &Server, kind: &'static AttackKind, attackers: usize, seconds
     Ok(row)
 }
 
-fn find(figures: &[Figure], name: &str) -> f64 {
-    figures.iter().find(|figure| figure.name == name).map_or(f64::NAN, |figure| figure.value)
+fn find(measurements: &[Measurement], name: &str) -> f64 {
+    measurements.iter().find(|measurement| measurement.name == name).map_or(f64::NAN, |measurement| measurement.value)
 }
 
 /// The number of log lines that a hub has dropped.

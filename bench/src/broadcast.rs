@@ -40,7 +40,7 @@ pub(crate) struct RoomPlan {
 }
 
 #[derive(Debug)]
-struct RoomState {
+struct RoomProgress {
     plan: RoomPlan,
     topic: String,
     /// The valid numbers of recipients. Without the member that reads nothing it is one less.
@@ -72,7 +72,7 @@ struct MemberState {
 /// The publishers, rooms and members of a scenario.
 #[derive(Debug)]
 pub(crate) struct Broadcasts {
-    rooms: Vec<RoomState>,
+    rooms: Vec<RoomProgress>,
     /// By connection. `None` for a publisher outside its room.
     members: Vec<Option<MemberState>>,
     /// The room that a connection publishes to.
@@ -116,7 +116,8 @@ impl Broadcasts {
                 (FIXED_RATE_IN_FLIGHT_MAX, Some((Duration::from_secs(1) / count, Instant::now())))
             }
         };
-        let rooms = plans.into_iter().enumerate().map(|(number, plan)| RoomState::new(number, plan, in_flight, size));
+        let rooms =
+            plans.into_iter().enumerate().map(|(number, plan)| RoomProgress::new(number, plan, in_flight, size));
         let (rooms, latency) = (rooms.collect(), LatencyHistogram::new());
         Self { rooms, members, publishes, schedule, stopping: false, delivered: 0, latency }
     }
@@ -203,7 +204,7 @@ fn digits(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0, |number, &byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
 }
 
-impl RoomState {
+impl RoomProgress {
     fn new(number: usize, plan: RoomPlan, in_flight: usize, size: usize) -> Self {
         let audience = plan.members.iter().filter(|&&member| member != plan.publisher).count();
         let reading = audience - usize::from(plan.stops_reading.is_some());

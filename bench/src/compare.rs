@@ -4,21 +4,11 @@
 
 use std::path::Path;
 
-use crate::load::{CPU, Figure, GROWTH, IDLE_CPU, MEMORY, P99};
-use crate::plan::{GROWN, SMALL};
+use crate::load::{CPU, GROWTH, IDLE_CPU, MEMORY, Measurement, P99};
+use crate::plan::{ComparisonRow, GROWN, SMALL};
 use crate::scenario::Scenario;
 use crate::server::ServerKind;
 use crate::usage;
-
-/// A scenario, its servers and its number of rounds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ComparisonRow {
-    pub(crate) scenario: Scenario,
-    pub(crate) targets: &'static [ServerKind],
-    pub(crate) rounds: usize,
-    /// The figures in the table.
-    pub(crate) shows: &'static [&'static str],
-}
 
 /// The hub and the peer of each ratio.
 const PAIRS: [(ServerKind, ServerKind); 5] = [
@@ -29,25 +19,25 @@ const PAIRS: [(ServerKind, ServerKind); 5] = [
     (ServerKind::HubSocketio, ServerKind::Socketioxide),
 ];
 
-/// The figures with a meaningful ratio.
+/// The metrics with a meaningful ratio.
 const RATIOS: [&str; 5] = [CPU, P99, MEMORY, IDLE_CPU, GROWTH];
 
-/// The figures of one round of a row, in the order of [`ServerKind::ALL`].
-type RoundFigures = [Option<Vec<Figure>>; ServerKind::ALL.len()];
+/// The measurements of one round of a row, in the order of [`ServerKind::ALL`].
+type RoundResult = [Option<Vec<Measurement>>; ServerKind::ALL.len()];
 
 /// Runs all rows. Returns the tables, and the errors below them.
 pub(crate) fn tables(rows: &[ComparisonRow], hub: &Path, seconds: u64) -> String {
-    let mut measured: Vec<Vec<RoundFigures>> = rows.iter().map(|_| Vec::new()).collect();
+    let mut measured: Vec<Vec<RoundResult>> = rows.iter().map(|_| Vec::new()).collect();
     let rounds = rows.iter().map(|row| row.rounds).max().unwrap_or(0);
     let mut failed = String::new();
     for round in 0..rounds {
         for (row, results) in rows.iter().zip(&mut measured).filter(|(row, _)| round < row.rounds) {
-            let mut result = RoundFigures::default();
+            let mut result = RoundResult::default();
             // Each round starts with another server.
             let turn = round % row.targets.len().max(1);
             for &target in row.targets.iter().cycle().skip(turn).take(row.targets.len()) {
                 match (row.scenario.run(target, hub, seconds), result.get_mut(target as usize)) {
-                    (Ok(figures), Some(slot)) => *slot = Some(figures),
+                    (Ok(metrics), Some(slot)) => *slot = Some(metrics),
                     (Err(error), _) => failed.push_str(&format!("\nFailed, and not in the tables: {error}.\n")),
                     (Ok(_), None) => {}
                 }
@@ -98,17 +88,17 @@ fn lines<const N: usize>(
     shows.iter().enumerate().map(line).collect()
 }
 
-/// A figure of a server in each round.
-fn values(rounds: &[RoundFigures], target: ServerKind, name: &str) -> Vec<Option<f64>> {
-    let of = |round: &RoundFigures| {
-        let figures = round.get(target as usize)?.as_ref()?;
-        figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+/// A metric of a server in each round.
+fn values(rounds: &[RoundResult], target: ServerKind, name: &str) -> Vec<Option<f64>> {
+    let of = |round: &RoundResult| {
+        let metrics = round.get(target as usize)?.as_ref()?;
+        metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
     };
     rounds.iter().map(of).collect()
 }
 
 /// The median of the ratios of two servers in each round.
-fn ratio(ours: (&[RoundFigures], ServerKind), theirs: (&[RoundFigures], ServerKind), name: &str) -> Option<f64> {
+fn ratio(ours: (&[RoundResult], ServerKind), theirs: (&[RoundResult], ServerKind), name: &str) -> Option<f64> {
     let (ours, theirs) = (values(ours.0, ours.1, name), values(theirs.0, theirs.1, name));
     median(ours.into_iter().zip(theirs).filter_map(|(ours, theirs)| Some(ours? / theirs?)).collect())
 }
@@ -135,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_the_median_of_the_ratios_of_the_rounds() {
-        let of = |value| Some(vec![Figure { name: CPU, value }]);
+        let of = |value| Some(vec![Measurement { name: CPU, value }]);
         let rounds =
             [(1.0, 10.0), (8.0, 16.0), (3.0, 4.0)].map(|(ours, theirs)| [of(ours), None, of(theirs), None, None]);
         assert_eq!(ratio((&rounds, ServerKind::Hub), (&rounds, ServerKind::NodeWs), CPU), Some(0.5));

@@ -53,16 +53,16 @@ pub(crate) struct RunTimes {
 
 /// A measured number with its name.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Figure {
+pub(crate) struct Measurement {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
 }
 
-const fn figure(name: &'static str, value: f64) -> Figure {
-    Figure { name, value }
+const fn measurement(name: &'static str, value: f64) -> Measurement {
+    Measurement { name, value }
 }
 
-/// The names of the figures in the tables.
+/// The names of the measurements in the tables.
 pub(crate) const CPU: &str = "server CPU s a million";
 pub(crate) const RATE: &str = "deliveries a second";
 pub(crate) const P50: &str = "p50 ms";
@@ -80,7 +80,7 @@ pub(crate) fn run(
     specs: &[ClientSpec],
     load: &mut impl Load,
     times: RunTimes,
-) -> Result<Vec<Figure>, String> {
+) -> Result<Vec<Measurement>, String> {
     let mut pool = ClientPool::new()?;
     open(&mut pool, server.address(), specs)?;
     let before = usage::of(server.pid())?;
@@ -114,19 +114,19 @@ pub(crate) fn run(
     let quantile = |share| load.latency().quantile(share);
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(quantile);
     Ok(vec![
-        figure(CPU, cpu / deliveries * 1e6),
-        figure("of it user code", cpu / deliveries * 1e6 * user / (user + system).max(f64::EPSILON)),
-        figure(RATE, deliveries / seconds),
-        figure(P50, p50),
-        figure(P99, p99),
-        figure(P999, p999),
-        figure(GROWTH, end.peak.saturating_sub(before.resident) as f64 / 1024.0),
-        figure("generator CPU s a second", own / seconds),
+        measurement(CPU, cpu / deliveries * 1e6),
+        measurement("of it user code", cpu / deliveries * 1e6 * user / (user + system).max(f64::EPSILON)),
+        measurement(RATE, deliveries / seconds),
+        measurement(P50, p50),
+        measurement(P99, p99),
+        measurement(P999, p999),
+        measurement(GROWTH, end.peak.saturating_sub(before.resident) as f64 / 1024.0),
+        measurement("generator CPU s a second", own / seconds),
     ])
 }
 
 /// Measures idle connections. The first [`FIRST`] of `specs` connect before memory is measured.
-pub(crate) fn idle(server: &Server, specs: &[ClientSpec], time: Duration) -> Result<Vec<Figure>, String> {
+pub(crate) fn idle(server: &Server, specs: &[ClientSpec], time: Duration) -> Result<Vec<Measurement>, String> {
     let mut pool = ClientPool::new()?;
     let (first, counted) = specs.split_at(FIRST.min(specs.len()));
     open(&mut pool, server.address(), first)?;
@@ -141,17 +141,17 @@ pub(crate) fn idle(server: &Server, specs: &[ClientSpec], time: Duration) -> Res
     pool.watch(time)?;
     let (end, seconds) = (usage::of(server.pid())?, started.elapsed().as_secs_f64());
     let (number, grown) = (counted.len() as f64, start.resident.saturating_sub(before.resident));
-    let mut figures = vec![
-        figure(MEMORY, grown as f64 / number),
-        figure("CPU µs to connect one", connected.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / number),
-        figure(CONNECTING, number / opened),
-        figure(LOST, lost as f64),
+    let mut measurements = vec![
+        measurement(MEMORY, grown as f64 / number),
+        measurement("CPU µs to connect one", connected.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / number),
+        measurement(CONNECTING, number / opened),
+        measurement(LOST, lost as f64),
     ];
     if !time.is_zero() {
         let cpu = end.cpu.saturating_sub(start.cpu).as_secs_f64();
-        figures.insert(1, figure(IDLE_CPU, cpu * 1e6 / seconds / specs.len() as f64));
+        measurements.insert(1, measurement(IDLE_CPU, cpu * 1e6 / seconds / specs.len() as f64));
     }
-    Ok(figures)
+    Ok(measurements)
 }
 
 fn pump_for(pool: &mut ClientPool, load: &mut impl Load, time: Duration) -> Result<(), String> {

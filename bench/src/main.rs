@@ -5,7 +5,7 @@
 //! cargo run --release -p hubbub-bench -- fanout --in-flight 16 --target hub-socketio
 //! ```
 //!
-//! The main figure is the server's CPU time for a delivery. Deliveries a second also depend on the generator, which runs on
+//! The main measurement is the server's CPU time for a delivery. Deliveries a second also depend on the generator, which runs on
 //! the same cores. Every delivery is checked (see [`broadcast`]): a lost, duplicate or reordered one fails the run. The
 //! bench uses only loopback addresses, and only servers that it starts and stops itself.
 //!
@@ -156,8 +156,10 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     })?;
     raise_descriptor_limit([scenario].into_iter())?;
     let hub = server::prepare(&[target], arguments.hub.clone())?;
-    let figures = scenario.run(target, &hub, seconds)?;
-    let lines = figures.iter().map(|figure| format!("{:>28} {}", figure.name, compare::short(figure.value)));
+    let measurements = scenario.run(target, &hub, seconds)?;
+    let lines = measurements
+        .iter()
+        .map(|measurement| format!("{:>28} {}", measurement.name, compare::short(measurement.value)));
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 

@@ -1,11 +1,20 @@
 //! The scenarios of the README's tables, with their servers and rounds.
 
 use crate::broadcast::PublishRate;
-use crate::compare::ComparisonRow;
 use crate::load::{CONNECTING, CPU, GROWTH, IDLE_CPU, LOST, MEMORY, P50, P99, RATE};
 use crate::scenario::Scenario;
 use crate::server::ServerKind;
 use crate::suspended::{LIVE, RECOVERY, SUSPENDED};
+
+/// A scenario, its servers and its number of rounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ComparisonRow {
+    pub(crate) scenario: Scenario,
+    pub(crate) targets: &'static [ServerKind],
+    pub(crate) rounds: usize,
+    /// The metrics in the table.
+    pub(crate) shows: &'static [&'static str],
+}
 
 /// Two rooms, the second ten times as large. A delivery should cost the same in both.
 pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, rate: PublishRate::InFlight(1) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::broadcast::{Broadcasts, PublishRate, RoomPlan, topic};
 use crate::clients::ClientSpec;
-use crate::load::{self, Figure, RunTimes};
+use crate::load::{self, Measurement, RunTimes};
 use crate::protocol::Protocol;
 use crate::reply::ReplyLoad;
 use crate::server::{HEARTBEAT_SECS, Server, ServerKind, token};
@@ -85,7 +85,7 @@ impl Scenario {
     }
 
     /// Starts a server, runs the scenario, and stops the server.
-    pub(crate) fn run(self, target: ServerKind, hub: &Path, seconds: u64) -> Result<Vec<Figure>, String> {
+    pub(crate) fn run(self, target: ServerKind, hub: &Path, seconds: u64) -> Result<Vec<Measurement>, String> {
         let server = Server::start(target, hub, self.connections())?;
         eprintln!("{} on {}, process {}", self.title(), target.name(), server.pid());
         self.measure(&server, target.protocol(), seconds)
@@ -97,7 +97,7 @@ impl Scenario {
         Self::Fanout { members: 100, rate: PublishRate::PerSecond(50) }
     }
 
-    pub(crate) fn measure(self, server: &Server, protocol: Protocol, seconds: u64) -> Result<Vec<Figure>, String> {
+    pub(crate) fn measure(self, server: &Server, protocol: Protocol, seconds: u64) -> Result<Vec<Measurement>, String> {
         // At a fixed rate there are few messages. A longer run makes the slowest of them less random.
         let seconds = if self.is_paced() { 4 * seconds } else { seconds };
         let times = RunTimes { warm_up: Duration::from_secs(2), measured: Duration::from_secs(seconds) };

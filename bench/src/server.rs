@@ -120,9 +120,9 @@ impl Server {
         // A peer exits when its standard input closes, also when this process crashes.
         command.current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
-        let address = child.stderr.take().ok_or("no standard error").and_then(|pipe| {
+        let address = child.stderr.take().ok_or("no standard error").and_then(|stderr| {
             let (sender, receiver) = mpsc::sync_channel(1);
-            read_log(pipe, sender, log);
+            read_log(stderr, sender, log);
             receiver.recv_timeout(START_TIME).map_err(|_| "did not start; see above")
         });
         match address {
@@ -174,13 +174,13 @@ impl Log {
 type Listening = (SocketAddr, Option<BufReader<ChildStderr>>);
 
 /// Prints the warnings of a server, and sends its address.
-fn read_log(pipe: ChildStderr, sender: mpsc::SyncSender<Listening>, log: Log) {
+fn read_log(stderr: ChildStderr, sender: mpsc::SyncSender<Listening>, log: Log) {
     thread::spawn(move || {
-        let mut pipe = BufReader::new(pipe);
-        for line in pipe.by_ref().lines().map_while(Result::ok) {
+        let mut stderr = BufReader::new(stderr);
+        for line in stderr.by_ref().lines().map_while(Result::ok) {
             match line.split_once(LISTENING).and_then(|(_, behind)| behind.split(' ').next()?.parse().ok()) {
                 Some(address) if log == Log::Unread => {
-                    let _ = sender.try_send((address, Some(pipe)));
+                    let _ = sender.try_send((address, Some(stderr)));
                     return;
                 }
                 Some(address) => {

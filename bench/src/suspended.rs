@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clients::{ClientPool, ClientSpec, MessageHandler, Outgoing};
 use crate::connecting::CONNECTING_MAX;
-use crate::load::{Figure, SETTLE};
+use crate::load::{Measurement, SETTLE};
 use crate::protocol::{JOIN, Protocol, ServerMessage, position};
 use crate::server::Server;
 use crate::usage;
@@ -18,7 +18,7 @@ const MISSED: usize = 20;
 /// The time limit of each step.
 const STEP_TIME: Duration = Duration::from_secs(90);
 
-/// The names of the figures.
+/// The names of the measurements.
 pub(crate) const LIVE: &str = "resident KB a session";
 pub(crate) const SUSPENDED: &str = "resident KB a suspended session with its missed events";
 pub(crate) const RECOVERY: &str = "server CPU ms a recovery";
@@ -114,7 +114,7 @@ fn payload(number: usize) -> String {
 }
 
 /// Connects `specs`, closes all connections at once, publishes events, and recovers all sessions.
-pub(crate) fn run(server: &Server, specs: &[ClientSpec]) -> Result<Vec<Figure>, String> {
+pub(crate) fn run(server: &Server, specs: &[ClientSpec]) -> Result<Vec<Measurement>, String> {
     let (address, count) = (server.address(), specs.len());
     let share = |usage: usage::Usage, before: usage::Usage| {
         usage.resident.saturating_sub(before.resident) as f64 / count as f64
@@ -150,9 +150,9 @@ pub(crate) fn run(server: &Server, specs: &[ClientSpec]) -> Result<Vec<Figure>, 
     pool.watch(SETTLE)?;
     let cpu = recovered.cpu.saturating_sub(suspended.cpu).as_secs_f64() * 1e3 / count as f64;
     Ok(vec![
-        Figure { name: LIVE, value: share(live, before) },
-        Figure { name: SUSPENDED, value: share(suspended, before) },
-        Figure { name: RECOVERY, value: cpu },
+        Measurement { name: LIVE, value: share(live, before) },
+        Measurement { name: SUSPENDED, value: share(suspended, before) },
+        Measurement { name: RECOVERY, value: cpu },
     ])
 }
 

@@ -86,7 +86,7 @@ impl InProcessHub {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let hub = Hub::start(settings::settings(), Arc::new(RefuseTokens), None, store, Revoked::new(0));
-        Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
+        Self { worker: Worker::start(&hub, &ROOT_NUMBERED).unwrap(), _directory: directory }
     }
 
     /// A session of user `number`.
@@ -105,11 +105,11 @@ impl InProcessHub {
         };
         let session = Session::open(&self.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
-        let seat = session.handle().clone();
+        let handle = session.handle().clone();
         session.run(InboundReceiver(inbound));
         let signal = Rc::new(WakeSignal::default());
-        seat.attach(signal.clone());
-        BenchClient { surface, requests, seat, signal }
+        handle.attach(signal.clone());
+        BenchClient { surface, requests, handle, signal }
     }
 
     /// A session that is a member of the room `lobby`.
@@ -153,7 +153,7 @@ impl futures_util::Stream for InboundReceiver {
 pub(crate) struct BenchClient {
     surface: ClientSurface,
     requests: mpsc::Sender<Inbound>,
-    seat: Rc<SessionHandle>,
+    handle: Rc<SessionHandle>,
     signal: Rc<WakeSignal>,
 }
 
@@ -167,7 +167,7 @@ impl BenchClient {
     /// Waits until the outbox is not empty.
     pub(crate) async fn wait_for_output(&self) {
         for _ in 0..WAKEUPS_MAX {
-            if !self.seat.with_outbox(|outbox| outbox.is_empty()) {
+            if !self.handle.with_outbox(|outbox| outbox.is_empty()) {
                 return;
             }
             self.signal.0.notified().await;
@@ -177,12 +177,12 @@ impl BenchClient {
 
     /// The text in the outbox.
     pub(crate) fn waiting(&self) -> String {
-        self.seat.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
+        self.handle.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
     }
 
     /// Empties the outbox as a socket writer does. Returns the number of bytes.
     pub(crate) fn take(&self) -> usize {
-        self.seat.with_outbox(|outbox| {
+        self.handle.with_outbox(|outbox| {
             let bytes = outbox.slices().map(<[u8]>::len).sum();
             outbox.advance(bytes);
             bytes

@@ -1,10 +1,10 @@
 //! The claims of a token: the identity that they describe. No restricting claim is ignored.
 
-use hubbub::auth::jwt::{Hmac, Keys, Settings, TOKEN_MAX, Verifier, sign};
+use hubbub::auth::jwt::{Hmac, Keys, TOKEN_MAX, Verifier, VerifierSettings, sign};
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
-use hubbub_actors::store::MARK_MAX;
+use hubbub_actors::store::SUBJECT_MAX;
 use serde_json::{Map, Value, json};
 
 use super::at_once;
@@ -17,7 +17,7 @@ const NOW: i64 = 1_700_000_000_000;
 const LEEWAY_MS: i64 = 5_000;
 
 fn verifier(require_exp: bool) -> Verifier {
-    let settings = Settings { require_exp, ..Settings::default() };
+    let settings = VerifierSettings { require_exp, ..VerifierSettings::default() };
     Verifier::new(Keys::Secret(SECRET.to_vec()), settings)
 }
 
@@ -60,8 +60,12 @@ pub(crate) fn claims(bytes: &[u8]) {
 /// With configured issuers and audiences, a token needs one of each.
 fn check_application(claims: &Map<String, Value>, is_valid: bool) {
     let texts = |text: &str| vec![text.to_owned(), "other".to_owned()];
-    let settings =
-        Settings { require_exp: false, issuers: texts("issuer"), audiences: texts("audience"), ..Settings::default() };
+    let settings = VerifierSettings {
+        require_exp: false,
+        issuers: texts("issuer"),
+        audiences: texts("audience"),
+        ..VerifierSettings::default()
+    };
     let verifier = Verifier::new(Keys::Secret(SECRET.to_vec()), settings);
     for extra in [json!({}), json!({"iss": "issuer"}), json!({"iss": "other", "aud": ["x", "audience"]})] {
         let mut claims = claims.clone();
@@ -87,7 +91,7 @@ fn check(claims: &Map<String, Value>, identity: &Identity) {
     assert_eq!(serde_json::from_value::<UserId>(named).as_ref().ok(), Some(&identity.user));
     for (claim, read) in [("sid", &identity.sign_in), ("jti", &identity.token_id)] {
         assert_eq!(read.is_some(), claims.contains_key(claim), "a claim that revocations use is read or refused");
-        assert!(read.as_ref().is_none_or(|mark| mark.chars().count() <= MARK_MAX));
+        assert!(read.as_ref().is_none_or(|mark| mark.chars().count() <= SUBJECT_MAX));
     }
     for (claim, read) in [("name", &identity.name), ("username", &identity.username), ("email", &identity.email)] {
         assert!(read.is_none() || read.as_deref() == claims.get(claim).and_then(Value::as_str));

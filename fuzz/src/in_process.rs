@@ -169,7 +169,7 @@ fn text(bytes: &[u8]) -> String {
 /// Reads a message of the raw surface, which must be JSON.
 fn read_raw(payload: &[u8]) -> OutputEvent {
     #[derive(Deserialize)]
-    struct RawEnvelope<'a> {
+    struct OutputEnvelope<'a> {
         #[serde(rename = "type")]
         name: String,
         #[serde(borrow)]
@@ -177,7 +177,7 @@ fn read_raw(payload: &[u8]) -> OutputEvent {
     }
 
     let text = text(payload);
-    let RawEnvelope { name, id } = serde_json::from_str(&text).expect("an envelope of JSON");
+    let OutputEnvelope { name, id } = serde_json::from_str(&text).expect("an envelope of JSON");
     let id = id.map(|id| id.get().to_owned());
     OutputEvent { name, id, text, number: None }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hubbub::codec::frame::{self, Opcode};
-use hubbub_actors::hub::{Hub, Part, PublishTarget as HubTarget, Settings};
+use hubbub::codec::namespace::ROOT_NUMBERED;
+use hubbub_actors::hub::{Hub, Part, PublishTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
 use hubbub_actors::model::surface::Surface;
@@ -143,7 +144,7 @@ async fn start(store: &Store, rows: &[&[u8]]) {
     }
     hub.open_histories().await.expect("unreadable rows are skipped");
     hub.open_sessions().await.expect("unreadable rows are skipped");
-    let worker = Worker::start(&hub).expect("a worker");
+    let worker = Worker::start(&hub, &ROOT_NUMBERED).expect("a worker");
     for row in rows {
         let cells: Vec<_> = row.split(|&byte| byte == b'\t').collect();
         match cells[..] {
@@ -174,7 +175,7 @@ async fn histories(hub: &Arc<Hub>, room: &[u8]) {
         assert_eq!(count(Part::After(u64::MAX)).await, 0);
     }
     let published =
-        hub.publish(HubTarget::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
+        hub.publish(PublishTarget::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
     published.expect("nothing is full");
     let newest = hub.history(&room, Part::Newest, 1).await.expect("nothing is full").expect("a history");
     assert_eq!(newest.epoch, page.epoch, "the offsets continue");
@@ -191,9 +192,9 @@ fn known(user: &[u8]) -> Option<AuthState> {
 async fn recover(worker: &Worker, token: &[u8]) {
     for last in [None, Some(1), Some(u64::MAX)] {
         let pid = RecoveryToken::read(&String::from_utf8_lossy(token));
-        let standing = known(b"u1").expect("a user");
+        let auth_state = known(b"u1").expect("a user");
         let Ok(mut client) =
-            FuzzClient::open(worker, Surface::Root, standing, Some(RecoveryRequest { pid, last })).await
+            FuzzClient::open(worker, Surface::Root, auth_state, Some(RecoveryRequest { pid, last })).await
         else {
             continue;
         };
@@ -205,16 +206,16 @@ async fn recover(worker: &Worker, token: &[u8]) {
 
 /// A user receives its unread notifications. `FuzzClient` checks that each is JSON.
 async fn unread(worker: &Worker, user: &[u8]) {
-    let Some(standing) = known(user) else { return };
-    let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, standing, None).await else { return };
+    let Some(auth_state) = known(user) else { return };
+    let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, auth_state, None).await else { return };
     client.ask("Ping", r#"{"timestamp":1}"#);
     client.until_replied().await;
 }
 
 /// The messages of a chat can be requested.
 async fn chats(worker: &Worker, chat: &[u8], user: &[u8]) {
-    let Some(standing) = known(user) else { return };
-    let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, standing, None).await else { return };
+    let Some(auth_state) = known(user) else { return };
+    let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, auth_state, None).await else { return };
     let chat = serde_json::to_string(&String::from_utf8_lossy(chat)).expect("a text");
     for event in ["join:chat", "message:history", "room:info", "room:list", "message:stats"] {
         client.ask(event, &format!("{{\"chatId\":{chat}}}"));

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_account_may_not_hold_is_named() {
+    fn an_invalid_property_of_an_account_is_named() {
         let field = |roles: &[&str], permissions: &[&str], name: Option<&str>, email: Option<&str>| {
             let (roles, permissions) = (names(roles), names(permissions));
             let (name, email) = (name.map(Into::into), email.map(Into::into));
@@ -106,7 +106,7 @@ mod tests {
 
     /// The longest possible account, with the longest claims that do not depend on it.
     #[test]
-    fn the_longest_account_has_a_token_that_is_read() {
+    fn the_token_of_the_longest_account_is_accepted() {
         let of = |count: usize, length: usize| {
             let permissions = (0..count).map(|n| format!("{n:0length$}")).collect();
             Description { permissions, name: Some("n".repeat(200)), ..Default::default() }

@@ -25,7 +25,7 @@ impl Username {
         if text.trim() != text || text.chars().any(is_invisible) {
             return Err(Fault::field(
                 field,
-                format!("`{field}` has a space at an end, or a character that shows nothing"),
+                format!("`{field}` begins or ends with a space, or contains an invisible character"),
             ));
         }
         // The lower-case text may no longer be in normal form, so it is normalised again.
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_compared_without_case_and_without_ways_of_writing() {
+    fn names_are_compared_without_case_and_unicode_form() {
         let key = |text: &str| Username::parse(text, "username").unwrap().key;
         for (one, other) in [
             ("Alice@Example.com", "alice@example.COM"),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_looks_like_another_by_what_does_not_show_is_refused() {
+    fn a_name_with_an_invisible_character_or_outer_space_is_refused() {
         for name in [" alice", "alice ", "al\u{200b}ice", "\u{202e}alice", "alice\u{feff}"] {
             assert!(Username::parse(name, "username").is_err(), "{name:?}");
         }

@@ -28,11 +28,11 @@ const WAITING_TIME: Duration = Duration::from_secs(30);
 /// Most threads that hash. With fewer than 8 cores, half of the cores hash and the other half delivers.
 const THREADS_MAX: usize = 4;
 
-/// Lanes of a hash.
-const LANES: u32 = 1;
+/// Parallel computations within one hash; RFC 9106 calls them lanes.
+const PARALLELISM: u32 = 1;
 
 /// The salt of the hash for an unknown user. Such a sign-in takes as long as that of a known user.
-const NOBODY: &[u8; 16] = b"nobody-nobody-no";
+const DUMMY_SALT: &[u8; 16] = b"nobody-nobody-no";
 
 /// The cost of a hash. Hashes of other costs remain valid, but are outdated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Cost {
 
 impl Cost {
     fn params(self) -> Result<Params, argon2::Error> {
-        Params::new(self.memory_kib, self.passes, LANES, None)
+        Params::new(self.memory_kib, self.passes, PARALLELISM, None)
     }
 }
 
@@ -53,12 +53,12 @@ impl Cost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
     /// The password matches the hash.
-    pub holds: bool,
+    pub matches: bool,
     /// The hash has another cost than the requested one, or another program made it.
     pub is_outdated: bool,
 }
 
-type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
+type HashJob = Box<dyn FnOnce(&mut Hasher) + Send>;
 
 /// A thread without a password for this long frees its memory.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -121,8 +121,8 @@ impl Hasher {
     fn verify(&mut self, password: &str, hash: Option<&str>, cost: Cost) -> Result<Verified, Box<dyn Error>> {
         let ours = cost.params()?;
         let Some(hash) = hash else {
-            self.output(password, NOBODY, ours.clone(), &ours)?;
-            return Ok(Verified { holds: false, is_outdated: false });
+            self.output(password, DUMMY_SALT, ours.clone(), &ours)?;
+            return Ok(Verified { matches: false, is_outdated: false });
         };
         let known = PasswordHash::new(hash)?;
         let theirs = Params::try_from(&known)?;
@@ -131,21 +131,21 @@ impl Hasher {
             && known.hash.is_some_and(|hash| hash.len() == Params::DEFAULT_OUTPUT_LEN);
         let of = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
         let is_outdated = !is_usual || of(&theirs) != of(&ours);
-        let holds = match (known.salt, known.hash) {
+        let matches = match (known.salt, known.hash) {
             (Some(salt), Some(hash)) if is_usual => {
                 self.output(password, &salt, theirs, &ours)?.ct_eq(hash.as_bytes()).into()
             }
             // A hash of another Argon2 variant, made by another program.
             _ => Argon2::default().verify_password(password.as_bytes(), &known).is_ok(),
         };
-        Ok(Verified { holds, is_outdated })
+        Ok(Verified { matches, is_outdated })
     }
 }
 
 /// The threads that hash passwords. They end when this is dropped.
 #[derive(Debug)]
 pub struct Passwords {
-    queue: Arc<Queue<Job>>,
+    queue: Arc<Queue<HashJob>>,
     waiting_time: Duration,
 }
 
@@ -192,7 +192,7 @@ impl Passwords {
     /// # Errors
     /// [`OVERLOADED`](hubbub_actors::model::fault::Code::Overloaded).
     pub async fn hash(&self, password: String, cost: Cost) -> Result<String, Fault> {
-        self.ask(move |hasher| hasher.hash(&password, cost)).await
+        self.submit(move |hasher| hasher.hash(&password, cost)).await
     }
 
     /// Checks whether the password matches `hash`. Without a hash it does not match, and the check takes as long as a
@@ -201,7 +201,7 @@ impl Passwords {
     /// # Errors
     /// [`OVERLOADED`](hubbub_actors::model::fault::Code::Overloaded).
     pub async fn verify(&self, password: String, hash: Option<String>, cost: Cost) -> Result<Verified, Fault> {
-        self.ask(move |hasher| hasher.verify(&password, hash.as_deref(), cost)).await
+        self.submit(move |hasher| hasher.verify(&password, hash.as_deref(), cost)).await
     }
 
     /// The number of passwords that wait.
@@ -209,18 +209,18 @@ impl Passwords {
         self.queue.depth()
     }
 
-    async fn ask<T: Send + 'static>(
+    async fn submit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Hasher) -> Result<T, Box<dyn Error>> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
-        let (asked, waiting_time) = (Instant::now(), self.waiting_time);
-        let job: Job = Box::new(move |hasher| {
+        let (requested, waiting_time) = (Instant::now(), self.waiting_time);
+        let job: HashJob = Box::new(move |hasher| {
             if reply.is_closed() {
                 return;
             }
-            let _ = reply.send(if asked.elapsed() < waiting_time {
-                work(hasher).map_err(|error| defect(&*error))
+            let _ = reply.send(if requested.elapsed() < waiting_time {
+                work(hasher).map_err(|error| hash_failure(&*error))
             } else {
                 Err(Fault::overloaded())
             });
@@ -230,9 +230,8 @@ impl Passwords {
     }
 }
 
-fn defect(error: &dyn Error) -> Fault {
-    log::error!("a password could not be hashed: {error}");
-    Fault::internal()
+fn hash_failure(error: &dyn Error) -> Fault {
+    Fault::internal().caused_by(format!("a password could not be hashed: {error}"))
 }
 
 #[cfg(test)]
@@ -240,11 +239,11 @@ mod tests {
     use super::*;
 
     const COST: Cost = Cost { memory_kib: 19_456, passes: 2 };
-    const GOOD: Verified = Verified { holds: true, is_outdated: false };
-    const BAD: Verified = Verified { holds: false, is_outdated: false };
+    const GOOD: Verified = Verified { matches: true, is_outdated: false };
+    const BAD: Verified = Verified { matches: false, is_outdated: false };
 
     #[tokio::test]
-    async fn a_password_holds_for_its_own_hash_alone() {
+    async fn a_password_matches_only_its_own_hash() {
         let passwords = Passwords::start().unwrap();
         let hash = passwords.hash("correct horse".into(), COST).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_another_cost_or_another_program_holds_too_and_is_outdated() {
+    fn a_hash_of_another_cost_or_program_matches_and_is_outdated() {
         let mut hasher = Hasher::default();
         // The hash of the password "password" with the salt "somesalt", from the tests of the reference implementation.
         let theirs = [
@@ -285,7 +284,7 @@ mod tests {
             let cost = Cost { memory_kib, passes: 2 };
             let params = cost.params().unwrap();
             assert_eq!(hasher.verify("password", None, cost).unwrap(), BAD);
-            expected.output("password", NOBODY, params.clone(), &params).unwrap();
+            expected.output("password", DUMMY_SALT, params.clone(), &params).unwrap();
             // The content of the memory after a hash depends on its size and the number of passes.
             let left = |hasher: &Hasher| hasher.memory.iter().map(|block| block.as_ref().to_vec()).collect::<Vec<_>>();
             assert_eq!(hasher.memory.len(), params.block_count());
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_memory_is_kept_than_the_cost_takes_that_is_configured() {
+    fn the_kept_memory_is_at_most_that_of_the_configured_cost() {
         let mut hasher = Hasher::default();
         let costs = [19_456, 20_000].map(|memory_kib| Cost { memory_kib, passes: 2 });
         let [small, large] = costs.map(|cost| cost.params().unwrap().block_count());
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_may_wait_are_refused() {
+    async fn passwords_beyond_the_bound_of_the_queue_are_refused() {
         let passwords = Passwords { queue: Arc::new(Queue::new(1)), waiting_time: WAITING_TIME };
         let mut first = Box::pin(passwords.hash("first".into(), COST));
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;

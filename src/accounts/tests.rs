@@ -23,7 +23,7 @@ fn account() -> Account {
 }
 
 #[test]
-fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
+fn a_token_names_its_user_its_sign_in_and_its_expiry() {
     let mut claims = claims(&account(), "session_1", 1_000, 3_600);
     assert!(claims["jti"].take().as_str().is_some_and(|id| id.len() == 36));
     let expected = json!({
@@ -41,12 +41,12 @@ fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
 }
 
 #[test]
-fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
+fn a_token_after_a_revocation_has_a_later_iat() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
     let (revoked, now) = (Revoked::new(0), 1_767_225_600_123);
-    let accounts = Accounts::new(store, &auth).unwrap().after(revoked.clone());
+    let accounts = Accounts::new(store, &auth).unwrap().with_revocations(revoked.clone());
     let iat = |now_ms| {
         let token = accounts.access_token(&accounts.terms.load(), &account(), "session_1", now_ms).unwrap();
         let claims = token.split('.').nth(1).unwrap();
@@ -57,7 +57,7 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
     revoked.add(&Revocation::of_user(&account().id, now + 5_001, now));
     let ms = |iat: Value| (iat.as_f64().unwrap() * 1_000.0).floor() as i64;
     assert_eq!(ms(iat(now + 1)), now + 5_001);
-    assert_eq!(iat(now + 6_000), 1_767_225_606, "no sooner than now");
+    assert_eq!(iat(now + 6_000), 1_767_225_606, "not before now");
     // No token with a later `iat` would be accepted yet.
     revoked.add(&Revocation::of_user(&account().id, now + 60_000, now));
     assert_eq!(ms(iat(now)), now + 5_000);
@@ -81,7 +81,7 @@ fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
 }
 
 #[test]
-fn tokens_are_made_as_the_configuration_says_now() {
+fn new_tokens_follow_a_reloaded_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
@@ -93,9 +93,9 @@ fn tokens_are_made_as_the_configuration_says_now() {
         claims["exp"].as_i64().unwrap() - 1_000
     };
     assert_eq!(life(), 3_600);
-    accounts.follow(&config::Auth { access_ttl_secs: 60, ..auth.clone() });
+    accounts.reconfigure(&config::Auth { access_ttl_secs: 60, ..auth.clone() });
     assert_eq!(life(), 60);
-    accounts.follow(&config::Auth { algorithm: config::Algorithm::Rs256, ..auth });
+    accounts.reconfigure(&config::Auth { algorithm: config::Algorithm::Rs256, ..auth });
     assert_eq!(accounts.check_sign_in().unwrap_err().code, Code::NotFound);
 }
 
@@ -108,7 +108,7 @@ fn a_password_has_8_to_1024_bytes() {
 }
 
 #[tokio::test]
-async fn without_a_shared_secret_nobody_signs_in_and_accounts_can_still_be_made() {
+async fn without_a_shared_secret_sign_in_is_off_and_accounts_can_be_made() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { algorithm: config::Algorithm::Rs256, ..config::Auth::default() };
@@ -146,9 +146,9 @@ async fn the_hash_of_a_password_is_renewed_at_the_sign_in_after_its_cost_changed
     let earlier = sign_in("password").await.unwrap();
     assert_eq!(hash().await, first, "nothing changed");
 
-    accounts.follow(&config::Auth { password_passes: 3, password_memory_kib: 20_000, ..auth.clone() });
+    accounts.reconfigure(&config::Auth { password_passes: 3, password_memory_kib: 20_000, ..auth.clone() });
     assert!(sign_in("wrong password").await.is_err());
-    assert_eq!(hash().await, first, "only who knows the password can renew its hash");
+    assert_eq!(hash().await, first, "a wrong password renews no hash");
     sign_in("password").await.unwrap();
     let second = hash().await;
     assert!(second.starts_with("$argon2id$v=19$m=20000,t=3,p=1$"), "{second}");
@@ -157,16 +157,16 @@ async fn the_hash_of_a_password_is_renewed_at_the_sign_in_after_its_cost_changed
     assert!(sign_in("wrong password").await.is_err());
     assert!(accounts.refresh(&earlier.refresh_token, Clock::System.now_ms()).await.is_ok(), "no sign-in ended");
 
-    accounts.follow(&auth);
+    accounts.reconfigure(&auth);
     sign_in("password").await.unwrap();
     assert!(hash().await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "a cost may be lowered, too");
 }
 
 #[tokio::test]
-async fn sign_ins_at_once_all_succeed_while_the_hash_is_renewed() {
+async fn concurrent_sign_ins_succeed_while_the_hash_is_renewed() {
     let auth = with_secret();
     let (_directory, accounts, alice) = with_alice(&auth).await;
-    accounts.follow(&config::Auth { password_passes: 3, ..auth });
+    accounts.reconfigure(&config::Auth { password_passes: 3, ..auth });
     let sign_in = || accounts.sign_in(&alice, "password".into(), &Clock::System);
     let (one, two, three, four) = tokio::join!(sign_in(), sign_in(), sign_in(), sign_in());
     for signed_in in [one, two, three, four] {
@@ -175,7 +175,7 @@ async fn sign_ins_at_once_all_succeed_while_the_hash_is_renewed() {
 }
 
 #[tokio::test]
-async fn no_token_is_made_that_is_too_long_to_be_read() {
+async fn a_token_that_would_be_too_long_is_not_made() {
     let issuer = |length: usize| config::Auth {
         issuer: vec!["é".repeat(length)],
         audience: vec!["é".repeat(length)],
@@ -185,15 +185,17 @@ async fn no_token_is_made_that_is_too_long_to_be_read() {
     let permissions = (0..32).map(|n| format!("{n:0100}")).collect();
     accounts.change_grants(&alice, Grants { add_permissions: permissions, ..Grants::default() }, 1).await.unwrap();
     let sign_in = || accounts.sign_in(&alice, "password".into(), &Clock::System);
-    assert_eq!(sign_in().await.map(drop).unwrap_err(), Fault::internal());
-    accounts.follow(&issuer(100));
+    let fault = sign_in().await.map(drop).unwrap_err();
+    assert_eq!(fault, Fault::internal());
+    assert!(fault.cause().is_some_and(|cause| cause.starts_with("an access token of ")), "{fault}");
+    accounts.reconfigure(&issuer(100));
     let refresh_token = sign_in().await.unwrap().refresh_token;
-    accounts.follow(&issuer(1_024));
+    accounts.reconfigure(&issuer(1_024));
     assert!(accounts.refresh(&refresh_token, Clock::System.now_ms()).await.is_err());
 }
 
 #[tokio::test]
-async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_bounds() {
+async fn added_permissions_are_in_the_next_token_and_bounded() {
     let (_directory, accounts, alice) = with_alice(&with_secret()).await;
     let signed_in = accounts.sign_in(&alice, "password".into(), &Clock::System).await.unwrap();
     let permissions = |token: &str| {
@@ -216,7 +218,7 @@ async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_boun
 }
 
 #[tokio::test]
-async fn a_sign_in_is_refused_after_its_password_was_hashed_whether_or_not_the_user_exists() {
+async fn a_refused_sign_in_hashes_the_password_even_for_an_unknown_user() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };

@@ -12,17 +12,18 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::guard::RequestBody;
-use super::push::{self, PushCommand};
+use super::guard::AdmittedBody;
+use super::push;
+use super::push_command::PushCommand;
 use super::{HandlerResult, iso, json};
 use crate::error::{self, Shape};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// Most commands in a batch.
 const COMMANDS_MAX: usize = 1_000;
 
 /// Commands that are executed before the first of them is awaited on disk: the store writes them together.
-const TOGETHER_MAX: usize = 100;
+const GROUP_MAX: usize = 100;
 
 #[derive(Debug, Deserialize)]
 struct Batch<'a> {
@@ -31,14 +32,18 @@ struct Batch<'a> {
 }
 
 /// `POST /api/batch`.
-pub(super) async fn batch(call: Call, state: web::Data<State>, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn batch(
+    call: Call,
+    state: web::Data<SharedState>,
+    AdmittedBody(body): AdmittedBody,
+) -> HandlerResult {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);
     let mut results = Vec::with_capacity(batch.commands.len());
-    for together in batch.commands.chunks(TOGETHER_MAX) {
-        let mut executed = Vec::with_capacity(together.len());
-        for (command, item) in together.iter().zip(results.len()..) {
+    for group in batch.commands.chunks(GROUP_MAX) {
+        let mut executed = Vec::with_capacity(group.len());
+        for (command, item) in group.iter().zip(results.len()..) {
             executed.push(match read(command, &body, most) {
                 Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),

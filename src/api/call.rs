@@ -17,7 +17,7 @@ use crate::error::HttpError;
 use crate::policies::Policies;
 use crate::request_id::HttpRequestId;
 use crate::socketio::sid;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// A request as the log names it. The middleware makes it, the guard adds the key, and handlers take it as an argument.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ struct CallData {
 }
 
 impl Call {
-    /// The call of `request`. `is_whole` is false if the request is a substitute for one that could not be read.
+    /// The call of `request`. `is_whole` is false for the substitute of an unreadable request.
     pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
         let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
         Self(Rc::new(CallData {
@@ -84,12 +84,12 @@ impl Call {
     }
 
     /// Logs that the request is refused.
-    pub(super) fn log_refused(&self, state: &State, fault: &Fault) {
+    pub(super) fn log_refused(&self, state: &SharedState, fault: &Fault) {
         state.hub.log_refusal(&self.refused(fault));
     }
 
     /// Logs that a command of the batch is refused; `item` is its index.
-    pub(super) fn log_item_refused(&self, state: &State, item: usize, fault: &Fault) {
+    pub(super) fn log_item_refused(&self, state: &SharedState, item: usize, fault: &Fault) {
         state.hub.log_refusal(&Refused { item: Some(item), ..self.refused(fault) });
     }
 

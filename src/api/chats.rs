@@ -10,9 +10,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::guard::RequestBody;
+use super::guard::AdmittedBody;
 use super::{HandlerResult, audit, iso, json};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// A whole chat. Omitted fields have their default. Unknown fields are refused: a misspelt `participants` would remove
 /// everyone. The answer of `GET` can be sent back, with its `chatId` and `createdAt`.
@@ -64,10 +64,10 @@ fn no_such_chat() -> Fault {
 
 /// `PUT /api/chats/{chatId}`: 201 if the chat was created, 200 if it was replaced.
 pub(super) async fn put(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     call: Call,
     id: web::Path<String>,
-    RequestBody(body): RequestBody,
+    AdmittedBody(body): AdmittedBody,
 ) -> HandlerResult {
     let (chat, made) = state.hub.put_chat(read(&id, &body, state.now_ms())?).await?;
     let what = if made { "chat made" } else { "chat changed" };
@@ -77,13 +77,13 @@ pub(super) async fn put(
 }
 
 /// `GET /api/chats/{chatId}`.
-pub(super) async fn get(state: web::Data<State>, id: web::Path<String>) -> HandlerResult {
+pub(super) async fn get(state: web::Data<SharedState>, id: web::Path<String>) -> HandlerResult {
     let chat = state.hub.store().chat(ChatId::parse_existing(&id, "chatId")?).await?.ok_or_else(no_such_chat)?;
     Ok(HttpResponse::Ok().json(chat_json(&chat, state.now_ms())))
 }
 
 /// `DELETE /api/chats/{chatId}`: deletes the chat and its messages.
-pub(super) async fn delete(state: web::Data<State>, call: Call, id: web::Path<String>) -> HandlerResult {
+pub(super) async fn delete(state: web::Data<SharedState>, call: Call, id: web::Path<String>) -> HandlerResult {
     match state.hub.delete_chat(ChatId::parse_existing(&id, "chatId")?).await? {
         true => {
             audit::log(Level::Info, &call, "chat deleted", &[("chat", id.as_str().into())]);

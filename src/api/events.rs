@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{HandlerResult, iso};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// Default number of events in an answer.
 const LIMIT: usize = 100;
@@ -63,7 +63,7 @@ fn read(query: &str) -> Result<AskEvents, Fault> {
                 let message = format!("`{name}` is none of type, user, ip and limit");
                 Fault::field(name, message)
             }
-            None => Fault::field("query", "The query cannot be read: each parameter comes once, percent-encoded"),
+            None => Fault::field("query", "The query cannot be read: each parameter may appear once, percent-encoded"),
         })?;
     query.read()
 }
@@ -75,7 +75,7 @@ fn unknown_field(error: &str) -> Option<String> {
 }
 
 /// `GET /api/events`.
-pub(super) async fn list(state: web::Data<State>, request: actix_web::HttpRequest) -> HandlerResult {
+pub(super) async fn list(state: web::Data<SharedState>, request: actix_web::HttpRequest) -> HandlerResult {
     let events = state.hub.connection_events(read(request.query_string())?).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true, "events": events, "timestamp": iso(state.now_ms())})))
 }
@@ -100,7 +100,7 @@ mod tests {
             ("ip=localhost", "ip", "`ip` is not an IPv4 or IPv6 address"),
             ("user=", "user", "`user` is empty"),
             ("userId=7", "userId", "`userId` is none of type, user, ip and limit"),
-            ("limit=1&limit=2", "query", "The query cannot be read: each parameter comes once, percent-encoded"),
+            ("limit=1&limit=2", "query", "The query cannot be read: each parameter may appear once, percent-encoded"),
         ] {
             let fault = read(query).unwrap_err();
             assert_eq!((fault.field.as_deref(), &*fault.message), (Some(field), message), "{query}");

@@ -1,5 +1,5 @@
 //! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key and its limit,
-//! the signature, and one execution per `Idempotency-Key`.
+//! the signature, and one execution per `Idempotency-IdempotencyKey`.
 //!
 //! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
@@ -12,7 +12,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web}
 use bytes::Bytes;
 use hubbub_actors::events::text;
 use hubbub_actors::hub::{LimitKey, Readiness};
-use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
+use hubbub_actors::idempotency::{Claim, IdempotencyKey, RequestDigest, Ticket, digest};
 use hubbub_actors::model::fault::{Code, Fault};
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -28,13 +28,13 @@ use crate::http_stream::Exchange;
 use crate::peer::limit_key;
 use crate::policies::Policies;
 use crate::request_body;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::state::idempotency::CachedAnswer;
 
 /// The headers of an API key: of the push document and of the Laravel document.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 
-/// Longest `Idempotency-Key`, in characters.
+/// Longest `Idempotency-IdempotencyKey`, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// Marks an answer that was given before.
@@ -43,9 +43,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The body of an admitted request, its escapes [resolved](text::resolve). The guard reads the body, because a signature may
 /// cover its bytes; handlers take it from here.
 #[derive(Debug, Clone)]
-pub(super) struct RequestBody(pub(super) Bytes);
+pub(super) struct AdmittedBody(pub(super) Bytes);
 
-impl FromRequest for RequestBody {
+impl FromRequest for AdmittedBody {
     type Error = HttpError;
     type Future = Ready<Result<Self, HttpError>>;
 
@@ -57,7 +57,7 @@ impl FromRequest for RequestBody {
 
 /// The middleware.
 pub(super) async fn guard(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -69,7 +69,10 @@ pub(super) async fn guard(
 }
 
 /// Admits a request or refuses it. Returns its idempotency key and digest, if it has one.
-async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
+async fn check_request(
+    state: &SharedState,
+    request: &mut ServiceRequest,
+) -> Result<Option<(IdempotencyKey, RequestDigest)>, HttpError> {
     let policies = policies_of(state, request.request());
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_read {
@@ -92,9 +95,9 @@ async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Op
     let claim = name.map(|name| {
         let owner = key.name;
         let name = name.into();
-        (Key { owner, name }, request_digest(request, &body))
+        (IdempotencyKey { owner, name }, request_digest(request, &body))
     });
-    request.extensions_mut().insert(RequestBody(text::resolve(body)));
+    request.extensions_mut().insert(AdmittedBody(text::resolve(body)));
     Ok(claim)
 }
 
@@ -108,7 +111,11 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
 
 /// Finds the caller's key and counts the request for it. A request without a valid key counts for its address, which bounds
 /// the guesses.
-async fn authenticate(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+async fn authenticate(
+    state: &SharedState,
+    policies: &Policies,
+    request: &ServiceRequest,
+) -> Result<(ApiKey, String), Fault> {
     let general = policies.config.limits.http.requests_per_minute;
     // An empty header does not hide a key in another header.
     let mut values = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
@@ -135,7 +142,7 @@ async fn authenticate(state: &State, policies: &Policies, request: &ServiceReque
 }
 
 fn check_signature(
-    state: &State,
+    state: &SharedState,
     request: &ServiceRequest,
     key: &ApiKey,
     key_text: &str,
@@ -183,16 +190,16 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 }
 
 /// A digest of the request, to detect another request with the same idempotency key.
-fn request_digest(request: &ServiceRequest, body: &[u8]) -> Digest {
+fn request_digest(request: &ServiceRequest, body: &[u8]) -> RequestDigest {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
 
 /// Answers a request with an idempotency key: by its handler if the key is new, else with the stored answer.
 async fn answer_idempotent(
-    state: web::Data<State>,
-    key: Key,
-    digest: Digest,
+    state: web::Data<SharedState>,
+    key: IdempotencyKey,
+    digest: RequestDigest,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -9,7 +9,7 @@ use hubbub_actors::publication::Publication;
 use serde::{Deserialize, Serialize};
 
 use super::{HandlerResult, iso};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// Default number of messages in a page.
 const LIMIT: usize = 50;
@@ -77,14 +77,14 @@ impl<'a> HistoryMessage<'a> {
 
 /// `GET /api/rooms/{room}/history`: the newest page, or the one before or after an offset; oldest first within a page.
 pub(super) async fn history(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     name: web::Path<String>,
     query: web::Query<HistoryQuery>,
 ) -> HandlerResult {
     let room = RoomName::parse(&name, "room")?;
     let (part, limit) = query.page()?;
     let page = state.hub.history(&room, part, limit).await?;
-    let page = page.ok_or_else(|| Fault::new(Code::NotFound, "Nothing is kept of this room"))?;
+    let page = page.ok_or_else(|| Fault::new(Code::NotFound, "This room has no history"))?;
     Ok(HttpResponse::Ok().json(HistoryBody {
         success: true,
         room: &room,

@@ -29,11 +29,11 @@ use crate::http_stream::Exchange;
 use crate::policies::Policies;
 use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::socketio::query::names_session;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// The facts about a request that its answer needs.
 struct ResponseContext {
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     call: Call,
     shape: Shape,
     page: PageAccess,
@@ -42,7 +42,7 @@ struct ResponseContext {
 
 /// The middleware.
 pub(super) async fn handle(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

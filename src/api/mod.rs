@@ -17,6 +17,7 @@ mod json;
 mod middleware;
 mod presence;
 mod push;
+mod push_command;
 mod revoke;
 mod rooms;
 mod routing;
@@ -31,7 +32,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 
 use crate::error::HandlerResult;
 use crate::ops::{health, info, metrics, status};
-use crate::state::State;
+use crate::state::SharedState;
 use endpoint::{guarded, public};
 use timestamps::iso;
 
@@ -66,7 +67,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
 
 /// The whole HTTP app, as it is served and as it is tested. Endpoints that are added with `configure` get the middleware too.
 pub fn app(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,

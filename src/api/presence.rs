@@ -5,10 +5,10 @@ use hubbub_actors::model::ids::UserId;
 use serde_json::{Value, json};
 
 use super::{HandlerResult, iso};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// `GET /api/presence/{userId}`. An unknown user is offline: the hub has no list of users.
-pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -> HandlerResult {
+pub(super) async fn presence(state: web::Data<SharedState>, user: web::Path<String>) -> HandlerResult {
     let user = UserId::parse(&user, "userId")?;
     let presence = state.hub.presence(&user).await?;
     let sessions: Vec<Value> = presence

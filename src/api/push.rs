@@ -1,95 +1,24 @@
 //! `POST /api/push`, `/api/broadcast`, `/api/room`, `/api/disconnect`: the commands of a backend.
 //!
-//! Each body becomes a [`PushCommand`], which [`super::batch`] executes as well. `data` is never parsed into values: clients
-//! get the bytes that were sent, except for [escapes that JSON does not need](text::resolve). An event `notification` for one
-//! user is stored until the user has read it; see [`hubbub_actors::notifications`].
+//! Each body becomes a [`PushCommand`]; [`super::batch`] reads its items in the same way. `data` is never parsed into
+//! values: clients get the bytes that were sent, except for [escapes that JSON does not need](text::resolve). An event
+//! `notification` for one user is stored until the user has read it; see [`hubbub_actors::notifications`].
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use hubbub_actors::events::{ServerEvent as _, community, text};
-use hubbub_actors::hub::{PendingStore, PublishTarget};
+use hubbub_actors::hub::PublishTarget;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::ids::{EventName, IdText, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
-use super::audit::AuditEntry;
 use super::call::Call;
-use super::guard::RequestBody;
-use super::{HandlerResult, iso, json};
-use crate::state::State;
-
-/// The command of one request, or one command of a batch.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum PushCommand {
-    /// Send an event.
-    Publish(PublishTarget, EventName, Bytes),
-    /// Send a notification to a user, and store it.
-    Notify(UserId, Notification),
-    /// Close a user's sessions.
-    Disconnect(UserId),
-}
-
-impl PushCommand {
-    /// Executes the command and logs it for `call`; `item` is its index in a batch. The result may still have to reach the
-    /// disk, but later commands need not wait for that.
-    ///
-    /// # Errors
-    /// As [`hubbub_actors::hub::Hub::notify`].
-    pub(super) async fn execute(
-        self,
-        state: &State,
-        call: &Call,
-        item: Option<usize>,
-    ) -> Result<ExecutedCommand, Fault> {
-        let entry = AuditEntry::of(&self);
-        let (recipients, stored) = match self {
-            Self::Publish(target, event, data) => (state.hub.publish(target, event, data).await?.recipients, None),
-            Self::Notify(user, notification) => {
-                let id = notification.written_id();
-                let (published, safe) = state.hub.notify(user, notification).await?;
-                (published.recipients, Some((id, safe)))
-            }
-            Self::Disconnect(user) => (state.hub.disconnect(&user).await?, None),
-        };
-        if let Some(entry) = entry {
-            entry.log(call, item, recipients);
-        }
-        Ok(ExecutedCommand { recipients, stored })
-    }
-}
-
-/// An executed command. A notification may not be on disk yet.
-pub(super) struct ExecutedCommand {
-    recipients: usize,
-    stored: Option<(Box<RawValue>, PendingStore)>,
-}
-
-impl ExecutedCommand {
-    /// The answer, once a notification is on disk.
-    ///
-    /// # Errors
-    /// [`hubbub_actors::model::fault::Code::StoreUnavailable`].
-    pub(super) async fn answer(self, state: &State) -> Result<Value, Fault> {
-        let Self { recipients, stored } = self;
-        let notification_id = match stored {
-            Some((id, safe)) => safe.await.map(|()| Some(id))?,
-            None => None,
-        };
-        let mut answer = json!({
-            "success": true,
-            "recipients": recipients,
-            "delivered": recipients > 0,
-            "timestamp": iso(state.now_ms()),
-        });
-        if let Some(id) = notification_id {
-            answer["notificationId"] = serde_json::from_str(id.get()).unwrap_or_default();
-        }
-        Ok(answer)
-    }
-}
+use super::guard::AdmittedBody;
+use super::push_command::PushCommand;
+use super::{HandlerResult, json};
+use crate::state::SharedState;
 
 /// `{userId, event, data}`: to every session of a user.
 #[derive(Debug, Deserialize)]
@@ -222,31 +151,39 @@ fn publish(
 }
 
 /// Most bytes of the data of a notification.
-pub(super) fn notification_bytes(state: &State) -> usize {
+pub(super) fn notification_bytes(state: &SharedState) -> usize {
     state.policies().config.limits.notification_bytes
 }
 
-async fn answer(state: &State, call: &Call, command: Result<PushCommand, Fault>) -> HandlerResult {
+async fn answer(state: &SharedState, call: &Call, command: Result<PushCommand, Fault>) -> HandlerResult {
     Ok(HttpResponse::Ok().json(command?.execute(state, call, None).await?.answer(state).await?))
 }
 
 /// `POST /api/push`.
-pub(super) async fn push(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn push(state: web::Data<SharedState>, call: Call, AdmittedBody(body): AdmittedBody) -> HandlerResult {
     answer(&state, &call, read_push(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/broadcast`.
-pub(super) async fn broadcast(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn broadcast(
+    state: web::Data<SharedState>,
+    call: Call,
+    AdmittedBody(body): AdmittedBody,
+) -> HandlerResult {
     answer(&state, &call, read_broadcast(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/room`.
-pub(super) async fn room(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn room(state: web::Data<SharedState>, call: Call, AdmittedBody(body): AdmittedBody) -> HandlerResult {
     answer(&state, &call, read_room(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/disconnect`.
-pub(super) async fn disconnect(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn disconnect(
+    state: web::Data<SharedState>,
+    call: Call,
+    AdmittedBody(body): AdmittedBody,
+) -> HandlerResult {
     answer(&state, &call, read_disconnect(&body)).await
 }
 

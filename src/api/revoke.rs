@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::Call;
-use super::guard::RequestBody;
+use super::guard::AdmittedBody;
 use super::timestamps::Timestamp;
 use super::{HandlerResult, audit, iso, json};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// How far the caller's clock may be ahead of the hub's, ms. A later time is a mistake that would lock a user out.
 const AHEAD_MAX: i64 = 5 * 60 * 1000;
@@ -65,7 +65,11 @@ impl RevokeCommand {
 }
 
 /// `POST /api/revoke`.
-pub(super) async fn revoke(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn revoke(
+    state: web::Data<SharedState>,
+    call: Call,
+    AdmittedBody(body): AdmittedBody,
+) -> HandlerResult {
     let command: RevokeCommand = json::parse(&body)?;
     let revocation = command.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.store_and_revoke(revocation).await?;

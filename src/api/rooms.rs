@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{HandlerResult, iso};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// Default number of rooms in a page.
 const LIMIT: usize = 100;
@@ -37,7 +37,7 @@ fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Faul
 }
 
 /// `GET /api/rooms`: one page, at a cost that does not grow with the number of rooms.
-pub(super) async fn list(state: web::Data<State>, query: web::Query<RoomsQuery>) -> HandlerResult {
+pub(super) async fn list(state: web::Data<SharedState>, query: web::Query<RoomsQuery>) -> HandlerResult {
     let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
     let page: Vec<Value> =
         rooms.iter().map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users})).collect();
@@ -51,7 +51,7 @@ pub(super) async fn list(state: web::Data<State>, query: web::Query<RoomsQuery>)
 
 /// `GET /api/rooms/{room}`: the numbers of sessions and users, and one page of members.
 pub(super) async fn one(
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     name: web::Path<String>,
     query: web::Query<RoomsQuery>,
 ) -> HandlerResult {

@@ -19,7 +19,7 @@ use crate::admission::{client_address, policies_of};
 use crate::bearer;
 use crate::peer::limit_key;
 use crate::request_body;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// Longest body of a sign-in or a refresh, in bytes. The caller is not authenticated yet, so the bound is small.
 const BODY_MAX: usize = 8_192;
@@ -42,7 +42,7 @@ struct RefreshBody {
 pub(super) async fn sign_in(
     request: HttpRequest,
     call: Call,
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     payload: web::Payload,
 ) -> HandlerResult {
     check_access(&state, &request)?;
@@ -71,7 +71,11 @@ pub(super) async fn sign_in(
 }
 
 /// `POST /sessions/refresh`. The refresh token stays the same.
-pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> HandlerResult {
+pub(super) async fn refresh(
+    request: HttpRequest,
+    state: web::Data<SharedState>,
+    payload: web::Payload,
+) -> HandlerResult {
     check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
@@ -89,14 +93,14 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
 pub(super) async fn end(
     request: HttpRequest,
     call: Call,
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     id: web::Path<String>,
 ) -> HandlerResult {
     check_access(&state, &request)?;
     count(&state, &request).await?;
     let caller = identify(&state, &request).await?;
     call.set_user(caller.user.as_str());
-    let holder = state.accounts.holder(&id).await?;
+    let holder = state.accounts.user_of(&id).await?;
     // To other users the session does not exist.
     let may_end = |holder: &UserId| *holder == caller.user || caller.has_role("admin");
     let holder = holder.filter(may_end).ok_or_else(no_such_session)?;
@@ -117,25 +121,25 @@ fn no_such_session() -> Fault {
 }
 
 /// Checks the origin, and that the hub accepts requests.
-fn check_access(state: &State, request: &HttpRequest) -> Result<(), Fault> {
+fn check_access(state: &SharedState, request: &HttpRequest) -> Result<(), Fault> {
     if cors::check(request.headers(), &policies_of(state, request).origins) == PageAccess::Foreign {
         return Err(Fault::origin_not_allowed());
     }
     state.hub.accepting()
 }
 
-fn limit_address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
+fn limit_address(state: &SharedState, request: &HttpRequest) -> std::net::IpAddr {
     limit_key(client_address(state, request).ip)
 }
 
 /// Counts a request without a password for its address, like any request without an API key.
-async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
+async fn count(state: &SharedState, request: &HttpRequest) -> Result<(), Fault> {
     let per_minute = policies_of(state, request).config.limits.http.requests_per_minute;
     state.hub.admit(LimitKey::Address(limit_address(state, request)), per_minute).await
 }
 
 /// The identity in the access token of the request.
-async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
+async fn identify(state: &SharedState, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
     policies_of(state, request).tokens.verify(&token, state.now_ms()).await

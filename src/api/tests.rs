@@ -26,7 +26,8 @@ use sha2::Sha256;
 
 use super::*;
 use crate::accounts::Accounts;
-use crate::config::{ApiKey, Config, Secret};
+use crate::codec::namespace::ROOT_NUMBERED;
+use crate::config::{ApiKeyEntry, Config, Secret};
 use crate::policies::Policies;
 use crate::serve::settings;
 use crate::state::tokens;
@@ -47,7 +48,7 @@ impl Authenticator for NoTokens {
 /// A hub with one worker on this thread, and the state around it.
 struct TestApp {
     clock: Clock,
-    state: web::Data<State>,
+    state: web::Data<SharedState>,
     _worker: Worker,
     _directory: tempfile::TempDir,
 }
@@ -56,7 +57,7 @@ impl TestApp {
     fn start(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.api.keys = [("laravel", KEY, false), ("signer", SIGNING_KEY, true)]
-            .map(|(name, key, require_signature)| ApiKey {
+            .map(|(name, key, require_signature)| ApiKeyEntry {
                 name: name.into(),
                 key: Some(Secret::new(key)),
                 sha256: None,
@@ -78,12 +79,12 @@ impl TestApp {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock.clone()).unwrap();
         let hub = Hub::start(settings, Arc::new(NoTokens), None, store, Revoked::new(0));
-        let worker = Worker::start(&hub).unwrap();
+        let worker = Worker::start(&hub, &ROOT_NUMBERED).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
         let policies = Policies::new(Arc::new(config), tokens, None).unwrap();
         let config = policies.config.clone();
         let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
-        let state = State::new(hub, Arc::new(ArcSwap::from_pointee(policies)), accounts);
+        let state = SharedState::new(hub, Arc::new(ArcSwap::from_pointee(policies)), accounts);
         Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 

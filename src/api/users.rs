@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::guard::RequestBody;
+use super::guard::AdmittedBody;
 use super::{HandlerResult, audit, iso, json};
 use crate::accounts::NewUser;
-use crate::state::State;
+use crate::state::SharedState;
 
 #[derive(Deserialize)]
 struct NewUserBody {
@@ -25,7 +25,7 @@ struct NewUserBody {
 }
 
 /// `POST /api/users`.
-pub(super) async fn add(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+pub(super) async fn add(state: web::Data<SharedState>, call: Call, AdmittedBody(body): AdmittedBody) -> HandlerResult {
     let NewUserBody { username, password, roles, permissions, name, email } = json::parse(&body)?;
     let (roles, permissions) = (roles.unwrap_or_default(), permissions.unwrap_or_default());
     let new = NewUser { username, password, roles, permissions, name, email };

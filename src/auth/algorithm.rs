@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ed25519_and_eddsa_are_one_and_every_other_name_is_exact() {
+    fn ed25519_and_eddsa_are_the_same_and_other_names_are_exact() {
         assert_eq!((named("Ed25519"), named("EdDSA")), (Some(Algorithm::EdDSA), Some(Algorithm::EdDSA)));
         assert_eq!(named("HS256"), Some(Algorithm::HS256));
         for other in ["", "none", "ed25519", "ED25519", "EDDSA", "Ed25519 ", "Ed448", "ES256K", "ES512", "hs256"] {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_names_what_is_expected_and_repeats_nothing_odd() {
+    fn a_mismatch_names_the_expected_algorithm_and_repeats_no_odd_text() {
         for (found, expected, message) in [
             ("HS384", Algorithm::HS256, "The token is not signed with HS256, but with HS384"),
             ("ES256K", Algorithm::ES256, "The token is not signed with ES256, but with ES256K"),

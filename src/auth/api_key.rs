@@ -53,8 +53,8 @@ impl ApiKeys {
         let mut digests = Vec::with_capacity(specs.len());
         let mut keys = Vec::with_capacity(specs.len());
         for spec in specs {
-            let place = keys.len() as u64;
-            digests.extend(spec.sha256.map(|sha256| (sha256, place)));
+            let index = keys.len() as u64;
+            digests.extend(spec.sha256.map(|sha256| (sha256, index)));
             keys.push(ApiKey {
                 name: Arc::from(spec.name),
                 require_signature: spec.require_signature,
@@ -73,8 +73,8 @@ impl ApiKeys {
         }
         let presented = digest(presented);
         let mut found = u64::MAX;
-        for (digest, place) in &self.digests {
-            found.conditional_assign(place, digest.ct_eq(&presented));
+        for (digest, index) in &self.digests {
+            found.conditional_assign(index, digest.ct_eq(&presented));
         }
         self.keys.get(usize::try_from(found).ok()?)
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_brings_its_own_terms() {
+    fn a_key_has_its_own_settings() {
         let keys = keys();
         let first = keys.find("first-key").unwrap();
         assert_eq!((first.require_signature, first.per_minute), (false, Some(7)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn with_no_keys_nothing_opens() {
+    fn without_keys_every_key_is_refused() {
         assert_eq!(ApiKeys::new(Vec::new()).find("anything"), None);
     }
 }

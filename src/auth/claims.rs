@@ -9,7 +9,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
 use hubbub_actors::model::topic_pattern::Pattern;
-use hubbub_actors::store::MARK_MAX;
+use hubbub_actors::store::SUBJECT_MAX;
 use serde_json::{Map, Value};
 
 /// The claims that can contain the user's id, in order of preference.
@@ -23,7 +23,7 @@ const ECHO_MAX: usize = 40;
 
 /// The requirements for every token.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Terms {
+pub(super) struct ClaimRequirements {
     /// Whether a token needs an `exp`.
     pub(super) require_exp: bool,
     /// Allowed difference between the issuer's clock and ours, in ms.
@@ -45,15 +45,19 @@ fn of_claim(claim: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> 
 }
 
 /// Turns verified claims into an identity, or returns why the token is not valid at `now_ms`.
-pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Identity, Fault> {
-    check_origin(claims, "iss", &terms.issuers)?;
-    check_origin(claims, "aud", &terms.audiences)?;
-    let expires_at = lifetime(claims, terms, now_ms)?;
+pub(super) fn identity(
+    claims: &Map<String, Value>,
+    requirements: &ClaimRequirements,
+    now_ms: i64,
+) -> Result<Identity, Fault> {
+    check_origin(claims, "iss", &requirements.issuers)?;
+    check_origin(claims, "aud", &requirements.audiences)?;
+    let expires_at = lifetime(claims, requirements, now_ms)?;
     let (subscribe, publish) = topics(claims)?;
     Ok(Identity {
         sign_in: revocable(claims, "sid")?,
         token_id: revocable(claims, "jti")?,
-        issued_at: issue_time(claims, terms, now_ms)?,
+        issued_at: issue_time(claims, requirements, now_ms)?,
         expires_at,
         subscribe,
         publish,
@@ -77,16 +81,16 @@ pub(super) fn described(user: UserId, claims: &Map<String, Value>) -> Identity {
 /// Checks `exp` and `nbf`, and returns the end of the session, leeway included.
 ///
 /// RFC 7519, section 4.1.4: a token is rejected *on* or after its expiry; section 4.1.5: before `nbf`.
-fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
+fn lifetime(claims: &Map<String, Value>, requirements: &ClaimRequirements, now_ms: i64) -> Result<Option<i64>, Fault> {
     let not_before = time(claims, "nbf")?;
-    let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
-    if expires_at.is_none() && terms.require_exp {
+    let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(requirements.leeway_ms));
+    if expires_at.is_none() && requirements.require_exp {
         return Err(invalid("The token has no `exp`").by("auth.require_exp"));
     }
     if expires_at.is_some_and(|end| now_ms >= end) {
         return Err(Fault::new(Code::TokenExpired, "The token has expired").by("token exp"));
     }
-    if not_before.is_some_and(|start| now_ms < start.saturating_sub(terms.leeway_ms)) {
+    if not_before.is_some_and(|start| now_ms < start.saturating_sub(requirements.leeway_ms)) {
         return Err(invalid("The token is not valid yet").by("token nbf"));
     }
     Ok(expires_at)
@@ -105,17 +109,17 @@ fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -
         Some(Value::Array(several)) if claim == "aud" => several.iter().any(is_accepted),
         Some(value) => is_accepted(value),
     };
-    if holds {
-        Ok(())
-    } else {
-        Err(invalid(format!("The token's `{claim}` is not one that is accepted here")).by(rule))
-    }
+    if holds { Ok(()) } else { Err(invalid(format!("The token's `{claim}` is not accepted here")).by(rule)) }
 }
 
 /// Checks `iat`. A token from the future would survive a revocation of its user, so it is rejected.
-fn issue_time(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
+fn issue_time(
+    claims: &Map<String, Value>,
+    requirements: &ClaimRequirements,
+    now_ms: i64,
+) -> Result<Option<i64>, Fault> {
     let issued_at = time(claims, "iat")?;
-    if issued_at.is_some_and(|issued| issued > now_ms.saturating_add(terms.leeway_ms)) {
+    if issued_at.is_some_and(|issued| issued > now_ms.saturating_add(requirements.leeway_ms)) {
         let message = "The token's `iat` lies in the future; check the clock of its issuer";
         return Err(invalid(message).by("token iat"));
     }
@@ -212,7 +216,7 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
     let unreadable = || of_claim(claim, format!("The token's `{claim}` is no string and no integer, or too long"));
     // A longer id cannot be in a revocation, so its token could not be revoked.
-    let read = |value| id_text(value).filter(|text| text.chars().count() <= MARK_MAX).ok_or_else(unreadable);
+    let read = |value| id_text(value).filter(|text| text.chars().count() <= SUBJECT_MAX).ok_or_else(unreadable);
     claims.get(claim).map(read).transpose()
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::parts::Parts;
 use super::algorithm;
-use super::claims::{self, Terms, invalid};
+use super::claims::{self, ClaimRequirements, invalid};
 use super::key_source::KeySource;
 
 mod parts;
@@ -68,7 +68,7 @@ impl fmt::Display for Hmac {
 
 /// The requirements of a [`Verifier`] for every token.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct VerifierSettings {
     /// The only accepted algorithm.
     pub algorithm: Algorithm,
     /// Whether a token needs an `exp`.
@@ -81,7 +81,7 @@ pub struct Settings {
     pub audiences: Vec<String>,
 }
 
-impl Default for Settings {
+impl Default for VerifierSettings {
     /// HS256, a required expiry, a leeway of 5 seconds, and any issuer and audience.
     fn default() -> Self {
         let (issuers, audiences) = (Vec::new(), Vec::new());
@@ -99,7 +99,7 @@ pub enum Keys {
     Set(Arc<KeySource>),
 }
 
-enum Source {
+enum VerifierKey {
     One(Arc<DecodingKey>),
     Set(Arc<KeySource>),
 }
@@ -107,9 +107,9 @@ enum Source {
 /// Verifies signed tokens. Its debug output contains no secret.
 pub struct Verifier {
     /// `None` without a configured secret: no token is valid.
-    source: Option<Source>,
+    key: Option<VerifierKey>,
     algorithm: Algorithm,
-    terms: Terms,
+    requirements: ClaimRequirements,
 }
 
 impl fmt::Debug for Verifier {
@@ -120,19 +120,24 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     /// A verifier for tokens of one algorithm. With a key of another family, no token is valid.
-    pub fn new(keys: Keys, settings: Settings) -> Self {
-        let Settings { algorithm, require_exp, leeway_secs, issuers, audiences } = settings;
+    pub fn new(keys: Keys, settings: VerifierSettings) -> Self {
+        let VerifierSettings { algorithm, require_exp, leeway_secs, issuers, audiences } = settings;
         let leeway_ms = i64::try_from(leeway_secs.saturating_mul(1_000));
-        let source = match keys {
+        let key = match keys {
             Keys::Secret(secret) if secret.is_empty() => None,
-            Keys::Secret(secret) => Some(Source::One(Arc::new(DecodingKey::from_secret(&secret)))),
-            Keys::Public(key) => Some(Source::One(Arc::new(key))),
-            Keys::Set(source) => Some(Source::Set(source)),
+            Keys::Secret(secret) => Some(VerifierKey::One(Arc::new(DecodingKey::from_secret(&secret)))),
+            Keys::Public(key) => Some(VerifierKey::One(Arc::new(key))),
+            Keys::Set(source) => Some(VerifierKey::Set(source)),
         };
         Self {
-            source,
+            key,
             algorithm,
-            terms: Terms { require_exp, leeway_ms: leeway_ms.unwrap_or(i64::MAX), issuers, audiences },
+            requirements: ClaimRequirements {
+                require_exp,
+                leeway_ms: leeway_ms.unwrap_or(i64::MAX),
+                issuers,
+                audiences,
+            },
         }
     }
 
@@ -145,7 +150,7 @@ impl Verifier {
         if token.len() > TOKEN_MAX {
             return Err(too_long());
         }
-        let Some(source) = &self.source else {
+        let Some(verifier_key) = &self.key else {
             return Err(invalid("No token is accepted here"));
         };
         let parts = Parts::of(token).ok_or_else(malformed)?;
@@ -158,23 +163,23 @@ impl Verifier {
         if header.has_crit {
             return Err(invalid("The token's `crit` asks for an unknown extension").by("token crit"));
         }
-        let key = match source {
-            Source::One(key) => key.clone(),
-            Source::Set(source) => source.key(header.kid.as_deref()).await?,
+        let key = match verifier_key {
+            VerifierKey::One(key) => key.clone(),
+            VerifierKey::Set(source) => source.key(header.kid.as_deref()).await?,
         };
         // Uses the configured algorithm. A key of another family, or a signature that is not base64url, is an error.
         match jsonwebtoken::crypto::verify(parts.signature, parts.message.as_bytes(), &key, self.algorithm) {
-            Ok(true) => claims::identity(&parts.claims().ok_or_else(malformed)?, &self.terms, now_ms),
-            Ok(false) => Err(invalid("The token's signature does not hold").by("token signature")),
+            Ok(true) => claims::identity(&parts.claims().ok_or_else(malformed)?, &self.requirements, now_ms),
+            Ok(false) => Err(invalid("The token's signature is invalid").by("token signature")),
             Err(_) => Err(malformed()),
         }
     }
 
     /// The key set, if one is configured.
     pub fn key_source(&self) -> Option<&Arc<KeySource>> {
-        match self.source.as_ref()? {
-            Source::One(_) => None,
-            Source::Set(source) => Some(source),
+        match self.key.as_ref()? {
+            VerifierKey::One(_) => None,
+            VerifierKey::Set(source) => Some(source),
         }
     }
 }

@@ -38,7 +38,7 @@ impl KeySet {
             keys: Vec<Value>,
         }
 
-        let set: Set = serde_json::from_slice(bytes).map_err(|_| "is no JSON Web Key Set".to_owned())?;
+        let set: Set = serde_json::from_slice(bytes).map_err(|_| "is not a JSON Web Key Set".to_owned())?;
         if set.keys.len() > KEYS_MAX {
             return Err(format!("has {} keys; {KEYS_MAX} are the most", set.keys.len()));
         }
@@ -47,7 +47,7 @@ impl KeySet {
         for (index, jwk) in set.keys.iter().enumerate() {
             match public_key::from_jwk(jwk, algorithm) {
                 Ok((kid, key)) => keys.push((kid, Arc::new(key))),
-                Err(why) => left_out.push(format!("key {index} does not serve {algorithm:?}: {why}")),
+                Err(why) => left_out.push(format!("key {index} is not usable for {algorithm:?}: {why}")),
             }
         }
         Ok((Self { keys }, left_out))

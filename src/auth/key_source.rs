@@ -29,7 +29,7 @@ const BYTES_MAX: usize = 256 * 1024;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long a token waits for a running load: the longest load plus a margin.
-const PATIENCE: Duration = TIMEOUT.saturating_add(Duration::from_millis(500));
+const LOAD_WAIT: Duration = TIMEOUT.saturating_add(Duration::from_millis(500));
 
 enum Origin {
     File(PathBuf),
@@ -39,7 +39,7 @@ enum Origin {
 impl Origin {
     /// The pause between regular loads, and between loads for an unknown `kid`. Checking a file's time is cheap.
     /// Requests to a URL are limited, because any client can invent a `kid`.
-    fn rhythm(&self) -> (Duration, Duration) {
+    fn intervals(&self) -> (Duration, Duration) {
         match self {
             Self::File(_) => (Duration::from_secs(1), Duration::from_secs(1)),
             Self::Url(_) => (Duration::from_secs(600), Duration::from_secs(60)),
@@ -59,9 +59,9 @@ struct Loaded {
     /// A load is running or requested.
     loading: bool,
     /// The time of the last load for an unknown `kid`.
-    asked_at: Option<Instant>,
+    requested_at: Option<Instant>,
     /// The last logged text, which is not repeated every second.
-    said: String,
+    last_logged: String,
 }
 
 /// The source of a key set, and the last loaded set.
@@ -72,7 +72,7 @@ pub struct KeySource {
     loads: watch::Sender<u64>,
     wanted: Arc<Notify>,
     /// A task keeps the set fresh.
-    is_kept: AtomicBool,
+    is_refreshed: AtomicBool,
     /// The number of successful and of failed loads.
     counts: (AtomicU64, AtomicU64),
 }
@@ -100,11 +100,11 @@ impl KeySource {
             return Err(failed(format!("has no key for {algorithm:?}: {why}")));
         }
         let source = Self::new(Origin::File(path.to_owned()), algorithm);
-        source.hold(keys, left_out, Some(stamp));
+        source.store(keys, left_out, Some(stamp));
         Ok(source)
     }
 
-    /// The key set at a URL, requested once [`keep`](Self::keep) runs.
+    /// The key set at a URL, requested once [`run`](Self::run) runs.
     ///
     /// # Errors
     /// See [`HttpClient::new`].
@@ -123,7 +123,7 @@ impl KeySource {
             loaded: Mutex::default(),
             loads,
             wanted: Arc::new(Notify::new()),
-            is_kept: AtomicBool::new(false),
+            is_refreshed: AtomicBool::new(false),
             counts: (AtomicU64::new(0), AtomicU64::new(0)),
         }
     }
@@ -140,12 +140,12 @@ impl KeySource {
     pub async fn key(&self, kid: Option<&str>) -> Result<Arc<DecodingKey>, Fault> {
         // Subscribed before the first lookup, so that no load between the lookup and the wait is missed.
         let mut loads = self.loads.subscribe();
-        if let Some(found) = self.look(kid) {
+        if let Some(found) = self.find(kid) {
             return found;
         }
-        if self.ask() {
-            let _ = timeout(PATIENCE, loads.changed()).await;
-            if let Some(found) = self.look(kid) {
+        if self.request_load() {
+            let _ = timeout(LOAD_WAIT, loads.changed()).await;
+            if let Some(found) = self.find(kid) {
                 return found;
             }
         }
@@ -156,11 +156,11 @@ impl KeySource {
         }
     }
 
-    fn look(&self, kid: Option<&str>) -> Option<Result<Arc<DecodingKey>, Fault>> {
+    fn find(&self, kid: Option<&str>) -> Option<Result<Arc<DecodingKey>, Fault>> {
         match self.lock().keys.as_ref()?.find(kid) {
             Ok(key) => Some(Ok(key.clone())),
             Err(Missing::Several) => {
-                let message = "The token does not say which of several keys it is signed with";
+                let message = "Several keys match the token; its `kid` must name one";
                 Some(Err(invalid(message).by("token kid")))
             }
             Err(Missing::Unknown) => None,
@@ -168,25 +168,25 @@ impl KeySource {
     }
 
     /// Requests a load if none is running. Returns whether to wait for one.
-    fn ask(&self) -> bool {
+    fn request_load(&self) -> bool {
         let mut loaded = self.lock();
         if loaded.loading {
             return true;
         }
-        let (_, gap) = self.origin.rhythm();
+        let (_, gap) = self.origin.intervals();
         // Before the first successful load, the task retries on its own, with a backoff.
-        if loaded.keys.is_none() || loaded.asked_at.is_some_and(|at| at.elapsed() < gap) {
+        if loaded.keys.is_none() || loaded.requested_at.is_some_and(|at| at.elapsed() < gap) {
             return false;
         }
-        loaded.asked_at = Some(Instant::now());
+        loaded.requested_at = Some(Instant::now());
         loaded.loading = true;
         self.wanted.notify_one();
         true
     }
 
     /// Marks the set as kept fresh. Returns whether the caller must do so: no other task does.
-    pub(super) fn begin_keeping(&self) -> bool {
-        !self.is_kept.swap(true, Ordering::AcqRel)
+    pub(super) fn start_refreshing(&self) -> bool {
+        !self.is_refreshed.swap(true, Ordering::AcqRel)
     }
 
     /// Notifies the task that a load is wanted.
@@ -195,7 +195,7 @@ impl KeySource {
     }
 
     /// Loads repeatedly while the source is in use.
-    pub async fn keep(source: Weak<Self>, wanted: Arc<Notify>) {
+    pub async fn run(source: Weak<Self>, wanted: Arc<Notify>) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Some(source) = source.upgrade() {
             let rest = source.load_once(&mut backoff).await;
@@ -211,7 +211,7 @@ impl KeySource {
     async fn load_once(&self, backoff: &mut Backoff) -> Duration {
         self.lock().loading = true;
         let result = self.load().await;
-        let (often, _) = self.origin.rhythm();
+        let (often, _) = self.origin.intervals();
         let rest = match result {
             Ok(()) => {
                 self.lock().failed = false;
@@ -235,10 +235,10 @@ impl KeySource {
     pub async fn loaded(&self) -> Result<(), String> {
         let mut loads = self.loads.subscribe();
         let is_loaded = || self.lock().keys.is_some();
-        if !is_loaded() && timeout(PATIENCE, loads.changed()).await.is_err() {
+        if !is_loaded() && timeout(LOAD_WAIT, loads.changed()).await.is_err() {
             return Err("auth.jwks: was not loaded in time".into());
         }
-        if is_loaded() { Ok(()) } else { Err(self.lock().said.clone()) }
+        if is_loaded() { Ok(()) } else { Err(self.lock().last_logged.clone()) }
     }
 
     /// Loads the set again, even if a file has not changed, waits for the load, and logs the result. A failed load
@@ -250,18 +250,18 @@ impl KeySource {
         let mut loads = self.loads.subscribe();
         let was_under_way = {
             let mut loaded = self.lock();
-            (loaded.stamp, loaded.said) = (None, String::new());
+            (loaded.stamp, loaded.last_logged) = (None, String::new());
             loaded.loading
         };
         // A running load may have read the old content, so wait for another one.
         for _ in 0..1 + usize::from(was_under_way) {
             self.wanted.notify_one();
-            if timeout(PATIENCE, loads.changed()).await.is_err() {
+            if timeout(LOAD_WAIT, loads.changed()).await.is_err() {
                 break;
             }
         }
         let loaded = self.lock();
-        if loaded.failed || loaded.loading || loaded.keys.is_none() { Err(loaded.said.clone()) } else { Ok(()) }
+        if loaded.failed || loaded.loading || loaded.keys.is_none() { Err(loaded.last_logged.clone()) } else { Ok(()) }
     }
 
     /// Loads once. Returns the number of usable keys.
@@ -270,7 +270,7 @@ impl KeySource {
     /// Why there is no key set.
     pub async fn try_load(&self) -> Result<usize, String> {
         self.load().await?;
-        Ok(self.auth_state().0.unwrap_or(0))
+        Ok(self.load_counts().0.unwrap_or(0))
     }
 
     async fn load(&self) -> Result<(), String> {
@@ -292,22 +292,22 @@ impl KeySource {
             }
         };
         let (keys, left_out) = KeySet::parse(&bytes, self.algorithm)?;
-        self.hold(keys, left_out, stamp);
+        self.store(keys, left_out, stamp);
         Ok(())
     }
 
-    fn hold(&self, keys: KeySet, left_out: Vec<String>, stamp: Option<Stamp>) {
+    fn store(&self, keys: KeySet, left_out: Vec<String>, stamp: Option<Stamp>) {
         self.counts.0.fetch_add(1, Ordering::Relaxed);
-        let said = format!("auth.jwks: {} keys for {:?}", keys.len(), self.algorithm);
-        let said = left_out.iter().fold(said, |said, line| said + "; " + line);
+        let line = format!("auth.jwks: {} keys for {:?}", keys.len(), self.algorithm);
+        let line = left_out.iter().fold(line, |line, key| line + "; " + key);
         let mut loaded = self.lock();
-        if loaded.said != said {
+        if loaded.last_logged != line {
             if keys.is_empty() {
-                log::warn!("{said}")
+                log::warn!("{line}")
             } else {
-                log::info!("{said}")
+                log::info!("{line}")
             }
-            loaded.said = said;
+            loaded.last_logged = line;
         }
         loaded.keys = Some(Arc::new(keys));
         loaded.stamp = stamp;
@@ -316,18 +316,17 @@ impl KeySource {
     fn fail(&self, why: String) {
         self.counts.1.fetch_add(1, Ordering::Relaxed);
         let mut loaded = self.lock();
-        let kept =
-            if loaded.keys.is_some() { "the keys that were loaded before stay" } else { "no such token is let in" };
-        let said = format!("auth.jwks: {why}; {kept}");
-        if loaded.said != said {
-            log::warn!("{said}");
-            loaded.said = said;
+        let kept = if loaded.keys.is_some() { "the previous keys stay in use" } else { "its tokens are rejected" };
+        let line = format!("auth.jwks: {why}; {kept}");
+        if loaded.last_logged != line {
+            log::warn!("{line}");
+            loaded.last_logged = line;
         }
         loaded.failed = true;
     }
 
     /// The number of keys, `None` before the first load; the number of successful loads, and of failed loads.
-    pub fn auth_state(&self) -> (Option<usize>, u64, u64) {
+    pub fn load_counts(&self) -> (Option<usize>, u64, u64) {
         let keys = self.lock().keys.as_ref().map(|keys| keys.len());
         (keys, self.counts.0.load(Ordering::Relaxed), self.counts.1.load(Ordering::Relaxed))
     }

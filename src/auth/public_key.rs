@@ -22,7 +22,7 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// The kind of key that an algorithm needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum KeyKind {
     Secret,
     Rsa,
     P256,
@@ -31,7 +31,7 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl KeyKind {
     fn of(algorithm: Algorithm) -> Self {
         match (algorithm.family(), algorithm) {
             (AlgorithmFamily::Hmac, _) => Self::Secret,
@@ -60,23 +60,23 @@ impl Kind {
 /// The problem, as the end of a sentence that begins with the file's name. Contains nothing from the file.
 pub fn from_pem(text: &str, algorithm: Algorithm) -> Result<DecodingKey, String> {
     let (label, document) =
-        Document::from_pem(text.trim()).map_err(|_| "is no PEM file with one public key".to_owned())?;
+        Document::from_pem(text.trim()).map_err(|_| "is not a PEM file with one public key".to_owned())?;
     let bytes = document.as_bytes();
     let kind = match label {
         "PUBLIC KEY" => kind_of_spki(bytes)?,
-        "RSA PUBLIC KEY" => Kind::Rsa,
+        "RSA PUBLIC KEY" => KeyKind::Rsa,
         label if label.ends_with("PRIVATE KEY") => {
-            return Err("holds a private key; the hub needs the public one alone".into());
+            return Err("contains a private key; expected only the public key".into());
         }
-        label => return Err(format!("holds a {label}; expected a PUBLIC KEY")),
+        label => return Err(format!("contains a {label}; expected a PUBLIC KEY")),
     };
-    let needed = Kind::of(algorithm);
+    let needed = KeyKind::of(algorithm);
     if kind != needed {
-        return Err(format!("holds {}; {algorithm:?} needs {}", kind.as_str(), needed.as_str()));
+        return Err(format!("contains {}; {algorithm:?} needs {}", kind.as_str(), needed.as_str()));
     }
-    let malformed = || format!("holds {} that is malformed", kind.as_str());
+    let malformed = || format!("contains {} that is malformed", kind.as_str());
     match kind {
-        Kind::Rsa => {
+        KeyKind::Rsa => {
             let key = if label == "PUBLIC KEY" {
                 RsaPublicKey::from_public_key_der(bytes).ok()
             } else {
@@ -84,28 +84,28 @@ pub fn from_pem(text: &str, algorithm: Algorithm) -> Result<DecodingKey, String>
             };
             rsa(key.ok_or_else(malformed)?)
         }
-        Kind::P256 | Kind::P384 | Kind::Ed25519 => {
+        KeyKind::P256 | KeyKind::P384 | KeyKind::Ed25519 => {
             let info = SubjectPublicKeyInfoRef::try_from(bytes).map_err(|_| malformed())?;
             let point = info.subject_public_key.as_bytes().ok_or_else(malformed)?;
-            if kind == Kind::Ed25519 { edwards(point) } else { elliptic(kind, point) }
+            if kind == KeyKind::Ed25519 { edwards(point) } else { elliptic(kind, point) }
         }
-        Kind::Secret | Kind::Other => None,
+        KeyKind::Secret | KeyKind::Other => None,
     }
     .ok_or_else(|| match kind {
-        Kind::Rsa => format!("holds an RSA key of other than {RSA_MIN} to {} bits", RsaPublicKey::MAX_SIZE),
+        KeyKind::Rsa => format!("contains an RSA key of other than {RSA_MIN} to {} bits", RsaPublicKey::MAX_SIZE),
         _ => malformed(),
     })
 }
 
-fn kind_of_spki(bytes: &[u8]) -> Result<Kind, String> {
-    let info = SubjectPublicKeyInfoRef::try_from(bytes).map_err(|_| "holds a PUBLIC KEY that is malformed")?;
+fn kind_of_spki(bytes: &[u8]) -> Result<KeyKind, String> {
+    let info = SubjectPublicKeyInfoRef::try_from(bytes).map_err(|_| "contains a PUBLIC KEY that is malformed")?;
     let curve = info.algorithm.parameters_oid().ok();
     Ok(match (info.algorithm.oid, curve) {
-        (RSA, _) => Kind::Rsa,
-        (EC, Some(P256)) => Kind::P256,
-        (EC, Some(P384)) => Kind::P384,
-        (ED25519, _) => Kind::Ed25519,
-        _ => Kind::Other,
+        (RSA, _) => KeyKind::Rsa,
+        (EC, Some(P256)) => KeyKind::P256,
+        (EC, Some(P384)) => KeyKind::P384,
+        (ED25519, _) => KeyKind::Ed25519,
+        _ => KeyKind::Other,
     })
 }
 
@@ -116,10 +116,10 @@ fn rsa(key: RsaPublicKey) -> Option<DecodingKey> {
 }
 
 /// A point on its curve.
-fn elliptic(kind: Kind, point: &[u8]) -> Option<DecodingKey> {
+fn elliptic(kind: KeyKind, point: &[u8]) -> Option<DecodingKey> {
     let lies_on_curve = match kind {
-        Kind::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
-        Kind::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
+        KeyKind::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
+        KeyKind::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
         _ => false,
     };
     lies_on_curve.then(|| DecodingKey::from_ec_der(point))
@@ -161,7 +161,7 @@ pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option
         return Err("it is a shared secret");
     }
     if jwk.d.is_some() {
-        return Err("it has its private part; whoever reads the set can sign with it");
+        return Err("it has its private part, so every reader of the set can sign with it");
     }
     if jwk.usage.as_ref().is_some_and(|usage| usage != "sig") {
         return Err("its `use` is not `sig`");
@@ -175,18 +175,18 @@ pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option
     }
     let curve = jwk.crv.as_deref().unwrap_or_default();
     let kind = match (jwk.kty.as_str(), curve) {
-        ("RSA", _) => Kind::Rsa,
-        ("EC", "P-256") => Kind::P256,
-        ("EC", "P-384") => Kind::P384,
-        ("OKP", "Ed25519") => Kind::Ed25519,
-        _ => Kind::Other,
+        ("RSA", _) => KeyKind::Rsa,
+        ("EC", "P-256") => KeyKind::P256,
+        ("EC", "P-384") => KeyKind::P384,
+        ("OKP", "Ed25519") => KeyKind::Ed25519,
+        _ => KeyKind::Other,
     };
-    if kind != Kind::of(algorithm) {
+    if kind != KeyKind::of(algorithm) {
         return Err("its kind or curve is another one");
     }
     let part = |part: &Option<String>| part.as_deref().and_then(base64url).ok_or("it lacks a part");
     let key = match kind {
-        Kind::Rsa => {
+        KeyKind::Rsa => {
             let (n, e) = (part(&jwk.n)?, part(&jwk.e)?);
             // Checked before any computation with it.
             if n.len() > RsaPublicKey::MAX_SIZE / 8 + 1 {
@@ -194,7 +194,7 @@ pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option
             }
             RsaPublicKey::new(BigUint::from_bytes_be(&n), BigUint::from_bytes_be(&e)).ok().and_then(rsa)
         }
-        Kind::Ed25519 => edwards(&part(&jwk.x)?),
+        KeyKind::Ed25519 => edwards(&part(&jwk.x)?),
         _ => elliptic(kind, &[&[4], &part(&jwk.x)?[..], &part(&jwk.y)?[..]].concat()),
     };
     Ok((jwk.kid, key.ok_or("it is too weak, too large or not on its curve")?))

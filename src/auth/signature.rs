@@ -25,7 +25,7 @@ pub const NONCE_MAX: usize = 128;
 
 /// Most nonces kept at a time: about 13 MB, or 1,300 signed requests a second without a pause. The next request is
 /// refused. Evicting an old nonce would allow its reuse.
-pub const REMEMBERED_MAX: usize = 400_000;
+pub const NONCES_MAX: usize = 400_000;
 
 /// Longest part of a timestamp that an error repeats, in characters.
 const ECHO_MAX: usize = 40;
@@ -68,12 +68,12 @@ impl Default for Signatures {
 }
 
 impl Signatures {
-    /// Keeps up to [`REMEMBERED_MAX`] nonces.
+    /// Keeps up to [`NONCES_MAX`] nonces.
     pub fn new() -> Self {
-        Self::remembering(REMEMBERED_MAX)
+        Self::with_capacity(NONCES_MAX)
     }
 
-    fn remembering(capacity: usize) -> Self {
+    fn with_capacity(capacity: usize) -> Self {
         Self { nonces: Mutex::new(Some(Nonces::new(capacity))) }
     }
 
@@ -104,7 +104,7 @@ impl Signatures {
         // Stored after the signature check: only a holder of the key can use up a nonce.
         let mut nonces = self.nonces();
         let nonces = nonces.as_mut().ok_or_else(Fault::shutting_down)?;
-        nonces.remember(name_nonce(key_name, signed.nonce), timestamp, now_ms, clock.elapsed_ms())
+        nonces.record(name_nonce(key_name, signed.nonce), timestamp, now_ms, clock.elapsed_ms())
     }
 
     /// Takes all nonces for the next start. After this, no request passes, so no nonce is lost. `None` the second time.
@@ -114,8 +114,8 @@ impl Signatures {
 
     /// Restores the nonces from before the start. `None` if they are lost: requests signed before `now_ms` are refused.
     pub fn restore(&self, nonces: Option<StoredNonces>, now_ms: i64) {
-        if let Some(memory) = &mut *self.nonces() {
-            memory.restore(nonces.unwrap_or(StoredNonces { not_before: now_ms, used: Vec::new() }));
+        if let Some(current) = &mut *self.nonces() {
+            current.restore(nonces.unwrap_or(StoredNonces { not_before: now_ms, used: Vec::new() }));
         }
     }
 }
@@ -164,9 +164,10 @@ fn stale(timestamp: i64, now_ms: i64) -> Fault {
         100_000_000_000_000..100_000_000_000_000_000 => "microseconds",
         100_000_000_000_000_000.. => "nanoseconds",
         _ => {
-            let (off, way) = (timestamp.abs_diff(now_ms) / 1_000, if timestamp < now_ms { "behind" } else { "ahead" });
+            let (off, direction) =
+                (timestamp.abs_diff(now_ms) / 1_000, if timestamp < now_ms { "behind" } else { "ahead" });
             return refused(format!(
-                "X-Request-Timestamp is more than 5 minutes from the server's time: got {timestamp}, {off} s {way}"
+                "X-Request-Timestamp is more than 5 minutes from the server's time: got {timestamp}, {off} s {direction}"
             ));
         }
     };
@@ -193,7 +194,7 @@ fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if !with_body && digest.is_some_and(|digest| digest.iter().all(hex)) {
         return Err(refused(
-            "X-Request-Nonce ends in what could be a body's digest; take a nonce of at most 64 characters",
+            "X-Request-Nonce ends in what could be a body's digest; use a nonce of at most 64 characters",
         ));
     }
     Ok(())

@@ -14,30 +14,30 @@ use super::opaque::{self, Backend};
 
 /// The last check of a valid token: whether it is revoked. It runs at every verification, cached answers included, so
 /// it must be quick.
-pub type Check = Arc<dyn Fn(&Identity) -> Result<(), Fault> + Send + Sync>;
+pub type RevocationCheck = Arc<dyn Fn(&Identity) -> Result<(), Fault> + Send + Sync>;
 
 /// Verifies tokens of every kind.
 pub struct Tokens {
     jwt: Verifier,
     backend: Option<Backend>,
-    check: Option<Check>,
+    check: Option<RevocationCheck>,
 }
 
-/// The state of the key set and the application, for health checks and metrics.
+/// The status of the key set and the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AuthStatus {
     /// The key set, if configured: its usable keys (`None` before the first load), the successful loads, and the failed
     /// loads.
     pub keys: Option<(Option<usize>, u64, u64)>,
     /// The application that verifies opaque tokens, if configured.
-    pub backend: Option<opaque::Standing>,
+    pub backend: Option<opaque::BackendStatus>,
 }
 
-impl Standing {
-    /// The reason why the hub cannot verify tokens at all.
-    pub fn complaint(&self) -> Option<&'static str> {
+impl AuthStatus {
+    /// Why the hub cannot verify tokens at all, if so.
+    pub fn problem(&self) -> Option<&'static str> {
         match self.keys {
-            Some((None, ..)) => return Some("The keys of auth.jwks are not there yet"),
+            Some((None, ..)) => return Some("auth.jwks is not loaded yet"),
             Some((Some(0), ..)) => return Some("auth.jwks has no key that fits auth.algorithm"),
             _ => {}
         }
@@ -59,7 +59,7 @@ impl Tokens {
 
     /// Runs `check` for every valid token; an error of it rejects the token.
     #[must_use]
-    pub fn with_check(self, check: Check) -> Self {
+    pub fn with_check(self, check: RevocationCheck) -> Self {
         Self { check: Some(check), ..self }
     }
 
@@ -67,9 +67,9 @@ impl Tokens {
     /// Needs a runtime.
     pub fn start(&self, died: impl FnOnce() + Send + 'static) {
         if let Some(source) = self.jwt.key_source()
-            && source.begin_keeping()
+            && source.start_refreshing()
         {
-            let task = tokio::spawn(KeySource::keep(Arc::downgrade(source), source.wanted()));
+            let task = tokio::spawn(KeySource::run(Arc::downgrade(source), source.wanted()));
             tokio::spawn(async move {
                 if task.await.is_err_and(|error| error.is_panic()) {
                     died();
@@ -110,11 +110,11 @@ impl Tokens {
         self.backend.as_ref()
     }
 
-    /// The state of the key set and the application.
-    pub fn auth_state(&self, now_ms: i64) -> Standing {
-        Standing {
-            keys: self.jwt.key_source().map(|source| source.auth_state()),
-            backend: self.backend.as_ref().map(|backend| backend.auth_state(now_ms)),
+    /// The status of the key set and the application.
+    pub fn status(&self, now_ms: i64) -> AuthStatus {
+        AuthStatus {
+            keys: self.jwt.key_source().map(|source| source.load_counts()),
+            backend: self.backend.as_ref().map(|backend| backend.status(now_ms)),
         }
     }
 }
@@ -136,17 +136,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::auth::jwt::{Hmac, Keys, Settings};
+    use crate::auth::jwt::{Hmac, Keys, VerifierSettings};
 
     const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
 
     fn tokens(backend: Option<Backend>) -> Tokens {
-        let settings = Settings { require_exp: false, ..Settings::default() };
+        let settings = VerifierSettings { require_exp: false, ..VerifierSettings::default() };
         Tokens::new(Verifier::new(Keys::Secret(SECRET.to_vec()), settings), backend)
     }
 
     #[test]
-    fn three_parts_of_base64url_are_a_jwt_and_nothing_else_is() {
+    fn only_three_parts_of_base64url_are_a_jwt() {
         for (token, is) in [
             ("a.b.c", true),
             ("a.b.", true),
@@ -165,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn verifying_may_move_between_threads() {
+    fn a_verification_may_move_between_threads() {
         fn sent<T: Send>(_: T) {}
         sent(tokens(None).verify("a.b.c", 0));
     }
 
     #[tokio::test]
-    async fn what_was_revoked_is_refused_also_when_its_answer_is_remembered() {
+    async fn a_revoked_token_is_refused_even_if_its_answer_is_cached() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         // Answers one request: the second verification must use the cache, or the test fails.
@@ -180,9 +180,9 @@ mod tests {
             assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"id\": \"alice\"}").unwrap();
         });
-        let backend = Backend::new(&opaque::Settings { url, cache_secs: 60, leeway_secs: 0 }).unwrap();
-        let asked = Arc::new(AtomicU32::new(0));
-        let counted = asked.clone();
+        let backend = Backend::new(&opaque::BackendSettings { url, cache_secs: 60, leeway_secs: 0 }).unwrap();
+        let checks = Arc::new(AtomicU32::new(0));
+        let counted = checks.clone();
         let tokens = tokens(Some(backend)).with_check(Arc::new(move |identity| {
             let revoked = counted.fetch_add(1, Ordering::Relaxed) % 2 == 1;
             assert_eq!(identity.user.as_str(), "alice");
@@ -195,6 +195,6 @@ mod tests {
         }
         answering.join().unwrap();
         assert_eq!(tokens.verify("a.b.c", 1_000).await.unwrap_err().code, Code::InvalidToken);
-        assert_eq!(asked.load(Ordering::Relaxed), 4, "nothing is asked about a token that does not hold");
+        assert_eq!(checks.load(Ordering::Relaxed), 4, "nothing is asked about a token that does not hold");
     }
 }

@@ -24,17 +24,17 @@ const FREE_MIN: u64 = 64 << 20;
 
 /// The result of one trial.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum TrialResult {
     Ok(String),
     Failed(String),
     Skipped(&'static str),
 }
 
-use Outcome::{Failed, Ok as Fine, Skipped};
+use TrialResult::{Failed, Ok as Fine, Skipped};
 
 /// A trial: its configuration key and its result.
 #[derive(Debug)]
-pub(super) struct Trial(&'static str, Outcome);
+pub(super) struct Trial(&'static str, TrialResult);
 
 impl Trial {
     pub(super) fn has_failed(&self) -> bool {
@@ -56,7 +56,7 @@ impl fmt::Display for Trial {
 pub(super) fn all(config: &Config) -> Vec<Trial> {
     let data_dir = &config.server.data_dir;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let (keys, judge, application) = match &runtime {
+    let (keys, verifier, application) = match &runtime {
         Ok(runtime) => runtime.block_on(async {
             tokio::join!(
                 token_keys(&config.auth),
@@ -71,16 +71,16 @@ pub(super) fn all(config: &Config) -> Vec<Trial> {
     };
     vec![
         Trial("server.port", port(&config.server)),
-        Trial("server.data_dir", folder(data_dir)),
+        Trial("server.data_dir", data_directory(data_dir)),
         Trial("store", store(data_dir)),
         Trial(if config.auth.jwks.is_some() { "auth.jwks" } else { "auth.public_key_file" }, keys),
-        Trial("auth.backend.url", judge),
+        Trial("auth.backend.url", verifier),
         Trial("backend.url", application),
         Trial("server.max_connections", open_files(config.server.max_connections)),
     ]
 }
 
-fn port(server: &Server) -> Outcome {
+fn port(server: &Server) -> TrialResult {
     match serve::listen(server) {
         Ok(_) if server.port == 0 => {
             Fine(format!("the hub can listen on {}; the system chooses the port", server.host))
@@ -91,10 +91,10 @@ fn port(server: &Server) -> Outcome {
 }
 
 /// Whether files can be made in the data directory, or the directory itself; and the free space.
-fn folder(directory: &Path) -> Outcome {
+fn data_directory(directory: &Path) -> TrialResult {
     let shown = directory.display();
     let Some(existing) = existing(directory) else {
-        return Failed(format!("{shown}: no folder above it exists"));
+        return Failed(format!("{shown}: no parent directory exists"));
     };
     let trial = existing.join(format!(".hubbub-check-{}", std::process::id()));
     let written = OpenOptions::new()
@@ -126,7 +126,7 @@ fn existing(directory: &Path) -> Option<PathBuf> {
     absolute.ancestors().skip(1).find(|above| above.exists()).map(Path::to_owned)
 }
 
-fn store(directory: &Path) -> Outcome {
+fn store(directory: &Path) -> TrialResult {
     match Store::look(directory) {
         Ok(true) => Fine(format!("{} can be opened", directory.join(FILE).display())),
         Ok(false) => Skipped("there is none yet; the first start makes it"),
@@ -135,7 +135,7 @@ fn store(directory: &Path) -> Outcome {
 }
 
 /// Whether there is a key that verifies tokens.
-async fn token_keys(auth: &Auth) -> Outcome {
+async fn token_keys(auth: &Auth) -> TrialResult {
     if auth.algorithm.is_symmetric() {
         return Skipped("auth.algorithm has a shared secret");
     }
@@ -151,7 +151,7 @@ async fn token_keys(auth: &Auth) -> Outcome {
             Ok(source) => source.try_load().await,
             Err(why) => Err(why),
         },
-        false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.auth_state().0.unwrap_or(0)),
+        false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.load_counts().0.unwrap_or(0)),
     };
     match loaded {
         Ok(0) => Failed(format!("no key is for {algorithm:?}")),
@@ -162,7 +162,7 @@ async fn token_keys(auth: &Auth) -> Outcome {
 }
 
 /// Whether the host of `url` accepts a connection. Nothing is sent.
-async fn reach(url: Option<&str>) -> Outcome {
+async fn reach(url: Option<&str>) -> TrialResult {
     let Some(url) = url else { return Skipped("it is not set") };
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
@@ -181,14 +181,14 @@ async fn reach(url: Option<&str>) -> Outcome {
         Err(why)
     };
     match timeout(CONNECT_TIME, connected).await {
-        Ok(Ok(address)) => Fine(format!("{address} takes connections")),
+        Ok(Ok(address)) => Fine(format!("{address} accepts connections")),
         Ok(Err(why)) => Failed(why),
         Err(_) => Failed(format!("{host}:{port}: no connection within {} s", CONNECT_TIME.as_secs())),
     }
 }
 
 /// Whether the limit on open files is high enough for the configured connections.
-fn open_files(connections: usize) -> Outcome {
+fn open_files(connections: usize) -> TrialResult {
     let needed = serve::descriptors_needed(connections);
     match rlimit::getrlimit(Resource::NOFILE) {
         Ok((_, hard)) if hard < needed => Failed(format!(
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_and_a_free_one_are_told_apart() {
+    fn a_used_port_fails_and_a_free_port_passes() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
         let server = |port| Server { port, ..Server::default() };
@@ -217,23 +217,25 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_tried_and_left_as_it_was() {
+    fn the_trial_of_the_data_directory_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("a/b");
-        for (folder_of, state) in [(directory.path(), "can be written"), (&missing, "does not exist and can be made")] {
-            let Fine(what) = folder(folder_of) else { panic!("{folder_of:?}") };
+        for (directory_of, state) in
+            [(directory.path(), "can be written"), (&missing, "does not exist and can be made")]
+        {
+            let Fine(what) = data_directory(directory_of) else { panic!("{directory_of:?}") };
             assert!(what.contains(state), "{what}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
         for within in [file.clone(), file.join("data")] {
-            assert!(matches!(folder(&within), Failed(_)), "{within:?}");
+            assert!(matches!(data_directory(&within), Failed(_)), "{within:?}");
         }
     }
 
     #[tokio::test]
-    async fn an_application_is_reached_or_said_why_not() {
+    async fn an_unreachable_application_is_a_failure() {
         assert_eq!(reach(None).await, Skipped("it is not set"));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/path", listener.local_addr().unwrap());

@@ -9,20 +9,20 @@ use crate::config::{Flag, Sources};
 
 /// The location of the configuration and the data, for every command that reads them.
 #[derive(Debug, Default, Args)]
-pub(super) struct Place {
+pub(super) struct ConfigFlags {
     /// The configuration to read instead of ./config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder of the secrets and the store (server.data_dir)
+    /// The data directory, with the secrets and the store (server.data_dir)
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 }
 
 /// All flags, for the commands that listen or check the addresses.
 #[derive(Debug, Default, Args)]
-pub(super) struct Settings {
+pub(super) struct ServerFlags {
     #[command(flatten)]
-    place: Place,
+    location: ConfigFlags,
     /// The address or host name to listen on (server.host)
     #[arg(long)]
     host: Option<String>,
@@ -34,24 +34,24 @@ pub(super) struct Settings {
     workers: Option<u16>,
 }
 
-impl Place {
+impl ConfigFlags {
     /// The names of its arguments, and its flags.
     pub(super) const ARGUMENTS: [&str; 2] = ["config", "data_dir"];
     pub(super) const FLAGS: [&str; 2] = ["--config", "--data-dir"];
 
     /// These flags, completed by the flags `before` the command.
-    pub(super) fn over(self, before: Settings) -> Settings {
-        Settings { place: self, ..Settings::default() }.over(before)
+    pub(super) fn over(self, before: ServerFlags) -> ServerFlags {
+        ServerFlags { location: self, ..ServerFlags::default() }.over(before)
     }
 }
 
-impl Settings {
+impl ServerFlags {
     /// These flags, completed by the flags `before` the command.
     pub(super) fn over(self, before: Self) -> Self {
         Self {
-            place: Place {
-                config: self.place.config.or(before.place.config),
-                data_dir: self.place.data_dir.or(before.place.data_dir),
+            location: ConfigFlags {
+                config: self.location.config.or(before.location.config),
+                data_dir: self.location.data_dir.or(before.location.data_dir),
             },
             host: self.host.or(before.host),
             port: self.port.or(before.port),
@@ -62,8 +62,8 @@ impl Settings {
     /// The flags that are given.
     pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
         let given = [
-            ("--config", self.place.config.is_some()),
-            ("--data-dir", self.place.data_dir.is_some()),
+            ("--config", self.location.config.is_some()),
+            ("--data-dir", self.location.data_dir.is_some()),
             ("--host", self.host.is_some()),
             ("--port", self.port.is_some()),
             ("--workers", self.workers.is_some()),
@@ -81,9 +81,9 @@ impl Settings {
         let flags = [
             text("--host", "server.host", self.host),
             number("--port", "server.port", self.port),
-            text("--data-dir", "server.data_dir", self.place.data_dir),
+            text("--data-dir", "server.data_dir", self.location.data_dir),
             number("--workers", "server.workers", self.workers),
         ];
-        Sources::of_process(self.place.config, flags.into_iter().flatten().collect())
+        Sources::of_process(self.location.config, flags.into_iter().flatten().collect())
     }
 }

@@ -91,7 +91,7 @@ fn without_query(from: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TopicRule;
+    use crate::config::TopicRuleEntry;
 
     fn line(text: &str, file: Option<&str>) -> StartLine {
         let config = toml::from_str(text).unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_was_read_and_who_is_let_in() {
+    fn the_line_names_the_configuration_and_the_authentication() {
         let config = "[server]\nworkers = 3\ndata_dir = '/var/hubbub'\n[auth]\njwt_secret = 'not-for-the-log-0123'";
         let expected = StartLine {
             configuration: "/etc/hubbub.toml".into(),
@@ -108,13 +108,13 @@ mod tests {
             surfaces: "/ws, /socket.io/ (/ and /chat), HTTP".into(),
             origins: "the same host".into(),
             authentication: "HS256 tokens by a shared secret, accounts".into(),
-            topics: in_force(&[TopicRule::any()]),
+            topics: in_force(&[TopicRuleEntry::any()]),
         };
         assert_eq!(line(config, Some("/etc/hubbub.toml")), expected);
     }
 
     #[test]
-    fn origins_and_those_who_are_asked_are_named_without_queries() {
+    fn origins_and_authentication_urls_are_named_without_queries() {
         let config = "[server]\nallowed_origins = ['https://a.example', 'https://b.example']\n\
                       [auth]\nalgorithm = 'ES256'\njwks = 'https://id.example/keys?code=1234'\n\
                       [auth.backend]\nurl = 'https://app.example/user?key=1234'";

@@ -1,7 +1,7 @@
 //! Tests: the output of the commands, except running the hub.
 
 use super::*;
-use crate::auth::jwt::{Keys, Settings as Verification, Verifier};
+use crate::auth::jwt::{Keys, Verifier, VerifierSettings as Verification};
 
 fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
     parse(std::iter::once(&"hubbub").chain(arguments).map(OsString::from))
@@ -11,15 +11,15 @@ fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
     let cli = parsed(arguments).map_err(|error| error.to_string())?;
     let mut status = ExitCode::SUCCESS;
-    answer(cli, &mut status, |_| ()).map_err(|Failure(lines)| lines.join("\n"))
+    execute(cli, &mut status, |_| ()).map_err(|CommandError(lines)| lines.join("\n"))
 }
 
 /// A directory with a configuration that keeps its secrets there.
-struct Place {
+struct TestDirectory {
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl TestDirectory {
     fn with(text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("hub.toml"), text).unwrap();
@@ -64,7 +64,7 @@ fn flags_of_serve(arguments: &[&str]) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_start_takes_all_flags_before_and_behind_its_name_or_without_one() {
+fn serve_accepts_flags_before_and_after_its_name_and_without_it() {
     let expected = [("server.host", "\"::1\"".to_owned()), ("server.port", "9000".to_owned())];
     for arguments in [
         &["--port", "9000", "--host", "::1"][..],
@@ -78,7 +78,7 @@ fn a_start_takes_all_flags_before_and_behind_its_name_or_without_one() {
 }
 
 #[test]
-fn a_flag_that_does_nothing_is_a_usage_error_that_names_it() {
+fn a_flag_without_effect_is_a_usage_error_that_names_it() {
     for (arguments, flag) in [
         (&["key", "hash", "--port", "1"][..], "--port"),
         (&["--port", "1", "key", "hash"], "--port"),
@@ -102,7 +102,7 @@ fn a_flag_that_does_nothing_is_a_usage_error_that_names_it() {
 }
 
 #[test]
-fn commands_that_read_the_configuration_take_its_place_on_either_side_of_their_name() {
+fn configuration_flags_are_accepted_before_and_after_a_command() {
     for arguments in [
         &["--config", "c", "--data-dir", "d", "user", "list"][..],
         &["user", "--config", "c", "--data-dir", "d", "list"],
@@ -112,19 +112,19 @@ fn commands_that_read_the_configuration_take_its_place_on_either_side_of_their_n
         &["--config", "c", "--data-dir", "d", "token", "--user", "a"],
     ] {
         let cli = parsed(arguments).unwrap();
-        let place = match cli.command.unwrap() {
-            Command::User(users) => users.place,
-            Command::Token(token) => token.place,
+        let location = match cli.command.unwrap() {
+            Command::User(users) => users.location,
+            Command::Token(token) => token.location,
             other => panic!("{other:?}"),
         };
-        let sources = place.over(cli.settings).sources();
+        let sources = location.over(cli.settings).sources();
         assert_eq!(sources.file.as_deref(), Some("c".as_ref()), "{arguments:?}");
         assert_eq!(sources.flags.len(), 1, "{arguments:?}");
     }
 }
 
 #[test]
-fn the_help_of_a_command_shows_only_what_it_takes() {
+fn the_help_of_a_command_shows_only_its_own_flags() {
     let help = |arguments: &[&str]| parsed(arguments).unwrap_err().to_string();
     for (arguments, flags) in [
         (&["serve", "--help"][..], &["--config", "--data-dir", "--host", "--port", "--workers"][..]),
@@ -142,27 +142,27 @@ fn the_help_of_a_command_shows_only_what_it_takes() {
 }
 
 #[test]
-fn commands_in_a_folder_where_no_hub_was_make_nothing_and_say_what_to_do() {
-    let place = Place::with("server.port = 0");
-    let refused = place.hubbub(&["token", "--user", "alice"]).unwrap_err();
+fn commands_without_a_data_directory_make_nothing_and_name_the_remedy() {
+    let directory = TestDirectory::with("server.port = 0");
+    let refused = directory.hubbub(&["token", "--user", "alice"]).unwrap_err();
     assert!(refused.contains("data/jwt.secret: does not exist; start the hub once"), "{refused}");
-    let refused = place.hubbub(&["user", "list"]).unwrap_err();
+    let refused = directory.hubbub(&["user", "list"]).unwrap_err();
     assert!(refused.contains("data/hubbub.db: does not exist; start the hub once"), "{refused}");
-    place.hubbub(&["check"]).unwrap();
-    assert!(!place.data().exists());
+    directory.hubbub(&["check"]).unwrap();
+    assert!(!directory.data().exists());
 }
 
 #[test]
-fn what_is_read_is_named_whether_it_is_there_or_not() {
+fn the_configuration_file_is_named_even_if_it_does_not_exist() {
     let named = Sources { file: Some("/etc/hubbub/config.toml".into()), ..Sources::default() };
     assert_eq!(named.reading(), "reading /etc/hubbub/config.toml");
-    let folder = std::env::current_dir().unwrap();
+    let directory = std::env::current_dir().unwrap();
     // Tests run in the directory of the shipped file.
-    assert_eq!(Sources::default().reading(), format!("reading {}/config.toml", folder.display()));
+    assert_eq!(Sources::default().reading(), format!("reading {}/config.toml", directory.display()));
 }
 
 #[test]
-fn a_usage_that_does_not_exist_has_status_2() {
+fn a_usage_error_has_status_2() {
     for arguments in [
         &["hubbub", "--port", "65536"][..],
         &["hubbub", "token"],
@@ -178,20 +178,20 @@ fn a_usage_that_does_not_exist_has_status_2() {
 }
 
 #[test]
-fn check_says_everything_that_is_wrong() {
-    let sound = Place::with("server.port = 0");
-    assert_eq!(sound.hubbub(&["check"]), Ok("the configuration is sound\n".into()));
-    let wrong = Place::with("server.shutdown_secs = 0\nserver.max_connections = 0");
+fn check_prints_every_error() {
+    let sound = TestDirectory::with("server.port = 0");
+    assert_eq!(sound.hubbub(&["check"]), Ok("the configuration is valid\n".into()));
+    let wrong = TestDirectory::with("server.shutdown_secs = 0\nserver.max_connections = 0");
     let lines = wrong.hubbub(&["check"]).unwrap_err();
     assert_eq!(lines.lines().count(), 2, "{lines}");
     assert!(lines.contains("hub.toml:1: server.shutdown_secs: "));
 }
 
 #[tokio::test]
-async fn a_token_is_signed_with_the_secret_of_the_data_folder() {
-    let place = Place::with("");
-    let secret = place.secret();
-    let answer = place.hubbub(&[
+async fn a_token_is_signed_with_the_secret_of_the_data_directory() {
+    let directory = TestDirectory::with("");
+    let secret = directory.secret();
+    let answer = directory.hubbub(&[
         "token",
         "--user",
         "alice",
@@ -220,9 +220,9 @@ async fn a_token_is_signed_with_the_secret_of_the_data_folder() {
 
 #[tokio::test]
 async fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
-    let place = Place::with("auth.issuer = 'hub'\nauth.audience = ['chat', 'push']");
-    let secret = place.secret();
-    let token = place.hubbub(&["token", "--user", "alice"]).unwrap();
+    let directory = TestDirectory::with("auth.issuer = 'hub'\nauth.audience = ['chat', 'push']");
+    let secret = directory.secret();
+    let token = directory.hubbub(&["token", "--user", "alice"]).unwrap();
     let verifier = |issuer: &str, audience: &str| {
         let (issuers, audiences) = (vec![issuer.to_owned()], vec![audience.to_owned()]);
         let settings = Verification { issuers, audiences, ..Verification::default() };
@@ -234,7 +234,7 @@ async fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
 }
 
 #[test]
-fn a_token_lives_as_long_as_asked() {
+fn a_token_has_the_requested_lifetime() {
     let claims = Claims {
         user: UserId::parse("42", "id").unwrap(),
         name: None,
@@ -248,7 +248,7 @@ fn a_token_lives_as_long_as_asked() {
 }
 
 #[test]
-fn a_fresh_key_comes_with_its_place_in_the_configuration() {
+fn a_new_key_is_printed_with_its_configuration_entry() {
     let answer = hubbub(&["key", "new", "--name", "the \"app\""]).unwrap();
     let (line, table) = answer.split_once("\n\n").unwrap();
     let key = line.strip_prefix("key: ").unwrap();

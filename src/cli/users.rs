@@ -6,21 +6,21 @@ use clap::{Args, Subcommand};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::{Account, Grants, Role, Store};
 
-use super::settings::Place;
-use super::{Failure, configured};
+use super::settings::ConfigFlags;
+use super::{CommandError, configured};
 use crate::accounts::{Accounts, NewUser, PASSWORD_BYTES, Username, check_password};
 use crate::config::{Sources, secrets};
 
 #[derive(Debug, Args)]
 pub(super) struct Users {
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) location: ConfigFlags,
     #[command(subcommand)]
-    pub(super) action: User,
+    pub(super) action: UserCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum User {
+pub(super) enum UserCommand {
     /// Add an account; the password is read from the terminal, or from the first line of standard input
     Add {
         /// The name to sign in with
@@ -78,23 +78,23 @@ pub(super) enum User {
 }
 
 /// Runs the command. Returns the text for standard output.
-pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
+pub(super) fn run(sources: &Sources, user: UserCommand) -> Result<String, CommandError> {
     let config = configured(sources)?;
-    secrets::check_folder(&config)?;
+    secrets::check_data_dir(&config)?;
     let clock = Clock::System;
     // Check the input before the store is opened.
     let password = match &user {
-        User::Add { name, .. } | User::Passwd { name } => {
+        UserCommand::Add { name, .. } | UserCommand::Passwd { name } => {
             parse(name)?;
             read_password()?
         }
-        User::Disable { name } | User::Enable { name } | User::Change { name, .. } => {
+        UserCommand::Disable { name } | UserCommand::Enable { name } | UserCommand::Change { name, .. } => {
             parse(name).map(|_| String::new())?
         }
-        User::List => String::new(),
+        UserCommand::List => String::new(),
     };
-    let store = Store::open(&config.server.data_dir, Role::Command, clock.clone()).map_err(Failure::of)?;
-    let accounts = Accounts::new(store.clone(), &config.auth).map_err(Failure::of)?;
+    let store = Store::open(&config.server.data_dir, Role::Command, clock.clone()).map_err(CommandError::of)?;
+    let accounts = Accounts::new(store.clone(), &config.auth).map_err(CommandError::of)?;
     actix_rt::System::new().block_on(async {
         let answer = answer(&accounts, user, password, clock.now_ms()).await;
         store.close().await;
@@ -102,17 +102,17 @@ pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
     })
 }
 
-async fn answer(accounts: &Accounts, user: User, password: String, now: i64) -> Result<String, Failure> {
+async fn answer(accounts: &Accounts, user: UserCommand, password: String, now: i64) -> Result<String, CommandError> {
     let line = match user {
-        User::List => {
+        UserCommand::List => {
             let all = accounts.all().await.map_err(refused)?;
             return Ok(all.iter().map(row).collect());
         }
-        User::Add { name, roles, permissions, shown, email } => {
+        UserCommand::Add { name, roles, permissions, shown, email } => {
             let new = NewUser { username: name, password, roles, permissions, name: shown, email };
             accounts.add(new, now).await.map(|account| row(&account))
         }
-        User::Change { name, add_role, remove_role, add_permission, remove_permission } => {
+        UserCommand::Change { name, add_role, remove_role, add_permission, remove_permission } => {
             let grants = Grants {
                 add_roles: add_role,
                 remove_roles: remove_role,
@@ -121,9 +121,11 @@ async fn answer(accounts: &Accounts, user: User, password: String, now: i64) -> 
             };
             accounts.change_grants(&parse(&name)?, grants, now).await.map(|account| row(&account))
         }
-        User::Passwd { name } => accounts.change_password(&parse(&name)?, password, now).await.map(|_| String::new()),
-        User::Disable { name } => accounts.set_disabled(&parse(&name)?, true, now).await.map(|_| String::new()),
-        User::Enable { name } => accounts.set_disabled(&parse(&name)?, false, now).await.map(|_| String::new()),
+        UserCommand::Passwd { name } => {
+            accounts.change_password(&parse(&name)?, password, now).await.map(|_| String::new())
+        }
+        UserCommand::Disable { name } => accounts.set_disabled(&parse(&name)?, true, now).await.map(|_| String::new()),
+        UserCommand::Enable { name } => accounts.set_disabled(&parse(&name)?, false, now).await.map(|_| String::new()),
     };
     line.map_err(refused)
 }
@@ -137,23 +139,26 @@ fn row(account: &Account) -> String {
     format!("{}\t{}\t{}\t{state}{permissions}\n", account.username, account.id, account.roles.join(","))
 }
 
-fn parse(name: &str) -> Result<Username, Failure> {
+fn parse(name: &str) -> Result<Username, CommandError> {
     Username::parse(name, "username").map_err(refused)
 }
 
-fn refused(fault: hubbub_actors::model::fault::Fault) -> Failure {
-    Failure::of(fault.message)
+fn refused(fault: hubbub_actors::model::fault::Fault) -> CommandError {
+    match fault.cause() {
+        Some(cause) => CommandError::of(format!("{}: {cause}", fault.message)),
+        None => CommandError::of(fault.message),
+    }
 }
 
 /// Reads the password from the terminal, or from the first line of standard input. It is never an argument, because all
 /// users of the machine can read those.
-fn read_password() -> Result<String, Failure> {
-    let failed = |error: io::Error| Failure::of(format!("the password could not be read: {error}"));
+fn read_password() -> Result<String, CommandError> {
+    let failed = |error: io::Error| CommandError::of(format!("the password could not be read: {error}"));
     let password = if io::stdin().is_terminal() {
         let password = rpassword::prompt_password("Password: ").map_err(failed)?;
         check_password(&password).map_err(refused)?;
         if rpassword::prompt_password("Again: ").map_err(failed)? != password {
-            return Err(Failure::of("the two passwords differ"));
+            return Err(CommandError::of("the two passwords differ"));
         }
         password
     } else {
@@ -163,7 +168,7 @@ fn read_password() -> Result<String, Failure> {
         io::stdin().lock().take(most as u64).read_until(b'\n', &mut line).map_err(failed)?;
         // A longer line may be cut within a character; then its length is the error to report.
         if line.len() < most && std::str::from_utf8(&line).is_err() {
-            return Err(Failure::of("the password is not UTF-8"));
+            return Err(CommandError::of("the password is not UTF-8"));
         }
         let line = String::from_utf8_lossy(&line);
         let line = line.strip_suffix('\n').unwrap_or(&line);

@@ -9,7 +9,7 @@ use hubbub_actors::model::ids::RoomName;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 
-use super::{ApiKey, Auth, Config, TopicRule};
+use super::{ApiKeyEntry, Auth, Config, TopicRuleEntry};
 use crate::auth::api_key::KEY_MAX;
 
 /// Bytes of a WebSocket control frame's payload. With a smaller bound, a message could not carry a ping.
@@ -38,15 +38,15 @@ pub struct Problem {
     pub key: String,
     /// The description of the problem. Contains no secret.
     pub text: String,
-    /// The key that it contradicts. The error names that key's place if this key was not set.
+    /// The key that it contradicts. The error names that key's position if this key was not set.
     pub about: Option<&'static str>,
-    /// The place to name in the error, if it is known.
-    pub place: Option<String>,
+    /// The position to name in the error, if it is known.
+    pub position: Option<String>,
 }
 
 impl Problem {
     pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { key: key.into(), text: text.into(), about: None, place: None }
+        Self { key: key.into(), text: text.into(), about: None, position: None }
     }
 
     /// Whether the key does not exist.
@@ -55,12 +55,12 @@ impl Problem {
     }
 
     /// Replaces serde's list of known keys by a better text for an unknown key.
-    pub(super) fn saying(self, text: String) -> Self {
+    pub(super) fn with_text(self, text: String) -> Self {
         Self { text: format!("{UNKNOWN}; {text}"), ..self }
     }
 
-    pub(super) fn at(mut self, place: String) -> Self {
-        self.place = Some(place);
+    pub(super) fn at(mut self, position: String) -> Self {
+        self.position = Some(position);
         self
     }
 }
@@ -208,14 +208,14 @@ impl Problems {
             }
             Err(_) => self.add(key, "expected an http:// or https:// URL"),
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                self.add(key, "holds a user name or a password");
+                self.add(key, "contains a user name or a password");
             }
-            Ok(url) if url.fragment().is_some() => self.add(key, "holds a fragment (#), which is never sent"),
+            Ok(url) if url.fragment().is_some() => self.add(key, "contains a fragment (#), which is never sent"),
             Ok(_) => {}
         }
     }
 
-    fn keys(&mut self, keys: &[ApiKey]) {
+    fn keys(&mut self, keys: &[ApiKeyEntry]) {
         let (mut names, mut digests) = (HashMap::new(), HashMap::new());
         for (index, key) in keys.iter().enumerate() {
             let at = format!("api.keys[{index}]");
@@ -267,7 +267,7 @@ impl Problems {
         self.range("recovery.bytes", config.recovery.bytes, 0, 1 << 40);
     }
 
-    fn topics(&mut self, rules: &[TopicRule]) {
+    fn topics(&mut self, rules: &[TopicRuleEntry]) {
         let mut patterns = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
             let at = format!("topics[{index}]");
@@ -279,16 +279,16 @@ impl Problems {
                     format!("{prefix:?} is reserved: such topics have rules of their own"),
                 );
             } else if let Some(first) = patterns.insert(&rule.pattern, index) {
-                let text = format!("topics[{first}] has the pattern {:?} too, and the first one holds", rule.pattern);
+                let text = format!("topics[{first}] has the pattern {:?} too; the first one applies", rule.pattern);
                 self.add(format!("{at}.pattern"), text);
             }
-            for (who, key) in [(&rule.subscribe, "subscribe"), (&rule.publish, "publish")] {
-                if who.is_empty() {
-                    self.add(format!("{at}.{key}"), "is empty; \"server\" is for backends alone");
+            for (access, key) in [(&rule.subscribe, "subscribe"), (&rule.publish, "publish")] {
+                if access.is_empty() {
+                    self.add(format!("{at}.{key}"), "is empty; use \"server\" for backends only");
                 }
             }
             if rule.presence {
-                let text = "not supported yet: nobody is told who comes to a topic and who goes; remove the key";
+                let text = "not supported yet: clients receive no joins and leaves of a topic; remove the key";
                 self.add(format!("{at}.presence"), text);
             }
             self.range(&format!("{at}.history"), rule.history, 0, 1_000_000);
@@ -376,8 +376,8 @@ impl Problems {
     }
 }
 
-impl ApiKey {
-    /// The SHA-256 of the key, which is what is compared. `None` only before the configuration is checked.
+impl ApiKeyEntry {
+    /// The SHA-256 of the key, for comparisons. `None` only before the configuration is checked.
     pub fn digest(&self) -> Option<[u8; 32]> {
         if let Some(key) = &self.key {
             return Some(Sha256::digest(key.expose()).into());

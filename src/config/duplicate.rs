@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::source::{line_of, note_table};
+use super::positions::{line_of, note_table};
 
 /// Most characters of a key that are shown.
 const SHOWN_MAX: usize = 80;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ApiKey, Config};
+use super::{ApiKeyEntry, Config};
 
 /// The known key or section nearest to the unknown dotted key `typed`; `None` when none is near. Indices of lists stay
 /// unchanged.
@@ -46,7 +46,7 @@ pub(super) fn variable(typed: &str) -> Option<String> {
 /// Every dotted key and section, with `[]` after lists of tables.
 fn known() -> Vec<String> {
     let mut config = Config::default();
-    let any = ApiKey { name: String::new(), key: None, sha256: None, require_signature: false, per_minute: None };
+    let any = ApiKeyEntry { name: String::new(), key: None, sha256: None, require_signature: false, per_minute: None };
     config.api.keys.push(any);
     let mut keys = Vec::new();
     collect("", &serde_json::to_value(config).unwrap_or_default(), &mut keys);
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_key_is_recognized_and_one_that_resembles_none_is_not() {
+    fn a_mistyped_key_is_recognized_and_an_unrelated_one_is_not() {
         for (typed, meant) in [
             ("server.prot", Some("server.port")),
             ("server.hots", Some("server.host")),

@@ -14,7 +14,7 @@ use crate::auth::jwt;
 /// An item of `[[topics]]`: the access rules and history of the topics that match its pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TopicRule {
+pub struct TopicRuleEntry {
     /// The pattern of topics: `*` stands for any run of characters, dots included.
     pub pattern: String,
     /// Access rules for subscribing; a client needs one of them. Default `authenticated`.
@@ -35,7 +35,7 @@ pub struct TopicRule {
     pub presence: bool,
 }
 
-impl TopicRule {
+impl TopicRuleEntry {
     /// The built-in rule: any topic, every authenticated user, no history.
     pub fn any() -> Self {
         Self {
@@ -143,7 +143,7 @@ impl Algorithm {
 /// Which clients receive presence changes of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Audience {
+pub enum AudienceSetting {
     /// All clients.
     All,
     /// Clients that share a room with the user.
@@ -189,20 +189,20 @@ pub(super) fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<I
 mod tests {
     use super::*;
 
-    fn rule(text: &str) -> Result<TopicRule, toml::de::Error> {
+    fn rule(text: &str) -> Result<TopicRuleEntry, toml::de::Error> {
         toml::from_str(text)
     }
 
     #[test]
-    fn a_rule_takes_one_or_several_and_is_careful_where_it_is_silent() {
+    fn a_rule_accepts_one_or_several_values_and_defaults_to_authenticated() {
         let read = rule("pattern = 'news.*'\npublish = ['server', 'role:editor', 'permission:a:b']");
-        let expected = TopicRule {
+        let expected = TopicRuleEntry {
             pattern: "news.*".into(),
             publish: vec![AccessRule::Server, AccessRule::Role("editor".into()), AccessRule::Permission("a:b".into())],
-            ..TopicRule::any()
+            ..TopicRuleEntry::any()
         };
         assert_eq!(read.unwrap(), expected);
-        assert_eq!(rule("pattern = '*'").unwrap(), TopicRule::any());
+        assert_eq!(rule("pattern = '*'").unwrap(), TopicRuleEntry::any());
         let one = rule("pattern = '*'\nsubscribe = 'anyone'").unwrap();
         assert_eq!(one.subscribe, [AccessRule::Anyone]);
         assert!(rule("pattern = '*'\nsubscribe = 'everyone'").is_err());
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_go_by_their_registered_names() {
+    fn algorithms_have_their_registered_names() {
         for name in ["HS256", "HS512", "RS384", "PS256", "ES384", "EdDSA"] {
             let json = format!("{name:?}");
             let read: Algorithm = serde_json::from_str(&json).unwrap();

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_reads_secret_however_it_is_shown() {
+    fn a_secret_is_never_shown() {
         let secret = Secret::new("hunter2");
         let shown = format!("{secret} {secret:?} {:#?}", Some(&secret));
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{ApiKey, Config, ConfigError, Secret};
+use super::{ApiKeyEntry, Config, ConfigError, Secret};
 
 /// The name of the API key that is made at the first start.
 pub const MADE_KEY: &str = "default";
@@ -22,7 +22,7 @@ const KEY_FILE: &str = "api.key";
 
 /// The location of a secret that is not in the configuration, for the console. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct SecretNotice {
     /// Its kind: `JWT secret` or `API key`.
     pub what: &'static str,
     /// Its file.
@@ -33,7 +33,7 @@ pub struct Notice {
     pub exposed: bool,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for SecretNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match self.made {
@@ -51,17 +51,17 @@ impl fmt::Display for Notice {
 ///
 /// # Errors
 /// When the directory cannot be made or written, or a file in it has invalid content.
-pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
-    check_folder(config)?;
+pub fn ensure(config: &mut Config) -> Result<Vec<SecretNotice>, ConfigError> {
+    check_data_dir(config)?;
     let mut notices = Vec::new();
     if config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric() {
-        let (secret, notice) = kept(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
+        let (secret, notice) = read_or_make(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
         config.auth.jwt_secret = Some(secret);
         notices.push(notice);
     }
     if config.api.keys.is_empty() {
-        let (secret, notice) = kept(&config.server.data_dir, KEY_FILE, "API key", "[[api.keys]]")?;
-        config.api.keys.push(ApiKey {
+        let (secret, notice) = read_or_make(&config.server.data_dir, KEY_FILE, "API key", "[[api.keys]]")?;
+        config.api.keys.push(ApiKeyEntry {
             name: MADE_KEY.into(),
             key: Some(secret),
             sha256: None,
@@ -85,7 +85,7 @@ pub fn are_made(config: &Config) -> bool {
 ///
 /// # Errors
 /// One line that names the missing file and the remedy.
-pub fn check_kept(running: &Config, config: &Config) -> Result<(), ConfigError> {
+pub fn check_still_present(running: &Config, config: &Config) -> Result<(), ConfigError> {
     let needs_jwt = config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric();
     let had_made_key = matches!(&*running.api.keys, [key] if key.name == MADE_KEY);
     let files = [
@@ -109,16 +109,16 @@ pub fn check_kept(running: &Config, config: &Config) -> Result<(), ConfigError> 
 ///
 /// # Errors
 /// When there is none yet, or the file has invalid content.
-pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
-    check_folder(config)?;
+pub fn find_jwt(config: &mut Config) -> Result<Option<SecretNotice>, ConfigError> {
+    check_data_dir(config)?;
     if config.auth.jwt_secret.is_some() {
         return Ok(None);
     }
     let path = config.server.data_dir.join(JWT_FILE);
     if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
         return Err(ConfigError::new(format!(
-            "{}: does not exist; start the hub once to make it, set auth.jwt_secret, or name the hub's folder with --config \
-             or --data-dir",
+            "{}: does not exist; start the hub once to make it, set auth.jwt_secret, or name the hub's data directory with \
+             --data-dir, or its configuration with --config",
             path.display()
         )));
     }
@@ -131,11 +131,11 @@ pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
 ///
 /// # Errors
 /// When the path is not a directory.
-pub fn check_folder(config: &Config) -> Result<(), ConfigError> {
+pub fn check_data_dir(config: &Config) -> Result<(), ConfigError> {
     let directory = &config.server.data_dir;
     match std::fs::metadata(directory) {
         Ok(found) if !found.is_dir() => Err(ConfigError::new(format!(
-            "server.data_dir: {} is a file, not a folder; set another one (--data-dir, HUBBUB_SERVER__DATA_DIR)",
+            "server.data_dir: {} is a file, not a directory; set another one (--data-dir, HUBBUB_SERVER__DATA_DIR)",
             directory.display()
         ))),
         _ => Ok(()),
@@ -153,14 +153,19 @@ pub fn random() -> Result<Secret, ConfigError> {
 }
 
 /// The secret in the file `name`, made if it does not exist; `key` is the configuration key that replaces it.
-fn kept(directory: &Path, name: &str, what: &'static str, key: &str) -> Result<(Secret, Notice), ConfigError> {
+fn read_or_make(
+    directory: &Path,
+    name: &str,
+    what: &'static str,
+    key: &str,
+) -> Result<(Secret, SecretNotice), ConfigError> {
     let path = directory.join(name);
     let mut made = false;
     if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
         let secret = random()?;
-        let placed =
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| place(&path, &secret));
-        made = placed.map_err(|error| {
+        let created =
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| create_whole(&path, &secret));
+        made = created.map_err(|error| {
             let line = failed(&path, "made", &error);
             ConfigError::new(format!("{line}; set {key} instead, and no {what} has to be made"))
         })?;
@@ -172,22 +177,22 @@ fn failed(path: &Path, doing: &str, error: &io::Error) -> ConfigError {
     ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()))
 }
 
-fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, Notice), ConfigError> {
+fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, SecretNotice), ConfigError> {
     let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, "read", &error))?;
     let text = text.trim();
     if text.len() < 32 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ConfigError::new(format!(
-            "{}: holds no {what}: expected one line of at least 32 characters; remove the file to have a new one made",
+            "{}: contains no {what}: expected one line of at least 32 characters; remove the file to have a new one made",
             path.display()
         )));
     }
     let mode = std::fs::metadata(&path).map_err(|error| failed(&path, "read", &error))?.mode();
-    let notice = Notice { what, made, exposed: mode & 0o077 != 0, path };
+    let notice = SecretNotice { what, made, exposed: mode & 0o077 != 0, path };
     Ok((Secret::new(text), notice))
 }
 
 /// Writes `secret` to the new file `path`, whole; `false` when another process made the file first.
-fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
+fn create_whole(path: &Path, secret: &Secret) -> io::Result<bool> {
     // Write a draft next to it and link it: the link appears with its content, and never replaces a file.
     let draft = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
     let written = write_new(&draft, secret).and_then(|()| std::fs::hard_link(&draft, path));
@@ -199,7 +204,7 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
         Ok(()) => removed.map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.map(|()| false),
         // On a file system without links, an existing file is not overwritten either.
-        Err(error) if is_no_link(&error) => match write_new(path, secret) {
+        Err(error) if lacks_links(&error) => match write_new(path, secret) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             other => other.map(|()| true),
         },
@@ -207,7 +212,7 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
     }
 }
 
-fn is_no_link(error: &io::Error) -> bool {
+fn lacks_links(error: &io::Error) -> bool {
     // Linux returns EPERM on a file system without links.
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
@@ -265,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn hubs_that_start_at_once_agree_on_one_secret() {
+    fn hubs_that_start_at_once_use_the_same_secret() {
         let directory = tempfile::tempdir().unwrap();
         let seen: Vec<_> = std::thread::scope(|scope| {
             let started: Vec<_> = (0..16)
@@ -284,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_secret_leaves_the_directory_alone() {
+    fn with_configured_secrets_no_data_directory_is_made() {
         let directory = tempfile::tempdir().unwrap();
         let mut config = within(directory.path());
         config.auth.jwt_secret = Some(Secret::new("0123456789abcdef"));
@@ -294,18 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn a_data_folder_that_is_a_file_is_named_by_its_key() {
+    fn a_data_directory_that_is_a_file_is_refused_with_its_key() {
         let directory = tempfile::tempdir().unwrap();
         let mut config = within(directory.path());
         std::fs::write(&config.server.data_dir, "").unwrap();
         for error in [ensure(&mut config).unwrap_err(), find_jwt(&mut config).unwrap_err()] {
             assert!(error.to_string().starts_with("server.data_dir: "), "{error}");
-            assert!(error.to_string().contains("is a file, not a folder"), "{error}");
+            assert!(error.to_string().contains("is a file, not a directory"), "{error}");
         }
     }
 
     #[test]
-    fn a_secret_that_is_looked_for_is_not_made() {
+    fn reading_a_secret_does_not_make_it() {
         let directory = tempfile::tempdir().unwrap();
         let mut config = within(directory.path());
         let error = find_jwt(&mut config).unwrap_err().to_string();
@@ -317,18 +322,18 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_refused_by_name_and_its_content_not_shown() {
+    fn a_damaged_file_is_refused_by_name_without_its_content() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("data")).unwrap();
         let path = directory.path().join("data/jwt.secret");
         std::fs::write(&path, "hunter2\n").unwrap();
         let error = ensure(&mut within(directory.path())).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{}: holds no JWT secret", path.display())));
+        assert!(error.starts_with(&format!("{}: contains no JWT secret", path.display())));
         assert!(!error.contains("hunter2"));
     }
 
     #[test]
-    fn a_secret_that_others_may_read_is_pointed_out() {
+    fn a_secret_that_other_users_may_read_is_reported() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let mut config = within(directory.path());

@@ -1,6 +1,6 @@
 //! Merges the sources of values: defaults, then a file, then variables, then flags; and names the source of an error.
 //!
-//! This module owns the order and the places, not the valid values. An error is one line with the file and line, the
+//! This module owns the order and the positions, not the valid values. An error is one line with the file and line, the
 //! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key; did you mean server.port?`.
 
 use std::collections::BTreeMap;
@@ -10,10 +10,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use toml::de::DeTable;
+use toml::{Table, Value};
 
 use super::check::{self, Problem};
+use super::positions::{line_of, note_table};
 use super::{Config, duplicate, nearest, read};
 
 /// The default file. It is read only if it exists.
@@ -130,11 +131,11 @@ impl Config {
             }
         };
         if problems.is_empty() {
-            if !layers.places.contains_key("limits.outbox_bytes") {
+            if !layers.positions.contains_key("limits.outbox_bytes") {
                 config.limits.outbox_bytes =
                     config.limits.outbox_bytes.max(config.server.max_frame_size.saturating_mul(4));
             }
-            if !layers.places.contains_key("limits.rooms_per_user") {
+            if !layers.positions.contains_key("limits.rooms_per_user") {
                 let half = (config.limits.rooms / 2).max(1);
                 config.limits.rooms_per_user = config.limits.rooms_per_user.min(half);
             }
@@ -143,7 +144,7 @@ impl Config {
         if problems.is_empty() {
             return Ok(config);
         }
-        Err(ConfigError { lines: problems.iter().map(|it| layers.blame(it)).collect() })
+        Err(ConfigError { lines: problems.iter().map(|it| layers.describe(it)).collect() })
     }
 }
 
@@ -151,8 +152,8 @@ impl Config {
 #[derive(Default)]
 struct Layers {
     merged: Table,
-    /// The place of every dotted key: `config.toml:12` or `HUBBUB_SERVER__PORT`.
-    places: BTreeMap<String, String>,
+    /// The position of every dotted key: `config.toml:12` or `HUBBUB_SERVER__PORT`.
+    positions: BTreeMap<String, String>,
 }
 
 impl Layers {
@@ -192,8 +193,8 @@ impl Layers {
         };
         let spans = DeTable::parse(&text).map_err(syntax)?;
         self.merged = toml::from_str(&text).map_err(syntax)?;
-        let place = |at: usize| format!("{shown}:{}", line_of(text.as_bytes(), at));
-        note_table(&mut self.places, "", spans.get_ref(), &place);
+        let position = |at: usize| format!("{shown}:{}", line_of(text.as_bytes(), at));
+        note_table(&mut self.positions, "", spans.get_ref(), &position);
         Ok(())
     }
 
@@ -216,8 +217,10 @@ impl Layers {
                 Err(problem) => {
                     let meant = problem.is_unknown().then(|| nearest::variable(name)).flatten();
                     let problem = match meant {
-                        Some(meant) if name.contains("__") => problem.saying(format!("did you mean {PREFIX}{meant}?")),
-                        Some(meant) => problem.saying(format!(
+                        Some(meant) if name.contains("__") => {
+                            problem.with_text(format!("did you mean {PREFIX}{meant}?"))
+                        }
+                        Some(meant) => problem.with_text(format!(
                             "did you mean {PREFIX}{meant}, with two underscores between section and key?"
                         )),
                         None => problem,
@@ -230,7 +233,7 @@ impl Layers {
     }
 
     /// Sets a dotted key, and replaces earlier values of it and of its parts.
-    fn set(&mut self, key: &str, value: Value, place: &str) {
+    fn set(&mut self, key: &str, value: Value, position: &str) {
         let mut table = &mut self.merged;
         let mut parts = key.split('.').peekable();
         while let Some(part) = parts.next() {
@@ -245,22 +248,22 @@ impl Layers {
             };
             table = section;
         }
-        self.places.retain(|held, _| !(held.starts_with(key) && held[key.len()..].starts_with(['.', '['])));
-        self.places.insert(key.to_owned(), place.to_owned());
+        self.positions.retain(|held, _| !(held.starts_with(key) && held[key.len()..].starts_with(['.', '['])));
+        self.positions.insert(key.to_owned(), position.to_owned());
     }
 
-    /// The line for a problem. Its place is the place of its key, else of the contradicted key, else of the enclosing
+    /// The line for a problem. It names the position of the key, else of the contradicted key, else of the enclosing
     /// section.
-    fn blame(&self, problem: &Problem) -> String {
+    fn describe(&self, problem: &Problem) -> String {
         let text = problem.text.replace(['\n', '\r'], " ");
-        let place = problem
-            .place
+        let position = problem
+            .position
             .as_ref()
-            .or_else(|| self.places.get(&problem.key))
-            .or_else(|| self.places.get(problem.about?))
-            .or_else(|| enclosing(&problem.key).find_map(|key| self.places.get(key)));
-        match place {
-            Some(place) => format!("{place}: {}: {text}", problem.key),
+            .or_else(|| self.positions.get(&problem.key))
+            .or_else(|| self.positions.get(problem.about?))
+            .or_else(|| enclosing(&problem.key).find_map(|key| self.positions.get(key)));
+        match position {
+            Some(position) => format!("{position}: {}: {text}", problem.key),
             None => format!("{}: {text}", problem.key),
         }
     }
@@ -271,51 +274,11 @@ fn enclosing(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |key| key.rfind(['.', '[']).map(|at| &key[..at])).skip(1)
 }
 
-pub(super) fn note_table(
-    places: &mut BTreeMap<String, String>,
-    within: &str,
-    table: &DeTable<'_>,
-    place: &dyn Fn(usize) -> String,
-) {
-    for (key, value) in table {
-        let path = match within {
-            "" => key.get_ref().to_string(),
-            _ => format!("{within}.{}", key.get_ref()),
-        };
-        places.insert(path.clone(), place(key.span().start));
-        note_value(places, &path, value, place);
-    }
-}
-
-fn note_value(
-    places: &mut BTreeMap<String, String>,
-    path: &str,
-    value: &Spanned<DeValue<'_>>,
-    place: &dyn Fn(usize) -> String,
-) {
-    match value.get_ref() {
-        DeValue::Table(table) => note_table(places, path, table, place),
-        DeValue::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let path = format!("{path}[{index}]");
-                places.insert(path.clone(), place(item.span().start));
-                note_value(places, &path, item, place);
-            }
-        }
-        _ => {}
-    }
-}
-
 /// The bytes of a file, at most one more than [`FILE_MAX`].
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-pub(super) fn line_of(text: &[u8], at: usize) -> usize {
-    let before = text.get(..at).unwrap_or(text);
-    before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
 /// Whether an orchestrator set this variable for a service named `hubbub`. Kubernetes does so in every pod of the

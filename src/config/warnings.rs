@@ -46,12 +46,12 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_deserve_no_warning() {
+    fn the_defaults_cause_no_warning() {
         assert_eq!(warned(""), [""; 0]);
     }
 
     #[test]
-    fn a_key_set_without_issuer_and_audience_is_warned_of() {
+    fn a_key_set_without_issuer_and_audience_causes_a_warning() {
         let jwks = "auth.algorithm = 'ES256'\nauth.jwks = 'https://id.example/keys'\n";
         let found = warned(jwks);
         assert!(found.len() == 1 && found[0].starts_with("auth.jwks: "), "{found:?}");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_that_mean_more_or_less_than_they_say_are_warned_of() {
+    fn misleading_origins_cause_a_warning() {
         for (text, key) in [
             ("server.allowed_origins = ['https://a.example', 'null']", "server.allowed_origins: `null` means any page"),
             ("server.allow_credentials = true", "server.allow_credentials: does nothing"),

@@ -15,7 +15,15 @@ use hubbub_actors::limits::concurrency::{ConcurrencyKey, ConcurrencyLimits, Conc
 use tokio::sync::oneshot;
 
 use super::linger::Lingering;
-use super::listener::ClientTimeouts;
+
+/// The time limits of clients.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientTimeouts {
+    /// For a request's head: from the accept for the first one, from the first byte for later ones.
+    pub head: Duration,
+    /// For a request's body, from the permission to read it.
+    pub body: Duration,
+}
 
 /// The plain connections of all workers.
 #[derive(Debug)]

@@ -271,5 +271,5 @@ impl Exchange {
 
 /// The fault of a body that missed its deadline.
 pub fn body_too_slow() -> Fault {
-    Fault::new(Code::RequestTimeout, "The request body did not come in time").by("server.body_secs")
+    Fault::new(Code::RequestTimeout, "The request body did not arrive in time").by("server.body_secs")
 }

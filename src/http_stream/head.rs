@@ -191,7 +191,7 @@ fn find_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// The fault of a head that missed its deadline.
 pub fn too_slow() -> Fault {
-    Fault::new(Code::RequestTimeout, "The request head did not come in time").by("server.head_secs")
+    Fault::new(Code::RequestTimeout, "The request head did not arrive in time").by("server.head_secs")
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> Fault {
@@ -228,7 +228,7 @@ impl<'a> HeadFields<'a> {
         let mut values = self.values(name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(Fault::field(name, format!("`{name}` came more than once")));
+            return Err(Fault::field(name, format!("`{name}` appears more than once")));
         }
         first
             .map(|value| std::str::from_utf8(value.trim_ascii()))
@@ -258,7 +258,7 @@ impl<'a> HeadFields<'a> {
             return match (self.is_1_1, length, encoding.eq_ignore_ascii_case("chunked")) {
                 (true, None, true) => Ok(Framing::Chunked),
                 (_, Some(_), _) => {
-                    Err(Fault::field("Content-Length", "`Content-Length` came beside `Transfer-Encoding`"))
+                    Err(Fault::field("Content-Length", "`Content-Length` and `Transfer-Encoding` exclude each other"))
                 }
                 _ => Err(Fault::field("Transfer-Encoding", "`Transfer-Encoding` can only be `chunked`, in HTTP/1.1")),
             };
@@ -285,7 +285,7 @@ impl<'a> HeadFields<'a> {
             1 => Ok(()),
             0 if !self.is_1_1 => Ok(()),
             0 => Err(Fault::field("Host", "`Host` is missing")),
-            _ => Err(Fault::field("Host", "`Host` came more than once")),
+            _ => Err(Fault::field("Host", "`Host` appears more than once")),
         }
     }
 

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_http::StatusCode;
 use actix_rt::net::TcpStream;
@@ -12,6 +11,7 @@ use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::connections::{ConnectionRefusal, Connections};
+use super::context::StreamContext;
 use super::linger;
 use super::pacer::Pacer;
 use super::stream::HttpStream;
@@ -20,48 +20,30 @@ use crate::notices::Notices;
 use crate::peer::BasePath;
 use crate::request_id::HttpRequestId;
 
-/// The time limits of clients.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientTimeouts {
-    /// For a request's head: from the accept for the first one, from the first byte for later ones.
-    pub head: Duration,
-    /// For a request's body, from the permission to read it.
-    pub body: Duration,
-}
-
-/// The shared state of one worker's streams.
-#[derive(Debug)]
-pub struct Listener {
-    pub(super) connections: Arc<Connections>,
-    pub(super) pacer: Rc<Pacer>,
-    pub(super) notices: Arc<Notices>,
-    pub(super) base: BasePath,
-}
+/// Accepts the connections of one worker.
+#[derive(Debug, Clone)]
+pub struct Listener(Rc<StreamContext>);
 
 impl Listener {
     /// A worker's listener, for routes under `base`. `connections` has the time limits.
-    pub fn new(connections: Arc<Connections>, notices: Arc<Notices>, base: BasePath) -> Rc<Self> {
-        Rc::new(Self { connections, pacer: Pacer::new(Instant::now()), notices, base })
+    pub fn new(connections: Arc<Connections>, notices: Arc<Notices>, base: BasePath) -> Self {
+        Self(Rc::new(StreamContext { connections, pacer: Pacer::new(Instant::now()), notices, base }))
     }
 
     /// Accepts a connection. `counted`: the address for the limit per address, if it applies.
     ///
     /// # Errors
     /// The request id and the reason of the refusal. The client receives both before the socket is closed.
-    pub fn accept(
-        self: &Rc<Self>,
-        socket: TcpStream,
-        counted: Option<IpAddr>,
-    ) -> Result<HttpStream, (HttpRequestId, Fault)> {
-        match self.connections.register(counted) {
-            Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
+    pub fn accept(&self, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, (HttpRequestId, Fault)> {
+        match self.0.connections.register(counted) {
+            Ok(registration) => Ok(HttpStream::new(self.0.clone(), socket, registration)),
             Err(refused) => {
                 let (id, fault) = (HttpRequestId::random(), fault(refused));
                 // A new socket is writable, but tokio would not know it before it polls.
                 let sent = SockRef::from(&socket).send(refusal(refused, &id, &fault).as_bytes());
                 let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
                 if sent.and(shut).is_ok() {
-                    let lingering = self.connections.lingering.clone();
+                    let lingering = self.0.connections.lingering.clone();
                     actix_rt::spawn(async move { linger::close(socket, &lingering).await });
                 }
                 Err((id, fault))

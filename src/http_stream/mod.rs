@@ -20,6 +20,7 @@
 
 pub mod body;
 pub mod connections;
+mod context;
 pub mod exchange;
 pub mod head;
 pub mod linger;
@@ -27,7 +28,7 @@ mod listener;
 pub mod pacer;
 mod stream;
 
-pub use self::connections::Connections;
+pub use self::connections::{ClientTimeouts, Connections};
 pub use self::exchange::{Exchange, body_too_slow};
-pub use self::listener::{ClientTimeouts, Listener};
+pub use self::listener::Listener;
 pub use self::stream::{HttpStream, KEEP_ALIVE};

@@ -17,9 +17,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::RemainingBody;
 use super::connections::{EvictionReason, Registration};
+use super::context::StreamContext;
 use super::exchange::{Exchange, Phase, RefusedRequest};
 use super::linger::Linger;
-use super::listener::Listener;
 use super::pacer::PacerTurn;
 
 /// How long a connection may stay without a request.
@@ -60,7 +60,7 @@ enum ReadStep {
 /// A connection as the HTTP service sees it.
 #[derive(Debug)]
 pub struct HttpStream {
-    listener: Rc<Listener>,
+    context: Rc<StreamContext>,
     socket: TcpStream,
     exchange: Rc<Exchange>,
     registration: Registration,
@@ -95,10 +95,10 @@ pub struct HttpStream {
 }
 
 impl HttpStream {
-    pub(super) fn new(listener: Rc<Listener>, socket: TcpStream, registration: Registration) -> Self {
-        let deadline = Box::pin(sleep(listener.connections.times().head));
+    pub(super) fn new(context: Rc<StreamContext>, socket: TcpStream, registration: Registration) -> Self {
+        let deadline = Box::pin(sleep(context.connections.times().head));
         Self {
-            listener,
+            context,
             socket,
             exchange: Exchange::new(),
             registration,
@@ -255,7 +255,7 @@ impl AsyncWrite for HttpStream {
                 return Poll::Ready(Ok(()));
             }
             this.buffer = BytesMut::new();
-            this.linger = Some(Linger::begin(&this.listener.connections.lingering));
+            this.linger = Some(Linger::begin(&this.context.connections.lingering));
         }
         let Some(linger) = &mut this.linger else { return Poll::Ready(Ok(())) };
         linger.poll(&this.socket, cx).map(Ok)

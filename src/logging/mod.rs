@@ -97,7 +97,7 @@ fn start_writer(format: LogFormat) -> io::Result<()> {
 
 /// The line about dropped lines; `None` if it is filtered out.
 fn dropped_notice(format: LogFormat, dropped: u64) -> Option<String> {
-    let text = format_args!("lines of the log were dropped because standard error did not take them in time");
+    let text = format_args!("lines of the log were dropped because standard error was too slow");
     log::log_enabled!(target: TARGET, Level::Warn)
         .then(|| own_line(format, Level::Warn, TARGET, &[("dropped", dropped)], text))
 }

@@ -72,7 +72,7 @@ impl Counting {
     }
 
     fn due(&mut self, now_ms: i64) -> Option<Summary> {
-        if self.logged_at.is_some_and(|told_at| now_ms.saturating_sub(told_at) < PERIOD_MS) {
+        if self.logged_at.is_some_and(|logged_at| now_ms.saturating_sub(logged_at) < PERIOD_MS) {
             return None;
         }
         let summary = self.take()?;

@@ -142,7 +142,7 @@ impl LineQueue {
         if is_low { state.counts.dropped - state.reported } else { 0 }
     }
 
-    /// Writes lines to `sink` for ever. `notice` makes the line about dropped lines; `None` if it is not logged.
+    /// Writes lines to `sink`; never returns. `notice` makes the line about dropped lines; `None` if it is not logged.
     pub(super) fn write_to(&self, sink: &mut dyn Write, notice: &dyn Fn(u64) -> Option<String>) {
         let mut lines = Vec::new();
         let mut sink = Sink { out: sink, is_incomplete: false };

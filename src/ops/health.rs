@@ -7,11 +7,11 @@ use hubbub_actors::hub::Readiness;
 use serde_json::{Value, json};
 
 use crate::error::HandlerResult;
-use crate::state::{State, not_ready};
+use crate::state::{SharedState, not_ready};
 use crate::telemetry;
 
 /// `GET /health`. The body has the fields of three documents.
-pub(crate) async fn health(state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn health(state: web::Data<SharedState>) -> HandlerResult {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
     let max = state.hub.max_connections();
@@ -49,7 +49,7 @@ pub(crate) async fn health(state: web::Data<State>) -> HandlerResult {
 }
 
 /// `GET /health/live`: the process answers, so it need not be restarted.
-pub(crate) async fn live(state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn live(state: web::Data<SharedState>) -> HandlerResult {
     Ok(HttpResponse::Ok().json(json!({
         "status": "alive",
         "timestamp": Iso(state.now_ms()),
@@ -58,7 +58,7 @@ pub(crate) async fn live(state: web::Data<State>) -> HandlerResult {
 
 /// `GET /health/ready`: whether a load balancer should send traffic here. A hub at capacity is ready. A hub is not ready
 /// while the services that it needs to check tokens do not answer.
-pub(crate) async fn ready(state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn ready(state: web::Data<SharedState>) -> HandlerResult {
     let timestamp = Iso(state.now_ms());
     Ok(match state.not_ready() {
         None => HttpResponse::Ok().json(json!({"status": "ready", "timestamp": timestamp})),

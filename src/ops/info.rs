@@ -12,7 +12,7 @@ use crate::admission::policies_of;
 use crate::error::HandlerResult;
 use crate::peer::BasePath;
 use crate::policies::Policies;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// The hub's version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -34,7 +34,7 @@ const ENDPOINTS: [(&str, &str); 12] = [
 ];
 
 /// `GET /`.
-pub(crate) async fn root(request: HttpRequest, state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn root(request: HttpRequest, state: web::Data<SharedState>) -> HandlerResult {
     let policies = policies_of(&state, &request);
     let (base, url) = (&policies.base, websocket_url(&request, &policies));
     Ok(HttpResponse::Ok().json(json!({
@@ -78,7 +78,7 @@ fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
 }
 
 /// `GET /info`. It names each key that it shows, so that no secret is shown.
-pub(crate) async fn info(state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn info(state: web::Data<SharedState>) -> HandlerResult {
     let policies = state.policies();
     let server = &policies.config.server;
     Ok(HttpResponse::Ok().json(json!({

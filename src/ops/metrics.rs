@@ -5,13 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::info::counts_json;
 use crate::error::HandlerResult;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// The content type of Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `GET /metrics`.
-pub(crate) async fn metrics(request: HttpRequest, state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn metrics(request: HttpRequest, state: web::Data<SharedState>) -> HandlerResult {
     let accept = request.headers().get_all(ACCEPT);
     let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
     Ok(if json {

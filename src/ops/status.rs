@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::info::VERSION;
 use crate::error::HandlerResult;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::telemetry;
 
 /// `GET /status`, memory in MB. The process has no managed heap, so the heap fields repeat `rss`.
-pub(crate) async fn community(state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn community(state: web::Data<SharedState>) -> HandlerResult {
     let stats = state.hub.stats();
     let rss = megabytes(telemetry::resident());
     Ok(HttpResponse::Ok().json(json!({
@@ -60,7 +60,7 @@ async fn database(store: &Store) -> Value {
 }
 
 /// `GET /api/status`, memory in bytes.
-pub(crate) async fn push(state: web::Data<State>) -> HandlerResult {
+pub(crate) async fn push(state: web::Data<SharedState>) -> HandlerResult {
     let stats = state.hub.stats();
     let rss = telemetry::resident();
     Ok(HttpResponse::Ok().json(json!({

@@ -18,10 +18,10 @@ use super::{ServeError, settings};
 use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::policies::Policies;
-use crate::state::{self, State};
+use crate::state::{self, SharedState};
 
 /// Starts the hub on `store`, and builds the policies, accounts and caches of the edge.
-pub(super) async fn assemble(config: &Arc<Config>, store: &Store, clock: Clock) -> Result<State, ServeError> {
+pub(super) async fn assemble(config: &Arc<Config>, store: &Store, clock: Clock) -> Result<SharedState, ServeError> {
     let config_error =
         |what: &dyn fmt::Display, fault: &dyn fmt::Display| ServeError::Config(format!("{what}: {fault}"));
     let revoked = Revoked::new(config.auth.token_life_ms());
@@ -45,8 +45,8 @@ pub(super) async fn assemble(config: &Arc<Config>, store: &Store, clock: Clock) 
 
     let alive = hub.clone();
     tokens.start(move || alive.report_dead("token-keys"));
-    let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
-    let state = State::new(hub, current, accounts);
+    let accounts = Accounts::new(store.clone(), &config.auth)?.with_revocations(hub.revoked().clone());
+    let state = SharedState::new(hub, current, accounts);
     state.open_once().await.map_err(unreadable)?;
     actix_rt::spawn(async move { opening.open_late(chats).await });
     Ok(state)

@@ -40,7 +40,7 @@ pub(crate) fn listen(server: &Server) -> Result<Vec<TcpListener>, ServeError> {
     Err(failed(last))
 }
 
-/// Listens on one port of both loopback addresses, or of the only one that this machine has.
+/// Listens on one port of both loopback addresses. A machine may have only one of them.
 fn listen_on_loopback(port: u16) -> io::Result<Vec<TcpListener>> {
     let [v4, v6] = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     let mut tries = 0;

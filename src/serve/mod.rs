@@ -32,13 +32,13 @@ use crate::config::{Config, Sources};
 use crate::serve::signals::{Signals, Stop};
 use crate::socketio;
 use crate::socketio::router::EngineRouter;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// How many more connections a worker accepts than there may be plain ones. The hub refuses these itself; actix-server would
 /// stop accepting, and no session could be opened.
-const ACCEPTED_BEYOND: usize = 1_024;
+const EXTRA_ACCEPTED: usize = 1_024;
 
-/// How often the central actors are checked. Health checks look at them too, but may never come.
+/// How often the central actors are checked. Health checks do so too, but the hub may receive none.
 const ACTOR_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Why the hub did not start, or shut down without a signal.
@@ -189,14 +189,14 @@ async fn serve(
 
 /// Starts the workers, each with a service for every listening socket.
 fn server(
-    state: &Data<State>,
+    state: &Data<SharedState>,
     router: &Arc<EngineRouter>,
     listeners: Vec<TcpListener>,
     workers: usize,
 ) -> io::Result<Server> {
     let mut server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(state.connections.max() + ACCEPTED_BEYOND)
+        .max_concurrent_connections(state.connections.max() + EXTRA_ACCEPTED)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(shutdown::HTTP_TIME.as_secs())
         .disable_signals();

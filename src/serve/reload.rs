@@ -21,7 +21,7 @@ use crate::config::warnings::warnings;
 use crate::config::{Config, Sources, check, secrets};
 use crate::policies::Policies;
 use crate::serve::settings;
-use crate::state::{self, State};
+use crate::state::{self, SharedState};
 use crate::{logging, telemetry};
 
 /// The file in the data directory with the configuration of the running hub.
@@ -42,7 +42,7 @@ impl ReloadError {
 /// Reloads the configuration of a hub. Reloads run one after the other.
 pub struct Reloader {
     sources: Sources,
-    state: Data<State>,
+    state: Data<SharedState>,
 }
 
 /// Policies that were read and checked, and are not applied yet.
@@ -53,7 +53,7 @@ struct PreparedReload {
 
 impl Reloader {
     /// A reloader that reads `sources`, from which the configuration of `state` came.
-    pub fn new(sources: Sources, state: Data<State>) -> Self {
+    pub fn new(sources: Sources, state: Data<SharedState>) -> Self {
         Self { sources, state }
     }
 
@@ -166,13 +166,13 @@ impl Reloader {
     }
 
     /// The state of the hub.
-    pub fn state(&self) -> Data<State> {
+    pub fn state(&self) -> Data<SharedState> {
         self.state.clone()
     }
 }
 
 /// Writes the main metrics into the log.
-pub fn log_metrics(state: &State) {
+pub fn log_metrics(state: &SharedState) {
     let hub = &state.hub;
     let stats = hub.stats();
     let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
@@ -203,12 +203,11 @@ fn check_file(sources: &Sources) -> Result<(), ReloadError> {
     let Some(file) = &sources.file else { return Ok(()) };
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            Err(ReloadError::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
+            Err(ReloadError::of(&file.display().to_string(), &"is not a regular file and cannot be read again"))
         }
-        Ok(found) if found.len() == 0 => Err(ReloadError::of(
-            &file.display().to_string(),
-            &"is empty; if all defaults are meant, write a comment into it",
-        )),
+        Ok(found) if found.len() == 0 => {
+            Err(ReloadError::of(&file.display().to_string(), &"is empty; write a comment into it to use all defaults"))
+        }
         // Other errors are reported by the read.
         Ok(_) | Err(_) => Ok(()),
     }
@@ -218,20 +217,20 @@ fn check_file(sources: &Sources) -> Result<(), ReloadError> {
 fn read(
     sources: &Sources,
     running: &Policies,
-    check: crate::auth::tokens::Check,
+    check: crate::auth::tokens::RevocationCheck,
 ) -> Result<PreparedReload, ReloadError> {
     check_file(sources)?;
     let mut wanted = Config::load(sources).map_err(|error| ReloadError(error.lines().join("; ")))?;
     let mut config = wanted.clone();
     diff::keep_until_restart(&running.config, &mut config);
-    secrets::check_kept(&running.config, &config)
+    secrets::check_still_present(&running.config, &config)
         .and_then(|()| secrets::ensure(&mut config))
         .map_err(|error| ReloadError(error.to_string()))?;
     wanted.auth.jwt_secret.clone_from(&config.auth.jwt_secret);
     wanted.api.keys.clone_from(&config.api.keys);
     // The file is valid by itself. It must also be valid together with the keys that stay until a restart.
     if let Some(problem) = check::problems(&config).first() {
-        let until = "with the keys that stay as they are until a restart";
+        let until = "with the keys that need a restart";
         return Err(ReloadError::of(&problem.key, &format!("{} ({until})", problem.text)));
     }
     let changes = Values::of(&running.config).changes(&Values::of(&wanted));

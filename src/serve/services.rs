@@ -25,7 +25,7 @@ use crate::http_stream::{self, Exchange, HttpStream, Listener};
 use crate::peer::limit_key;
 use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::socketio::router::EngineRouter;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::{api, error, socketio, websocket};
 
 /// How long actix-http keeps a connection without a request. The stream beneath it closes the connection before.
@@ -33,7 +33,7 @@ const KEEP_ALIVE: Duration = http_stream::KEEP_ALIVE.saturating_add(Duration::fr
 
 /// The service of one worker for one listening socket.
 pub(super) fn service(
-    state: Data<State>,
+    state: Data<SharedState>,
     router: Arc<EngineRouter>,
 ) -> impl actix_service::ServiceFactory<
     TcpStream,
@@ -65,8 +65,8 @@ pub(super) fn service(
 
 /// Accepts a connection and returns the stream that the HTTP service reads from; `None` if it is refused.
 fn accept(
-    state: &State,
-    listener: &Rc<Listener>,
+    state: &SharedState,
+    listener: &Listener,
     socket: TcpStream,
     patience: Duration,
 ) -> Option<(HttpStream, Option<SocketAddr>)> {
@@ -85,21 +85,21 @@ fn accept(
     }
 }
 
-type UpgradeRequest = (Request, Framed<HttpStream, h1::Codec>);
+type AcceptedUpgrade = (Request, Framed<HttpStream, h1::Codec>);
 
 /// The service that hands each upgrade request to its surface.
 fn upgrades(
-    state: Data<State>,
+    state: Data<SharedState>,
     router: &Arc<EngineRouter>,
 ) -> impl actix_service::ServiceFactory<
-    UpgradeRequest,
+    AcceptedUpgrade,
     Config = (),
     Response = (),
     Error = std::convert::Infallible,
     InitError = (),
 > + use<> {
     let services = WorkerServices::of_thread(&state, router);
-    fn_service(move |(request, framed): UpgradeRequest| {
+    fn_service(move |(request, framed): AcceptedUpgrade| {
         let (state, services) = (state.clone(), services.clone());
         // Boxed, so that the connection's task does not stay that large after the session has its own task.
         Box::pin(async move {

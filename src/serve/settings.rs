@@ -8,7 +8,7 @@ use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 
-use crate::config::{self, Audience, Config};
+use crate::config::{self, AudienceSetting, Config};
 use crate::{codec, telemetry};
 
 /// Silence after which a user no longer counts as typing, ms.
@@ -64,7 +64,7 @@ fn unless_zero(most: usize) -> usize {
     if most == 0 { usize::MAX } else { most }
 }
 
-fn rule_of(rule: &config::TopicRule) -> TopicRule {
+fn rule_of(rule: &config::TopicRuleEntry) -> TopicRule {
     TopicRule {
         pattern: Pattern::new(rule.pattern.clone()),
         subscribe: rule.subscribe.clone(),
@@ -88,9 +88,9 @@ fn messages_per_minute(limits: &config::Limits) -> MessagesPerMinute {
 fn presence_of(presence: &config::Presence) -> presence::PresenceSettings {
     presence::PresenceSettings {
         audience: match presence.audience {
-            Audience::All => presence::PresenceAudience::All,
-            Audience::SharedRooms => presence::PresenceAudience::SharedRooms,
-            Audience::Off => presence::PresenceAudience::Off,
+            AudienceSetting::All => presence::PresenceAudience::All,
+            AudienceSetting::SharedRooms => presence::PresenceAudience::SharedRooms,
+            AudienceSetting::Off => presence::PresenceAudience::Off,
         },
         linger_ms: presence.linger_ms.into(),
         deliveries_per_second: presence.deliveries_per_second,
@@ -110,6 +110,5 @@ fn recovery_of(recovery: &config::Recovery) -> RecoverySettings {
         window_ms: millis(recovery.window_secs),
         queue: usize::try_from(recovery.queue).unwrap_or(usize::MAX),
         bytes: recovery.bytes,
-        encoder: &codec::namespace::ROOT_NUMBERED,
     }
 }

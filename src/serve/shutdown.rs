@@ -17,7 +17,7 @@ use hubbub_actors::store::Store;
 use super::reload;
 use super::signals::{Stop, Stops};
 use crate::socketio::router::EngineRouter;
-use crate::state::State;
+use crate::state::SharedState;
 
 /// How often a hub that drains checks whether the last connection is closed.
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// The most of `server.shutdown_secs` that the HTTP side gets.
 pub(super) const HTTP_TIME: Duration = Duration::from_secs(1);
 
-/// The most of `server.shutdown_secs` that the store gets to write what is queued. None of that was acknowledged yet.
+/// The most of `server.shutdown_secs` for the queued writes of the store. None of them was acknowledged yet.
 const STORE_TIME: Duration = Duration::from_secs(2);
 
 /// The most time to store sessions after a second signal.
@@ -33,7 +33,7 @@ const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// Ends the sessions, then the HTTP side, then the store. Returns the second signal, if one cut this short.
 pub(super) async fn shut_down(
-    state: &State,
+    state: &SharedState,
     router: &EngineRouter,
     store: &Store,
     handle: ServerHandle,

@@ -13,9 +13,10 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::worker::Worker;
 
 use crate::admission::{self, ClientInfo, HandshakeRequest};
+use crate::codec::namespace::ROOT_NUMBERED;
 use crate::error::Shape;
 use crate::socketio::router::{EngineRouter, EngineWorker};
-use crate::state::State;
+use crate::state::SharedState;
 use crate::websocket::Flusher;
 use crate::{socketio, ws};
 
@@ -34,13 +35,13 @@ thread_local! {
 impl WorkerServices {
     /// The services of this thread's worker, started by the first call. `None` if the thread replaces the one of a worker that
     /// died: the worker's rooms are lost, and the hub is about to end.
-    pub(super) fn of_thread(state: &Data<State>, router: &Arc<EngineRouter>) -> Option<Rc<Self>> {
+    pub(super) fn of_thread(state: &Data<SharedState>, router: &Arc<EngineRouter>) -> Option<Rc<Self>> {
         let known =
             SERVICES.with_borrow(Weak::upgrade).filter(|services| Arc::ptr_eq(services.worker.hub(), &state.hub));
         if known.is_some() {
             return known;
         }
-        let worker = Worker::start(&state.hub)?;
+        let worker = Worker::start(&state.hub, &ROOT_NUMBERED)?;
         let hub = state.hub.clone();
         let flusher = Flusher::start(move || hub.report_dead("flusher"));
         let engine = socketio::namespace_sessions::open_worker(router, state, &worker, &flusher);
@@ -51,7 +52,7 @@ impl WorkerServices {
 }
 
 /// The shape of the refusal of an upgrade request.
-pub(super) fn shape(state: &State, head: &RequestHead) -> Shape {
+pub(super) fn shape(state: &SharedState, head: &RequestHead) -> Shape {
     Shape::of_path(state.policies().base.route(head.uri.path()).unwrap_or_default())
 }
 
@@ -60,7 +61,7 @@ pub(super) fn shape(state: &State, head: &RequestHead) -> Shape {
 /// # Errors
 /// Why it is refused. The refusal is logged.
 pub(super) async fn hand_over(
-    state: &State,
+    state: &SharedState,
     services: Option<&WorkerServices>,
     request: &HandshakeRequest<'_>,
     socket: &mut Option<TcpStream>,

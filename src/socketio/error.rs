@@ -50,7 +50,7 @@ impl EngineError {
 
     /// The body did not arrive in time.
     pub fn too_slow() -> Self {
-        let fault = Fault::new(Code::RequestTimeout, "The body did not come in time");
+        let fault = Fault::new(Code::RequestTimeout, "The body did not arrive in time");
         Self::with_own_status(fault.by("server.body_secs"))
     }
 

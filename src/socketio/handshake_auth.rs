@@ -12,12 +12,12 @@ use super::recovery_clients;
 use super::router::{AdmissionFuture, AdmittedClient, HandshakeAuth};
 use crate::admission::ClientInfo;
 use crate::request_id::HttpRequestId;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::{admission, bearer};
 
 /// Admits clients while the hub has capacity, from permitted origins. The user is identified later, at the CONNECT to a
 /// namespace.
-pub(super) struct HubHandshakeAuth(pub(super) Data<State>);
+pub(super) struct HubHandshakeAuth(pub(super) Data<SharedState>);
 
 impl HandshakeAuth for HubHandshakeAuth {
     fn admit(&self, head: &RequestHead, is_host_last: bool) -> AdmissionFuture {

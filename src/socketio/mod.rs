@@ -5,8 +5,9 @@
 //!   [`namespace_session`] and [`inbox`] connect the session to its connection; [`connect_error`] builds the payload of
 //!   a refused CONNECT;
 //! * [`polling`] and [`websocket`]: the two transports, and the upgrade from one to the other;
-//! * [`namespaces`]: Socket.IO over an Engine.IO session. [`namespace_auth`] is its interface to the hub,
-//!   [`namespace_sender`] sends for a namespace, [`namespace_table`] decides the effect of each CONNECT and DISCONNECT;
+//! * [`namespaces`]: Socket.IO over an Engine.IO session. [`namespace_auth`] is its interface to the hub;
+//! * [`namespace_member`]: the client in each namespace of a connection, and the sender of its packets;
+//!   [`namespace_table`] decides the effect of each CONNECT and DISCONNECT;
 //! * [`router`]: the Engine.IO sessions of one worker, and message routing to them from other workers;
 //! * [`engine`]: one Engine.IO session, on either transport; [`context`]: the state that a worker's sessions share;
 //! * [`connects`]: the rate limit of CONNECTs;
@@ -28,7 +29,7 @@ pub mod error;
 mod handshake_auth;
 mod inbox;
 pub mod namespace_auth;
-pub mod namespace_sender;
+pub mod namespace_member;
 mod namespace_session;
 pub mod namespace_sessions;
 mod namespace_table;

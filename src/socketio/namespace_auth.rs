@@ -1,5 +1,5 @@
 //! The interface between a connection and the application behind its namespaces: [`NamespaceAuth`] decides which
-//! clients may connect, and [`NamespaceMember`] handles one client in one namespace.
+//! clients may connect. An accepted client is a [`NamespaceMember`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,43 +8,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use hubbub_actors::model::close::Close;
 
-use super::namespace_sender::NamespaceSender;
-use crate::codec::socketio::{Namespace, Whole};
-
-/// One client in one namespace.
-pub trait NamespaceMember {
-    /// The `sid` that the client receives.
-    fn sid(&self) -> String;
-
-    /// The private id by which the client can recover its session, if it can.
-    fn pid(&self) -> Option<&str> {
-        None
-    }
-
-    /// The CONNECT was answered, so packets may follow.
-    fn start(self: Rc<Self>, sender: NamespaceSender);
-
-    /// The client sent an event or an acknowledgement.
-    fn receive(&self, whole: Whole);
-
-    /// Whether the client must wait before it sends more.
-    fn is_busy(&self) -> bool;
-
-    /// The connection's outbox has room again, so waiting requests can be processed.
-    fn drained(&self) {}
-
-    /// Closes the session, with its connection, after the pending replies were sent.
-    fn close_after_replies(&self, close: Close);
-
-    /// The client has received everything that was sent before its last pong.
-    fn confirm(&self) {}
-
-    /// The client left the namespace. [`NamespaceMember::end`] follows.
-    fn leave(&self) {}
-
-    /// The client left or its connection ended, for this reason if known. Nothing more is received or sent.
-    fn end(&self, why: Option<Close>);
-}
+use super::namespace_member::NamespaceMember;
+use crate::codec::socketio::Namespace;
 
 /// Why a CONNECT is refused.
 #[derive(Debug, Clone)]

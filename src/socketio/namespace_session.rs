@@ -13,11 +13,10 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::session::{Inbound, Session};
 
 use super::inbox::Inbox;
-use super::namespace_auth::NamespaceMember;
-use super::namespace_sender::NamespaceSender;
+use super::namespace_member::{NamespaceMember, NamespaceSender};
 use crate::codec::namespace::{self, NamespaceWire};
 use crate::codec::socketio::{Packet, Whole};
-use crate::state::State;
+use crate::state::SharedState;
 
 /// A client in a namespace, between its session's handle and its connection.
 pub(super) struct NamespaceSession {
@@ -27,7 +26,7 @@ pub(super) struct NamespaceSession {
     pid: Option<Box<str>>,
     wire: &'static NamespaceWire,
     handle: Rc<SessionHandle>,
-    state: Data<State>,
+    state: Data<SharedState>,
     inbox: Inbox,
     /// Sends to the client, from the answer to its CONNECT to the end.
     sender: RefCell<Option<NamespaceSender>>,
@@ -37,7 +36,7 @@ pub(super) struct NamespaceSession {
 
 impl NamespaceSession {
     /// Runs the session of a client in the namespace of `wire`.
-    pub(super) fn run(session: Session, wire: &'static NamespaceWire, state: Data<State>) -> Rc<Self> {
+    pub(super) fn run(session: Session, wire: &'static NamespaceWire, state: Data<SharedState>) -> Rc<Self> {
         let this = Rc::new(Self {
             is_known: Cell::new(session.is_recovered()),
             pid: session.pid().map(|pid| pid.as_str().into()),

@@ -29,7 +29,8 @@ use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
 use super::context::{EngineSettings, OutboxBound};
 use super::engine::{Engine, PacketHandler};
 use super::handshake_auth::HubHandshakeAuth;
-use super::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth, NamespaceMember};
+use super::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth};
+use super::namespace_member::NamespaceMember;
 use super::namespace_session::NamespaceSession;
 use super::namespaces::Namespaces;
 use super::router::{AdmittedClient, EngineRouter, EngineWorker, PacketHandlerFactory};
@@ -38,14 +39,14 @@ use crate::admission::ClientInfo;
 use crate::codec::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
 use crate::codec::socketio::Namespace;
 use crate::policies::Policies;
-use crate::state::State;
+use crate::state::SharedState;
 use crate::websocket::Flusher;
 
 /// The error message for an address with too many attempts to connect to `/chat`.
 const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again later.";
 
 /// The router to the hub's Socket.IO sessions.
-pub fn router(state: &Data<State>) -> Arc<EngineRouter> {
+pub fn router(state: &Data<SharedState>) -> Arc<EngineRouter> {
     let policies = state.policies();
     let (socketio, limits) = (&policies.config.socketio, &policies.config.limits);
     let settings = EngineSettings {
@@ -62,7 +63,7 @@ pub fn router(state: &Data<State>) -> Arc<EngineRouter> {
 /// Starts a worker's Socket.IO sessions on its thread.
 pub fn open_worker(
     router: &Arc<EngineRouter>,
-    state: &Data<State>,
+    state: &Data<SharedState>,
     worker: &Worker,
     flusher: &Rc<Flusher>,
 ) -> Rc<EngineWorker> {
@@ -78,7 +79,7 @@ pub fn open_worker(
 
 /// Creates the packet handlers of one worker.
 struct HubHandlerFactory {
-    state: Data<State>,
+    state: Data<SharedState>,
     worker: Worker,
 }
 
@@ -104,7 +105,7 @@ impl PacketHandlerFactory for HubHandlerFactory {
 /// Authorizes the CONNECTs of one connection.
 #[derive(Clone)]
 struct HubNamespaceAuth {
-    state: Data<State>,
+    state: Data<SharedState>,
     worker: Worker,
     client: Rc<ClientInfo>,
     /// The token of the handshake.

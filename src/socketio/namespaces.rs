@@ -5,21 +5,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::model::close::Close;
 use hubbub_actors::registry::PendingSlot;
 
 use super::connects;
 use super::engine::{Engine, EngineMessage, PacketHandler};
-use super::namespace_auth::{ConnectRefusal, NamespaceAuth, NamespaceMember};
-use super::namespace_sender::NamespaceSender;
-use super::namespace_table::{ConnectStep, NamespaceState, NamespaceTable, NextAction};
-use super::timer::Timer;
+use super::namespace_auth::{ConnectRefusal, NamespaceAuth};
+use super::namespace_member::{NamespaceMember, NamespaceMembers};
+use super::namespace_table::{ConnectStep, NamespaceState, NextAction};
 use crate::codec::socketio::{self, Malformed, Namespace, Packet, PacketAssembler, Whole};
-
-/// The log's name of the limit for connections without a namespace, when a newer one takes the slot.
-const UNJOINED_RULE: &str = "a quarter of server.max_connections for connections without a namespace";
 
 /// The namespaces of one connection.
 pub struct Namespaces {
@@ -27,16 +22,11 @@ pub struct Namespaces {
     engine: Rc<Engine>,
     namespace_auth: Box<dyn NamespaceAuth>,
     assembler: RefCell<PacketAssembler>,
-    table: RefCell<NamespaceTable<Rc<dyn NamespaceMember>>>,
+    members: Rc<NamespaceMembers>,
     /// Waits until no CONNECT is being authorized. Nothing else is received meanwhile.
     deferred: RefCell<Option<Deferred>>,
-    /// How long a client may be in no namespace.
-    connect_timeout: Duration,
-    /// Closes the connection if its client stays in no namespace.
-    connect_timer: RefCell<Option<Timer>>,
     /// The client has joined a namespace, even if it has left it.
     has_joined: Cell<bool>,
-    ended: Cell<bool>,
 }
 
 /// Waits for the outcome of a CONNECT.
@@ -68,57 +58,24 @@ impl Namespaces {
             engine: engine.clone(),
             namespace_auth,
             assembler: RefCell::new(PacketAssembler::new(max_payload)),
-            table: RefCell::default(),
+            members: NamespaceMembers::new(engine.clone(), connect_timeout),
             deferred: RefCell::default(),
-            connect_timeout,
-            connect_timer: RefCell::default(),
             has_joined: Cell::new(false),
-            ended: Cell::new(false),
         });
-        this.await_join(pending);
+        this.members.await_join(pending);
         this
-    }
-
-    /// Closes the connection if its client joins no namespace in time, or if its slot is taken.
-    pub(super) fn await_join(&self, pending: Option<PendingSlot>) {
-        if self.ended.get() || !self.is_idle() || self.connect_timer.borrow().is_some() {
-            return;
-        }
-        let (engine, connect_timeout) = (Rc::downgrade(&self.engine), self.connect_timeout);
-        let waiting = Timer::start(async move {
-            let gives_way = async {
-                match pending {
-                    Some(mut slot) => slot.taken().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let is_late = tokio::select! {
-                () = sleep(connect_timeout) => true,
-                () = gives_way => false,
-            };
-            match engine.upgrade() {
-                Some(engine) if is_late => engine.handle().close(Close::Unused),
-                Some(engine) => engine.end_unjoined(UNJOINED_RULE),
-                None => {}
-            }
-        });
-        *self.connect_timer.borrow_mut() = Some(waiting);
-    }
-
-    fn stop_connect_timer(&self) {
-        self.connect_timer.borrow_mut().take();
     }
 
     fn handle(&self, whole: Whole) -> Result<(), Malformed> {
         match &whole.packet {
             Packet::Connect { namespace, data } => self.connect(namespace, data.clone()),
             Packet::Disconnect { namespace } => {
-                let left = self.table.borrow_mut().disconnect(namespace);
+                let left = self.members.table.borrow_mut().disconnect(namespace);
                 if let Some(member) = left {
                     member.leave();
                     member.end(Some(Close::Left));
                 }
-                self.await_join(None);
+                self.members.await_join(None);
                 Ok(())
             }
             Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } | Packet::Unreadable { namespace, .. } => {
@@ -135,7 +92,7 @@ impl Namespaces {
 
     /// The member in `namespace`; `None` after the hub removed it.
     fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn NamespaceMember>>, Malformed> {
-        match self.table.borrow().get(namespace) {
+        match self.members.table.borrow().get(namespace) {
             Some(NamespaceState::Connected(member)) => Ok(Some(member.clone())),
             Some(NamespaceState::Removed) => Ok(None),
             Some(NamespaceState::Connecting(..)) | None => {
@@ -148,10 +105,10 @@ impl Namespaces {
         let namespace = namespace.detached();
         if let Err(refused) = self.namespace_auth.count(&namespace) {
             self.refuse_excess(namespace, refused);
-            self.await_join(None);
+            self.members.await_join(None);
             return Ok(());
         }
-        let step = self.table.borrow_mut().connect(&namespace, &auth);
+        let step = self.members.table.borrow_mut().connect(&namespace, &auth);
         match step {
             ConnectStep::Authorize => self.authorize(namespace, auth),
             ConnectStep::Wait => {}
@@ -164,7 +121,7 @@ impl Namespaces {
     /// Refuses a CONNECT over the rate limit. A client in the namespace stays in it.
     fn refuse_excess(&self, namespace: Namespace, refused: ConnectRefusal) {
         let is_closed = matches!(refused, ConnectRefusal::Closed(_));
-        let table = self.table.borrow();
+        let table = self.members.table.borrow();
         match table.get(&namespace) {
             Some(NamespaceState::Connected(_)) if !is_closed => {}
             Some(NamespaceState::Connecting(_, NextAction::Join(_) | NextAction::Reconnect { .. })) if !is_closed => {
@@ -187,10 +144,10 @@ impl Namespaces {
             Ok(pending) => pending,
             Err(refused) => {
                 self.refuse(&namespace, refused);
-                return self.await_join(None);
+                return self.members.await_join(None);
             }
         };
-        self.table.borrow_mut().begin(namespace.clone(), auth);
+        self.members.table.borrow_mut().begin(namespace.clone(), auth);
         let this = self.this.clone();
         actix_rt::spawn(async move {
             let result = pending.await;
@@ -205,14 +162,16 @@ impl Namespaces {
     /// A CONNECT was authorized or refused. If the client sent another CONNECT or a DISCONNECT meanwhile, it receives
     /// no answer to this one.
     fn authorized(self: Rc<Self>, namespace: &Namespace, result: Result<Rc<dyn NamespaceMember>, ConnectRefusal>) {
-        let next = self.table.borrow_mut().finish(namespace);
+        let next = self.members.table.borrow_mut().finish(namespace);
         match result {
             Ok(member) if matches!(next, Some(NextAction::Leave | NextAction::Reconnect { has_left: true, .. })) => {
                 member.leave();
                 member.end(Some(Close::Left));
             }
             Ok(member) => match next {
-                Some(NextAction::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
+                Some(NextAction::Join(count)) if !self.members.has_ended() => {
+                    self.join(namespace.clone(), member, count)
+                }
                 _ => member.end(self.engine.handle().end_reason()),
             },
             Err(refused) => match next {
@@ -226,7 +185,7 @@ impl Namespaces {
         {
             self.authorize(namespace.clone(), auth);
         }
-        self.await_join(None);
+        self.members.await_join(None);
         self.resume_deferred();
         self.engine.resume_reading();
     }
@@ -234,10 +193,9 @@ impl Namespaces {
     /// The client joins. `count` CONNECTs are answered.
     fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn NamespaceMember>, count: u32) {
         self.has_joined.set(true);
-        self.stop_connect_timer();
         self.answer_connect(&namespace, &*member);
-        self.table.borrow_mut().join(namespace.clone(), member.clone());
-        member.clone().start(NamespaceSender::new(self, self.engine.clone(), namespace.clone()));
+        let sender = self.members.join(namespace.clone(), member.clone());
+        member.clone().start(sender);
         for _ in 1..count {
             self.answer_connect(&namespace, &*member);
         }
@@ -245,7 +203,7 @@ impl Namespaces {
 
     /// Processes the deferred message or refusal.
     fn resume_deferred(&self) {
-        if self.table.borrow().is_connecting() {
+        if self.members.table.borrow().is_connecting() {
             return;
         }
         let deferred = self.deferred.borrow_mut().take();
@@ -266,27 +224,18 @@ impl Namespaces {
     }
 
     fn for_each(&self, act: impl Fn(&dyn NamespaceMember)) {
-        for member in self.members() {
+        for member in self.members.all() {
             act(&*member);
         }
-    }
-
-    /// The client's members.
-    pub(super) fn members(&self) -> Vec<Rc<dyn NamespaceMember>> {
-        self.table.borrow().members().cloned().collect()
-    }
-
-    /// The hub ended the client's session in `namespace`. `true`: the client is in no other namespace.
-    pub(super) fn mark_removed(&self, namespace: Namespace) -> bool {
-        let mut table = self.table.borrow_mut();
-        table.mark_removed(namespace);
-        table.is_disconnected()
     }
 }
 
 impl PacketHandler for Namespaces {
     fn receive(&self, message: EngineMessage) {
-        if !may_precede_join(&message) && self.table.borrow().is_connecting() && self.deferred.borrow().is_none() {
+        if !may_precede_join(&message)
+            && self.members.table.borrow().is_connecting()
+            && self.deferred.borrow().is_none()
+        {
             *self.deferred.borrow_mut() = Some(Deferred::Message(message));
             return;
         }
@@ -308,7 +257,7 @@ impl PacketHandler for Namespaces {
     }
 
     fn is_busy(&self) -> bool {
-        let table = self.table.borrow();
+        let table = self.members.table.borrow();
         self.deferred.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
     }
 
@@ -321,7 +270,7 @@ impl PacketHandler for Namespaces {
     }
 
     fn is_connecting(&self) -> bool {
-        self.table.borrow().is_connecting()
+        self.members.table.borrow().is_connecting()
     }
 
     fn has_joined(&self) -> bool {
@@ -329,14 +278,12 @@ impl PacketHandler for Namespaces {
     }
 
     fn is_idle(&self) -> bool {
-        self.table.borrow().members().next().is_none()
+        self.members.is_empty()
     }
 
     fn end(&self) {
-        self.ended.set(true);
-        self.stop_connect_timer();
         self.deferred.borrow_mut().take();
-        let table = std::mem::take(&mut *self.table.borrow_mut());
+        let table = self.members.end();
         let handle = self.engine.handle();
         // Members and CONNECTs under authorization record the end themselves.
         if table.is_disconnected()

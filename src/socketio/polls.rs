@@ -6,11 +6,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hubbub_actors::runtime::mailbox::Mailbox;
+use actix::{Actor, Context, Handler};
+use hubbub_actors::runtime::mailbox::{Mailbox, Posted};
 use tokio::sync::oneshot;
 
 use super::error::EngineError;
-use super::router::EngineMailbox;
 use super::sid::Sid;
 use crate::http_stream::exchange::{Exchange, NextInput, WatchAnswer};
 
@@ -73,23 +73,25 @@ pub(super) struct ChangePoll {
     pub(super) change: PollChange,
 }
 
+/// The actor of the sessions, which receives the changes of their polls.
+pub(super) trait ReceivesPollChanges: Actor<Context = Context<Self>> + Handler<Posted<ChangePoll>> {}
+
+impl<A: Actor<Context = Context<A>> + Handler<Posted<ChangePoll>>> ReceivesPollChanges for A {}
+
 /// The request's side of a poll. Dropping it before the answer is written reports [`PollChange::Lost`].
-pub(super) struct PollRequest {
-    engine_mailbox: Mailbox<EngineMailbox>,
+pub(super) struct PollRequest<A: ReceivesPollChanges> {
+    mailbox: Mailbox<A>,
     sid: Sid,
     state: Arc<PollState>,
 }
 
-impl PollRequest {
+impl<A: ReceivesPollChanges> PollRequest<A> {
     /// Both sides of a poll of the session `sid`.
-    pub(super) fn new(
-        engine_mailbox: &Mailbox<EngineMailbox>,
-        sid: Sid,
-    ) -> (Self, WaitingPoll, oneshot::Receiver<PollResult>) {
+    pub(super) fn new(mailbox: &Mailbox<A>, sid: Sid) -> (Self, WaitingPoll, oneshot::Receiver<PollResult>) {
         let (answer, answered) = oneshot::channel();
         let state = Arc::new(PollState::default());
         let poll = WaitingPoll { state: state.clone(), answer };
-        (Self { engine_mailbox: engine_mailbox.clone(), sid, state }, poll, answered)
+        (Self { mailbox: mailbox.clone(), sid, state }, poll, answered)
     }
 
     /// Waits for the answer, and registers with `exchange` to learn when it is written.
@@ -135,19 +137,19 @@ impl PollRequest {
         self.state.is_written.store(true, Ordering::Release);
     }
 
-    /// A poll reports each change at most once and had a place in the mailbox itself, so the reports are bounded too.
+    /// A poll reports each change at most once and occupied a slot of the mailbox itself, so the reports are bounded too.
     fn report(&self, change: PollChange) {
-        self.engine_mailbox.post_departure(ChangePoll { sid: self.sid, state: self.state.clone(), change });
+        self.mailbox.post_departure(ChangePoll { sid: self.sid, state: self.state.clone(), change });
     }
 }
 
-impl WatchAnswer for PollRequest {
+impl<A: ReceivesPollChanges> WatchAnswer for PollRequest<A> {
     fn mark_written(&self) {
         self.state.is_written.store(true, Ordering::Release);
     }
 }
 
-impl Drop for PollRequest {
+impl<A: ReceivesPollChanges> Drop for PollRequest<A> {
     fn drop(&mut self) {
         if !self.state.is_written() {
             self.report(PollChange::Lost);
@@ -155,7 +157,7 @@ impl Drop for PollRequest {
     }
 }
 
-impl fmt::Debug for PollRequest {
+impl<A: ReceivesPollChanges> fmt::Debug for PollRequest<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PollRequest").field("state", &self.state).finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! The stored answers to requests with an `Idempotency-Key`: [`hubbub_actors::idempotency`] with a status and a body as the
+//! The stored answers to requests with an `Idempotency-IdempotencyKey`: [`hubbub_actors::idempotency`] with a status and a body as the
 //! answer.
 //!
 //! Each API key has its own share, so the requests of one key never evict the answers of another.
@@ -57,17 +57,17 @@ impl CachedAnswer {
 
 #[cfg(test)]
 mod tests {
-    use hubbub_actors::idempotency::{Found, Key};
+    use hubbub_actors::idempotency::{Found, IdempotencyKey};
 
     use super::*;
 
-    fn key(owner: &str, name: usize) -> Key {
-        Key { owner: owner.into(), name: name.to_string().into() }
+    fn key(owner: &str, name: usize) -> IdempotencyKey {
+        IdempotencyKey { owner: owner.into(), name: name.to_string().into() }
     }
 
     /// Claims a name and answers; whether it was new.
     fn keep(cache: &Idempotency, owner: &str, name: usize) -> bool {
-        match cache.look(&key(owner, name), [1; 32]).unwrap() {
+        match cache.look_up(&key(owner, name), [1; 32]).unwrap() {
             Found::First(ticket) => {
                 ticket.keep(Bytes::from_static(b"answer"));
                 true
@@ -94,7 +94,7 @@ mod tests {
         }
         let share = ANSWERS_MAX / 4;
         assert_eq!(cache.fill().entries, share + 1);
-        assert_eq!(cache.fill().forgotten_early, (ANSWERS_MAX - share) as u64);
+        assert_eq!(cache.fill().evicted_early, (ANSWERS_MAX - share) as u64);
         assert!(!keep(&cache, "quiet", 0), "still stored");
         assert!(!keep(&cache, "busy", ANSWERS_MAX - share));
         assert!(keep(&cache, "busy", 0), "its oldest was evicted");
@@ -108,6 +108,6 @@ mod tests {
                 assert!(keep(&cache, &owner.to_string(), name));
             }
         }
-        assert_eq!(cache.fill().forgotten_early, 0);
+        assert_eq!(cache.fill().evicted_early, 0);
     }
 }

@@ -16,13 +16,13 @@ mod text;
 
 use hubbub_actors::idempotency::Fill;
 use hubbub_actors::runtime::counters::Stats;
-use hubbub_actors::store::Counts;
+use hubbub_actors::store::StoreCounts;
 use metrics::{counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub use self::memory::{available, resident};
 use self::table::{HTTP_REQUESTS, METRICS};
-use crate::auth::tokens::Standing;
+use crate::auth::tokens::AuthStatus;
 use crate::http_stream::Connections;
 use crate::policies::Reloads;
 use crate::upstream::application;
@@ -40,9 +40,9 @@ pub struct Readings<'a> {
     /// The stored answers by `client_id`.
     pub client_ids: Fill,
     /// The counts of the store.
-    pub store: Counts,
+    pub store: StoreCounts,
     /// The services that check tokens.
-    pub tokens: Standing,
+    pub tokens: AuthStatus,
     /// The application behind the hub, if there is one.
     pub backend: Option<(application::UpstreamStatus, &'a RequestCounts)>,
     /// The plain HTTP connections.

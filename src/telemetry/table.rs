@@ -106,7 +106,7 @@ const OTHERS: &[Metric] = &[
     counter(
         "hubbub_idempotency_forgotten_total",
         "Answers by Idempotency-Key discarded early because the share of their API key was full.",
-        |_, now, to| to.set(now.idempotency.forgotten_early),
+        |_, now, to| to.set(now.idempotency.evicted_early),
     ),
     gauge("hubbub_client_ids", "Answers stored by client_id.", |_, now, to| to.set(now.client_ids.entries as u64)),
     gauge("hubbub_client_ids_bytes", "Memory of the answers stored by client_id, in bytes.", |_, now, to| {
@@ -115,7 +115,7 @@ const OTHERS: &[Metric] = &[
     counter(
         "hubbub_client_ids_forgotten_total",
         "Answers by client_id discarded early because the memory for them was full.",
-        |_, now, to| to.set(now.client_ids.forgotten_early),
+        |_, now, to| to.set(now.client_ids.evicted_early),
     ),
     // Tokens.
     gauge("hubbub_jwks_keys", "Keys of auth.jwks that fit auth.algorithm.", |_, now, to| {
@@ -145,7 +145,7 @@ const OTHERS: &[Metric] = &[
         to.set_if(now.tokens.backend.map(|backend| backend.waiting as u64))
     }),
     gauge("hubbub_auth_backend_remembered", "Cached answers of auth.backend.url.", |_, now, to| {
-        to.set_if(now.tokens.backend.map(|backend| backend.remembered as u64));
+        to.set_if(now.tokens.backend.map(|backend| backend.cached as u64));
     }),
     // The application.
     counter(
@@ -166,10 +166,10 @@ const OTHERS: &[Metric] = &[
         to.set_if(now.backend.map(|(_, counts)| counts.opened()));
     }),
     gauge("hubbub_backend_open", "1 while the circuit breaker of backend.url is open, else 0.", |_, now, to| {
-        to.set_if(now.backend.map(|(auth_state, _)| auth_state.open.into()));
+        to.set_if(now.backend.map(|(status, _)| status.open.into()));
     }),
     gauge("hubbub_backend_in_flight", "Requests to backend.url that are under way.", |_, now, to| {
-        to.set_if(now.backend.map(|(auth_state, _)| auth_state.in_flight as u64));
+        to.set_if(now.backend.map(|(status, _)| status.in_flight as u64));
     }),
     histogram(
         "hubbub_backend_seconds",

@@ -6,10 +6,10 @@ use crate::auth::opaque;
 
 /// The readings of a hub that uses every feature.
 fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings<'a> {
-    let backend = opaque::Standing { answered: 1, failed: 2, shed: 3, remembered: 4, waiting: 5, open: true };
+    let backend = opaque::BackendStatus { answered: 1, failed: 2, shed: 3, cached: 4, waiting: 5, open: true };
     Readings {
         mailboxes: vec![("shard-1".into(), 4), ("shard-0".into(), 3)],
-        tokens: Standing { keys: Some((Some(2), 3, 4)), backend: Some(backend) },
+        tokens: AuthStatus { keys: Some((Some(2), 3, 4)), backend: Some(backend) },
         backend: Some((application::UpstreamStatus { in_flight: 1, waiting: 2, open: true }, counts)),
         connections: Some(connections),
         started_at: 1_752_921_000_250,

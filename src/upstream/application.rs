@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::answer::{UpstreamError, UpstreamOutcome};
 use self::counts::RequestCounts;
 use crate::logging::periodic::{Periodic, Summary};
-use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
+use crate::upstream::circuit_breaker::{BreakerTransition, CircuitBreaker, OPEN_MS};
 use crate::upstream::http_client::{HttpClient, Redirects};
 
 /// Most requests in flight.
@@ -50,7 +50,7 @@ const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The settings of an [`Upstream`].
+/// The settings of an [`UpstreamApplication`].
 #[derive(Debug)]
 pub struct UpstreamSettings {
     /// The application's base URL.
@@ -62,7 +62,7 @@ pub struct UpstreamSettings {
 }
 
 /// The application behind the hub.
-pub struct Upstream(Arc<UpstreamClient>);
+pub struct UpstreamApplication(Arc<UpstreamClient>);
 
 struct UpstreamClient {
     http: HttpClient,
@@ -89,13 +89,13 @@ pub struct UpstreamStatus {
     pub open: bool,
 }
 
-impl std::fmt::Debug for Upstream {
+impl std::fmt::Debug for UpstreamApplication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream").finish_non_exhaustive()
+        f.debug_struct("UpstreamApplication").finish_non_exhaustive()
     }
 }
 
-impl Upstream {
+impl UpstreamApplication {
     /// An application at a URL.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Upstream {
     }
 }
 
-impl Application for Upstream {
+impl Application for UpstreamApplication {
     fn ask(
         &self,
         question: ApplicationRequest,
@@ -182,7 +182,7 @@ impl UpstreamClient {
                 // The log line of the refusal names the request.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
-            ApplicationFailure(outcome.words())
+            ApplicationFailure(outcome.message())
         })
     }
 
@@ -208,7 +208,7 @@ impl UpstreamClient {
         let mut attempt = 1;
         loop {
             let error = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
-                Err(error) if error.is_passing() && attempt < ATTEMPTS => error,
+                Err(error) if error.is_temporary() && attempt < ATTEMPTS => error,
                 ended => return ended,
             };
             let delay = backoff.next_jittered(getrandom::u32().unwrap_or(u32::MAX));
@@ -249,7 +249,7 @@ impl UpstreamClient {
         let broken = answered.as_ref().err().filter(|error| error.is_breakdown());
         let turn = self.lock().record(broken.is_none(), self.now_ms());
         match (turn, broken) {
-            (Some(Transition::Opened), Some(UpstreamError { why, .. })) => {
+            (Some(BreakerTransition::Opened), Some(UpstreamError { why, .. })) => {
                 self.counts.note_opened();
                 log::warn!("backend.url does not answer; no requests for {} s: {why}", OPEN_MS / 1_000);
             }

@@ -60,7 +60,7 @@ impl CircuitBreaker {
     }
 
     /// Records the result of an admitted request; returns whether that opened or closed the breaker.
-    pub fn record(&mut self, answered: bool, now_ms: i64) -> Option<Transition> {
+    pub fn record(&mut self, answered: bool, now_ms: i64) -> Option<BreakerTransition> {
         match (self.state, answered) {
             (BreakerState::Closed(_), true) => self.state = BreakerState::Closed(0),
             (BreakerState::Closed(failures), false) if failures + 1 < FAILURES => {
@@ -68,11 +68,11 @@ impl CircuitBreaker {
             }
             (BreakerState::Closed(_), false) => {
                 self.state = BreakerState::Open(now_ms);
-                return Some(Transition::Opened);
+                return Some(BreakerTransition::Opened);
             }
             (_, true) => {
                 self.state = BreakerState::Closed(0);
-                return Some(Transition::Closed);
+                return Some(BreakerTransition::Closed);
             }
             (BreakerState::HalfOpen(_), false) => self.state = BreakerState::Open(now_ms),
             // A request that was already in flight when the breaker opened.
@@ -84,7 +84,7 @@ impl CircuitBreaker {
 
 /// A change of the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transition {
+pub enum BreakerTransition {
     /// No requests are sent from now on.
     Opened,
     /// The service answered again.
@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(breaker.record(false, 0), None);
         }
         assert!(breaker.admit(0));
-        assert_eq!(breaker.record(false, 0), Some(Transition::Opened));
+        assert_eq!(breaker.record(false, 0), Some(BreakerTransition::Opened));
         breaker
     }
 
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(breaker.record(false, OPEN_MS + 10), None);
         assert!(!breaker.admit(2 * OPEN_MS + 9));
         assert!(breaker.admit(2 * OPEN_MS + 10));
-        assert_eq!(breaker.record(true, 2 * OPEN_MS + 20), Some(Transition::Closed));
+        assert_eq!(breaker.record(true, 2 * OPEN_MS + 20), Some(BreakerTransition::Closed));
         assert!(breaker.admit(2 * OPEN_MS + 20));
     }
 

@@ -147,7 +147,7 @@ impl SocketWriter {
             match self.socket.as_ref().poll_write_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
-                    self.handle.note_output_taken();
+                    self.handle.note_output_read();
                     self.blocked.set(false);
                     self.write();
                 }

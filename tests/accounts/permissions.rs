@@ -1,7 +1,7 @@
 //! The permissions of accounts: granted by the command line and over HTTP, present in the tokens of a sign-in, and revoked.
 //! And the hashes of passwords when their cost changes.
 
-use crate::support::{Sio, Transport, eventually};
+use crate::support::{Sio, SioTransport, eventually};
 
 use super::*;
 
@@ -21,11 +21,11 @@ async fn an_account_with_the_required_permissions_connects_on_every_surface() {
     assert_eq!(signed_in.body["user"], user);
 
     Client::connect(&hub, &signed_in.access).await;
-    Sio::with_token(&hub, Transport::Polling, &signed_in.access).await;
-    let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
+    Sio::with_token(&hub, SioTransport::Polling, &signed_in.access).await;
+    let mut guest = Sio::guest(&hub, SioTransport::WebSocket).await;
     let known = guest.emit_and_expect("authenticated", "authenticate", json!({"token": signed_in.access})).await;
     assert_eq!(known["permissions"], permissions);
-    let mut chat = Sio::open(&hub, Transport::WebSocket).await;
+    let mut chat = Sio::open(&hub, SioTransport::WebSocket).await;
     chat.connect("/chat", &json!({"token": signed_in.access})).await.unwrap();
     let refreshed = refresh(&hub, &signed_in.refresh).json();
     Client::connect(&hub, refreshed["access_token"].as_str().unwrap()).await;

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{POLLING, PollingSession, SessionEnd, WEBSOCKET};
+use crate::support::socketio::{ObservedEnd, POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
 /// The number of connections closed for this reason.
 fn closed(hub: &Hub, reason: &str) -> f64 {
@@ -25,7 +25,7 @@ async fn handshake(wire: &mut Wire) -> u16 {
 }
 
 #[tokio::test]
-async fn clients_without_a_token_hold_a_quarter_of_all_places_and_a_user_still_connects() {
+async fn clients_without_a_token_hold_at_most_a_quarter_of_all_connections_and_a_user_still_connects() {
     let hub = Hub::with_manual_clock("[server]\nworkers = 2\nmax_connections = 40");
     let mut wire = Wire::connect(&hub).await;
     let mut statuses = Vec::new();
@@ -50,15 +50,15 @@ async fn clients_without_a_token_hold_a_quarter_of_all_places_and_a_user_still_c
 }
 
 #[tokio::test]
-async fn the_oldest_connection_that_joined_nothing_gives_way_to_a_new_one_after_two_seconds() {
+async fn a_new_connection_replaces_the_oldest_unjoined_one_after_two_seconds() {
     let hub = Hub::with_manual_clock("[server]\nworkers = 2\nmax_connections = 16");
-    let mut member = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut member = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     eventually(DEADLINE, "a connection that joined is not pending", || pending(&hub) == 0).await;
-    let mut socket = Sio::open(&hub, Transport::WebSocket).await;
-    let mut waiting = Sio::open(&hub, Transport::Polling).await;
+    let mut socket = Sio::open(&hub, SioTransport::WebSocket).await;
+    let mut waiting = Sio::open(&hub, SioTransport::Polling).await;
     waiting.start_poll().await;
     let mut silent = PollingSession::open(&hub).await;
-    let mut refused = Sio::open(&hub, Transport::WebSocket).await;
+    let mut refused = Sio::open(&hub, SioTransport::WebSocket).await;
     refused.connect("/nowhere", &Value::Null).await.unwrap_err();
     assert_eq!(pending(&hub), 4);
     hub.advance(2_000);
@@ -72,10 +72,10 @@ async fn the_oldest_connection_that_joined_nothing_gives_way_to_a_new_one_after_
     }
     assert_eq!(hub.get(POLLING).status, 503, "all are new again");
     // In the order in which they connected, each with the end of its transport.
-    assert_eq!(socket.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
-    assert_eq!(waiting.read_to_end().await, (vec![], SessionEnd::ClosePacket));
+    assert_eq!(socket.read_to_end().await, (vec![], ObservedEnd::Closed(Some(4408))));
+    assert_eq!(waiting.read_to_end().await, (vec![], ObservedEnd::ClosePacket));
     silent.assert_gone().await;
-    assert_eq!(refused.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(refused.read_to_end().await, (vec![], ObservedEnd::Closed(Some(4408))));
     member.expect_silence().await;
 }
 
@@ -85,7 +85,7 @@ async fn a_connection_that_joins_or_leaves_makes_room_for_the_next() {
     let mut members = Vec::new();
     // Three can be pending at once. One after another, 12 join.
     for n in 0..12 {
-        let mut client = Sio::open(&hub, Transport::BOTH[n % 2]).await;
+        let mut client = Sio::open(&hub, SioTransport::BOTH[n % 2]).await;
         client.connect("/", &json!({"token": token("alice")})).await.unwrap();
         members.push(client);
         eventually(DEADLINE, "a connection that joined is not pending", || pending(&hub) == 0).await;
@@ -104,7 +104,7 @@ async fn a_connection_that_joins_or_leaves_makes_room_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_polling_session_that_asks_nothing_ends_after_ten_seconds() {
+async fn a_polling_session_without_requests_ends_after_ten_seconds() {
     let hub = Hub::with_manual_clock("");
     let mut unused: Vec<_> = Vec::new();
     for _ in 0..3 {

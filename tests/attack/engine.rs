@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
-use crate::support::socketio::{PollingSession, SEPARATOR, SessionEnd};
-use crate::support::wire::{Frame, opcode};
-use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
+use crate::support::socketio::{ObservedEnd, PollingSession, SEPARATOR};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
 /// A budget of 50 frames at once on a connection, and of 10 a second.
 const FEW_FRAMES: &str = "[limits]\nframes_per_second = 10";
@@ -18,13 +18,13 @@ fn closed(hub: &Hub, reason: &str) -> f64 {
 }
 
 /// Frames that no message limit counts.
-fn idle_frames() -> [(&'static str, Frame); 5] {
+fn idle_frames() -> [(&'static str, RawFrame); 5] {
     [
-        ("a noop", Frame::text("6")),
-        ("a pong", Frame::text("3")),
-        ("a disconnect", Frame::text("41/nowhere,")),
-        ("a WebSocket ping", Frame::new(opcode::PING, "")),
-        ("a WebSocket pong", Frame::new(opcode::PONG, "")),
+        ("a noop", RawFrame::text("6")),
+        ("a pong", RawFrame::text("3")),
+        ("a disconnect", RawFrame::text("41/nowhere,")),
+        ("a WebSocket ping", RawFrame::new(opcode::PING, "")),
+        ("a WebSocket pong", RawFrame::new(opcode::PONG, "")),
     ]
 }
 
@@ -32,11 +32,11 @@ fn idle_frames() -> [(&'static str, Frame); 5] {
 async fn frames_without_a_message_count_and_close_the_connection_with_4429() {
     let hub = Hub::with(FEW_FRAMES);
     for (n, (what, frame)) in idle_frames().into_iter().enumerate() {
-        let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+        let mut client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
         client.wire().send(&frame.encode().repeat(45)).await;
         client.expect_silence().await;
         client.wire().try_send(&frame.encode().repeat(1_000)).await;
-        assert_eq!(client.read_to_end().await.1, SessionEnd::Closed(Some(4429)), "{what}");
+        assert_eq!(client.read_to_end().await.1, ObservedEnd::Closed(Some(4429)), "{what}");
         client.wire().wait_closed().await;
         assert_eq!(closed(&hub, "budget"), n as f64 + 1.0, "{what}");
     }
@@ -47,22 +47,22 @@ async fn frames_without_a_message_count_and_close_the_connection_with_4429() {
 async fn a_raw_connection_has_the_same_budget_and_counts_fragments() {
     let hub = Hub::with(FEW_FRAMES);
     let pieces = |count: usize| {
-        let mut bytes = Frame::text("").unfinished().encode();
-        bytes.extend(Frame::new(opcode::CONTINUATION, "").unfinished().encode().repeat(count));
+        let mut bytes = RawFrame::text("").unfinished().encode();
+        bytes.extend(RawFrame::new(opcode::CONTINUATION, "").unfinished().encode().repeat(count));
         bytes
     };
     for (what, few, many) in [
-        ("fragments", pieces(40), Frame::new(opcode::CONTINUATION, "").unfinished().encode().repeat(1_000)),
+        ("fragments", pieces(40), RawFrame::new(opcode::CONTINUATION, "").unfinished().encode().repeat(1_000)),
         (
             "pongs",
-            Frame::new(opcode::PONG, "").encode().repeat(40),
-            Frame::new(opcode::PONG, "").encode().repeat(1_000),
+            RawFrame::new(opcode::PONG, "").encode().repeat(40),
+            RawFrame::new(opcode::PONG, "").encode().repeat(1_000),
         ),
     ] {
         let mut wire = Wire::of(&hub, "alice").await;
         assert_eq!(wire.message().await["type"], "Status");
         wire.send(&few).await;
-        wire.send_frame(&Frame::new(opcode::PING, "there?")).await;
+        wire.send_frame(&RawFrame::new(opcode::PING, "there?")).await;
         assert_eq!(wire.frame().await.unwrap().payload, b"there?", "{what}");
         wire.try_send(&many).await;
         assert_eq!(wire.close_code().await, Some(4429), "{what}");
@@ -75,19 +75,19 @@ async fn a_raw_connection_has_the_same_budget_and_counts_fragments() {
 async fn bytes_over_the_budget_close_the_connection_with_4429() {
     let hub = Hub::with(FEW_BYTES);
     let mut wire = Wire::of(&hub, "alice").await;
-    let large = Frame::text(format!("\"{}\"", "x".repeat(60_000))).encode();
+    let large = RawFrame::text(format!("\"{}\"", "x".repeat(60_000))).encode();
     for _ in 0..20 {
         wire.try_send(&large).await;
     }
     assert_eq!(wire.close_code().await, Some(4429));
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         client.send(&ping_of(0, 900_000)).await;
         assert_eq!(client.receive().await.id, Some(0), "one packet is within the budget");
-        assert_eq!(client.try_send(&ping_of(1, 900_000)).await, transport == Transport::WebSocket);
+        assert_eq!(client.try_send(&ping_of(1, 900_000)).await, transport == SioTransport::WebSocket);
         let (events, end) = client.read_to_end().await;
         assert_eq!(events, vec![], "{transport:?}");
-        assert!(matches!(end, SessionEnd::ClosePacket | SessionEnd::Closed(Some(4429))), "{end:?}");
+        assert!(matches!(end, ObservedEnd::ClosePacket | ObservedEnd::Closed(Some(4429))), "{end:?}");
     }
     assert_eq!(closed(&hub, "budget"), 3.0);
 }
@@ -143,9 +143,9 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
 #[tokio::test]
 async fn a_probing_socket_has_the_same_budget_and_keeps_the_session() {
     let hub = Hub::with(FEW_FRAMES);
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let mut wire = client.polling().start_upgrade().await;
-    wire.try_send(&Frame::new(opcode::PING, "").encode().repeat(1_000)).await;
+    wire.try_send(&RawFrame::new(opcode::PING, "").encode().repeat(1_000)).await;
     let mut pongs = 0;
     let code = loop {
         match wire.frame().await {
@@ -164,8 +164,8 @@ async fn a_probing_socket_has_the_same_budget_and_keeps_the_session() {
 #[tokio::test]
 async fn a_budget_of_zero_is_no_limit() {
     let hub = Hub::with("[limits]\nframes_per_second = 0\nbytes_per_second = 0");
-    let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    client.wire().send(&Frame::text("6").encode().repeat(20_000)).await;
+    let mut client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
+    client.wire().send(&RawFrame::text("6").encode().repeat(20_000)).await;
     client.expect_silence().await;
     assert_eq!(closed(&hub, "budget"), 0.0);
 }
@@ -180,12 +180,12 @@ fn ping_of(id: u64, length: usize) -> String {
 async fn a_burst_of_connects_gets_90_replies_and_closes_the_connection() {
     let hub = Hub::start();
     for namespace in ["/nowhere,", "/chat,", ""] {
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         // A second CONNECT to a joined namespace costs nothing. The hub checks a broken token each time.
-        let connect = Frame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
+        let connect = RawFrame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
         client.wire().try_send(&connect.repeat(2_000)).await;
         let (replies, end) = client.read_to_end().await;
-        assert_eq!(end, SessionEnd::Closed(Some(4429)), "{namespace}");
+        assert_eq!(end, ObservedEnd::Closed(Some(4429)), "{namespace}");
         let limited = replies.iter().filter(|reply| reply.data["data"]["code"] == "RATE_LIMITED").count();
         assert_eq!((replies.len(), limited), (90, 30), "{namespace}");
     }
@@ -202,8 +202,8 @@ async fn a_burst_of_connects_gets_90_replies_and_closes_the_connection() {
 
 /// The first `size` bytes of a fragmented message without its final fragment.
 fn unfinished(opcode: u8, size: usize) -> Vec<u8> {
-    let first = Frame::new(opcode, vec![b'4'; size / 2]).unfinished().encode();
-    [first, Frame::new(opcode::CONTINUATION, vec![b'4'; size - size / 2]).unfinished().encode()].concat()
+    let first = RawFrame::new(opcode, vec![b'4'; size / 2]).unfinished().encode();
+    [first, RawFrame::new(opcode::CONTINUATION, vec![b'4'; size - size / 2]).unfinished().encode()].concat()
 }
 
 #[tokio::test]
@@ -213,13 +213,13 @@ async fn before_its_first_namespace_a_connection_sends_at_most_16_kib() {
         let connect = |token: &str| format!("40{}", json!({ "token": token }));
         connect(&"x".repeat(16_384 + extra - connect("").len()))
     };
-    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
     client.send(&largest(0)).await;
     assert_eq!(client.receive().await.data["message"], "Unauthorized");
     client.send(&largest(1)).await;
-    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1009))));
+    assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1009))));
 
-    let mut client = Sio::open(&hub, Transport::Polling).await;
+    let mut client = Sio::open(&hub, SioTransport::Polling).await;
     client.send(&largest(0)).await;
     assert_eq!(client.receive().await.data["message"], "Unauthorized");
     let answer = client.polling().post(largest(1)).await;
@@ -228,13 +228,13 @@ async fn before_its_first_namespace_a_connection_sends_at_most_16_kib() {
 
     // The same bound holds for the buffered fragments of an unfinished message.
     for (opcode, size, code) in [(opcode::TEXT, 16_385, 1009), (opcode::BINARY, 1_000_000, 1009)] {
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         client.wire().send(&unfinished(opcode, 16_384)).await;
-        client.wire().send_frame(&Frame::new(opcode::PING, "there?")).await;
+        client.wire().send_frame(&RawFrame::new(opcode::PING, "there?")).await;
         assert_eq!(client.wire().frame().await.unwrap().payload, b"there?");
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         client.wire().try_send(&unfinished(opcode, size)).await;
-        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(code))), "{size} bytes");
+        assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(code))), "{size} bytes");
     }
 }
 
@@ -254,23 +254,23 @@ async fn before_its_first_namespace_a_connection_sends_only_connects_and_pongs()
         "bAQID",
     ];
     for packet in packets {
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         client.send(packet).await;
-        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
+        assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))), "{packet}");
         // A refused CONNECT joins no namespace.
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         client.connect("/nowhere", &json!(null)).await.unwrap_err();
         client.send(packet).await;
-        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
-        let mut client = Sio::open(&hub, Transport::Polling).await;
+        assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))), "{packet}");
+        let mut client = Sio::open(&hub, SioTransport::Polling).await;
         assert_eq!(client.polling().post(packet).await.status, 400, "{packet}");
         client.polling().assert_gone().await;
     }
-    let mut client = Sio::open(&hub, Transport::WebSocket).await;
-    client.wire().send_frame(&Frame::new(opcode::BINARY, "x")).await;
-    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
+    let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
+    client.wire().send_frame(&RawFrame::new(opcode::BINARY, "x")).await;
+    assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))));
     // Engine.IO's own packets and a DISCONNECT are allowed.
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         for packet in ["3", "6", "41"] {
             client.send(packet).await;
@@ -285,11 +285,11 @@ async fn the_hub_buffers_at_most_16_kib_for_an_anonymous_connection() {
     let (mut held, before) = (Vec::new(), hub.rss_kib());
     for _ in 0..100 {
         for (first, then) in [
-            (Frame::text("4510-[\"x\"]").encode(), Frame::new(opcode::BINARY, vec![0; 990_000]).encode()),
+            (RawFrame::text("4510-[\"x\"]").encode(), RawFrame::new(opcode::BINARY, vec![0; 990_000]).encode()),
             (unfinished(opcode::TEXT, 16_000), vec![]),
-            (vec![], Frame::new(opcode::BINARY, vec![0; 990_000]).unfinished().encode()),
+            (vec![], RawFrame::new(opcode::BINARY, vec![0; 990_000]).unfinished().encode()),
         ] {
-            let mut client = Sio::open(&hub, Transport::WebSocket).await;
+            let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
             client.wire().try_send(&first).await;
             client.wire().try_send(&then).await;
             held.push(client);

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::wire::{Frame, opcode};
+use crate::support::wire::{RawFrame, opcode};
 use crate::support::{DEADLINE, Hub, wait_until};
 
 /// Connections in each attack.
@@ -26,10 +26,10 @@ fn plain(name: &'static str, then: impl Into<Vec<u8>>) -> Attack {
     Attack { name, first: None, then: then.into() }
 }
 
-fn engine(name: &'static str, frames: &[Frame]) -> Attack {
+fn engine(name: &'static str, frames: &[RawFrame]) -> Attack {
     let first = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
                  Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    Attack { name, first: Some(first.into()), then: frames.iter().flat_map(Frame::encode).collect() }
+    Attack { name, first: Some(first.into()), then: frames.iter().flat_map(RawFrame::encode).collect() }
 }
 
 fn post(path: &str, head: &str, body: usize) -> Vec<u8> {
@@ -57,13 +57,13 @@ fn attacks() -> Vec<Attack> {
         engine("an Engine.IO WebSocket", &[]),
         engine(
             "announced attachments that are never complete",
-            &[Frame::text(r#"4510-["x"]"#), Frame::new(opcode::BINARY, vec![0; 990_000])],
+            &[RawFrame::text(r#"4510-["x"]"#), RawFrame::new(opcode::BINARY, vec![0; 990_000])],
         ),
         engine(
             "a message that never ends",
-            &[Frame::text("4").unfinished(), Frame::new(opcode::CONTINUATION, vec![b'x'; 990_000]).unfinished()],
+            &[RawFrame::text("4").unfinished(), RawFrame::new(opcode::CONTINUATION, vec![b'x'; 990_000]).unfinished()],
         ),
-        engine("CONNECTs to unknown namespaces", &vec![Frame::text("40/none,"); 2_000]),
+        engine("CONNECTs to unknown namespaces", &vec![RawFrame::text("40/none,"); 2_000]),
     ]
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::without_time;
 use crate::support::token::token_with;
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 fn read_only_token(user: &str) -> String {
     token_with(json!({"sub": user, "topics": {"publish": []}}))
@@ -25,7 +25,7 @@ async fn a_token_without_publish_rights_writes_to_no_client() {
     let mut bob = Client::of(&hub, "bob").await;
     bob.subscribe(&["lobby", "thread:7"]).await;
     let mut raw = Client::connect(&hub, &read_only_token("alice")).await;
-    let mut root = Sio::with_token(&hub, Transport::WebSocket, &read_only_token("alice")).await;
+    let mut root = Sio::with_token(&hub, SioTransport::WebSocket, &read_only_token("alice")).await;
     for (event, data, message) in REFUSED_EVENTS {
         let data: Value = serde_json::from_str(data).unwrap();
         let refused = raw.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
@@ -39,7 +39,7 @@ async fn a_token_without_publish_rights_writes_to_no_client() {
         let expected = json!({"event": event, "message": message, "error": message, "code": code, "timestamp": null});
         assert_eq!(refused, expected);
     }
-    let mut chat = Sio::open(&hub, Transport::WebSocket).await;
+    let mut chat = Sio::open(&hub, SioTransport::WebSocket).await;
     chat.connect("/chat", &json!({"token": read_only_token("alice")})).await.unwrap();
     let refused = chat.request_on("/chat", "presence:update-status", json!({"status": "away"})).await;
     let message = "The token allows no publishing";

@@ -7,7 +7,7 @@ use crate::push::signed;
 use crate::support::account::{UNLIMITED, sign_in, user};
 use crate::support::http::Response;
 use crate::support::token::{now, now_ms, token_with};
-use crate::support::{Client, Hub, Sio, Transport, Wire};
+use crate::support::{Client, Hub, Sio, SioTransport, Wire};
 
 /// All topics with a history of ten messages.
 const WITH_HISTORY: &str = r#"
@@ -186,7 +186,7 @@ async fn a_client_id_is_delivered_once_over_sessions_surfaces_and_a_restart() {
     assert_eq!(publish(&mut other, hello()).await, first);
     let mut on_chat = first.clone();
     on_chat["success"] = json!(true);
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut root = Sio::of(&hub, transport, "alice").await;
         assert_eq!(root.request("Broadcast", hello()).await, json!([first]));
         let mut chat = Sio::of_chat(&hub, transport, "alice").await;

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::support::chat_client::{ChatClient, ChatPacket, ChatTransport};
 use crate::support::token::token;
-use crate::support::wire::{Frame, opcode};
+use crate::support::wire::{RawFrame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Sio, Wire, eventually};
 
 /// The hub's count of clients closed because they read too slowly.
@@ -121,7 +121,7 @@ async fn a_slow_reader_stays_connected_and_gets_its_reply_when_its_outbox_has_sp
     while pongs == 0 {
         let Some(frame) = slow.frame().await else { panic!("the connection was cut after {next} messages") };
         match frame.opcode {
-            opcode::PING => slow.send_frame(&Frame::new(opcode::PONG, frame.payload)).await,
+            opcode::PING => slow.send_frame(&RawFrame::new(opcode::PONG, frame.payload)).await,
             opcode::TEXT => {
                 let message: Value = serde_json::from_slice(&frame.payload).unwrap();
                 if message["type"] == "Broadcast" {
@@ -165,7 +165,7 @@ async fn a_slow_reader_on_socketio_stays_connected() {
 async fn a_client_that_sends_and_never_reads_is_paused_and_disconnected() {
     let hub = Hub::with(SHORT_TIMEOUTS);
     let mut wire = slow_member(&hub).await;
-    let ping = Frame::text(json!({"type": "Ping", "data": {"timestamp": 7}}).to_string()).encode();
+    let ping = RawFrame::text(json!({"type": "Ping", "data": {"timestamp": 7}}).to_string()).encode();
     let many = ping.repeat(1_000);
     let before = hub.metric("hubbub_messages_received_total");
     // The hub stops reading, and later closes the connection, which fails the write.

@@ -53,7 +53,7 @@ impl RawConnection {
 }
 
 /// The result of a POST.
-pub(super) enum PostResult {
+pub(super) enum PostOutcome {
     /// The connection was refused.
     NotConnected,
     /// No complete response arrived. The hub may have accepted the request.
@@ -72,8 +72,8 @@ pub(super) async fn post(
     key: Option<&str>,
     body: &Value,
     response_timeout: Duration,
-) -> PostResult {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return PostResult::NotConnected };
+) -> PostOutcome {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return PostOutcome::NotConnected };
     let body = body.to_string();
     let key = key.map_or(String::new(), |key| format!("Idempotency-Key: {key}\r\n"));
     let request = format!(
@@ -88,16 +88,16 @@ pub(super) async fn post(
     };
     // A reset after a complete response does not matter.
     let _ = timeout(response_timeout, exchange).await;
-    parse(&response).unwrap_or(PostResult::NoResponse)
+    parse(&response).unwrap_or(PostOutcome::NoResponse)
 }
 
 /// Parses a complete response.
-fn parse(bytes: &[u8]) -> Option<PostResult> {
+fn parse(bytes: &[u8]) -> Option<PostOutcome> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let head = head.to_ascii_lowercase();
     let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let length: usize = header("content-length")?.parse().ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    (body.len() == length).then(|| PostResult::Answered { status, replayed: header("idempotency-replayed").is_some() })
+    (body.len() == length).then(|| PostOutcome::Answered { status, replayed: header("idempotency-replayed").is_some() })
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::audit::{NamedCounts, PublishAttempt, PublishResult, PublishedId};
-use super::connection::{PostResult, RawConnection, post};
+use super::connection::{PostOutcome, RawConnection, post};
 use super::{TOPICS, topic};
 use crate::support::DEADLINE;
 use crate::support::rng::Rng;
@@ -121,14 +121,14 @@ impl Publisher {
         let started = Instant::now();
         while started.elapsed() < DEADLINE * 2 {
             match post(self.address, "/api/room", Some(&key), &body, RESPONSE_TIMEOUT).await {
-                PostResult::Answered { status: 200, replayed } => {
+                PostOutcome::Answered { status: 200, replayed } => {
                     if replayed {
                         self.count("published: repeated after it was accepted");
                     }
                     return PublishResult::Accepted;
                 }
                 // Even after a refusal, an earlier unanswered attempt may have been accepted.
-                PostResult::Answered { .. } | PostResult::NoResponse | PostResult::NotConnected => {
+                PostOutcome::Answered { .. } | PostOutcome::NoResponse | PostOutcome::NotConnected => {
                     self.count("published: repeated");
                 }
             }
@@ -148,11 +148,11 @@ pub(super) async fn push(address: SocketAddr, topic: usize, message: PublishedId
     let started = Instant::now();
     loop {
         match post(address, "/api/room", None, &body, DEADLINE * 2).await {
-            PostResult::NotConnected => assert!(started.elapsed() < DEADLINE * 2, "no hub listens on {address}"),
-            PostResult::NoResponse => return PublishResult::Unknown,
-            PostResult::Answered { status: 200, .. } => return PublishResult::Accepted,
-            PostResult::Answered { status: 503, .. } => return PublishResult::Refused,
-            PostResult::Answered { status, .. } => panic!("a push got status {status}"),
+            PostOutcome::NotConnected => assert!(started.elapsed() < DEADLINE * 2, "no hub listens on {address}"),
+            PostOutcome::NoResponse => return PublishResult::Unknown,
+            PostOutcome::Answered { status: 200, .. } => return PublishResult::Accepted,
+            PostOutcome::Answered { status: 503, .. } => return PublishResult::Refused,
+            PostOutcome::Answered { status, .. } => panic!("a push got status {status}"),
         }
         sleep(Duration::from_millis(10)).await;
     }

@@ -1,4 +1,4 @@
-//! The limits of messages and typing per minute, over two sessions of a user. Refused requests affect nobody else.
+//! The limits of messages and typing per minute, over two sessions of a user. Refused requests do not affect other users.
 
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -57,8 +57,8 @@ async fn of_105_messages_in_a_minute_over_two_sessions_100_are_accepted_and_deli
     let [one, two] = &mut sockets;
     received_by(&hub, CHAT, [&mut bob, &mut carol, one, two]).await;
 
-    let say = |n: usize| json!({"chatId": CHAT, "content": format!("message {n}")});
-    let (accepted, refused) = ask_in_turn(&mut sockets, 105, "message:send", say).await;
+    let message = |n: usize| json!({"chatId": CHAT, "content": format!("message {n}")});
+    let (accepted, refused) = ask_in_turn(&mut sockets, 105, "message:send", message).await;
     assert_refused(refused, 5);
     assert_eq!(accepted.len(), 100);
     let [one, two] = &mut sockets;
@@ -85,7 +85,7 @@ async fn of_105_messages_in_a_minute_over_two_sessions_100_are_accepted_and_deli
     // The limit is per user: it also applies to a new session, but not to other users.
     let mut third = ChatClient::of(&hub, ChatTransport::Raw, "alice").await;
     third.join(CHAT).await;
-    assert_eq!(third.request("message:send", say(105)).await["code"], "RATE_LIMITED");
+    assert_eq!(third.request("message:send", message(105)).await["code"], "RATE_LIMITED");
     bob.send_message(CHAT, "still here").await;
 }
 

@@ -73,7 +73,7 @@ async fn settled(hub: &Hub, chat: &str, expected: Value) {
 }
 
 /// Everything that these members have received in `chat` so far; nothing more is on its way. It sends an event to
-/// everybody, which arrives after all earlier events of the chat.
+/// all users, which arrives after all earlier events of the chat.
 async fn received_by<const N: usize>(hub: &Hub, chat: &str, members: [&mut ChatClient; N]) -> [Vec<Value>; N] {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     sessions(hub, chat);

@@ -64,9 +64,9 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
     for id in &ids {
         statuses.push(status(&mut bob, id).await);
     }
-    let figures = alice.request("message:stats", json!({})).await;
+    let stats = alice.request("message:stats", json!({})).await;
     let expected = json!({"activeTypingUsers": 0, "trackedMessages": 25, "totalDelivered": 19, "totalRead": 9});
-    assert_eq!(figures["stats"], expected);
+    assert_eq!(stats["stats"], expected);
     for end in ["killed", "terminated"] {
         drop((alice, bob));
         hub = if end == "killed" { hub.restart() } else { hub.restart_gracefully() };
@@ -80,7 +80,7 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
         for (id, expected) in ids.iter().zip(&statuses) {
             assert_eq!(status(&mut alice, id).await, *expected, "{end}");
         }
-        assert_eq!(bob.request("message:stats", json!({})).await, figures, "{end}");
+        assert_eq!(bob.request("message:stats", json!({})).await, stats, "{end}");
     }
 }
 
@@ -93,7 +93,7 @@ struct Acknowledged {
     confirmed: Vec<(String, bool)>,
 }
 
-/// Sends messages and confirms those of others, several at a time, until the hub is killed.
+/// Sends messages and confirms the messages of others, several at a time, until the hub is killed.
 async fn send_and_confirm(mut member: ChatClient, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
     let (mut acknowledged, mut pending) = (Acknowledged::default(), HashMap::new());
     let mut sent = 0;
@@ -142,8 +142,8 @@ async fn acknowledged_messages_survive_a_kill_in_the_order_of_the_chat() {
         let before = hub.metric("hubbub_store_writes_total");
         let mut senders = JoinSet::new();
         for name in 0..6 {
-            let way = if name % 3 == 2 { ChatTransport::Raw } else { ChatTransport::WebSocket };
-            let mut member = ChatClient::of(&hub, way, &format!("user-{name}")).await;
+            let transport = if name % 3 == 2 { ChatTransport::Raw } else { ChatTransport::WebSocket };
+            let mut member = ChatClient::of(&hub, transport, &format!("user-{name}")).await;
             let chat = CHATS[name % 2];
             member.join(chat).await;
             senders.spawn(send_and_confirm(member, chat, name));

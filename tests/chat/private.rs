@@ -41,8 +41,8 @@ async fn a_private_chat_looks_like_an_unknown_one_to_users_without_access() {
     alice.join("team").await;
     let message = alice.send_message("team", "secret").await;
     let refused = json!({"success": false, "message": DENIED, "code": "NOT_FOUND"});
-    for way in [ChatTransport::WebSocket, ChatTransport::Polling] {
-        let mut carol = ChatClient::of(&hub, way, "carol").await;
+    for transport in [ChatTransport::WebSocket, ChatTransport::Polling] {
+        let mut carol = ChatClient::of(&hub, transport, "carol").await;
         for chat in ["team", "nowhere"] {
             assert_eq!(carol.request("join:chat", json!({ "chatId": chat })).await, refused, "{chat}");
             for (event, data) in requests(chat, &message) {
@@ -135,10 +135,10 @@ async fn all_members_leave_a_deleted_chat_and_a_new_one_has_none_of_its_messages
     let hub = hub("");
     put_private(&hub, "team", &["alice", "bob", "carol"]);
     let mut members = Vec::new();
-    for (way, user) in
+    for (transport, user) in
         [(ChatTransport::WebSocket, "alice"), (ChatTransport::Polling, "bob"), (ChatTransport::WebSocket, "carol")]
     {
-        let mut member = ChatClient::of(&hub, way, user).await;
+        let mut member = ChatClient::of(&hub, transport, user).await;
         member.join("team").await;
         members.push(member);
     }

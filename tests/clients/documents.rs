@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{assert_unchanged, fixture, remove_offset};
 use crate::support::token::{token, token_with};
 use crate::support::tools::{Program, node_modules};
-use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
+use crate::support::{DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, eventually};
 
 #[test]
 fn the_code_blocks_equal_the_documents() {
@@ -115,7 +115,7 @@ async fn the_push_documents_client_reports_a_failed_registration_as_another_user
 #[tokio::test]
 async fn the_community_documents_client_authenticates_types_and_reads_its_notifications() {
     let hub = Hub::start();
-    let mut jane = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 2, "name": "Jane"}))).await;
+    let mut jane = Sio::with_token(&hub, SioTransport::WebSocket, &token_with(json!({"sub": 2, "name": "Jane"}))).await;
     jane.join("thread:456").await;
     let user = json!({"id": 1, "name": "John Doe", "email": "john@example.com", "role": "admin"});
     let permissions = json!(["receive_notifications", "send_messages"]);
@@ -167,9 +167,9 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
 
 #[tokio::test]
 async fn the_community_documents_client_authenticates_with_a_token_of_the_backend() {
-    let backend = Upstream::new(|request| match request.header("authorization") {
-        Some("Bearer sanctum_token") => Reply::Json(200, json!({"user": {"id": 1, "name": "John Doe"}})),
-        _ => Reply::Json(401, json!({"message": "Unauthenticated."})),
+    let backend = MockUpstream::new(|request| match request.header("authorization") {
+        Some("Bearer sanctum_token") => UpstreamReply::Json(200, json!({"user": {"id": 1, "name": "John Doe"}})),
+        _ => UpstreamReply::Json(401, json!({"message": "Unauthenticated."})),
     });
     let hub = Hub::with(&format!("[auth.backend]\nurl = \"{}\"", backend.url("/api/user")));
     let mut report = Program::start(&mut node("sanctum.js", &hub)).report();

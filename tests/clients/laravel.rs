@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{assert_unchanged, fixture};
 use crate::support::token::token_with;
 use crate::support::tools::{Program, php};
-use crate::support::{Hub, Sio, Transport};
+use crate::support::{Hub, Sio, SioTransport};
 
 /// The key in Laravel's `.env`. The hub is configured with its hash.
 const KEY: &str = "mechamap_ws_a_key_of_the_backend";
@@ -39,7 +39,7 @@ fn laravel(url: &str, key: &str) -> Value {
 }
 
 /// A frontend that connects as a guest and then authenticates.
-async fn frontend(hub: &Hub, transport: Transport, claims: Value) -> Sio {
+async fn frontend(hub: &Hub, transport: SioTransport, claims: Value) -> Sio {
     let mut client = Sio::guest(hub, transport).await;
     client.emit("authenticate", json!({"token": token_with(claims)})).await;
     client.expect("authenticated").await;
@@ -56,9 +56,9 @@ fn remove_time(data: &mut Value, field: &str, length: usize) {
 #[tokio::test]
 async fn a_frontend_receives_the_events_of_laravel() {
     let hub = hub();
-    let mut user = frontend(&hub, Transport::WebSocket, json!({"sub": 1, "name": "John Doe"})).await;
-    let mut participant = frontend(&hub, Transport::Polling, json!({"userId": 2})).await;
-    let mut other = frontend(&hub, Transport::WebSocket, json!({"user_id": "3"})).await;
+    let mut user = frontend(&hub, SioTransport::WebSocket, json!({"sub": 1, "name": "John Doe"})).await;
+    let mut participant = frontend(&hub, SioTransport::Polling, json!({"userId": 2})).await;
+    let mut other = frontend(&hub, SioTransport::WebSocket, json!({"user_id": "3"})).await;
     participant.join("thread:456").await;
 
     let mut results = laravel(&format!("http://{}", hub.address()), KEY);
@@ -122,7 +122,7 @@ async fn a_frontend_receives_the_events_of_laravel() {
 #[tokio::test]
 async fn laravel_gets_401_for_a_wrong_key() {
     let hub = hub();
-    let mut user = frontend(&hub, Transport::WebSocket, json!({"sub": 1})).await;
+    let mut user = frontend(&hub, SioTransport::WebSocket, json!({"sub": 1})).await;
     // The hash of a key is no key.
     for key in ["another-key", &hex::encode(Sha256::digest(KEY))] {
         let results = laravel(&format!("http://{}", hub.address()), key);

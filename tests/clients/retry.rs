@@ -6,7 +6,7 @@ use std::fs;
 use super::socketio::{VERSIONS, node_with};
 use crate::support::token::token;
 use crate::support::tools::Program;
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The README's code block that reconnects.
 fn retry_lines() -> String {
@@ -40,7 +40,7 @@ async fn every_version_reconnects_after_a_limit_with_the_readmes_lines() {
             "[limits]\nexempt_loopback = false\n\
              [limits.chat]\nconnection_attempts = 1\nattempts_window_secs = 5\nblock_secs = 1",
         );
-        let mut first = Sio::open(&hub, Transport::WebSocket).await;
+        let mut first = Sio::open(&hub, SioTransport::WebSocket).await;
         first.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
         let report = drive(&hub, version, "/chat", &token("bob")).report();
         assert_reconnected(&report, "RATE_LIMITED", 5);
@@ -53,7 +53,7 @@ async fn a_guest_reconnects_when_its_address_is_below_its_limit() {
         "[limits]\nexempt_loopback = false\n\
          [limits.community]\nconnections_per_address = 1\nconnections_per_minute = 0",
     );
-    let first = Sio::guest(&hub, Transport::WebSocket).await;
+    let first = Sio::guest(&hub, SioTransport::WebSocket).await;
     let driver = drive(&hub, VERSIONS[3], "", "");
     eventually(DEADLINE, "the guest is refused", || hub.output().contains("LIMIT_REACHED")).await;
     drop(first);

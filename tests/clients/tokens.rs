@@ -10,7 +10,7 @@ use super::socketio::{VERSIONS, node_with};
 use crate::support::account::{PASSWORD, sign_in, user_command};
 use crate::support::hub::configuration;
 use crate::support::tools::Program;
-use crate::support::{Hub, Reply, Upstream};
+use crate::support::{Hub, MockUpstream, UpstreamReply};
 use crate::tokens::algorithms::named;
 
 /// Asserts that every version connects with `token` by every transport.
@@ -30,7 +30,7 @@ fn every_version_connects_with_an_ed25519_token_and_with_a_laravel_token() {
     let ed = EncodingKey::from_ed_pem(include_bytes!("../keys/ed25519.private.pem")).unwrap();
     let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&ed, Algorithm::EdDSA).unwrap()).unwrap();
     jwk.as_object_mut().unwrap().extend([("kid".to_owned(), json!("k")), ("alg".to_owned(), json!("Ed25519"))]);
-    let application = Upstream::replying(Reply::Json(200, json!({"data": {"id": 42, "name": "Ann"}})));
+    let application = MockUpstream::replying(UpstreamReply::Json(200, json!({"data": {"id": 42, "name": "Ann"}})));
     let url = application.url("/api/user");
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("keys"), json!({"keys": [jwk]}).to_string()).unwrap();

@@ -36,7 +36,7 @@ use hubbub_actors::events::table::CLIENT;
 use hubbub_actors::model::surface::Surface;
 use serde_json::Value;
 
-use self::script::{Outgoing, Received, Script, StepAction};
+use self::script::{ClientMessage, Received, Script, StepAction};
 
 /// Clients that name no surface connect on `/chat`.
 const fn on_chat() -> Option<Surface> {
@@ -122,7 +122,7 @@ fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_su
     for (file, surfaces) in FILES {
         let mut named: BTreeMap<String, Option<Surface>> = BTreeMap::new();
         for step in Script::parse(&text_of(file)).steps {
-            let (client, message): (String, Outgoing) = match step.action {
+            let (client, message): (String, ClientMessage) = match step.action {
                 StepAction::Connect { client, surface, .. } => {
                     named.insert(client, surface);
                     continue;

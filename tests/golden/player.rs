@@ -6,11 +6,11 @@ use hubbub_actors::model::surface::Surface;
 use serde_json::{Value, json};
 
 use super::placeholders::Placeholders;
-use super::script::{ExpectedLine, Outgoing, Received, Script, ScriptStep, StepAction};
+use super::script::{ClientMessage, ExpectedLine, Received, Script, ScriptStep, StepAction};
 use crate::support::client::without_time;
 use crate::support::socketio::SocketPacket;
 use crate::support::token::token_with;
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 /// A connected client of a script.
 enum Connection {
@@ -29,21 +29,21 @@ impl Connection {
             let greeting = Some(without_time(client.welcome.take()));
             return if named { Self::Frames { client, greeting } } else { Self::Events(client) };
         }
-        let mut client = Box::new(Sio::open(hub, Transport::WebSocket).await);
+        let mut client = Box::new(Sio::open(hub, SioTransport::WebSocket).await);
         let auth = token.map_or(Value::Null, |token| json!({ "token": token }));
         client.connect(surface.as_str(), &auth).await.unwrap();
         Self::Namespace { name: surface.as_str(), client }
     }
 
-    async fn send(&mut self, message: Outgoing) {
+    async fn send(&mut self, message: ClientMessage) {
         match (self, message) {
-            (Self::Namespace { name, client }, Outgoing::Event(event, data)) => {
+            (Self::Namespace { name, client }, ClientMessage::Event(event, data)) => {
                 client.emit_for_ack(name, &event, data).await;
             }
-            (Self::Events(client), Outgoing::Event(event, data)) => {
+            (Self::Events(client), ClientMessage::Event(event, data)) => {
                 client.send(json!({"type": event, "data": data, "id": 1})).await;
             }
-            (Self::Frames { client, .. }, Outgoing::Frame(frame)) => client.send(frame).await,
+            (Self::Frames { client, .. }, ClientMessage::Frame(frame)) => client.send(frame).await,
             (_, message) => panic!("this surface cannot send {message:?}"),
         }
     }
@@ -163,8 +163,8 @@ impl Player {
             StepAction::Cut { client } => drop(self.clients.remove(&client)),
             StepAction::Send { client, message } => {
                 let message = match message {
-                    Outgoing::Event(event, data) => Outgoing::Event(event, self.placeholders.fill(&data)),
-                    Outgoing::Frame(frame) => Outgoing::Frame(self.placeholders.fill(&frame)),
+                    ClientMessage::Event(event, data) => ClientMessage::Event(event, self.placeholders.fill(&data)),
+                    ClientMessage::Frame(frame) => ClientMessage::Frame(self.placeholders.fill(&frame)),
                 };
                 self.client(&client).send(message).await;
             }

@@ -30,7 +30,7 @@ pub(super) enum StepAction {
     },
     Send {
         client: String,
-        message: Outgoing,
+        message: ClientMessage,
     },
     Call {
         method: String,
@@ -41,14 +41,14 @@ pub(super) enum StepAction {
 
 /// A message from a client.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(super) enum ClientMessage {
     /// An event that wants an answer.
     Event(String, Value),
     /// A whole message of `/ws`.
     Frame(Value),
 }
 
-impl Outgoing {
+impl ClientMessage {
     /// The name of the event.
     pub(super) fn event(&self) -> &str {
         match self {
@@ -58,7 +58,7 @@ impl Outgoing {
     }
 }
 
-/// A line that says what a client or the backend receives.
+/// A message that a client or the backend must receive, and its line.
 #[derive(Debug)]
 pub(super) struct ExpectedLine {
     pub(super) line: usize,
@@ -145,9 +145,9 @@ impl StepLine<'_> {
             }
             (_, ">") => {
                 let message = if rest.starts_with('{') {
-                    Outgoing::Frame(self.json(rest))
+                    ClientMessage::Frame(self.json(rest))
                 } else {
-                    Outgoing::Event(first.to_owned(), self.json(data))
+                    ClientMessage::Event(first.to_owned(), self.json(data))
                 };
                 return ParsedLine::Action(StepAction::Send { client, message });
             }

@@ -5,14 +5,14 @@ use serde_json::json;
 use super::{PROXIED, Watcher, hub_with, is_time, raw_from, untimed};
 use crate::support::client::without_time;
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Sio, Transport, Wire, eventually};
+use crate::support::{Client, DEADLINE, Sio, SioTransport, Wire, eventually};
 
 #[tokio::test]
 async fn sessions_of_every_surface_are_counted() {
     let hub = hub_with("");
-    let mut alice = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     let bob = Client::of(&hub, "bob").await;
-    let guest = Sio::guest(&hub, Transport::Polling).await;
+    let guest = Sio::guest(&hub, SioTransport::Polling).await;
     let (refused, _) = Wire::upgrade(&hub, "/ws?token=nonsense", &[]).await;
     assert_eq!(refused.status, 401);
     bob.close().await;
@@ -71,7 +71,7 @@ async fn stats_name_addresses_and_user_agents_to_admins_only() {
     assert_eq!(recent, admin.events(json!({"limit": 10})).await);
     assert_eq!(recent.len(), 4);
 
-    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut chat = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     let mut answer = chat.request_on("/chat", "monitoring:stats", json!({})).await;
     let recent = answer[0]["stats"]["recentEvents"].take();
     answer[0]["stats"]["metrics"].take();
@@ -94,14 +94,14 @@ async fn stats_name_addresses_and_user_agents_to_admins_only() {
 #[tokio::test]
 async fn health_depends_on_the_connections_in_use() {
     let hub = hub_with("[server]\nmax_connections = 5");
-    let mut alice = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     let mut clients = vec![Client::of(&hub, "bob").await, Client::of(&hub, "carol").await];
     let healthy = json!({"status": "healthy", "issues": [], "recommendations": []});
     let answer = alice.request_on("/chat", "monitoring:health", json!({})).await;
     assert_eq!(answer, json!([{"success": true, "health": healthy}]));
     for (status, issue) in [
-        ("warning", "80% of the connections that there may be are in use"),
-        ("critical", "100% of the connections that there may be are in use"),
+        ("warning", "80% of the allowed connections are in use"),
+        ("critical", "100% of the allowed connections are in use"),
     ] {
         clients.push(Client::of(&hub, "dave").await);
         let health = json!({

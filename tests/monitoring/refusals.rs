@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{PROXIED, Watcher, hub_with, masked};
 use crate::support::socketio::{POLLING, WEBSOCKET};
 use crate::support::token::{now, token, token_with};
-use crate::support::{Client, DEADLINE, Sio, Transport, Wire, eventually};
+use crate::support::{Client, DEADLINE, Sio, SioTransport, Wire, eventually};
 
 #[tokio::test]
 async fn a_connection_refused_for_its_token_is_recorded_on_every_surface() {
@@ -73,7 +73,7 @@ async fn connections_and_requests_refused_by_a_limit_are_recorded() {
     let id = alice.welcome["data"]["details"]["connection_id"].clone();
     let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("bob")), &[]).await;
     assert_eq!(answer.status, 429);
-    let _admitted = Sio::open(&hub, Transport::Polling).await;
+    let _admitted = Sio::open(&hub, SioTransport::Polling).await;
     for answer in [hub.get(POLLING), Wire::upgrade(&hub, WEBSOCKET, &[("User-Agent", "")]).await.0] {
         assert_eq!(answer.status, 429);
     }

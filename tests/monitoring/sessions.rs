@@ -5,8 +5,8 @@ use serde_json::json;
 use super::{PROXIED, Watcher, chat_from, event, hub_with, masked, raw_from, untimed, without_duration};
 use crate::support::client::{small_buffer_stream, without_time};
 use crate::support::token::token;
-use crate::support::wire::{Frame, opcode};
-use crate::support::{Client, Sio, Transport, Wire};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{Client, Sio, SioTransport, Wire};
 
 #[tokio::test]
 async fn events_show_addresses_to_their_own_user_and_to_admins() {
@@ -48,7 +48,7 @@ async fn events_show_addresses_to_their_own_user_and_to_admins() {
 #[tokio::test]
 async fn a_refusal_names_the_invalid_field() {
     let hub = hub_with("");
-    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut chat = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     let mut raw = Client::of(&hub, "alice").await;
     let kinds = "expected one of `connect`, `disconnect`, `error`, `rate_limit`, `auth_failure`";
     for (data, field, reason) in [
@@ -84,22 +84,22 @@ async fn the_end_of_a_session_is_recorded_and_its_fault_too() {
     let mut admin = Watcher::admin(&hub).await;
 
     let mut broken = Wire::of(&hub, "unmasked").await;
-    broken.send_frame(&Frame::text("{}").unmasked()).await;
+    broken.send_frame(&RawFrame::text("{}").unmasked()).await;
     assert_eq!(broken.close_code().await, Some(1002));
     let mut left = Wire::of(&hub, "left").await;
-    left.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
+    left.send_frame(&RawFrame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
     assert_eq!(left.close_code().await, Some(1000));
     drop(Wire::of(&hub, "lost").await);
-    for (transport, user) in [(Transport::WebSocket, "packet"), (Transport::Polling, "polled")] {
+    for (transport, user) in [(SioTransport::WebSocket, "packet"), (SioTransport::Polling, "polled")] {
         let mut client = Sio::of_chat(&hub, transport, user).await;
         client.try_send("4nonsense").await;
         client.read_to_end().await;
     }
-    let mut out = Sio::of_chat(&hub, Transport::WebSocket, "out").await;
+    let mut out = Sio::of_chat(&hub, SioTransport::WebSocket, "out").await;
     out.send("41/chat,").await;
-    let mut gone = Sio::of_chat(&hub, Transport::Polling, "gone").await;
+    let mut gone = Sio::of_chat(&hub, SioTransport::Polling, "gone").await;
     gone.send("1").await;
-    let mut kicked = Sio::of_chat(&hub, Transport::WebSocket, "kicked").await;
+    let mut kicked = Sio::of_chat(&hub, SioTransport::WebSocket, "kicked").await;
     let kick = json!({"userId": "kicked"});
     assert_eq!(hub.http().request("POST", "/api/disconnect").key().json(&kick).send().status, 200);
     kicked.read_to_end().await;

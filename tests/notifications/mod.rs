@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::client::without_time;
 use crate::support::http::Response;
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// No rate limit on pushes.
 const UNLIMITED: &str = "[limits.http]\nrequests_per_minute = 0";
@@ -58,7 +58,7 @@ async fn a_notification_read_on_one_device_is_read_on_all_and_not_delivered_agai
         notify(&hub, "42", data.clone());
     }
     let mut phone = Client::of(&hub, "42").await;
-    let mut laptop = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut laptop = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     for data in [&first, &second] {
         assert_eq!(without_time(phone.next().await), json!({"type": "notification", "data": data}));
         assert_eq!(laptop.expect("notification").await, *data);
@@ -81,7 +81,7 @@ async fn a_notification_read_on_one_device_is_read_on_all_and_not_delivered_agai
     phone.close().await;
 
     let mut phone = Client::of(&hub, "42").await;
-    let mut tablet = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut tablet = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     wait_for_store(&hub);
     phone.expect_silence().await;
     tablet.expect_silence().await;
@@ -94,24 +94,24 @@ async fn a_notification_read_on_one_device_is_read_on_all_and_not_delivered_agai
 #[tokio::test]
 async fn a_notification_read_right_before_a_disconnect_is_read() {
     let hub = Hub::start();
-    let mut desk = Client::of(&hub, "42").await;
-    for transport in Transport::BOTH {
+    let mut desktop = Client::of(&hub, "42").await;
+    for transport in SioTransport::BOTH {
         for n in 0..5 {
             let id = json!(format!("{transport:?}-{n}"));
             notify(&hub, "42", json!({"id": id}));
-            assert_eq!(desk.expect("notification").await["data"]["id"], id);
+            assert_eq!(desktop.expect("notification").await["data"]["id"], id);
             let mut passing = Sio::of(&hub, transport, "42").await;
             assert_eq!(passing.expect("notification").await["id"], id);
             // Both packets arrive together: in one body, or one after the other.
             let (read, leave) = (format!("42{}", json!(["notification_read", {"notification_id": id}])), "41");
             match transport {
-                Transport::Polling => passing.polling().send(format!("{read}\u{1e}{leave}")).await,
-                Transport::WebSocket => {
+                SioTransport::Polling => passing.polling().send(format!("{read}\u{1e}{leave}")).await,
+                SioTransport::WebSocket => {
                     passing.send(&read).await;
                     passing.send(leave).await;
                 }
             }
-            let updated = desk.expect("notification_updated").await["data"].take();
+            let updated = desktop.expect("notification_updated").await["data"].take();
             read_at(updated, &id);
         }
     }
@@ -142,7 +142,7 @@ async fn an_acknowledged_notification_and_its_read_state_survive_a_crash() {
 async fn a_client_that_authenticates_later_receives_unread_notifications_after_the_answer() {
     let hub = Hub::start();
     notify(&hub, "42", json!({"id": 1}));
-    let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut guest = Sio::guest(&hub, SioTransport::WebSocket).await;
     guest.expect_silence().await;
     guest.emit("authenticate", json!({"token": token("42")})).await;
     assert_eq!(guest.expect("authenticated").await["user"]["id"], 42);
@@ -157,7 +157,7 @@ async fn a_client_that_authenticates_later_receives_unread_notifications_after_t
 async fn the_chat_namespace_receives_new_notifications_but_no_backlog() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": 1}));
-    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut chat = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     notify(&hub, "alice", json!({"id": 2}));
     assert_eq!(chat.expect_on("/chat", "notification").await, json!({"id": 2}));
 }
@@ -214,7 +214,7 @@ async fn a_second_read_changes_nothing_and_notifications_of_others_are_not_found
         (&error["data"]["code"], &error["data"]["details"]),
         (&json!("INVALID_REQUEST"), &json!({"field": "notification_id"}))
     );
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let mut bob = Sio::of(&hub, SioTransport::WebSocket, "bob").await;
     assert_eq!(bob.expect("notification").await, json!({"id": "b"}));
     bob.emit("notification_read", json!({"notification_id": "a"})).await;
     let error = bob.expect("error").await;
@@ -228,7 +228,7 @@ async fn each_session_may_read_thirty_notifications_a_minute() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": 1}));
     let mut raw = Client::of(&hub, "alice").await;
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     raw.expect("notification").await;
     socket.expect("notification").await;
     for _ in 0..30 {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{post, read};
-use crate::support::http::Request;
+use crate::support::http::RequestBuilder;
 use crate::support::token::now_ms;
 use crate::support::{API_KEY, Client, Hub, JWT_SECRET};
 
@@ -37,12 +37,12 @@ async fn a_key_gets_exactly_its_limit_and_then_a_retry_time() {
 
 /// A request with the document's signature headers. In version 2, `message` includes a hash of the body.
 pub(crate) fn signed<'a>(
-    request: Request<'a>,
+    request: RequestBuilder<'a>,
     message: String,
     nonce: &str,
     timestamp: u64,
     version: &str,
-) -> Request<'a> {
+) -> RequestBuilder<'a> {
     let mut mac = Hmac::<Sha256>::new_from_slice(API_KEY.as_bytes()).unwrap();
     mac.update(message.as_bytes());
     request

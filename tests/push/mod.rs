@@ -255,8 +255,8 @@ async fn the_status_has_the_documents_shape() {
     alice.subscribe(&["lobby"]).await;
     let mut body = untimed(&read(&hub, "/api/status"));
     assert!(body["uptime"].take().is_u64());
-    for figure in ["rss", "heapTotal", "heapUsed", "external"] {
-        assert!(body["memory"][figure].take().is_u64(), "{figure}");
+    for field in ["rss", "heapTotal", "heapUsed", "external"] {
+        assert!(body["memory"][field].take().is_u64(), "{field}");
     }
     assert_eq!(
         body,

@@ -104,7 +104,7 @@ async fn the_welcome_has_the_user_the_connection_and_the_time() {
 async fn a_message_sent_with_the_handshake_is_received() {
     let hub = Hub::start();
     let mut wire = Wire::connect(&hub).await;
-    let ping = crate::support::wire::Frame::text(r#"{"type":"Ping","data":{"timestamp":7}}"#);
+    let ping = crate::support::wire::RawFrame::text(r#"{"type":"Ping","data":{"timestamp":7}}"#);
     let mut bytes = format!(
         "GET /ws?token={} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",

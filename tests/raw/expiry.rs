@@ -100,7 +100,7 @@ async fn a_fresh_token_replaces_the_rights_of_the_session() {
 }
 
 #[tokio::test]
-async fn requests_behind_a_fresh_token_are_judged_by_it() {
+async fn requests_after_a_fresh_token_are_checked_against_it() {
     let hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"role:admin\"\npublish = \"role:admin\"");
     let mut client = Client::of(&hub, "alice").await;
     let promoted = token_with(json!({"sub": "alice", "role": "admin"}));

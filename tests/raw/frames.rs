@@ -3,14 +3,14 @@
 
 use serde_json::json;
 
-use crate::support::wire::{Frame, opcode};
+use crate::support::wire::{RawFrame, opcode};
 use crate::support::{Client, Hub, Wire};
 
 const PING: &str = r#"{"type":"Ping","data":{"timestamp":1}}"#;
 /// The default of `server.max_frame_size`.
 const LARGEST: usize = 65_536;
 
-/// A connection whose welcome is read.
+/// A connection after its welcome.
 async fn welcomed(hub: &Hub) -> Wire {
     let mut wire = Wire::of(hub, "alice").await;
     assert_eq!(wire.message().await["data"]["status"], "connected");
@@ -18,7 +18,7 @@ async fn welcomed(hub: &Hub) -> Wire {
 }
 
 /// Asserts that the hub answers these frames with a close frame of this code, and closes the connection.
-async fn assert_closes(hub: &Hub, what: &str, frames: &[Frame], code: u16) {
+async fn assert_closes(hub: &Hub, what: &str, frames: &[RawFrame], code: u16) {
     let mut wire = welcomed(hub).await;
     for frame in frames {
         // The hub may close before the last one.
@@ -44,7 +44,7 @@ fn ping_of(length: usize) -> Vec<u8> {
 async fn a_binary_frame_is_the_same_json() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
-    wire.send_frame(&Frame::new(opcode::BINARY, PING)).await;
+    wire.send_frame(&RawFrame::new(opcode::BINARY, PING)).await;
     let answer = wire.frame().await.unwrap();
     assert_eq!(answer.opcode, opcode::TEXT, "answers are text");
     assert!(String::from_utf8(answer.payload).unwrap().contains(r#""type":"Pong""#));
@@ -56,13 +56,13 @@ async fn a_message_in_fragments_with_pings_between_is_accepted() {
     let mut wire = welcomed(&hub).await;
     let (first, rest) = PING.split_at(5);
     let (second, third) = rest.split_at(9);
-    wire.send_frame(&Frame::text(first).unfinished()).await;
-    wire.send_frame(&Frame::new(opcode::CONTINUATION, second).unfinished()).await;
-    wire.send_frame(&Frame::new(opcode::PING, "are you there?")).await;
+    wire.send_frame(&RawFrame::text(first).unfinished()).await;
+    wire.send_frame(&RawFrame::new(opcode::CONTINUATION, second).unfinished()).await;
+    wire.send_frame(&RawFrame::new(opcode::PING, "are you there?")).await;
     let pong = wire.frame().await.unwrap();
     assert_eq!((pong.opcode, pong.payload.as_slice()), (opcode::PONG, &b"are you there?"[..]));
-    wire.send_frame(&Frame::new(opcode::CONTINUATION, "").unfinished()).await;
-    wire.send_frame(&Frame::new(opcode::CONTINUATION, third)).await;
+    wire.send_frame(&RawFrame::new(opcode::CONTINUATION, "").unfinished()).await;
+    wire.send_frame(&RawFrame::new(opcode::CONTINUATION, third)).await;
     assert_pong(&mut wire, "four pieces").await;
 }
 
@@ -70,7 +70,7 @@ async fn a_message_in_fragments_with_pings_between_is_accepted() {
 async fn bytes_that_arrive_one_at_a_time_are_accepted() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
-    for byte in Frame::text(PING).encode() {
+    for byte in RawFrame::text(PING).encode() {
         wire.send(&[byte]).await;
     }
     assert_pong(&mut wire, "byte by byte").await;
@@ -80,7 +80,7 @@ async fn bytes_that_arrive_one_at_a_time_are_accepted() {
 async fn many_messages_in_one_segment_are_accepted() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
-    wire.send(&Frame::text(PING).encode().repeat(200)).await;
+    wire.send(&RawFrame::text(PING).encode().repeat(200)).await;
     for turn in 0..200 {
         assert_pong(&mut wire, &format!("{turn} of 200")).await;
     }
@@ -94,7 +94,7 @@ async fn a_character_split_over_two_fragments_is_accepted() {
     let last = text.len() - 1;
     for (at, byte) in text.bytes().enumerate() {
         let opcode = if at == 0 { opcode::TEXT } else { opcode::CONTINUATION };
-        let frame = Frame::new(opcode, [byte]);
+        let frame = RawFrame::new(opcode, [byte]);
         wire.send_frame(&if at == last { frame } else { frame.unfinished() }).await;
     }
     assert_eq!(wire.message().await["id"], "☃😀");
@@ -104,20 +104,20 @@ async fn a_character_split_over_two_fragments_is_accepted() {
 async fn the_largest_message_is_accepted_and_one_byte_more_is_too_large() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
-    wire.send_frame(&Frame::text(ping_of(LARGEST))).await;
+    wire.send_frame(&RawFrame::text(ping_of(LARGEST))).await;
     assert_pong(&mut wire, "the largest in one frame").await;
     let largest = ping_of(LARGEST);
     let (first, rest) = largest.split_at(40_000);
-    wire.send_frame(&Frame::text(first).unfinished()).await;
-    wire.send_frame(&Frame::new(opcode::CONTINUATION, rest)).await;
+    wire.send_frame(&RawFrame::text(first).unfinished()).await;
+    wire.send_frame(&RawFrame::new(opcode::CONTINUATION, rest)).await;
     assert_pong(&mut wire, "the largest in two frames").await;
 
-    assert_closes(&hub, "one frame", &[Frame::text(ping_of(LARGEST + 1))], 1009).await;
+    assert_closes(&hub, "one frame", &[RawFrame::text(ping_of(LARGEST + 1))], 1009).await;
     let larger = ping_of(LARGEST + 1);
     let (first, rest) = larger.split_at(40_000);
-    let pieces = [Frame::text(first).unfinished(), Frame::new(opcode::CONTINUATION, rest)];
+    let pieces = [RawFrame::text(first).unfinished(), RawFrame::new(opcode::CONTINUATION, rest)];
     assert_closes(&hub, "two frames", &pieces, 1009).await;
-    let binary = Frame::new(opcode::BINARY, ping_of(LARGEST + 1));
+    let binary = RawFrame::new(opcode::BINARY, ping_of(LARGEST + 1));
     assert_closes(&hub, "a binary frame", &[binary], 1009).await;
 }
 
@@ -125,9 +125,9 @@ async fn the_largest_message_is_accepted_and_one_byte_more_is_too_large() {
 async fn the_bound_of_a_message_is_configurable() {
     let hub = Hub::with("[server]\nmax_frame_size = 1024");
     let mut wire = welcomed(&hub).await;
-    wire.send_frame(&Frame::text(ping_of(1024))).await;
+    wire.send_frame(&RawFrame::text(ping_of(1024))).await;
     assert_pong(&mut wire, "1,024 bytes").await;
-    assert_closes(&hub, "1,025 bytes", &[Frame::text(ping_of(1025))], 1009).await;
+    assert_closes(&hub, "1,025 bytes", &[RawFrame::text(ping_of(1025))], 1009).await;
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn the_largest_message_is_delivered_whole() {
         let mut wire = welcomed(&hub).await;
         let envelope = |text: &str| format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":"{text}"}}}}"#);
         let text = "x".repeat(largest - envelope("").len());
-        wire.send_frame(&Frame::text(envelope(&text))).await;
+        wire.send_frame(&RawFrame::text(envelope(&text))).await;
         assert_eq!(wire.message().await["data"]["recipients"], 1, "{largest} bytes");
         let received = member.expect("Broadcast").await;
         assert_eq!(received["data"]["payload"].as_str().map(str::len), Some(text.len()));
@@ -165,31 +165,31 @@ async fn a_frame_with_a_huge_length_is_refused_before_its_payload() {
 async fn text_that_is_not_utf8_closes_with_1007() {
     let hub = Hub::start();
     for bytes in [&b"\xFF"[..], b"\"\xC3\x28\"", b"\xED\xA0\x80", b"{\"type\":\"\xF0\x9F\x98\"}"] {
-        assert_closes(&hub, &format!("{bytes:?}"), &[Frame::text(bytes)], 1007).await;
+        assert_closes(&hub, &format!("{bytes:?}"), &[RawFrame::text(bytes)], 1007).await;
     }
-    let unfinished = [Frame::text(*b"\"\xE2\x98").unfinished(), Frame::new(opcode::CONTINUATION, *b"\"")];
+    let unfinished = [RawFrame::text(*b"\"\xE2\x98").unfinished(), RawFrame::new(opcode::CONTINUATION, *b"\"")];
     assert_closes(&hub, "a character without its end", &unfinished, 1007).await;
-    assert_closes(&hub, "binary", &[Frame::new(opcode::BINARY, *b"\xFF")], 1007).await;
+    assert_closes(&hub, "binary", &[RawFrame::new(opcode::BINARY, *b"\xFF")], 1007).await;
 }
 
 #[tokio::test]
 async fn a_protocol_violation_closes_with_1002() {
     let hub = Hub::start();
-    let more = |text: &str| Frame::new(opcode::CONTINUATION, text);
-    let close = |payload: &[u8]| Frame::new(opcode::CLOSE, payload);
-    let forbidden: [(&str, Vec<Frame>); 15] = [
-        ("a reserved bit, 1", vec![Frame::text(PING).reserved(4)]),
-        ("a reserved bit, 2", vec![Frame::text(PING).reserved(2)]),
-        ("a reserved bit, 3", vec![Frame::text(PING).reserved(1)]),
-        ("a reserved bit on a ping", vec![Frame::new(opcode::PING, "").reserved(4)]),
-        ("no mask", vec![Frame::text(PING).unmasked()]),
-        ("no mask on a ping", vec![Frame::new(opcode::PING, "").unmasked()]),
-        ("an unknown opcode", vec![Frame::new(3, PING)]),
-        ("an unknown control opcode", vec![Frame::new(0xB, "")]),
+    let more = |text: &str| RawFrame::new(opcode::CONTINUATION, text);
+    let close = |payload: &[u8]| RawFrame::new(opcode::CLOSE, payload);
+    let forbidden: [(&str, Vec<RawFrame>); 15] = [
+        ("a reserved bit, 1", vec![RawFrame::text(PING).reserved(4)]),
+        ("a reserved bit, 2", vec![RawFrame::text(PING).reserved(2)]),
+        ("a reserved bit, 3", vec![RawFrame::text(PING).reserved(1)]),
+        ("a reserved bit on a ping", vec![RawFrame::new(opcode::PING, "").reserved(4)]),
+        ("no mask", vec![RawFrame::text(PING).unmasked()]),
+        ("no mask on a ping", vec![RawFrame::new(opcode::PING, "").unmasked()]),
+        ("an unknown opcode", vec![RawFrame::new(3, PING)]),
+        ("an unknown control opcode", vec![RawFrame::new(0xB, "")]),
         ("a continuation of nothing", vec![more(PING)]),
-        ("a message within a message", vec![Frame::text("{").unfinished(), Frame::text(PING)]),
-        ("a ping in pieces", vec![Frame::new(opcode::PING, "").unfinished()]),
-        ("a ping of 126 bytes", vec![Frame::new(opcode::PING, [0; 126])]),
+        ("a message within a message", vec![RawFrame::text("{").unfinished(), RawFrame::text(PING)]),
+        ("a ping in pieces", vec![RawFrame::new(opcode::PING, "").unfinished()]),
+        ("a ping of 126 bytes", vec![RawFrame::new(opcode::PING, [0; 126])]),
         ("a close frame of one byte", vec![close(&[3])]),
         ("a close code that is never sent", vec![close(&1005_u16.to_be_bytes())]),
         ("an unassigned close code", vec![close(&999_u16.to_be_bytes())]),
@@ -221,10 +221,10 @@ async fn a_close_frame_is_answered_with_its_own_code() {
     for code in [1000_u16, 1001, 3000, 4999] {
         let mut payload = code.to_be_bytes().to_vec();
         payload.extend(b"so long");
-        assert_closes(&hub, "a close", &[Frame::new(opcode::CLOSE, payload)], code).await;
+        assert_closes(&hub, "a close", &[RawFrame::new(opcode::CLOSE, payload)], code).await;
     }
     let mut wire = welcomed(&hub).await;
-    wire.send_frame(&Frame::new(opcode::CLOSE, "")).await;
+    wire.send_frame(&RawFrame::new(opcode::CLOSE, "")).await;
     let answer = wire.frame().await.unwrap();
     assert_eq!(answer.opcode, opcode::CLOSE);
     assert!(matches!(answer.close_code(), None | Some(1000)), "{answer:?}");
@@ -235,9 +235,9 @@ async fn a_close_frame_is_answered_with_its_own_code() {
 async fn messages_before_a_violation_are_handled() {
     let hub = Hub::start();
     let mut wire = welcomed(&hub).await;
-    let mut bytes = Frame::text(PING).encode();
-    bytes.extend(Frame::text(PING).reserved(4).encode());
-    bytes.extend(Frame::text(PING).encode());
+    let mut bytes = RawFrame::text(PING).encode();
+    bytes.extend(RawFrame::text(PING).reserved(4).encode());
+    bytes.extend(RawFrame::text(PING).encode());
     wire.send(&bytes).await;
     assert_pong(&mut wire, "before").await;
     let close = wire.frame().await.unwrap();
@@ -250,9 +250,9 @@ async fn frames_after_a_close_frame_are_ignored() {
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["t"]).await;
     let mut wire = welcomed(&hub).await;
-    let publish = |n: u32| Frame::text(format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":{n}}}}}"#));
+    let publish = |n: u32| RawFrame::text(format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":{n}}}}}"#));
     let mut bytes = publish(1).encode();
-    bytes.extend(Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode());
+    bytes.extend(RawFrame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode());
     bytes.extend(publish(2).encode());
     wire.send(&bytes).await;
     assert_eq!(wire.close_code().await, Some(1000));

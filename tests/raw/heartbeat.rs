@@ -1,6 +1,6 @@
-//! The hub pings silent clients and closes those that show no sign of life in time.
+//! The hub pings silent clients and closes clients without a sign of life in time.
 
-use crate::support::wire::{Frame, opcode};
+use crate::support::wire::{RawFrame, opcode};
 use crate::support::{Hub, Wire};
 
 /// A ping each second, and three seconds without a sign of life.
@@ -18,7 +18,7 @@ async fn welcomed(hub: &Hub) -> Wire {
 }
 
 /// Reads up to the next ping; fails when the connection is closed before.
-async fn ping(wire: &mut Wire) -> Frame {
+async fn ping(wire: &mut Wire) -> RawFrame {
     loop {
         let frame = wire.frame().await.expect("the connection is open");
         match frame.opcode {
@@ -56,7 +56,7 @@ async fn a_client_that_answers_the_pings_stays() {
     for _ in 0..3 * TIMEOUT_MS / INTERVAL_MS {
         hub.advance(INTERVAL_MS);
         let ping = ping(&mut wire).await;
-        wire.send_frame(&Frame::new(opcode::PONG, ping.payload)).await;
+        wire.send_frame(&RawFrame::new(opcode::PONG, ping.payload)).await;
     }
 }
 
@@ -68,7 +68,7 @@ async fn any_frame_is_a_sign_of_life() {
         hub.advance(INTERVAL_MS);
         ping(&mut wire).await;
         // Never a pong: a message that is refused, or a ping from the client.
-        let frame = if turn % 2 == 0 { Frame::text("x") } else { Frame::new(opcode::PING, "") };
+        let frame = if turn % 2 == 0 { RawFrame::text("x") } else { RawFrame::new(opcode::PING, "") };
         wire.send_frame(&frame).await;
     }
 }
@@ -81,9 +81,9 @@ async fn a_fragment_of_a_message_is_a_sign_of_life() {
     for _ in 0..3 * TIMEOUT_MS / INTERVAL_MS {
         hub.advance(INTERVAL_MS);
         ping(&mut wire).await;
-        wire.send_frame(&Frame::new(opcode, " ").unfinished()).await;
+        wire.send_frame(&RawFrame::new(opcode, " ").unfinished()).await;
         opcode = opcode::CONTINUATION;
     }
-    wire.send_frame(&Frame::new(opcode::CONTINUATION, r#"{"type":"Ping","data":{"timestamp":1}}"#)).await;
+    wire.send_frame(&RawFrame::new(opcode::CONTINUATION, r#"{"type":"Ping","data":{"timestamp":1}}"#)).await;
     assert_eq!(wire.message().await["type"], "Pong");
 }

@@ -1,5 +1,5 @@
-//! Topics with history: a client that resumes gets the missed messages once and in order, before any new one, or is
-//! told that they are lost. The memory is bounded.
+//! Topics with history: a client that resumes gets the missed messages once and in order, before any new one, or a
+//! report that they are lost. The memory is bounded.
 
 use serde_json::{Value, json};
 

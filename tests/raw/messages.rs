@@ -312,7 +312,7 @@ async fn unknown_fields_of_an_envelope_are_ignored() {
 }
 
 #[tokio::test]
-async fn the_order_and_the_escapes_of_an_envelopes_fields_do_not_matter() {
+async fn an_envelope_may_have_its_fields_in_any_order_and_escaped() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     client.text(r#" {"data" : {"timestamp": 5}, "id":"x",	"type":"Ping"} "#).await;

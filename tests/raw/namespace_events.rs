@@ -21,12 +21,12 @@ async fn answer(client: &mut Client, event: &str, data: Value) -> Value {
 async fn a_room_is_joined_and_left_like_a_topic() {
     let hub = Hub::start();
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
-    let lobby = json!({"room": "lobby"});
-    let in_lobby = json!({"success": true, "room": "lobby"});
-    assert_eq!(answer(&mut alice, "room:join", lobby.clone()).await, in_lobby);
+    let request = json!({"room": "lobby"});
+    let expected = json!({"success": true, "room": "lobby"});
+    assert_eq!(answer(&mut alice, "room:join", request.clone()).await, expected);
     bob.broadcast("lobby", json!("hello")).await;
     assert_eq!(alice.expect("Broadcast").await["data"]["payload"], "hello");
-    assert_eq!(answer(&mut alice, "room:leave", lobby).await, in_lobby);
+    assert_eq!(answer(&mut alice, "room:leave", request).await, expected);
     bob.broadcast("lobby", json!("anybody?")).await;
     alice.expect_silence().await;
 }

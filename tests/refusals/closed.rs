@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{ExpectedLine, assert_logged};
+use super::{RefusalLine, assert_logged};
 use crate::support::token::{now, token_with};
-use crate::support::wire::{Frame, opcode};
-use crate::support::{Client, Hub, Sio, Transport, Wire};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{Client, Hub, Sio, SioTransport, Wire};
 
 const CONFIG: &str = r#"
 [log]
@@ -38,15 +38,15 @@ async fn each_raw_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     let mut closed = |id: &str, close: u16, code: &'static str, rule: &str| {
-        expected.push(ExpectedLine::connection(id, "raw", code, rule).with("close", close).with("user", "alice"));
+        expected.push(RefusalLine::connection(id, "raw", code, rule).with("close", close).with("user", "alice"));
     };
 
     for (frame, close, code, rule) in [
-        (Frame::text("x".repeat(70_000)), 1009, "PAYLOAD_TOO_LARGE", "server.max_frame_size"),
-        (Frame::text(*b"\xFF\xFE"), 1007, "INVALID_REQUEST", ""),
-        (Frame::text("{}").reserved(7), 1002, "INVALID_REQUEST", ""),
-        (Frame::text("{}").unmasked(), 1002, "INVALID_REQUEST", ""),
-        (Frame::new(opcode::CONTINUATION, "{}"), 1002, "INVALID_REQUEST", ""),
+        (RawFrame::text("x".repeat(70_000)), 1009, "PAYLOAD_TOO_LARGE", "server.max_frame_size"),
+        (RawFrame::text(*b"\xFF\xFE"), 1007, "INVALID_REQUEST", ""),
+        (RawFrame::text("{}").reserved(7), 1002, "INVALID_REQUEST", ""),
+        (RawFrame::text("{}").unmasked(), 1002, "INVALID_REQUEST", ""),
+        (RawFrame::new(opcode::CONTINUATION, "{}"), 1002, "INVALID_REQUEST", ""),
     ] {
         let (mut wire, id) = wire(&hub, "alice").await;
         wire.try_send(&frame.encode()).await;
@@ -59,7 +59,7 @@ async fn each_raw_connection_that_the_hub_closes_logs_one_line() {
     closed(&id, 4408, "REQUEST_TIMEOUT", "server.client_timeout_secs");
 
     let (mut flooding, id) = wire(&hub, "alice").await;
-    let frames = Frame::new(opcode::PONG, "").encode().repeat(500);
+    let frames = RawFrame::new(opcode::PONG, "").encode().repeat(500);
     flooding.try_send(&frames).await;
     assert_eq!(flooding.close_code().await, Some(4429));
     closed(&id, 4429, "RATE_LIMITED", "limits.frames_per_second, limits.bytes_per_second");
@@ -91,7 +91,7 @@ async fn each_raw_connection_that_the_hub_closes_logs_one_line() {
 async fn each_message_above_the_limit_logs_one_line_and_a_flood_closes_the_connection() {
     let hub = Hub::with(CONFIG);
     let (mut flooding, id) = wire(&hub, "alice").await;
-    let ping = Frame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#).encode();
+    let ping = RawFrame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#).encode();
     flooding.try_send(&ping.repeat(31)).await;
     assert_eq!(flooding.close_code().await, Some(4429));
     let closed = |line: &serde_json::Value| line["close"] == 4429;
@@ -120,29 +120,29 @@ async fn each_socket_io_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
 
-    let mut grace = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut grace = Sio::guest(&hub, SioTransport::WebSocket).await;
     let id = grace.id.clone();
     grace.read_to_end().await;
-    expected.push(ExpectedLine::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
+    expected.push(RefusalLine::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
 
-    let mut large = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    large.wire().try_send(&Frame::text(format!("42[\"{}\"]", "x".repeat(30_000))).encode()).await;
+    let mut large = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
+    large.wire().try_send(&RawFrame::text(format!("42[\"{}\"]", "x".repeat(30_000))).encode()).await;
     expected.push(
-        ExpectedLine::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload")
+        RefusalLine::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload")
             .with("close", 1009),
     );
     large.read_to_end().await;
 
-    let mut broken = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut broken = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     broken.wire().send_text("9").await;
-    expected.push(ExpectedLine::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
+    expected.push(RefusalLine::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
     broken.read_to_end().await;
 
-    let mut kicked = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let mut kicked = Sio::of(&hub, SioTransport::WebSocket, "bob").await;
     hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "bob"})).send();
     kicked.read_to_end().await;
     expected.push(
-        ExpectedLine::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403),
+        RefusalLine::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403),
     );
 
     // The id of a connection without a namespace is the start of its `sid`.
@@ -155,7 +155,7 @@ async fn each_socket_io_connection_that_the_hub_closes_logs_one_line() {
         }
         wire.wait_closed().await;
         let sid = handshake["sid"].as_str().unwrap();
-        expected.push(ExpectedLine::connection(&sid[..8], "socket.io", code, rule));
+        expected.push(RefusalLine::connection(&sid[..8], "socket.io", code, rule));
         assert!(!hub.output().contains(sid), "the whole sid is a secret");
     }
     assert_logged(&hub, &expected);
@@ -168,7 +168,7 @@ async fn a_slow_reader_logs_one_line() {
     let welcome = slow.message().await;
     let id = welcome["data"]["details"]["connection_id"].as_str().unwrap();
     let payload = json!({"userId": "alice", "event": "e", "data": "x".repeat(100_000)});
-    let expected = ExpectedLine::connection(id, "raw", "LIMIT_REACHED", "limits.outbox_bytes, limits.outbox_frames");
+    let expected = RefusalLine::connection(id, "raw", "LIMIT_REACHED", "limits.outbox_bytes, limits.outbox_frames");
     for _ in 0..30 {
         hub.http().request("POST", "/api/push").key().json(&payload).send();
     }

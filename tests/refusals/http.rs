@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{CONFIG, ExpectedLine, SECRET, assert_logged};
-use crate::support::http::Request;
+use super::{CONFIG, RefusalLine, SECRET, assert_logged};
+use crate::support::http::RequestBuilder;
 use crate::support::{API_KEY, DEADLINE, Hub, Wire, wait_until};
 
 /// A request with its expected refusal.
@@ -148,7 +148,7 @@ fn cases() -> Vec<RequestCase> {
     ]
 }
 
-fn request<'a>(hub: &'a crate::support::http::Http, case: &RequestCase, address: &str) -> Request<'a> {
+fn request<'a>(hub: &'a crate::support::http::Http, case: &RequestCase, address: &str) -> RequestBuilder<'a> {
     let mut request = hub.request(case.method, case.path).header("X-Request-Id", case.id);
     request = request.header("X-Forwarded-For", address);
     for (name, value) in case.headers {
@@ -171,14 +171,14 @@ fn each_refused_request_logs_one_line_with_its_id() {
         assert_eq!(answer.status, case.status, "{}: {answer:?}", case.id);
         assert_eq!(answer.header("X-Request-Id"), Some(case.id));
         let path = case.path.split('?').next();
-        let line = ExpectedLine::request(case.id, "http", case.code, case.rule);
+        let line = RefusalLine::request(case.id, "http", case.code, case.rule);
         let line = line.with("address", address).with("path", path).with("method", case.method);
         let by_key = case.headers.contains(&KEY) && case.rule != "server.allowed_origins";
         expected.push(if by_key { line.with("key", "tests") } else { line });
     }
     // A request without an id: the line has the id that the hub made.
     let answer = http.get("/nowhere");
-    expected.push(ExpectedLine::request(answer.header("X-Request-Id").unwrap(), "http", "NOT_FOUND", ""));
+    expected.push(RefusalLine::request(answer.header("X-Request-Id").unwrap(), "http", "NOT_FOUND", ""));
     assert_logged(&hub, &expected);
 }
 
@@ -209,7 +209,7 @@ fn an_exceeded_limit_is_logged_with_its_configuration_key() {
             assert_eq!(answer.status == 429, n == times, "{id}: {answer:?}");
             let (code, rule) = if n == times { ("RATE_LIMITED", rule) } else { before };
             if !code.is_empty() {
-                expected.push(ExpectedLine::request(&id, "http", code, rule).with("address", address));
+                expected.push(RefusalLine::request(&id, "http", code, rule).with("address", address));
             }
         }
     }
@@ -223,7 +223,7 @@ fn a_refused_command_of_a_batch_logs_one_line_with_its_number() {
     let batch = json!({"commands": [good, {"shout": {"text": SECRET}}, good]});
     let answer = hub.http().request("POST", "/api/batch").key().header("X-Request-Id", "batch").json(&batch).send();
     assert_eq!(answer.status, 200, "{answer:?}");
-    let line = ExpectedLine::request("batch", "http", "INVALID_REQUEST", "");
+    let line = RefusalLine::request("batch", "http", "INVALID_REQUEST", "");
     assert_logged(&hub, &[line.with("item", 1).with("key", "tests").with("path", "/api/batch")]);
 }
 
@@ -243,9 +243,8 @@ fn a_replayed_response_logs_no_line_and_a_conflict_logs_one() {
         request.header("X-Request-Id", id).json(&json!({})).send().status
     };
     assert_eq!([bad("bad-1"), bad("bad-2")], [400, 400]);
-    let conflict = ExpectedLine::request("other", "http", "CONFLICT", "");
-    let bad =
-        ["bad-1", "bad-2"].map(|id| ExpectedLine::request(id, "http", "INVALID_REQUEST", "").with("key", "tests"));
+    let conflict = RefusalLine::request("other", "http", "CONFLICT", "");
+    let bad = ["bad-1", "bad-2"].map(|id| RefusalLine::request(id, "http", "INVALID_REQUEST", "").with("key", "tests"));
     assert_logged(&hub, &[&[conflict], &bad[..]].concat());
 }
 
@@ -273,7 +272,7 @@ async fn an_unreadable_request_logs_one_line_and_garbage_logs_none() {
         wire.try_send(request.as_bytes()).await;
         let answer = wire.read_to_end().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{id}: {answer}");
-        expected.push(ExpectedLine::request(id, "http", code, rule).with("address", "127.0.0.1"));
+        expected.push(RefusalLine::request(id, "http", code, rule).with("address", "127.0.0.1"));
     }
     for garbage in
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"hello\r\n\r\n"]
@@ -294,6 +293,6 @@ fn an_upstream_failure_is_a_warning_and_a_health_probe_is_no_refusal() {
     assert_eq!(answer.status, 503, "{answer:?}");
     hub.signal("TERM");
     wait_until(DEADLINE, "the hub ends", || hub.http().request("GET", "/health/ready").try_send().is_none());
-    let line = ExpectedLine::request("unanswered", "http", "AUTH_FAILED", "");
+    let line = RefusalLine::request("unanswered", "http", "AUTH_FAILED", "");
     assert_logged(&hub, &[line.with("level", "WARN")]);
 }

@@ -68,7 +68,7 @@ connections_per_address = 3
 
 /// The expected log line of a refusal.
 #[derive(Debug, Clone)]
-struct ExpectedLine {
+struct RefusalLine {
     /// The name and value of the id: `requestId` or `connection`.
     id: (&'static str, String),
     surface: &'static str,
@@ -79,7 +79,7 @@ struct ExpectedLine {
     fields: Vec<(&'static str, Value)>,
 }
 
-impl ExpectedLine {
+impl RefusalLine {
     fn request(id: &str, surface: &'static str, code: &'static str, rule: &str) -> Self {
         Self { id: ("requestId", id.to_owned()), surface, code, rule: rule.to_owned(), fields: Vec::new() }
     }
@@ -108,10 +108,10 @@ fn refused(hub: &Hub) -> Vec<Value> {
 
 /// Asserts that the log has exactly one line for each of these refusals, no other, and no secret.
 #[track_caller]
-fn assert_logged(hub: &Hub, expected: &[ExpectedLine]) {
+fn assert_logged(hub: &Hub, expected: &[RefusalLine]) {
     wait_until(DEADLINE, "all refusals are logged", || refused(hub).len() >= expected.len());
     let lines = refused(hub);
-    for ExpectedLine { id: (name, id), surface, code, rule, fields } in expected {
+    for RefusalLine { id: (name, id), surface, code, rule, fields } in expected {
         let found: Vec<_> = lines.iter().filter(|line| line[*name] == **id).collect();
         let [line] = found[..] else { panic!("{name}={id} ({code}, {rule}) is in {} lines: {found:#?}", found.len()) };
         assert_eq!((&line["surface"], &line["code"]), (&Value::from(*surface), &Value::from(*code)), "{line}");
@@ -121,7 +121,7 @@ fn assert_logged(hub: &Hub, expected: &[ExpectedLine]) {
             assert_eq!(&line[*field], value, "{field} of {line}");
         }
     }
-    let is_expected = |line: &&Value| expected.iter().any(|ExpectedLine { id: (name, id), .. }| line[*name] == **id);
+    let is_expected = |line: &&Value| expected.iter().any(|RefusalLine { id: (name, id), .. }| line[*name] == **id);
     let others: Vec<_> = lines.iter().filter(|line| !is_expected(line)).collect();
     assert!(others.is_empty(), "{others:#?}");
     assert!(!hub.output().contains(SECRET), "{}", hub.output());

@@ -3,7 +3,7 @@
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use super::{CONFIG, ExpectedLine, SECRET, assert_logged};
+use super::{CONFIG, RefusalLine, SECRET, assert_logged};
 use crate::support::socketio::WEBSOCKET;
 use crate::support::token::{now, signed, token, token_with, unsigned};
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
@@ -56,12 +56,12 @@ async fn each_refused_upgrade_logs_one_line_with_its_request_id() {
         let headers = [&headers[..], &[("X-Request-Id", id), ("X-Forwarded-For", &address)]].concat();
         let (answer, _) = Wire::upgrade(&hub, &path, &headers).await;
         assert_eq!((answer.status, answer.header("X-Request-Id")), (status, Some(id)), "{id}: {answer:?}");
-        let line = ExpectedLine::request(id, "raw", code, rule).with("address", address).with("path", "/ws");
+        let line = RefusalLine::request(id, "raw", code, rule).with("address", address).with("path", "/ws");
         expected.push(line.with("method", "GET"));
     }
     let (answer, _) = Wire::upgrade(&hub, "/ws/", &[("X-Request-Id", "with-a-slash")]).await;
     assert_eq!(answer.status, 401, "{answer:?}");
-    expected.push(ExpectedLine::request("with-a-slash", "raw", "INVALID_TOKEN", "token").with("path", "/ws/"));
+    expected.push(RefusalLine::request("with-a-slash", "raw", "INVALID_TOKEN", "token").with("path", "/ws/"));
     for n in 0..4 {
         let (id, path) = (format!("often-{n}"), format!("/ws?token={}", token("alice")));
         let (answer, _) =
@@ -69,7 +69,7 @@ async fn each_refused_upgrade_logs_one_line_with_its_request_id() {
         assert_eq!(answer.status, if n < 3 { 101 } else { 429 }, "{answer:?}");
     }
     let rule = "limits.raw.connections_per_minute";
-    expected.push(ExpectedLine::request("often-3", "raw", "RATE_LIMITED", rule).with("address", "198.51.100.7"));
+    expected.push(RefusalLine::request("often-3", "raw", "RATE_LIMITED", rule).with("address", "198.51.100.7"));
     assert_logged(&hub, &expected);
 
     let refused = |surface: &str, reason: &str| {
@@ -104,7 +104,7 @@ async fn a_missing_permission_and_a_full_hub_are_logged_with_the_user() {
         let path = format!("/ws?token={token}");
         let (answer, _) = Wire::upgrade(&hub, &path, &[("X-Request-Id", id)]).await;
         assert_eq!(answer.status, status, "{answer:?}");
-        expected.push(ExpectedLine::request(id, "raw", code, rule).with("user", "bob"));
+        expected.push(RefusalLine::request(id, "raw", code, rule).with("user", "bob"));
     }
     assert_logged(&hub, &expected);
 }
@@ -191,7 +191,7 @@ async fn each_refused_request_of_a_session_logs_one_line_with_its_connection() {
         client.send(case.message.clone()).await;
         let answer = client.next().await;
         let id = client.welcome["data"]["details"]["connection_id"].as_str().unwrap().to_owned();
-        let line = ExpectedLine::connection(&id, "raw", case.code, case.rule).with("address", address);
+        let line = RefusalLine::connection(&id, "raw", case.code, case.rule).with("address", address);
         let line = line.with("user", "alice").with("event", case.event);
         // Replies to the events for the application have a request id, and so has the line.
         let request = answer["data"]["requestId"].as_str();
@@ -221,7 +221,7 @@ async fn exceeded_limits_of_a_session_are_logged_with_their_configuration_keys()
         assert_eq!(answer["data"]["code"] == "RATE_LIMITED", n == 12, "{answer}");
     }
     expected.push(
-        ExpectedLine::connection(&id(&pinging), "raw", "RATE_LIMITED", "limits.raw.messages_per_minute")
+        RefusalLine::connection(&id(&pinging), "raw", "RATE_LIMITED", "limits.raw.messages_per_minute")
             .with("event", "Ping"),
     );
 
@@ -230,7 +230,7 @@ async fn exceeded_limits_of_a_session_are_logged_with_their_configuration_keys()
     let answer = joining.ask(subscribe, "Status").await;
     assert_eq!(answer["data"]["details"]["denied"][0]["code"], "LIMIT_REACHED", "{answer}");
     expected.push(
-        ExpectedLine::connection(&id(&joining), "raw", "LIMIT_REACHED", "limits.rooms_per_session").with("room", "d"),
+        RefusalLine::connection(&id(&joining), "raw", "LIMIT_REACHED", "limits.rooms_per_session").with("room", "d"),
     );
 
     let mut chatting = connect("carol", "203.0.113.3").await;
@@ -239,7 +239,7 @@ async fn exceeded_limits_of_a_session_are_logged_with_their_configuration_keys()
         chatting.send(json!({"type": "message:send", "data": {"chatId": "general", "content": SECRET}})).await;
     }
     expected.push(
-        ExpectedLine::connection(&id(&chatting), "raw", "RATE_LIMITED", "limits.chat.messages_per_minute")
+        RefusalLine::connection(&id(&chatting), "raw", "RATE_LIMITED", "limits.chat.messages_per_minute")
             .with("event", "message:send"),
     );
     assert_logged(&hub, &expected);
@@ -266,6 +266,6 @@ async fn requests_during_shutdown_are_refused_with_one_line_each() {
     let request = hub.http().request("POST", "/api/push").key().json(&push).header("X-Request-Id", "late-push").send();
     assert_eq!(request.status, 503, "{request:?}");
     let expected = [("late-upgrade", "raw"), ("late-handshake", "socket.io"), ("late-push", "http")];
-    let expected = expected.map(|(id, surface)| ExpectedLine::request(id, surface, "SHUTTING_DOWN", ""));
+    let expected = expected.map(|(id, surface)| RefusalLine::request(id, surface, "SHUTTING_DOWN", ""));
     assert_logged(&hub, &expected);
 }

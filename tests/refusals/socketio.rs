@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{CONFIG, ExpectedLine, SECRET, assert_logged};
+use super::{CONFIG, RefusalLine, SECRET, assert_logged};
 use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::{now, token, token_with};
-use crate::support::{Hub, Sio, Transport, Wire};
+use crate::support::{Hub, Sio, SioTransport, Wire};
 
 #[tokio::test]
 async fn each_refused_transport_request_logs_one_line_with_its_request_id() {
@@ -29,15 +29,14 @@ async fn each_refused_transport_request_logs_one_line_with_its_request_id() {
         let request = http.request(method, path).header("X-Request-Id", id).header("X-Forwarded-For", &address);
         let answer = if method == "POST" { request.body("4") } else { request }.send();
         assert_eq!(answer.status, status, "{id}: {answer:?}");
-        let line =
-            ExpectedLine::request(id, "socket.io", code, "").with("address", address).with("path", "/socket.io/");
+        let line = RefusalLine::request(id, "socket.io", code, "").with("address", address).with("path", "/socket.io/");
         let sid = path.contains("sid=").then(|| gone.get(..8));
         expected.push(line.with("connection", sid.flatten()));
     }
     let origin = ("Origin", "https://evil.example");
     let answer = http.request("GET", POLLING).header(origin.0, origin.1).header("X-Request-Id", "page").send();
     assert_eq!(answer.status, 403, "{answer:?}");
-    expected.push(ExpectedLine::request("page", "socket.io", "FORBIDDEN", "server.allowed_origins"));
+    expected.push(RefusalLine::request("page", "socket.io", "FORBIDDEN", "server.allowed_origins"));
 
     for (id, path, headers, status, code, rule) in [
         ("ws-page", WEBSOCKET, vec![origin], 403, "FORBIDDEN", "server.allowed_origins"),
@@ -48,7 +47,7 @@ async fn each_refused_transport_request_logs_one_line_with_its_request_id() {
     ] {
         let (answer, _) = Wire::upgrade(&hub, path, &[&headers[..], &[("X-Request-Id", id)]].concat()).await;
         assert_eq!((answer.status, answer.header("X-Request-Id")), (status, Some(id)), "{answer:?}");
-        expected.push(ExpectedLine::request(id, "socket.io", code, rule).with("address", "127.0.0.1"));
+        expected.push(RefusalLine::request(id, "socket.io", code, rule).with("address", "127.0.0.1"));
     }
     assert_logged(&hub, &expected);
     // Refused handshakes count as refused connections. Requests of an unknown session do not.
@@ -68,7 +67,7 @@ async fn a_request_that_ends_its_polling_session_logs_one_line_with_both_ids() {
     ] {
         let answer = hub.http().request("POST", &polling.path()).header("X-Request-Id", id).body(body).send();
         assert_eq!(answer.status, status, "{answer:?}");
-        let line = ExpectedLine::request(id, "socket.io", code, rule);
+        let line = RefusalLine::request(id, "socket.io", code, rule);
         expected.push(line.with("connection", polling.sid().get(..8)));
     }
     // An upgrade of a session without a probe.
@@ -78,7 +77,7 @@ async fn a_request_that_ends_its_polling_session_logs_one_line_with_both_ids() {
     assert_eq!(answer.status, 101);
     wire.send_text("4hello").await;
     assert_eq!(wire.close_code().await, Some(1002));
-    expected.push(ExpectedLine::request("no-probe", "socket.io", "INVALID_REQUEST", ""));
+    expected.push(RefusalLine::request("no-probe", "socket.io", "INVALID_REQUEST", ""));
     assert_logged(&hub, &expected);
     assert!(!hub.output().contains(polling.sid()), "the whole sid is a secret");
 }
@@ -103,7 +102,7 @@ async fn each_refused_connect_logs_one_line_with_the_start_of_the_sid() {
         let auth = if auth.is_null() { String::new() } else { auth.to_string() };
         wire.send_text(&format!("40{namespace}{auth}")).await;
         assert!(wire.text().await.starts_with("44"));
-        expected.push(ExpectedLine::connection(&sid[..8], surface, code, rule).with("address", address));
+        expected.push(RefusalLine::connection(&sid[..8], surface, code, rule).with("address", address));
     }
     // Guests of one address: at most three at once, and two in a minute.
     let mut guests = Vec::new();
@@ -115,7 +114,7 @@ async fn each_refused_connect_logs_one_line_with_the_start_of_the_sid() {
         guests.push((wire, sid));
     }
     let sid = &guests[2].1[..8];
-    expected.push(ExpectedLine::connection(sid, "/", "RATE_LIMITED", "limits.community.connections_per_minute"));
+    expected.push(RefusalLine::connection(sid, "/", "RATE_LIMITED", "limits.community.connections_per_minute"));
     assert_logged(&hub, &expected);
 }
 
@@ -146,12 +145,12 @@ async fn each_refused_request_on_a_namespace_logs_one_line_with_its_session() {
     ] {
         let (mut client, id) = match namespace {
             "/" => {
-                let client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+                let client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
                 let id = client.id.clone();
                 (client, id)
             }
             _ => {
-                let mut client = Sio::open(&hub, Transport::WebSocket).await;
+                let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
                 let joined = client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
                 (client, joined["sid"].as_str().unwrap().to_owned())
             }
@@ -159,12 +158,12 @@ async fn each_refused_request_on_a_namespace_logs_one_line_with_its_session() {
         // Other tests assert the error event.
         client.emit_for_ack(namespace, event, data).await;
         client.receive().await;
-        let line = ExpectedLine::connection(&id, namespace, code, rule);
+        let line = RefusalLine::connection(&id, namespace, code, rule);
         expected.push(line.with("event", event).with("user", "alice").with("address", "127.0.0.1"));
     }
-    let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut guest = Sio::guest(&hub, SioTransport::WebSocket).await;
     guest.emit_and_expect("room:join:ack", "room:join", json!({"room": "lobby"})).await;
-    expected.push(ExpectedLine::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
+    expected.push(RefusalLine::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
     assert_logged(&hub, &expected);
 }
 
@@ -187,6 +186,6 @@ async fn a_connection_with_too_many_connects_is_logged_with_the_start_of_its_sid
     let rule = "60 CONNECTs of a connection in a minute";
     assert_logged(
         &hub,
-        &[ExpectedLine::connection(&sid[..8], "/", "RATE_LIMITED", rule).with("address", "203.0.113.1")],
+        &[RefusalLine::connection(&sid[..8], "/", "RATE_LIMITED", rule).with("address", "203.0.113.1")],
     );
 }

@@ -71,7 +71,7 @@ async fn check_diff_lists_the_differences_to_the_running_hub() {
     let same = diff(&[]);
     assert_eq!(
         (same.status, same.stdout.trim()),
-        (Some(0), "the configuration is sound, and the same as in data/running.toml")
+        (Some(0), "the configuration is valid, and the same as in data/running.toml")
     );
 
     let config = hub.dir().join("config.toml");
@@ -127,7 +127,7 @@ fn a_hub_starts_when_its_snapshot_cannot_be_written() {
 }
 
 #[test]
-fn an_empty_file_or_a_pipe_is_refused_at_once() {
+fn an_empty_file_or_a_fifo_is_refused_at_once() {
     let hub = Hub::start();
     let config = hub.dir().join("config.toml");
     let valid = fs::read_to_string(&config).unwrap();
@@ -137,7 +137,7 @@ fn an_empty_file_or_a_pipe_is_refused_at_once() {
     fs::remove_file(&config).unwrap();
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
     let log = hub.sighup();
-    assert!(log.contains("not reloaded") && log.contains("config.toml: is no regular file"), "{log}");
+    assert!(log.contains("not reloaded") && log.contains("config.toml: is not a regular file"), "{log}");
     fs::remove_file(&config).unwrap();
     fs::write(&config, valid).unwrap();
     assert!(!hub.sighup().contains("not reloaded"));

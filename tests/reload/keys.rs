@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::support::hub::configuration;
 use crate::support::token::{now, signed};
-use crate::support::{Client, DEADLINE, Hub, Reply, Upstream, Wire, token, wait_until};
+use crate::support::{Client, DEADLINE, Hub, MockUpstream, UpstreamReply, Wire, token, wait_until};
 
 fn ec(text: &str) -> EncodingKey {
     EncodingKey::from_ec_pem(text.as_bytes()).unwrap()
@@ -87,19 +87,19 @@ async fn a_reload_reads_the_key_set_file_and_an_invalid_one_keeps_the_old_keys()
     assert_eq!((upgrade(&hub, &token_by(&first())).await, upgrade(&hub, &token_by(&other())).await), (401, 101));
     replace(hub.dir(), "keys.json", "{");
     let log = hub.sighup();
-    assert!(log.contains("the keys that were loaded before stay") && !log.contains("not reloaded"), "{log}");
+    assert!(log.contains("the previous keys stay in use") && !log.contains("not reloaded"), "{log}");
     assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
     alice.expect_silence().await;
 }
 
 #[tokio::test]
 async fn a_reload_fetches_the_key_set_at_a_url() {
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&first())));
-    let config = |issuer: &Upstream| format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"", issuer.url("/keys"));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&first())));
+    let config = |issuer: &MockUpstream| format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"", issuer.url("/keys"));
     let hub = Hub::with(&config(&issuer));
     assert_eq!(upgrade(&hub, &token_by(&first())).await, 101);
     let requests = issuer.count();
-    issuer.set_reply(Reply::Json(200, key_set(&other())));
+    issuer.set_reply(UpstreamReply::Json(200, key_set(&other())));
     hub.sighup();
     assert_eq!((issuer.count(), upgrade(&hub, &token_by(&other())).await), (requests + 1, 101));
 
@@ -110,11 +110,11 @@ async fn a_reload_fetches_the_key_set_at_a_url() {
     assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
 
     // A new URL must answer, else the reload fails.
-    let silent = Upstream::replying(Reply::Json(500, json!({})));
+    let silent = MockUpstream::replying(UpstreamReply::Json(500, json!({})));
     let log = hub.reload(&config(&silent));
     assert!(log.contains("not reloaded") && log.contains("answered 500"), "{log}");
     assert_eq!(upgrade(&hub, &token_by(&other())).await, 101);
-    silent.set_reply(Reply::Json(200, key_set(&first())));
+    silent.set_reply(UpstreamReply::Json(200, key_set(&first())));
     hub.reload(&config(&silent));
     assert_eq!((upgrade(&hub, &token_by(&first())).await, upgrade(&hub, &token_by(&other())).await), (101, 401));
 }
@@ -155,7 +155,7 @@ async fn a_missing_file_of_a_generated_secret_fails_the_reload() {
 #[tokio::test]
 async fn a_metrics_signal_is_served_while_a_reload_waits_for_a_key_set() {
     let hub = Hub::start();
-    let issuer = Upstream::replying(Reply::Silence);
+    let issuer = MockUpstream::replying(UpstreamReply::Silence);
     let config = format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"\n", issuer.url("/keys"));
     fs::write(hub.dir().join("config.toml"), configuration(&config)).unwrap();
     hub.signal("HUP");

@@ -162,10 +162,13 @@ async fn reloads_are_counted_by_result() {
 #[tokio::test]
 async fn a_reload_replaces_the_application_url() {
     let answer = |text: &'static str| {
-        crate::support::Upstream::replying(crate::support::Reply::Json(200, json!({"data": {"from": text}})))
+        crate::support::MockUpstream::replying(crate::support::UpstreamReply::Json(
+            200,
+            json!({"data": {"from": text}}),
+        ))
     };
     let (one, two) = (answer("one"), answer("two"));
-    let config = |of: &crate::support::Upstream| format!("[backend]\nurl = \"{}\"", of.url(""));
+    let config = |of: &crate::support::MockUpstream| format!("[backend]\nurl = \"{}\"", of.url(""));
     let hub = Hub::with(&config(&one));
     let mut alice = Client::of(&hub, "alice").await;
     let mut ask = async || -> Value {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 use crate::support::http::Response;
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 const OPEN: &str = "[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"anyone\"\n";
 const CLOSED: &str = "[[topics]]\npattern = \"secret*\"\nsubscribe = \"role:editor\"\npublish = \"anyone\"\n\
@@ -21,8 +21,8 @@ async fn a_reload_unsubscribes_and_notifies_sessions_that_lose_a_topic() {
     let hub = Hub::with(OPEN);
     let mut raw = Client::of(&hub, "alice").await;
     raw.subscribe(&["news", "secret"]).await;
-    let mut polling = Sio::of(&hub, Transport::Polling, "bob").await;
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "carol").await;
+    let mut polling = Sio::of(&hub, SioTransport::Polling, "bob").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "carol").await;
     let editor = crate::support::token::token_with(json!({"sub": "dave", "roles": ["editor"]}));
     let mut editor = Client::connect(&hub, &editor).await;
     editor.subscribe(&["secret"]).await;
@@ -40,7 +40,7 @@ async fn a_reload_unsubscribes_and_notifies_sessions_that_lose_a_topic() {
 
     let log = hub.reload(CLOSED);
     assert!(log.contains("reloaded changed=") && log.contains("topics.subscribe"), "{log}");
-    let rules = "topic rules, the first that fits holds: \"secret*\" subscribe role:editor, publish anyone; \"*\"";
+    let rules = "topic rules (the first match applies): \"secret*\" subscribe role:editor, publish anyone; \"*\"";
     assert!(log.contains(rules), "{log}");
     let status = raw.expect("Status").await;
     let details = json!({"topics": ["secret"], "code": "FORBIDDEN"});

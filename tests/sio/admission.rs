@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use crate::support::socketio::{POLLING, SessionEnd, SocketPacket, WEBSOCKET, events};
+use crate::support::socketio::{ObservedEnd, POLLING, SocketPacket, WEBSOCKET, events};
 use crate::support::token::{now, token, token_with};
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
 #[tokio::test]
 async fn a_token_is_accepted_in_the_payload_the_query_and_the_header() {
     let hub = Hub::start();
     let token = token("42");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         let connected = client.connect("/", &json!({ "token": token })).await.unwrap();
         let greeting = [client.receive().await, client.receive().await];
@@ -46,7 +46,7 @@ async fn an_invalid_token_is_a_connect_error() {
     let hub = Hub::with("[auth]\nleeway_secs = 0\nrequired_permissions = [\"connect\"]");
     let expired = token_with(json!({"sub": "alice", "exp": now() - 60}));
     let forged = format!("{}x", token("alice"));
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         for namespace in ["/", "/chat"] {
             for (token, code) in
@@ -70,7 +70,7 @@ async fn an_invalid_token_is_a_connect_error() {
 async fn chat_requires_a_token() {
     let hub = Hub::start();
     for auth in [Value::Null, json!({}), json!({"token": null}), json!({"token": ""})] {
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         let error = client.connect("/chat", &auth).await.unwrap_err();
         assert!(error["message"].as_str().unwrap().contains("Unauthorized"), "{error}");
     }
@@ -81,7 +81,7 @@ async fn a_guest_can_ping_and_authenticate_and_little_else() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["lobby"]).await;
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut guest = Sio::guest(&hub, transport).await;
         guest.expect_silence().await;
         let refused = |room: Option<&str>| {
@@ -130,12 +130,12 @@ async fn a_guest_can_ping_and_authenticate_and_little_else() {
 async fn a_guest_is_closed_after_the_grace_period_and_not_before() {
     let hub = Hub::with("[auth]\ngrace_secs = 2");
     let started = Instant::now();
-    let mut known = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut known = Sio::guest(&hub, SioTransport::WebSocket).await;
     known.emit("authenticate", json!({"token": token("alice")})).await;
     known.expect("authenticated").await;
     let error = json!({"error": "Not authenticated in time", "code": "AUTH_FAILED"});
-    let mut guests = [Sio::guest(&hub, Transport::Polling).await, Sio::guest(&hub, Transport::WebSocket).await];
-    for (guest, end) in guests.iter_mut().zip([SessionEnd::ClosePacket, SessionEnd::Closed(Some(4408))]) {
+    let mut guests = [Sio::guest(&hub, SioTransport::Polling).await, Sio::guest(&hub, SioTransport::WebSocket).await];
+    for (guest, end) in guests.iter_mut().zip([ObservedEnd::ClosePacket, ObservedEnd::Closed(Some(4408))]) {
         let (packet, ended) = guest.read_to_end().await;
         let expected = [
             json!(["authentication_error", error]),
@@ -151,7 +151,7 @@ async fn a_guest_is_closed_after_the_grace_period_and_not_before() {
 #[tokio::test]
 async fn the_limit_of_connections_of_an_address_counts_opened_ones() {
     let hub = Hub::with("[limits]\nexempt_loopback = false\n[limits.push]\nconnections_per_minute = 3");
-    for transport in [Transport::Polling, Transport::WebSocket, Transport::Polling] {
+    for transport in [SioTransport::Polling, SioTransport::WebSocket, SioTransport::Polling] {
         Sio::of(&hub, transport, "alice").await;
     }
     for answer in [hub.get(POLLING), Wire::upgrade(&hub, WEBSOCKET, &[]).await.0] {
@@ -165,9 +165,9 @@ async fn the_limit_of_connections_of_an_address_counts_opened_ones() {
 async fn guests_have_a_separate_limit_of_connections() {
     let hub = Hub::with("[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 2");
     for _ in 0..2 {
-        Sio::guest(&hub, Transport::WebSocket).await;
+        Sio::guest(&hub, SioTransport::WebSocket).await;
     }
-    let mut third = Sio::open(&hub, Transport::WebSocket).await;
+    let mut third = Sio::open(&hub, SioTransport::WebSocket).await;
     let mut error = third.connect("/", &Value::Null).await.unwrap_err();
     let wait = error["data"]["details"]["retryAfter"].take();
     assert!(wait.as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{error}");
@@ -184,12 +184,12 @@ async fn an_address_with_too_many_attempts_is_blocked_from_chat_whatever_its_tok
          [limits.chat]\nconnection_attempts = 3\nattempts_window_secs = 300\nblock_secs = 900",
     );
     let good = json!({"token": token("alice")});
-    let mut one = Sio::open(&hub, Transport::WebSocket).await;
+    let mut one = Sio::open(&hub, SioTransport::WebSocket).await;
     for auth in [json!({"token": "nonsense"}), Value::Null] {
         assert_eq!(one.connect("/chat", &auth).await.unwrap_err()["message"], "Unauthorized");
     }
     one.connect("/chat", &good).await.unwrap();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut other = Sio::open(&hub, transport).await;
         for auth in [&good, &json!({"token": "nonsense"})] {
             let mut error = other.connect("/chat", auth).await.unwrap_err();
@@ -210,7 +210,7 @@ async fn attempts_on_chat_have_no_limit_for_an_exempt_address_or_where_the_limit
     for config in ["", "[limits]\nexempt_loopback = false\n[limits.chat]\nconnection_attempts = 0"] {
         let hub = Hub::with(config);
         for _ in 0..7 {
-            let mut client = Sio::open(&hub, Transport::WebSocket).await;
+            let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
             client.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
         }
     }
@@ -220,7 +220,7 @@ async fn attempts_on_chat_have_no_limit_for_an_exempt_address_or_where_the_limit
 async fn a_client_that_sends_connect_too_often_is_refused_even_with_a_valid_token() {
     let hub = Hub::start();
     let good = json!({"token": token("alice")});
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         for _ in 0..60 {
             let error = client.connect("/", &json!({"token": "nonsense"})).await.unwrap_err();
@@ -244,7 +244,7 @@ async fn a_client_that_reconnects_has_the_same_message_limit() {
          [limits.chat]\nrequests_per_minute = 2",
     );
     let auth = json!({"token": token("alice")});
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         for _ in 0..30 {
             client.expect_silence().await;

@@ -62,8 +62,8 @@ async fn a_preflight_of_an_allowed_origin_allows_the_requested_headers() {
         assert_eq!(answer.header(header), None, "{answer:?}");
     }
     eventually(DEADLINE, "the log has the refused origin", || {
-        let said = hub.output();
-        let line = said.lines().find(|line| line.contains("requestId=preflight"));
+        let output = hub.output();
+        let line = output.lines().find(|line| line.contains("requestId=preflight"));
         line.is_some_and(|line| line.contains("rule=server.allowed_origins") && line.contains("method=OPTIONS"))
     })
     .await;

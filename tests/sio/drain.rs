@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::support::http::Http;
-use crate::support::socketio::{EnginePacket, SocketPacket, decode_payload};
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::socketio::{SocketPacket, WirePacket, decode_payload};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// Publishes without pause until the hub stops. The result: the ids of the acknowledged publications.
 async fn publish(mut client: Client) -> Vec<String> {
@@ -36,7 +36,7 @@ fn poll_to_the_end(http: &Http, path: &str, latency: Duration) -> Vec<Value> {
             break;
         }
         for packet in decode_payload(&answer.body) {
-            let EnginePacket::Text(packet) = packet else { panic!("{packet:?}") };
+            let WirePacket::Text(packet) = packet else { panic!("{packet:?}") };
             match packet.as_str() {
                 "1" => return received,
                 "2" | "6" => {}
@@ -53,7 +53,7 @@ async fn polling_clients_receive_all_acknowledged_events_before_the_hub_stops() 
     let mut hub = Hub::with("[server]\nshutdown_secs = 60\n[limits.raw]\nmessages_per_minute = 0");
     let mut members = Vec::new();
     for n in 0..6 {
-        let mut member = Sio::of(&hub, Transport::Polling, &format!("member-{n}")).await;
+        let mut member = Sio::of(&hub, SioTransport::Polling, &format!("member-{n}")).await;
         member.join("room").await;
         let (http, path) = (hub.http(), member.polling().path());
         members.push(tokio::task::spawn_blocking(move || poll_to_the_end(&http, &path, Duration::ZERO)));
@@ -84,7 +84,7 @@ async fn polling_clients_receive_all_acknowledged_events_before_the_hub_stops() 
 #[tokio::test]
 async fn the_hub_waits_for_a_polling_client_with_high_latency() {
     let mut hub = Hub::with("[server]\nshutdown_secs = 60\n[limits.http]\nrequests_per_minute = 0");
-    let mut member = Sio::of(&hub, Transport::Polling, "member").await;
+    let mut member = Sio::of(&hub, SioTransport::Polling, "member").await;
     member.join("room").await;
     let (http, path) = (hub.http(), member.polling().path());
     let latency = Duration::from_millis(150);

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::support::http::Response;
-use crate::support::socketio::{POLLING, PollingSession, SessionEnd, WEBSOCKET, open_websocket, unknown_sid};
-use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
+use crate::support::socketio::{ObservedEnd, POLLING, PollingSession, WEBSOCKET, open_websocket, unknown_sid};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
 const SHORT: &str = "[socketio]\nping_interval_ms = 700\nping_timeout_ms = 600\nmax_payload = 5000";
 
@@ -144,8 +144,8 @@ async fn invalid_upgrades_are_refused_before_the_switch_of_protocols() {
 #[tokio::test]
 async fn a_full_hub_refuses_sessions_until_one_has_ended() {
     let hub = Hub::with("[server]\nmax_connections = 2");
-    let mut polling = Sio::guest(&hub, Transport::Polling).await;
-    let _socket = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut polling = Sio::guest(&hub, SioTransport::Polling).await;
+    let _socket = Sio::guest(&hub, SioTransport::WebSocket).await;
     let full = json!({"code": 3, "message": "At capacity"});
     assert_refused(&hub.get(POLLING), 503, &full);
     assert_refused(&Wire::upgrade(&hub, WEBSOCKET, &[]).await.0, 503, &full);
@@ -158,19 +158,19 @@ async fn a_full_hub_refuses_sessions_until_one_has_ended() {
 async fn a_client_that_joins_no_namespace_in_time_is_closed() {
     let hub = Hub::with("[socketio]\nconnect_timeout_ms = 2000");
     let started = Instant::now();
-    let mut member = Sio::of(&hub, Transport::Polling, "alice").await;
-    let mut polling = Sio::open(&hub, Transport::Polling).await;
-    let mut socket = Sio::open(&hub, Transport::WebSocket).await;
+    let mut member = Sio::of(&hub, SioTransport::Polling, "alice").await;
+    let mut polling = Sio::open(&hub, SioTransport::Polling).await;
+    let mut socket = Sio::open(&hub, SioTransport::WebSocket).await;
     // A refused CONNECT does not count.
-    let mut refused = Sio::open(&hub, Transport::WebSocket).await;
+    let mut refused = Sio::open(&hub, SioTransport::WebSocket).await;
     refused.connect("/nowhere", &Value::Null).await.unwrap_err();
     // A namespace that was left does not count.
-    let mut left = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut left = Sio::guest(&hub, SioTransport::WebSocket).await;
     left.send("41").await;
-    assert_eq!(left.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
-    assert_eq!(polling.read_to_end().await, (vec![], SessionEnd::ClosePacket));
-    assert_eq!(socket.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
-    assert_eq!(refused.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(left.read_to_end().await, (vec![], ObservedEnd::Closed(Some(4408))));
+    assert_eq!(polling.read_to_end().await, (vec![], ObservedEnd::ClosePacket));
+    assert_eq!(socket.read_to_end().await, (vec![], ObservedEnd::Closed(Some(4408))));
+    assert_eq!(refused.read_to_end().await, (vec![], ObservedEnd::Closed(Some(4408))));
     assert!(started.elapsed().as_millis() >= 2000, "closed after {:?}", started.elapsed());
     member.expect_silence().await;
 }

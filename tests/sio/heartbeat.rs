@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::support::socketio::{EnginePacket, PollingSession, SEPARATOR, SessionEnd, open_websocket};
+use crate::support::socketio::{ObservedEnd, PollingSession, SEPARATOR, WirePacket, open_websocket};
 use crate::support::wait::within;
-use crate::support::wire::{Frame, opcode};
-use crate::support::{DEADLINE, Hub, Sio, Transport};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport};
 
 const SHORT: &str = "[socketio]\nping_interval_ms = 300\nping_timeout_ms = 200";
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -98,12 +98,12 @@ async fn a_client_that_answers_is_pinged_again_after_an_interval() {
 #[tokio::test]
 async fn an_event_does_not_answer_a_ping() {
     let hub = Hub::with(&format!("{SHORT}\n[limits.community]\nmessages_per_minute = 0"));
-    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
     client.connect("/", &Value::Null).await.unwrap();
     // Sends events without pause, and never a pong.
     let closed = async {
         loop {
-            client.wire().try_send(&Frame::text("420[\"ping\"]").encode()).await;
+            client.wire().try_send(&RawFrame::text("420[\"ping\"]").encode()).await;
             if let Some(code) = client.wire().frame().await.and_then(|frame| frame.close_code()) {
                 return code;
             }
@@ -115,16 +115,16 @@ async fn an_event_does_not_answer_a_ping() {
 #[tokio::test]
 async fn a_ping_from_the_client_ends_the_session() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         match transport {
-            Transport::Polling => {
+            SioTransport::Polling => {
                 assert_eq!(client.polling().post("2").await.status, 400);
                 client.polling().assert_gone().await;
             }
-            Transport::WebSocket => {
+            SioTransport::WebSocket => {
                 client.send("2").await;
-                assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
+                assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))));
             }
         }
     }
@@ -133,13 +133,13 @@ async fn a_ping_from_the_client_ends_the_session() {
 #[tokio::test]
 async fn an_unsolicited_pong_has_no_effect() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         client.send("3").await;
         client.send("6").await;
         client.expect_silence().await;
         client.send("42[\"ping\"]").await;
         client.send("421[\"ping\"]").await;
-        assert_eq!(client.packet().await, Some(EnginePacket::Text("431[]".to_owned())));
+        assert_eq!(client.packet().await, Some(WirePacket::Text("431[]".to_owned())));
     }
 }

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::support::socketio::{POLLING, PollingSession};
 use crate::support::token::token;
-use crate::support::wire::Frame;
-use crate::support::{Client, Hub, Sio, Transport, Wire, eventually};
+use crate::support::wire::RawFrame;
+use crate::support::{Client, Hub, Sio, SioTransport, Wire, eventually};
 
 const CLIENTS: usize = 1_000;
 /// Clients that are opened at a time: fewer than the listen queue of the hub holds.
@@ -61,7 +61,7 @@ async fn open_and_drop(address: SocketAddr, n: usize) {
             wire.send_text("2probe").await;
             wire.send_text("5").await;
             assert_eq!(wire.text().await, "3probe");
-            let mut half = Frame::text("4".repeat(200)).encode();
+            let mut half = RawFrame::text("4".repeat(200)).encode();
             half.truncate(100);
             wire.try_send(&half).await;
         }
@@ -96,7 +96,7 @@ async fn a_thousand_lost_clients_leave_nothing_behind() {
     rlimit::increase_nofile_limit(8 * 1024).unwrap();
     let hub = Hub::with(&format!("{SHORT_HEARTBEAT}\n[limits.http]\nrequests_per_minute = 0"));
     // Opens the descriptors that the hub opens on first use.
-    let mut first = Sio::of(&hub, Transport::Polling, "first").await;
+    let mut first = Sio::of(&hub, SioTransport::Polling, "first").await;
     first.join("room").await;
     first.upgrade().await;
     drop(first);
@@ -123,7 +123,7 @@ async fn lost_clients_free_their_connection_slots() {
     for _ in 0..2 {
         let mut clients = Vec::new();
         for n in 0..20 {
-            clients.push(Sio::of(&hub, Transport::BOTH[n % 2], "alice").await);
+            clients.push(Sio::of(&hub, SioTransport::BOTH[n % 2], "alice").await);
         }
         assert_eq!(hub.get(POLLING).status, 503);
         for client in &mut clients {

@@ -1,6 +1,6 @@
 //! Many waiting polls leave the hub available to others.
 
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 #[tokio::test]
 async fn waiting_polls_do_not_block_other_clients() {
@@ -8,7 +8,7 @@ async fn waiting_polls_do_not_block_other_clients() {
     let hub = Hub::with_descriptors(900, "[server]\nworkers = 1\nmax_connections = 400");
     let mut waiting = Vec::new();
     for n in 0..300 {
-        let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+        let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
         client.start_poll().await;
         waiting.push(client);
         if n % 50 == 0 {

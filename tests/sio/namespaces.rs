@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
-use crate::support::socketio::{EnginePacket, SEPARATOR, SessionEnd, SocketPacket};
+use crate::support::socketio::{ObservedEnd, SEPARATOR, SocketPacket, WirePacket};
 use crate::support::token::token;
-use crate::support::wire::Frame;
-use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
+use crate::support::wire::RawFrame;
+use crate::support::{DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, eventually};
 
 /// A packet's text for `/` or `/chat`: `C` is a CONNECT, `D` a DISCONNECT.
 fn packet(kind: char, namespace: &str, auth: &Value) -> String {
@@ -19,11 +19,11 @@ fn packet(kind: char, namespace: &str, auth: &Value) -> String {
 }
 
 /// Sends packets in one write.
-async fn send_at_once(client: &mut Sio, transport: Transport, packets: &[String]) {
+async fn send_at_once(client: &mut Sio, transport: SioTransport, packets: &[String]) {
     match transport {
-        Transport::Polling => client.polling().send(packets.join(&SEPARATOR.to_string())).await,
-        Transport::WebSocket => {
-            let frames: Vec<u8> = packets.iter().flat_map(|packet| Frame::text(packet.as_str()).encode()).collect();
+        SioTransport::Polling => client.polling().send(packets.join(&SEPARATOR.to_string())).await,
+        SioTransport::WebSocket => {
+            let frames: Vec<u8> = packets.iter().flat_map(|packet| RawFrame::text(packet.as_str()).encode()).collect();
             client.wire().send(&frames).await;
         }
     }
@@ -75,7 +75,7 @@ fn summary(received: &[SocketPacket], namespace: &str) -> (Vec<String>, usize) {
 async fn the_last_of_several_connects_and_disconnects_in_one_write_decides() {
     let hub = Hub::with("[presence]\naudience = \"off\"");
     let auth = json!({"token": token("alice")});
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         for namespace in ["/", "/chat"] {
             for order in ["CC", "CDC", "CCDC", "CDCDC", "CDDCC", "DCC", "CD", "CCD", "CDCD", "CCDCD", "D"] {
                 let what = format!("{order} {namespace} {transport:?}");
@@ -111,7 +111,7 @@ async fn the_last_of_several_connects_and_disconnects_in_one_write_decides() {
 async fn a_connect_for_a_joined_namespace_is_answered_with_the_same_sid_and_has_no_other_effect() {
     for offsets in ["never", "always"] {
         let hub = Hub::with(&format!("[socketio]\noffsets = \"{offsets}\""));
-        for transport in Transport::BOTH {
+        for transport in SioTransport::BOTH {
             for namespace in ["/", "/chat"] {
                 let auth = json!({"token": token("alice")});
                 let mut client = Sio::open(&hub, transport).await;
@@ -145,7 +145,7 @@ async fn a_connect_for_a_joined_namespace_is_answered_with_the_same_sid_and_has_
 async fn a_client_can_join_a_namespace_sixty_times_a_minute_and_stays_in_the_other() {
     let hub = Hub::start();
     let auth = json!({"token": token("alice")});
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         for n in 1..59 {
             client.connect("/chat", &auth).await.unwrap_or_else(|error| panic!("CONNECT {n}: {error}"));
@@ -168,24 +168,24 @@ async fn a_client_can_join_a_namespace_sixty_times_a_minute_and_stays_in_the_oth
 async fn six_hundred_connects_in_a_minute_close_the_connection() {
     let hub = Hub::with("[limits]\nframes_per_second = 0");
     let auth = json!({"token": token("alice")});
-    let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     let connects = vec![packet('C', "/", &auth); 600];
-    send_at_once(&mut client, Transport::WebSocket, &connects).await;
+    send_at_once(&mut client, SioTransport::WebSocket, &connects).await;
     let (received, end) = client.read_to_end().await;
     let answered = received.iter().filter(|received| received.kind == SocketPacket::CONNECT).count();
-    assert_eq!((answered, end), (59, SessionEnd::Closed(Some(4429))), "{received:?}");
+    assert_eq!((answered, end), (59, ObservedEnd::Closed(Some(4429))), "{received:?}");
     eventually(DEADLINE, "the session ends", || hub.connections() == 0).await;
 }
 
 /// An application that checks tokens. Each reply that the test sends answers one request.
-fn application() -> (Upstream, Sender<Reply>) {
+fn application() -> (MockUpstream, Sender<UpstreamReply>) {
     let (answer, answers) = mpsc::channel();
     let answers = Arc::new(Mutex::new(answers));
-    (Upstream::new(move |_| answers.lock().unwrap().recv().unwrap()), answer)
+    (MockUpstream::new(move |_| answers.lock().unwrap().recv().unwrap()), answer)
 }
 
-fn is_alice() -> Reply {
-    Reply::Json(200, json!({"user": {"id": "alice"}}))
+fn is_alice() -> UpstreamReply {
+    UpstreamReply::Json(200, json!({"user": {"id": "alice"}}))
 }
 
 #[tokio::test]
@@ -193,27 +193,27 @@ async fn a_client_that_disconnects_during_its_authentication_does_not_join() {
     let (application, answer) = application();
     let hub = Hub::with(&format!("[auth.backend]\nurl = \"{}\"\ncache_secs = 0", application.url("/api/user")));
     for (round, (transport, namespace)) in
-        Transport::BOTH.into_iter().flat_map(|transport| [(transport, "/"), (transport, "/chat")]).enumerate()
+        SioTransport::BOTH.into_iter().flat_map(|transport| [(transport, "/"), (transport, "/chat")]).enumerate()
     {
         let auth = json!({"token": format!("1|opaque-{round}")});
         let mut client = Sio::open(&hub, transport).await;
-        let asked = 1 + 2 * round;
-        let is_asked = || application.count() == asked;
-        let reply = if round % 2 == 0 { is_alice() } else { Reply::Json(401, json!({})) };
+        let expected = 1 + 2 * round;
+        let is_called = || application.count() == expected;
+        let reply = if round % 2 == 0 { is_alice() } else { UpstreamReply::Json(401, json!({})) };
         let [connect, disconnect] = ['C', 'D'].map(|kind| packet(kind, namespace, &auth));
         match transport {
-            Transport::WebSocket => {
+            SioTransport::WebSocket => {
                 client.send(&connect).await;
-                eventually(DEADLINE, "the application is asked", is_asked).await;
+                eventually(DEADLINE, "the application receives the request", is_called).await;
                 client.send(&disconnect).await;
                 // The connection is read meanwhile: the marker is answered.
                 assert_eq!(until_marker(&mut client).await, []);
                 answer.send(reply).unwrap();
             }
             // A POST is answered when all its packets are handled.
-            Transport::Polling => {
+            SioTransport::Polling => {
                 let posted = client.polling().start_post([connect, disconnect].join(&SEPARATOR.to_string())).await;
-                eventually(DEADLINE, "the application is asked", is_asked).await;
+                eventually(DEADLINE, "the application receives the request", is_called).await;
                 answer.send(reply).unwrap();
                 assert_eq!(posted.await.unwrap().status, 200);
             }
@@ -237,26 +237,26 @@ async fn the_outcome_of_a_connect_does_not_affect_the_next_one() {
     let (application, answer) = application();
     let hub = Hub::with(&format!("[auth.backend]\nurl = \"{}\"\ncache_secs = 0", application.url("/api/user")));
     let good = json!({"token": token("bob")});
-    for (round, (transport, reply)) in [Reply::Json(401, json!({})), is_alice()]
+    for (round, (transport, reply)) in [UpstreamReply::Json(401, json!({})), is_alice()]
         .into_iter()
-        .flat_map(|reply| Transport::BOTH.map(|t| (t, reply.clone())))
+        .flat_map(|reply| SioTransport::BOTH.map(|t| (t, reply.clone())))
         .enumerate()
     {
         let first = json!({"token": format!("1|opaque-{round}")});
         let mut client = Sio::open(&hub, transport).await;
         let [first, second] = [first, good.clone()].map(|auth| packet('C', "/", &auth));
         match transport {
-            Transport::WebSocket => {
+            SioTransport::WebSocket => {
                 client.send(&first).await;
                 // Both packets are in one write: the hub has read the second when it answers the first.
                 send_at_once(&mut client, transport, &["40/marker,".to_owned(), second]).await;
                 assert_eq!(client.receive().await.namespace, "/marker");
             }
-            Transport::Polling => {
+            SioTransport::Polling => {
                 drop(client.polling().start_post([first, second].join(&SEPARATOR.to_string())).await);
             }
         }
-        eventually(DEADLINE, "the application is asked", || application.count() == 1 + round).await;
+        eventually(DEADLINE, "the application receives the request", || application.count() == 1 + round).await;
         answer.send(reply).unwrap();
         let received = client.receive().await;
         assert_eq!(received.kind, SocketPacket::CONNECT, "{received:?}");
@@ -273,7 +273,7 @@ async fn the_outcome_of_a_connect_does_not_affect_the_next_one() {
 #[tokio::test]
 async fn an_event_after_a_connect_waits_for_its_outcome() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         let connect = packet('C', "/", &json!({"token": token("alice")}));
         let packets = [connect.clone(), "420[\"ping\"]".to_owned(), connect, "421[\"ping\"]".to_owned()];
@@ -288,10 +288,10 @@ async fn an_event_after_a_connect_waits_for_its_outcome() {
         assert_eq!((acks, sids.len(), greetings), (vec![Some(0), Some(1)], 2, 1), "{received:?}");
         assert!(sids.iter().all(|sid| *sid == sids[0]), "{sids:?}");
         // An event after a refused CONNECT closes the connection.
-        let mut refused = Sio::open(&hub, Transport::WebSocket).await;
+        let mut refused = Sio::open(&hub, SioTransport::WebSocket).await;
         let packets = [packet('C', "/", &json!({"token": "nonsense"})), "420[\"ping\"]".to_owned()];
-        send_at_once(&mut refused, Transport::WebSocket, &packets).await;
-        assert!(matches!(refused.packet().await, Some(EnginePacket::Text(text)) if text.starts_with("44")));
-        assert_eq!(refused.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
+        send_at_once(&mut refused, SioTransport::WebSocket, &packets).await;
+        assert!(matches!(refused.packet().await, Some(WirePacket::Text(text)) if text.starts_with("44")));
+        assert_eq!(refused.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))));
     }
 }

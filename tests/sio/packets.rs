@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{EnginePacket, SessionEnd, SocketPacket};
+use crate::support::socketio::{ObservedEnd, SocketPacket, WirePacket};
 use crate::support::token::token;
-use crate::support::wire::{Frame, opcode};
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 #[tokio::test]
 async fn an_unknown_namespace_is_refused_with_the_standard_message() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         client.send("40/nowhere,{\"token\":\"x\"}").await;
         let refused = "44/nowhere,{\"message\":\"Invalid namespace\"}";
-        assert_eq!(client.packet().await, Some(EnginePacket::Text(refused.to_owned())));
+        assert_eq!(client.packet().await, Some(WirePacket::Text(refused.to_owned())));
         // The connection stays open for another namespace.
         client.connect("/", &Value::Null).await.unwrap();
     }
@@ -23,7 +23,7 @@ async fn an_unknown_namespace_is_refused_with_the_standard_message() {
 #[tokio::test]
 async fn an_error_about_an_invalid_event_has_its_name() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         for namespace in ["/", "/chat"] {
             let mut client = Sio::open(&hub, transport).await;
             client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_error_about_an_invalid_event_has_its_name() {
 #[tokio::test]
 async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         let auth = json!({"token": token("alice")});
         let root = client.connect("/", &auth).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
         assert_eq!(root, json!({"sid": socket_id}));
         assert_eq!(chat.as_object().unwrap().keys().collect::<Vec<_>>(), ["sid"], "{chat}");
         assert_ne!(root["sid"], chat["sid"]);
-        if transport == Transport::Polling {
+        if transport == SioTransport::Polling {
             let engine = client.polling().sid().to_owned();
             assert!(root["sid"] != engine && chat["sid"] != engine, "the id of the connection is disclosed");
         }
@@ -79,7 +79,7 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
         client.send("41").await;
         eventually(DEADLINE, "the other is left", || hub.connections() == 1).await;
         drop(client);
-        if transport == Transport::WebSocket {
+        if transport == SioTransport::WebSocket {
             eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
         } else {
             // The hub does not know that the client stopped polling.
@@ -114,19 +114,19 @@ const BROKEN: [&str; 15] = [
 async fn a_broken_packet_ends_the_connection() {
     let hub = Hub::start();
     for broken in BROKEN {
-        let mut client = Sio::guest(&hub, Transport::WebSocket).await;
+        let mut client = Sio::guest(&hub, SioTransport::WebSocket).await;
         client.send(broken).await;
-        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{broken}");
+        assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))), "{broken}");
         client.wire().wait_closed().await;
 
-        let mut client = Sio::guest(&hub, Transport::Polling).await;
+        let mut client = Sio::guest(&hub, SioTransport::Polling).await;
         let answer = client.polling().post(broken).await;
         let refusal = json!({"code": 3, "message": "Bad request: a malformed packet"});
         assert_eq!((answer.status, answer.json()), (400, refusal), "{broken}");
         client.polling().assert_gone().await;
     }
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
-    let mut after = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut after = Sio::guest(&hub, SioTransport::WebSocket).await;
     after.expect_silence().await;
 }
 
@@ -134,12 +134,12 @@ async fn a_broken_packet_ends_the_connection() {
 async fn a_packet_before_a_namespace_is_joined_ends_the_connection() {
     let hub = Hub::start();
     for packet in ["42[\"ping\"]", "430[]", "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]"] {
-        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
         client.send(packet).await;
         if packet.starts_with("45") {
-            client.wire().try_send(&Frame::new(opcode::BINARY, *b"x").encode()).await;
+            client.wire().try_send(&RawFrame::new(opcode::BINARY, *b"x").encode()).await;
         }
-        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
+        assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))), "{packet}");
     }
 }
 
@@ -147,36 +147,36 @@ async fn a_packet_before_a_namespace_is_joined_ends_the_connection() {
 async fn attachments_follow_their_packet_directly() {
     let hub = Hub::start();
     let announcement = "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]";
-    let mut unannounced = Sio::guest(&hub, Transport::WebSocket).await;
-    unannounced.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
-    assert_eq!(unannounced.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
+    let mut unannounced = Sio::guest(&hub, SioTransport::WebSocket).await;
+    unannounced.wire().send_frame(&RawFrame::new(opcode::BINARY, *b"x")).await;
+    assert_eq!(unannounced.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))));
 
-    let mut interrupted = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut interrupted = Sio::guest(&hub, SioTransport::WebSocket).await;
     interrupted.send(announcement).await;
     interrupted.send("42[\"ping\"]").await;
-    assert_eq!(interrupted.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
+    assert_eq!(interrupted.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1002))));
 
-    let mut unannounced = Sio::guest(&hub, Transport::Polling).await;
+    let mut unannounced = Sio::guest(&hub, SioTransport::Polling).await;
     assert_eq!(unannounced.polling().post("bAQID").await.status, 400);
     unannounced.polling().assert_gone().await;
 
-    let mut interrupted = Sio::guest(&hub, Transport::Polling).await;
+    let mut interrupted = Sio::guest(&hub, SioTransport::Polling).await;
     assert_eq!(interrupted.polling().post(format!("{announcement}\u{1e}42[\"ping\"]")).await.status, 400);
     interrupted.polling().assert_gone().await;
 
     // A WebSocket ping between the two is allowed.
-    let mut pinged = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut pinged = Sio::guest(&hub, SioTransport::WebSocket).await;
     pinged.send("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
-    pinged.wire().send_frame(&Frame::new(opcode::PING, *b"")).await;
+    pinged.wire().send_frame(&RawFrame::new(opcode::PING, *b"")).await;
     pinged.send("3").await;
-    pinged.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
+    pinged.wire().send_frame(&RawFrame::new(opcode::BINARY, *b"x")).await;
     assert_eq!(pinged.receive().await.id, Some(7));
 }
 
 #[tokio::test]
 async fn a_namespace_may_have_a_query_and_an_unsolicited_acknowledgement_is_ignored() {
     let hub = Hub::start();
-    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
     client.send(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
     let received = client.receive().await;
     assert_eq!((received.kind, received.namespace.as_str()), (SocketPacket::CONNECT, "/chat"), "{received:?}");
@@ -190,7 +190,7 @@ async fn a_namespace_may_have_a_query_and_an_unsolicited_acknowledgement_is_igno
 #[tokio::test]
 async fn refused_namespaces_do_not_count_as_joined() {
     let hub = Hub::start();
-    let mut client = Sio::guest(&hub, Transport::WebSocket).await;
+    let mut client = Sio::guest(&hub, SioTransport::WebSocket).await;
     for n in 0..50 {
         client.connect(&format!("/n{n}"), &Value::Null).await.unwrap_err();
     }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{EnginePacket, SessionEnd, SocketPacket, decode_payload};
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::socketio::{ObservedEnd, SocketPacket, WirePacket, decode_payload};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// Pushes `count` numbered events named `burst` to a user in one request, each with this many attachments.
 #[track_caller]
@@ -21,8 +21,8 @@ fn burst(hub: &Hub, user: &str, count: usize, attachments: usize) {
 async fn next(client: &mut Sio) -> Vec<Option<u64>> {
     let body = client.polling().poll_body().await;
     let packets = decode_payload(&body).map(|packet| match packet {
-        EnginePacket::Text(text) => Some(SocketPacket::parse(&text[1..]).0.data[1]["n"].as_u64().unwrap()),
-        EnginePacket::Binary(bytes) => {
+        WirePacket::Text(text) => Some(SocketPacket::parse(&text[1..]).0.data[1]["n"].as_u64().unwrap()),
+        WirePacket::Binary(bytes) => {
             assert_eq!(bytes, [0, 255, 1]);
             None
         }
@@ -33,7 +33,7 @@ async fn next(client: &mut Sio) -> Vec<Option<u64>> {
 #[tokio::test]
 async fn a_response_has_16_packets_and_the_next_poll_has_the_rest() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     burst(&hub, "alice", 50, 0);
     let mut received = Vec::new();
     for size in [16, 16, 16, 2] {
@@ -49,7 +49,7 @@ async fn a_response_has_16_packets_and_the_next_poll_has_the_rest() {
 async fn attachments_count_and_are_never_split_from_their_event() {
     let hub = Hub::start();
     for (attachments, events) in [(0, 16), (1, 8), (2, 5), (4, 3), (7, 2), (8, 1), (10, 1)] {
-        let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+        let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
         let count = events * 2 + 1;
         burst(&hub, "alice", count, attachments);
         let mut first = 0;
@@ -71,7 +71,7 @@ async fn attachments_count_and_are_never_split_from_their_event() {
 #[tokio::test]
 async fn packets_that_no_poll_fetched_use_the_websocket_after_an_upgrade() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     burst(&hub, "alice", 50, 1);
     assert_eq!(next(&mut client).await.len(), 16);
     // The last poll before the upgrade fetches 16 more packets.
@@ -86,7 +86,7 @@ async fn packets_that_no_poll_fetched_use_the_websocket_after_an_upgrade() {
 #[tokio::test]
 async fn packets_that_no_poll_fetched_are_fetched_before_the_session_ends() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     burst(&hub, "alice", 50, 0);
     let answer = hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "alice"})).send();
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -97,7 +97,7 @@ async fn packets_that_no_poll_fetched_are_fetched_before_the_session_ends() {
     let (packets, end) = client.read_to_end().await;
     assert_eq!(
         (packets.len(), packets[0].kind, end),
-        (1, SocketPacket::DISCONNECT, SessionEnd::ClosePacket),
+        (1, SocketPacket::DISCONNECT, ObservedEnd::ClosePacket),
         "{packets:?}"
     );
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
@@ -106,7 +106,7 @@ async fn packets_that_no_poll_fetched_are_fetched_before_the_session_ends() {
 #[tokio::test]
 async fn packets_that_no_poll_fetched_are_fetched_while_the_hub_drains() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     burst(&hub, "alice", 100, 0);
     hub.signal("TERM");
     for n in 0..100 {
@@ -114,5 +114,5 @@ async fn packets_that_no_poll_fetched_are_fetched_while_the_hub_drains() {
     }
     client.expect("system:draining").await;
     client.expect("disconnected").await;
-    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::ClosePacket));
+    assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::ClosePacket));
 }

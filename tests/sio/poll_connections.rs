@@ -4,7 +4,7 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::support::socketio::PollingSession;
-use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
+use crate::support::{DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, Wire, eventually};
 
 /// The heartbeat of a silent client times out long after the test has ended.
 const PATIENT: &str = "[socketio]\nping_interval_ms = 120000\nping_timeout_ms = 120000";
@@ -22,7 +22,7 @@ async fn waiting(hub: &Hub, polling: &PollingSession) -> Wire {
 async fn a_session_ends_with_the_connection_of_its_waiting_poll() {
     let hub = Hub::with(PATIENT);
     for end in ["closed", "half closed", "reset"] {
-        let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+        let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
         let mut wire = waiting(&hub, client.polling()).await;
         match end {
             "closed" => drop(wire),
@@ -41,7 +41,7 @@ async fn a_session_ends_with_the_connection_of_its_waiting_poll() {
 #[tokio::test]
 async fn a_session_ends_when_a_response_cannot_be_written() {
     let hub = Hub::with(&format!("{PATIENT}\n[limits]\noutbox_bytes = 33554432"));
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     super::push_large(&hub, "alice", 16);
     let mut wire = Wire::connect_with_small_buffer(&hub);
     wire.request("GET", &client.polling().path(), &[], b"").await;
@@ -55,7 +55,7 @@ async fn a_session_ends_when_a_response_cannot_be_written() {
 #[tokio::test]
 async fn a_client_that_half_closes_its_connection_gets_its_responses() {
     let hub = Hub::with(PATIENT);
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let path = client.polling().path();
     let mut wire = Wire::connect(&hub).await;
     wire.request("POST", &path, &[], b"427[\"ping\",{}]").await;
@@ -74,12 +74,12 @@ async fn a_client_that_half_closes_its_connection_gets_its_responses() {
 #[tokio::test]
 async fn a_session_survives_the_end_of_the_connection_of_a_post() {
     // The POST is pending while the application checks the token.
-    let application = Upstream::replying(Reply::Silence);
+    let application = MockUpstream::replying(UpstreamReply::Silence);
     let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", application.url("/user")));
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let mut wire = Wire::connect(&hub).await;
     wire.request("POST", &client.polling().path(), &[], b"40/chat,{\"token\":\"1|opaque\"}").await;
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     wire.reset();
     // The session receives an event.
     client.start_poll().await;
@@ -91,14 +91,14 @@ async fn a_session_survives_the_end_of_the_connection_of_a_post() {
 
 #[tokio::test]
 async fn a_post_that_is_not_handled_to_its_end_is_not_answered_with_ok() {
-    let application = Upstream::replying(Reply::Silence);
+    let application = MockUpstream::replying(UpstreamReply::Silence);
     let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", application.url("/user")));
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let poll = waiting(&hub, client.polling()).await;
     let mut wire = Wire::connect(&hub).await;
     let body = b"40/chat,{\"token\":\"1|opaque\"}\x1e42[\"client:action\",{\"action\":\"a\"}]";
     wire.request("POST", &client.polling().path(), &[], body).await;
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     drop(poll);
     let answer = wire.response().await;
     assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(1)), "{answer:?}");
@@ -107,7 +107,7 @@ async fn a_post_that_is_not_handled_to_its_end_is_not_answered_with_ok() {
 #[tokio::test]
 async fn a_request_after_a_waiting_poll_on_one_connection_ends_the_poll_with_a_noop() {
     let hub = Hub::with(PATIENT);
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let path = client.polling().path();
     let mut wire = waiting(&hub, client.polling()).await;
     wire.request("POST", &path, &[], b"427[\"ping\",{}]").await;
@@ -130,7 +130,7 @@ async fn a_request_after_a_waiting_poll_on_one_connection_ends_the_poll_with_a_n
 #[tokio::test]
 async fn a_session_survives_a_poll_with_an_incomplete_body() {
     let hub = Hub::with(PATIENT);
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.polling().send("427[\"ping\",{}]").await;
     let mut wire = Wire::connect(&hub).await;
     let get = format!("GET {} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n", client.polling().path());
@@ -144,7 +144,7 @@ async fn a_session_survives_a_poll_with_an_incomplete_body() {
 #[tokio::test]
 async fn empty_lines_after_a_waiting_poll_are_no_request() {
     let hub = Hub::with(PATIENT);
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let mut wire = waiting(&hub, client.polling()).await;
     wire.send(b"\r\n\r\n").await;
     client.polling().send("427[\"ping\",{}]").await;

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::support::socketio::{PollingSession, SEPARATOR, SessionEnd};
+use crate::support::socketio::{ObservedEnd, PollingSession, SEPARATOR};
 use crate::support::token::token;
-use crate::support::wire::Frame;
-use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
+use crate::support::wire::RawFrame;
+use crate::support::{Client, DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, eventually};
 
 #[tokio::test]
 async fn a_body_has_several_packets_in_order_in_both_directions() {
@@ -37,12 +37,12 @@ async fn attachments_are_base64_in_a_body_and_binary_on_a_websocket() {
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["images"]).await;
     let mut members = Vec::new();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut member = Sio::of(&hub, transport, "member").await;
         member.join("images").await;
         members.push(member);
     }
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut sender = Sio::of(&hub, transport, "sender").await;
         let data =
             r#"{"topic":"images","payload":{"a":{"_placeholder":true,"num":1},"b":[{"_placeholder":true,"num":0}]}}"#;
@@ -71,7 +71,7 @@ async fn every_common_form_of_base64_is_accepted() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["images"]).await;
-    let mut sender = Sio::of(&hub, Transport::Polling, "sender").await;
+    let mut sender = Sio::of(&hub, SioTransport::Polling, "sender").await;
     let bytes: Vec<u8> = (0..=255).chain([0xfb, 0xff, 0xfe, 0xff]).collect();
     let plain = STANDARD.encode(&bytes);
     let lines: Vec<_> = plain.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
@@ -131,14 +131,14 @@ async fn two_polls_at_once_end_the_session() {
 #[tokio::test]
 async fn two_posts_at_once_end_the_session() {
     // The POST is pending while the application checks the token.
-    let application = Upstream::replying(Reply::Silence);
+    let application = MockUpstream::replying(UpstreamReply::Silence);
     let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", application.url("/user")));
     let mut polling = PollingSession::open(&hub).await;
     let first = tokio::task::spawn_blocking({
         let (http, path) = (hub.http(), polling.path());
         move || http.request("POST", &path).body("40{\"token\":\"1|opaque\"}").send()
     });
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     let second = polling.post("4").await;
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
     assert_eq!((second.status, second.json()), (400, refusal));
@@ -149,7 +149,7 @@ async fn two_posts_at_once_end_the_session() {
 #[tokio::test]
 async fn an_aborted_poll_ends_only_its_session() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 2000");
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.start_poll().await;
     client.polling().abort_poll();
     // The order of the two polls, and whether the hub has detected the end of the first, are unknown.
@@ -162,7 +162,7 @@ async fn an_aborted_poll_ends_only_its_session() {
 #[tokio::test]
 async fn a_session_survives_a_body_over_max_payload() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let refusal = json!({"code": 3, "message": "Payload too large: at most 5000 bytes"});
     let answer = client.polling().post("4".repeat(5001)).await;
     assert_eq!((answer.status, answer.json()), (413, refusal));
@@ -181,35 +181,35 @@ fn ping_of(length: usize) -> String {
 #[tokio::test]
 async fn a_websocket_message_over_max_payload_closes_it_with_1009() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
-    let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     client.send(&ping_of(5000)).await;
     assert_eq!(client.receive().await.id, Some(0));
     // In two frames.
     let (half, other_half) = ("4".repeat(2500), "4".repeat(2501));
-    client.wire().try_send(&Frame::text(half).unfinished().encode()).await;
-    client.wire().try_send(&Frame::new(0, other_half).encode()).await;
-    assert_eq!(client.read_to_end().await.1, SessionEnd::Closed(Some(1009)));
+    client.wire().try_send(&RawFrame::text(half).unfinished().encode()).await;
+    client.wire().try_send(&RawFrame::new(0, other_half).encode()).await;
+    assert_eq!(client.read_to_end().await.1, ObservedEnd::Closed(Some(1009)));
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
 #[tokio::test]
 async fn a_packet_and_its_attachments_count_together_against_max_payload() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         let packet = r#"452-["ping",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
         let half = vec![1; 2600];
         match transport {
-            Transport::Polling => {
+            SioTransport::Polling => {
                 client.send(packet).await;
                 let bytes = format!("b{}", "AQEB".repeat(2600 / 3 + 1));
                 client.send(&bytes).await;
                 assert!(!client.try_send(&bytes).await);
                 client.polling().assert_gone().await;
             }
-            Transport::WebSocket => {
+            SioTransport::WebSocket => {
                 client.send_with_attachments(packet, &[&half, &half]).await;
-                assert_eq!(client.read_to_end().await.1, SessionEnd::Closed(Some(1002)));
+                assert_eq!(client.read_to_end().await.1, ObservedEnd::Closed(Some(1002)));
             }
         }
     }
@@ -218,23 +218,23 @@ async fn a_packet_and_its_attachments_count_together_against_max_payload() {
 #[tokio::test]
 async fn a_close_packet_ends_the_session() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.start_poll().await;
     let polling = client.polling();
     polling.send("1").await;
     assert_eq!(polling.poll_body().await, "6");
     polling.assert_gone().await;
 
-    let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     client.send("1").await;
-    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1000))));
+    assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1000))));
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
 #[tokio::test]
 async fn a_client_that_has_joined_can_send_a_packet_of_almost_max_payload() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::guest(&hub, transport).await;
         client.send(&ping_of(900_000)).await;
         assert_eq!(client.receive().await.id, Some(0), "{transport:?}");
@@ -246,7 +246,7 @@ async fn a_client_that_has_joined_can_send_a_packet_of_almost_max_payload() {
         client.send(&ping_of(900_000)).await;
         assert_eq!(client.receive().await.id, Some(0), "{transport:?}");
     }
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.upgrade().await;
     client.send(&ping_of(900_000)).await;
     assert_eq!(client.receive().await.id, Some(0), "after an upgrade");
@@ -256,15 +256,15 @@ async fn a_client_that_has_joined_can_send_a_packet_of_almost_max_payload() {
 async fn packets_right_after_a_connect_are_handled_after_its_outcome() {
     let hub = Hub::start();
     let connect = format!("40{}", json!({"token": token("alice")}));
-    let mut client = Sio::open(&hub, Transport::WebSocket).await;
-    let burst = [Frame::text(connect.as_str()).encode(), Frame::text(ping_of(900_000)).encode()];
+    let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
+    let burst = [RawFrame::text(connect.as_str()).encode(), RawFrame::text(ping_of(900_000)).encode()];
     client.wire().send(&burst.concat()).await;
     assert_eq!(client.receive().await.kind, '0');
     client.expect("connected").await;
     client.expect("system:welcome").await;
     assert_eq!(client.receive().await.id, Some(0));
 
-    let mut client = Sio::open(&hub, Transport::Polling).await;
+    let mut client = Sio::open(&hub, SioTransport::Polling).await;
     client.send(&[connect, ping_of(1_000), ping_of(1_000)].join(&SEPARATOR.to_string())).await;
     assert_eq!(client.receive().await.kind, '0');
     client.expect("connected").await;
@@ -275,12 +275,12 @@ async fn packets_right_after_a_connect_are_handled_after_its_outcome() {
 #[tokio::test]
 async fn a_client_can_send_two_thousand_packets_at_once() {
     let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         let packets = vec!["42[\"register\",{\"userId\":\"alice\"}]"; 2_000];
         match transport {
-            Transport::Polling => client.send(&packets.join(&SEPARATOR.to_string())).await,
-            Transport::WebSocket => client.wire().send(&Frame::text(packets[0]).encode().repeat(2_000)).await,
+            SioTransport::Polling => client.send(&packets.join(&SEPARATOR.to_string())).await,
+            SioTransport::WebSocket => client.wire().send(&RawFrame::text(packets[0]).encode().repeat(2_000)).await,
         }
         for _ in 0..2_000 {
             client.expect("register:ack").await;

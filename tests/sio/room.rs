@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 /// Members with a raw WebSocket, and members a Socket.IO transport.
 const OF_A_KIND: usize = 2;
@@ -13,22 +13,22 @@ const MEMBERS: usize = OF_A_KIND * KINDS;
 /// The events that each member publishes.
 const EACH: usize = 100;
 
-/// The received events: the publisher, the number of the event among those of the publisher, and its id.
-type Received = Vec<(u64, u64, String)>;
+/// The received events: the publisher, its number among the events of the publisher, and its id.
+type ReceivedEvents = Vec<(u64, u64, String)>;
 
 fn publication(member: usize, n: usize) -> Value {
     json!({"topic": "room", "payload": {"member": member, "n": n}})
 }
 
-fn record(received: &mut Received, data: &Value) {
+fn record(received: &mut ReceivedEvents, data: &Value) {
     let number = |name: &str| data["payload"][name].as_u64().unwrap();
     assert_eq!(data["from_user"], format!("member-{}", number("member")), "{data}");
     received.push((number("member"), number("n"), data["message_id"].as_str().unwrap().to_owned()));
 }
 
 /// Publishes each event when the one before is acknowledged, and receives the events of the others.
-async fn publish_and_receive_raw(mut client: Client, member: usize) -> Received {
-    let mut received = Received::new();
+async fn publish_and_receive_raw(mut client: Client, member: usize) -> ReceivedEvents {
+    let mut received = ReceivedEvents::new();
     for n in 0..EACH {
         client.send(json!({"type": "Broadcast", "data": publication(member, n), "id": n})).await;
         loop {
@@ -49,8 +49,8 @@ async fn publish_and_receive_raw(mut client: Client, member: usize) -> Received 
     received
 }
 
-async fn publish_and_receive(mut client: Sio, member: usize) -> Received {
-    let mut received = Received::new();
+async fn publish_and_receive(mut client: Sio, member: usize) -> ReceivedEvents {
+    let mut received = ReceivedEvents::new();
     for n in 0..EACH {
         let id = client.emit_for_ack("/", "Broadcast", publication(member, n)).await;
         loop {
@@ -71,8 +71,8 @@ async fn publish_and_receive(mut client: Sio, member: usize) -> Received {
 }
 
 /// Receives the events of all members.
-async fn witness(mut client: Client) -> Received {
-    let mut received = Received::new();
+async fn witness(mut client: Client) -> ReceivedEvents {
+    let mut received = ReceivedEvents::new();
     while received.len() < MEMBERS * EACH {
         record(&mut received, &client.expect("Broadcast").await["data"]);
     }
@@ -96,7 +96,7 @@ async fn members_on_all_transports_receive_each_event_once_in_one_order() {
         raw.push((client, member));
     }
     for member in OF_A_KIND..MEMBERS {
-        let transport = Transport::BOTH[member % 2];
+        let transport = SioTransport::BOTH[member % 2];
         let mut client = Sio::of(&hub, transport, &format!("member-{member}")).await;
         client.join("room").await;
         namespaced.push((client, member));
@@ -115,7 +115,7 @@ async fn members_on_all_transports_receive_each_event_once_in_one_order() {
     }
     while let Some(part) = parts.join_next().await {
         let (member, received) = part.unwrap();
-        let others: Received = order.iter().filter(|(by, ..)| *by != member as u64).cloned().collect();
+        let others: ReceivedEvents = order.iter().filter(|(by, ..)| *by != member as u64).cloned().collect();
         assert_eq!(received, others, "member {member}");
     }
 }
@@ -131,7 +131,7 @@ async fn a_room_is_joined_and_left_on_each_transport() {
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["recipients"].as_u64().unwrap()
     };
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut member = Sio::of(&hub, transport, "member").await;
         assert_eq!(room(1), 1);
         member.join("room").await;
@@ -153,9 +153,9 @@ async fn a_room_is_joined_and_left_on_each_transport() {
 #[tokio::test]
 async fn a_socket_io_payload_has_the_bound_of_a_raw_one() {
     let hub = Hub::start();
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let mut bob = Sio::of(&hub, SioTransport::WebSocket, "bob").await;
     bob.join("lobby").await;
-    let mut alice = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut alice = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let refusal = json!([{
         "success": false, "error": "`payload` may have 65536 bytes of JSON", "code": "INVALID_REQUEST",
         "details": {"field": "payload"},

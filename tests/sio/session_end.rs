@@ -4,13 +4,13 @@
 use serde_json::{Value, json};
 
 use crate::support::account::{sign_in, sign_out, user};
-use crate::support::socketio::{SessionEnd, events};
+use crate::support::socketio::{ObservedEnd, events};
 use crate::support::token::{now, token, token_with};
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The end of a session on each transport. A WebSocket is closed with this code.
-fn ends(code: u16) -> [(Transport, SessionEnd); 2] {
-    [(Transport::Polling, SessionEnd::ClosePacket), (Transport::WebSocket, SessionEnd::Closed(Some(code)))]
+fn ends(code: u16) -> [(SioTransport, ObservedEnd); 2] {
+    [(SioTransport::Polling, ObservedEnd::ClosePacket), (SioTransport::WebSocket, ObservedEnd::Closed(Some(code)))]
 }
 
 fn disconnected(reason: &str) -> Value {
@@ -18,11 +18,11 @@ fn disconnected(reason: &str) -> Value {
 }
 
 /// Asserts that a client on `/` receives these events, then `disconnected` with this reason, then a DISCONNECT.
-async fn assert_disconnected(client: &mut Sio, before: &[Value], reason: &str, end: SessionEnd) {
+async fn assert_disconnected(client: &mut Sio, before: &[Value], reason: &str, end: ObservedEnd) {
     let (packets, ended) = client.read_to_end().await;
     let expected = [before, &[disconnected(reason), json!("41/")]].concat();
     assert_eq!((events(&packets), ended), (expected, end));
-    if end == SessionEnd::ClosePacket {
+    if end == ObservedEnd::ClosePacket {
         client.polling().assert_gone().await;
     }
 }
@@ -77,7 +77,7 @@ async fn a_client_that_is_disconnected_from_one_namespace_stays_in_another() {
 }
 
 #[tokio::test]
-async fn a_client_whose_token_expires_gets_an_error_and_a_disconnect() {
+async fn a_client_receives_an_error_and_a_disconnect_when_its_token_expires() {
     let hub = Hub::with("[auth]\nleeway_secs = 0");
     let expires = now() + 3;
     let mut clients = Vec::new();
@@ -86,7 +86,8 @@ async fn a_client_whose_token_expires_gets_an_error_and_a_disconnect() {
         clients.push((Sio::with_token(&hub, transport, &token).await, end));
     }
     // A fresh token in time keeps the session.
-    let mut fresh = Sio::with_token(&hub, Transport::Polling, &token_with(json!({"sub": "7", "exp": expires}))).await;
+    let mut fresh =
+        Sio::with_token(&hub, SioTransport::Polling, &token_with(json!({"sub": "7", "exp": expires}))).await;
     fresh.emit("authenticate", json!({"token": token("7")})).await;
     fresh.expect("authenticated").await;
     for (client, end) in &mut clients {
@@ -100,7 +101,7 @@ async fn a_client_whose_token_expires_gets_an_error_and_a_disconnect() {
 }
 
 #[tokio::test]
-async fn a_client_whose_user_signs_out_gets_a_disconnect_long_before_its_token_expires() {
+async fn a_sign_out_disconnects_the_clients_of_its_session_long_before_their_tokens_expire() {
     let hub = Hub::with(crate::support::account::UNLIMITED);
     user(&hub, "alice");
     for (transport, end) in ends(4401) {
@@ -186,14 +187,15 @@ async fn a_hub_that_stops_announces_it_to_all_clients_and_sends_no_disconnect() 
 }
 
 #[tokio::test]
-async fn a_client_whose_heartbeat_times_out_gets_no_further_packet() {
+async fn a_client_receives_no_packet_after_its_heartbeat_timeout() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 2000");
-    for (transport, end) in
-        [(Transport::Polling, SessionEnd::UnknownSession), (Transport::WebSocket, SessionEnd::Closed(Some(4408)))]
-    {
+    for (transport, end) in [
+        (SioTransport::Polling, ObservedEnd::UnknownSession),
+        (SioTransport::WebSocket, ObservedEnd::Closed(Some(4408))),
+    ] {
         let mut client = Sio::of(&hub, transport, "alice").await;
         eventually(DEADLINE, "the session has ended", || hub.connections() == 0).await;
-        if transport == Transport::WebSocket {
+        if transport == SioTransport::WebSocket {
             // The client did not answer this ping.
             assert_eq!(client.wire().text().await, "2");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 const PAYLOAD: usize = 40_000;
 const MESSAGES: usize = 600;
@@ -15,16 +15,16 @@ async fn an_unpolled_session_is_closed_and_does_not_affect_others() {
     let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["room"]).await;
-    let mut socket = Sio::of(&hub, Transport::WebSocket, "socket").await;
+    let mut socket = Sio::of(&hub, SioTransport::WebSocket, "socket").await;
     socket.join("room").await;
-    let mut polled = Sio::of(&hub, Transport::Polling, "polled").await;
+    let mut polled = Sio::of(&hub, SioTransport::Polling, "polled").await;
     polled.join("room").await;
     let mut sender = Client::of(&hub, "sender").await;
     // Allocates the buffers of each connection before the memory is measured.
     sender.broadcast("room", json!({"n": 0, "text": "x".repeat(PAYLOAD)})).await;
     let mut unread = Vec::new();
     for n in 0..3 {
-        let mut client = Sio::of(&hub, Transport::Polling, &format!("unread-{n}")).await;
+        let mut client = Sio::of(&hub, SioTransport::Polling, &format!("unread-{n}")).await;
         client.join("room").await;
         unread.push(client);
     }
@@ -50,7 +50,7 @@ async fn an_unpolled_session_is_closed_and_does_not_affect_others() {
 #[tokio::test]
 async fn a_poll_in_time_fetches_all_waiting_events_in_order() {
     let hub = Hub::start();
-    let mut member = Sio::of(&hub, Transport::Polling, "member").await;
+    let mut member = Sio::of(&hub, SioTransport::Polling, "member").await;
     member.join("room").await;
     let mut sender = Client::of(&hub, "sender").await;
     let almost_all = 1_048_576 / (PAYLOAD + 1_000);
@@ -70,7 +70,7 @@ async fn a_session_that_sends_and_never_polls_is_closed() {
         "[limits]\nframes_per_second = 0\n[limits.push]\nmessages_per_minute = 0\n\
          [socketio]\nping_interval_ms = 1000\nping_timeout_ms = 3000",
     );
-    let mut client = Sio::of(&hub, Transport::Polling, "unpolled").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "unpolled").await;
     let body = vec!["420[\"ping\",{}]"; 60_000].join("\u{1e}");
     let before = hub.rss_kib();
     let polling = client.polling();

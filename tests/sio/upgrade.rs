@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-use crate::support::socketio::{PollingSession, SessionEnd, WEBSOCKET, unknown_sid};
+use crate::support::socketio::{ObservedEnd, PollingSession, WEBSOCKET, unknown_sid};
 use crate::support::wait::within;
-use crate::support::wire::{Frame, opcode};
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
+use crate::support::wire::{RawFrame, opcode};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
 #[tokio::test]
 async fn a_probe_is_answered_and_ends_the_waiting_poll() {
@@ -31,7 +31,7 @@ async fn a_probe_and_the_upgrade_may_be_sent_in_one_write() {
     let hub = Hub::start();
     let polling = PollingSession::open(&hub).await;
     let mut wire = polling.start_upgrade().await;
-    let at_once = ["2probe", "5", "40"].map(|text| Frame::text(text).encode()).concat();
+    let at_once = ["2probe", "5", "40"].map(|text| RawFrame::text(text).encode()).concat();
     wire.send(&at_once).await;
     assert_eq!(wire.text().await, "3probe");
     let connected = wire.text().await;
@@ -41,7 +41,7 @@ async fn a_probe_and_the_upgrade_may_be_sent_in_one_write() {
 #[tokio::test]
 async fn an_upgraded_session_accepts_neither_requests_nor_another_websocket() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let (path, sid) = (client.polling().path(), client.polling().sid().to_owned());
     client.upgrade().await;
     client.expect_silence().await;
@@ -52,7 +52,7 @@ async fn an_upgraded_session_accepts_neither_requests_nor_another_websocket() {
     let second = format!("{}&sid={sid}", WEBSOCKET);
     let (answer, mut wire) = Wire::upgrade(&hub, &second, &[]).await;
     if answer.status == 101 {
-        wire.try_send(&Frame::text("2probe").encode()).await;
+        wire.try_send(&RawFrame::text("2probe").encode()).await;
         let frame = wire.frame().await.expect("a close frame");
         assert_eq!((frame.opcode, frame.close_code()), (opcode::CLOSE, Some(1002)), "{frame:?}");
         wire.wait_closed().await;
@@ -71,7 +71,7 @@ async fn a_second_websocket_does_not_disturb_the_first_during_its_probe() {
     first.send_text("2probe").await;
     assert_eq!(first.text().await, "3probe");
     let mut second = polling.start_upgrade().await;
-    second.try_send(&Frame::text("2probe").encode()).await;
+    second.try_send(&RawFrame::text("2probe").encode()).await;
     assert_eq!(second.close_code().await, Some(1002));
     first.send_text("5").await;
     first.send_text("40").await;
@@ -83,7 +83,7 @@ async fn probed(polling: &PollingSession) -> Wire {
     let answered = async {
         loop {
             let mut wire = polling.start_upgrade().await;
-            wire.try_send(&Frame::text("2probe").encode()).await;
+            wire.try_send(&RawFrame::text("2probe").encode()).await;
             let answer = wire.frame().await.expect("an answer, or a close frame");
             if answer.payload == b"3probe" {
                 return wire;
@@ -97,13 +97,13 @@ async fn probed(polling: &PollingSession) -> Wire {
 #[tokio::test]
 async fn a_failed_upgrade_leaves_the_polling_session_unchanged() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     drop(client.polling().start_upgrade().await);
     client.expect_silence().await;
     drop(probed(client.polling()).await);
     client.expect_silence().await;
     let mut wire = probed(client.polling()).await;
-    wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
+    wire.send_frame(&RawFrame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
     wire.wait_closed().await;
     client.expect_silence().await;
     for wrong in ["2probe", "4hello", "3probe", "1", "6", "55", ""] {
@@ -131,7 +131,7 @@ async fn an_ended_session_cannot_be_upgraded() {
     assert_eq!(wire.text().await, "3probe");
     polling.send("1").await;
     assert_eq!(polling.poll_body().await, "6");
-    wire.try_send(&Frame::text("5").encode()).await;
+    wire.try_send(&RawFrame::text("5").encode()).await;
     assert_eq!(wire.close_code().await, Some(1002));
     let path = format!("{}&sid={}", WEBSOCKET, polling.sid());
     let (answer, _) = Wire::upgrade(&hub, &path, &[]).await;
@@ -162,7 +162,7 @@ async fn an_upgrade_under_load_loses_and_repeats_nothing() {
     let hub = Hub::with("[server]\nworkers = 2\n[limits.raw]\nmessages_per_minute = 0");
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
-        let mut client = Sio::of(&hub, Transport::Polling, &format!("member-{n}")).await;
+        let mut client = Sio::of(&hub, SioTransport::Polling, &format!("member-{n}")).await;
         client.join("feed").await;
         clients.spawn(listen(client, n * (MESSAGES - 500) / CLIENTS));
     }
@@ -186,7 +186,7 @@ async fn events_before_and_after_an_upgrade_are_handled_in_order() {
     let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["feed"]).await;
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let publication = |n: u64| json!({"topic": "feed", "payload": n});
     for n in 0..20 {
         client.emit("Broadcast", publication(n)).await;
@@ -204,11 +204,11 @@ async fn events_before_and_after_an_upgrade_are_handled_in_order() {
 #[tokio::test]
 async fn an_upgraded_session_ends_with_its_websocket() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.upgrade().await;
     client.send("1").await;
-    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1000))));
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    assert_eq!(client.read_to_end().await, (vec![], ObservedEnd::Closed(Some(1000))));
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.upgrade().await;
     drop(client);
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;

@@ -4,17 +4,17 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::support::socketio::PollingSession;
-use crate::support::wire::Frame;
-use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
+use crate::support::wire::RawFrame;
+use crate::support::{DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, Wire, eventually};
 
 #[tokio::test]
 async fn an_upgrade_packet_without_a_probe_upgrades_the_session() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let path = client.polling().path();
     let mut wire = client.polling().start_upgrade().await;
     // A message may follow in the same write.
-    wire.send(&["5", "427[\"ping\",{}]"].map(|text| Frame::text(text).encode()).concat()).await;
+    wire.send(&["5", "427[\"ping\",{}]"].map(|text| RawFrame::text(text).encode()).concat()).await;
     assert_eq!(wire.text().await, "437[]");
     let answer = hub.get(&path);
     let refusal = json!({"code": 3, "message": "Bad request: the session is on a socket now"});
@@ -24,7 +24,7 @@ async fn an_upgrade_packet_without_a_probe_upgrades_the_session() {
 #[tokio::test]
 async fn a_waiting_poll_ends_with_a_noop_and_later_packets_use_the_websocket() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     client.start_poll().await;
     let mut wire = client.polling().start_upgrade().await;
     wire.send_text("5").await;
@@ -36,7 +36,7 @@ async fn a_waiting_poll_ends_with_a_noop_and_later_packets_use_the_websocket() {
 #[tokio::test]
 async fn packets_that_waited_for_a_poll_use_the_websocket_and_come_once() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let pings: Vec<_> = (0..40).map(|n| format!("42{n}[\"ping\",{{}}]")).collect();
     client.send(&pings.join("\u{1e}")).await;
     let first = client.polling().poll_body().await;
@@ -53,7 +53,7 @@ async fn packets_that_waited_for_a_poll_use_the_websocket_and_come_once() {
 #[tokio::test]
 async fn the_websocket_sends_nothing_before_the_response_to_the_poll_is_written() {
     let hub = Hub::with("[limits]\noutbox_bytes = 33554432");
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     super::push_large(&hub, "alice", 17);
     let mut poll = Wire::connect_with_small_buffer(&hub);
     poll.request("GET", &client.polling().path(), &[], b"").await;
@@ -69,7 +69,7 @@ async fn the_websocket_sends_nothing_before_the_response_to_the_poll_is_written(
 #[tokio::test]
 async fn a_pending_post_is_handled_before_packets_of_the_websocket() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::Polling, "alice").await;
     let path = client.polling().path();
     let mut post = Wire::connect(&hub).await;
     let body = "421[\"ping\",{}]";
@@ -79,7 +79,7 @@ async fn a_pending_post_is_handled_before_packets_of_the_websocket() {
     // The hub waits for the body now.
     assert_eq!(post.response().await.status, 100);
     let mut wire = client.polling().start_upgrade().await;
-    wire.send(&["5", "422[\"ping\",{}]"].map(|text| Frame::text(text).encode()).concat()).await;
+    wire.send(&["5", "422[\"ping\",{}]"].map(|text| RawFrame::text(text).encode()).concat()).await;
     post.send(body.as_bytes()).await;
     assert_eq!(post.response().await.body, "ok");
     assert_eq!([wire.text().await, wire.text().await], ["431[]", "432[]"]);
@@ -87,12 +87,12 @@ async fn a_pending_post_is_handled_before_packets_of_the_websocket() {
 
 #[tokio::test]
 async fn a_post_that_waits_for_the_application_is_handled_to_its_end() {
-    let application = Upstream::replying(Reply::Silence);
+    let application = MockUpstream::replying(UpstreamReply::Silence);
     let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", application.url("/user")));
     let polling = PollingSession::open(&hub).await;
     let mut post = Wire::connect(&hub).await;
     post.request("POST", &polling.path(), &[], b"40{\"token\":\"1|opaque\"}").await;
-    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
+    eventually(DEADLINE, "the application receives the request", || application.count() == 1).await;
     let mut wire = polling.start_upgrade().await;
     wire.send_text("5").await;
     // The application does not answer, so the CONNECT is refused.

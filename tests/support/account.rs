@@ -36,7 +36,7 @@ pub(crate) fn try_sign_in(http: &Http, name: &str, password: &str) -> Response {
 }
 
 /// A sign-in that succeeded.
-pub(crate) struct SignedIn {
+pub(crate) struct TestSignIn {
     pub(crate) id: String,
     pub(crate) access: String,
     pub(crate) refresh: String,
@@ -45,12 +45,12 @@ pub(crate) struct SignedIn {
 
 /// Signs in with [`PASSWORD`].
 #[track_caller]
-pub(crate) fn sign_in(hub: &Hub, name: &str) -> SignedIn {
+pub(crate) fn sign_in(hub: &Hub, name: &str) -> TestSignIn {
     let answer = try_sign_in(&hub.http(), name, PASSWORD);
     assert_eq!(answer.status, 200, "{answer:?}");
     let body = answer.json();
     let text = |field: &str| body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned();
-    SignedIn { id: text("session_id"), access: text("access_token"), refresh: text("refresh_token"), body }
+    TestSignIn { id: text("session_id"), access: text("access_token"), refresh: text("refresh_token"), body }
 }
 
 /// Requests an access token.

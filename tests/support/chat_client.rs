@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 use super::hub::Hub;
-use super::socketio::{Sio, SocketPacket, Transport};
+use super::socketio::{Sio, SioTransport, SocketPacket};
 use super::token::token;
-use super::wire::{Frame, Wire, opcode};
+use super::wire::{RawFrame, Wire, opcode};
 
 /// The protocol and transport of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl ChatClient {
             }
             ChatTransport::WebSocket | ChatTransport::Polling => {
                 let transport =
-                    if transport == ChatTransport::Polling { Transport::Polling } else { Transport::WebSocket };
+                    if transport == ChatTransport::Polling { SioTransport::Polling } else { SioTransport::WebSocket };
                 let mut sio = Sio::open(hub, transport).await;
                 sio.connect("/chat", &json!({ "token": token })).await.unwrap();
                 ChatConnection::Sio(sio)
@@ -147,7 +147,7 @@ impl ChatClient {
                             None => ChatPacket::Event(json!([message["type"], data])),
                         });
                     }
-                    opcode::PING => wire.try_send(&Frame::new(opcode::PONG, frame.payload).encode()).await,
+                    opcode::PING => wire.try_send(&RawFrame::new(opcode::PONG, frame.payload).encode()).await,
                     opcode::CLOSE => return None,
                     _ => {}
                 }
@@ -298,7 +298,7 @@ impl ChatClient {
     pub(crate) async fn disconnect(mut self) {
         match &mut self.connection {
             ChatConnection::Sio(sio) => sio.send("41/chat,").await,
-            ChatConnection::Raw(wire) => wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
+            ChatConnection::Raw(wire) => wire.send_frame(&RawFrame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
         }
     }
 }
@@ -308,5 +308,5 @@ fn is_presence(event: &Value) -> bool {
 }
 
 async fn offer(wire: &mut Wire, message: &Value) {
-    wire.try_send(&Frame::text(message.to_string()).encode()).await;
+    wire.try_send(&RawFrame::text(message.to_string()).encode()).await;
 }

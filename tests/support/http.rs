@@ -11,7 +11,7 @@ pub(crate) struct Http {
 }
 
 /// A request before it is sent.
-pub(crate) struct Request<'a> {
+pub(crate) struct RequestBuilder<'a> {
     http: &'a Http,
     builder: http::request::Builder,
     body: Option<Vec<u8>>,
@@ -43,9 +43,9 @@ impl Http {
     }
 
     /// Any method on a path (which begins with `/`).
-    pub(crate) fn request(&self, method: &str, path: &str) -> Request<'_> {
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder<'_> {
         let builder = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
-        Request { http: self, builder, body: None }
+        RequestBuilder { http: self, builder, body: None }
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
@@ -57,7 +57,7 @@ impl Http {
     }
 }
 
-impl Request<'_> {
+impl RequestBuilder<'_> {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.builder = self.builder.header(name, value);
         self

@@ -267,7 +267,7 @@ impl Hub {
     }
 }
 
-/// Addresses, output and figures.
+/// Addresses, output and metrics.
 impl Hub {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

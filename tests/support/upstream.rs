@@ -11,7 +11,7 @@ use super::wait::wait_until;
 
 /// An answer.
 #[derive(Clone)]
-pub(crate) enum Reply {
+pub(crate) enum UpstreamReply {
     Json(u16, Value),
     Text(u16, String),
     /// 200 with this header line.
@@ -19,7 +19,7 @@ pub(crate) enum Reply {
     /// A redirect to this URL.
     Redirect(String),
     /// Another answer, after this time.
-    Delayed(Duration, Box<Reply>),
+    Delayed(Duration, Box<UpstreamReply>),
     /// No answer; the connection is closed after a minute.
     Silence,
     /// The head of an answer and a part of its body.
@@ -53,7 +53,7 @@ impl UpstreamRequest {
     }
 }
 
-type ReplyFn = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
+type ReplyFn = Box<dyn FnMut(&UpstreamRequest) -> UpstreamReply + Send>;
 
 struct UpstreamState {
     answer: Mutex<ReplyFn>,
@@ -62,19 +62,19 @@ struct UpstreamState {
 }
 
 /// A running server. Stopped when dropped.
-pub(crate) struct Upstream {
+pub(crate) struct MockUpstream {
     address: SocketAddr,
     state: Arc<UpstreamState>,
 }
 
-impl Upstream {
+impl MockUpstream {
     /// A server that always gives this answer.
-    pub(crate) fn replying(reply: Reply) -> Self {
+    pub(crate) fn replying(reply: UpstreamReply) -> Self {
         Self::new(move |_| reply.clone())
     }
 
     /// A server that answers by this function.
-    pub(crate) fn new(answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn new(answer: impl FnMut(&UpstreamRequest) -> UpstreamReply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(UpstreamState {
@@ -87,12 +87,12 @@ impl Upstream {
     }
 
     /// Gives this answer from now on.
-    pub(crate) fn set_reply(&self, reply: Reply) {
+    pub(crate) fn set_reply(&self, reply: UpstreamReply) {
         *self.state.answer.lock().unwrap() = Box::new(move |_| reply.clone());
     }
 
     /// Answers by this function from now on.
-    pub(crate) fn set_reply_by(&self, answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) {
+    pub(crate) fn set_reply_by(&self, answer: impl FnMut(&UpstreamRequest) -> UpstreamReply + Send + 'static) {
         *self.state.answer.lock().unwrap() = Box::new(answer);
     }
 
@@ -124,7 +124,7 @@ impl Upstream {
     }
 }
 
-impl Drop for Upstream {
+impl Drop for MockUpstream {
     fn drop(&mut self) {
         self.go_down();
     }
@@ -164,22 +164,22 @@ fn answer(mut stream: TcpStream, state: &UpstreamState) -> std::io::Result<()> {
     send_reply(&mut stream, reply)
 }
 
-fn send_reply(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
+fn send_reply(stream: &mut TcpStream, reply: UpstreamReply) -> std::io::Result<()> {
     match reply {
-        Reply::Json(status, body) => write_answer(stream, status, "", &body.to_string()),
-        Reply::Text(status, body) => write_answer(stream, status, "", &body),
-        Reply::WithHeader(line, body) => write_answer(stream, 200, &format!("{line}\r\n"), &body.to_string()),
-        Reply::Redirect(to) => write_answer(stream, 302, &format!("Location: {to}\r\n"), ""),
-        Reply::Delayed(time, reply) => {
+        UpstreamReply::Json(status, body) => write_answer(stream, status, "", &body.to_string()),
+        UpstreamReply::Text(status, body) => write_answer(stream, status, "", &body),
+        UpstreamReply::WithHeader(line, body) => write_answer(stream, 200, &format!("{line}\r\n"), &body.to_string()),
+        UpstreamReply::Redirect(to) => write_answer(stream, 302, &format!("Location: {to}\r\n"), ""),
+        UpstreamReply::Delayed(time, reply) => {
             thread::sleep(time);
             send_reply(stream, *reply)
         }
-        Reply::Silence => read_to_end(stream),
-        Reply::PartialBody => {
+        UpstreamReply::Silence => read_to_end(stream),
+        UpstreamReply::PartialBody => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"user\": ")?;
             read_to_end(stream)
         }
-        Reply::HangUp => Ok(()),
+        UpstreamReply::HangUp => Ok(()),
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) mod opcode {
 
 /// A frame, valid unless a test changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub(crate) struct RawFrame {
     pub(crate) last: bool,
     pub(crate) reserved: u8,
     pub(crate) opcode: u8,
@@ -37,7 +37,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Frame {
+impl RawFrame {
     pub(crate) fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         Self { last: true, reserved: 0, opcode, masked: true, payload: payload.into() }
     }
@@ -192,13 +192,13 @@ impl Wire {
         pushed.is_ok_and(|written| written.is_ok())
     }
 
-    pub(crate) async fn send_frame(&mut self, frame: &Frame) {
+    pub(crate) async fn send_frame(&mut self, frame: &RawFrame) {
         self.send(&frame.encode()).await;
     }
 
     /// Sends a text message.
     pub(crate) async fn send_text(&mut self, text: &str) {
-        self.send_frame(&Frame::text(text)).await;
+        self.send_frame(&RawFrame::text(text)).await;
     }
 
     /// Reads more bytes; `false` at the end.
@@ -235,7 +235,7 @@ impl Wire {
     }
 
     /// The next frame; none at the end of the connection.
-    pub(crate) async fn frame(&mut self) -> Option<Frame> {
+    pub(crate) async fn frame(&mut self) -> Option<RawFrame> {
         loop {
             if let Some((frame, length)) = decode(&self.unread) {
                 self.unread.drain(..length);
@@ -318,7 +318,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// A frame at the start of `bytes`, and its length with its head.
-fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
+fn decode(bytes: &[u8]) -> Option<(RawFrame, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let masked = second & 0x80 != 0;
     assert!(!masked, "a server's frame is never masked");
@@ -329,5 +329,5 @@ fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
     };
     let payload = bytes.get(start..start + length)?.to_vec();
     let (last, reserved, opcode) = (first & 0x80 != 0, first >> 4 & 0x7, first & 0xF);
-    Some((Frame { last, reserved, opcode, masked, payload }, start + length))
+    Some((RawFrame { last, reserved, opcode, masked, payload }, start + length))
 }

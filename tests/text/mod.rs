@@ -8,7 +8,7 @@ use crate::push::signed;
 use crate::support::http::Response;
 use crate::support::socketio::SocketPacket;
 use crate::support::token::{now_ms, token};
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 // Names with invisible characters.
 mod names;
@@ -75,7 +75,7 @@ async fn a_payload_from_any_surface_is_delivered_with_necessary_escapes_only() {
         let got = reader.next_text().await;
         assert!(got.contains(&format!(r#""payload":{resolved},"#)), "{got}");
     }
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut sio = Sio::of(&hub, transport, "sio").await;
         for (payload, resolved) in RESOLVED {
             sio.send(&format!(r#"42["Broadcast",{{"topic":"t","payload":{payload}}}]"#)).await;
@@ -112,7 +112,7 @@ async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
 #[tokio::test]
 async fn socket_io_answers_unreadable_events_and_keeps_the_connection() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut root = Sio::of(&hub, transport, "alice").await;
         let mut chat = Sio::of_chat(&hub, transport, "alice").await;
         let mut packets: Vec<(String, &str)> = unreadable()
@@ -152,7 +152,7 @@ async fn socket_io_answers_unreadable_events_and_keeps_the_connection() {
 #[tokio::test]
 async fn each_event_refuses_bad_data_with_its_own_code() {
     let hub = Hub::start();
-    let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut client = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
     for (event, answer, code) in [
         (r#"["client:event",{"type":"a","data":1e400}]"#, "error", "INVALID_EVENT_DATA"),
         (r#"["client:message",{"content":"a","metadata":{"n":1e400}}]"#, "error", "INVALID_MESSAGE_DATA"),
@@ -168,7 +168,7 @@ async fn each_event_refuses_bad_data_with_its_own_code() {
 #[tokio::test]
 async fn an_unreadable_connect_is_refused_and_the_next_one_succeeds() {
     let hub = Hub::start();
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         for namespace in ["/", "/chat"] {
             let prefix = if namespace == "/" { String::new() } else { format!("{namespace},") };
             let mut client = Sio::open(&hub, transport).await;
@@ -239,9 +239,9 @@ async fn an_empty_array_counts_as_an_empty_object_if_an_object_is_expected() {
     assert!(raw.next().await["data"]["rooms"].is_array());
     raw.text(r#"{"type":"Subscribe","data":{"topics":["t"],"since":[]}}"#).await;
     assert_eq!(raw.expect("Status").await["data"]["details"]["topics"], json!(["t"]));
-    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut chat = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     assert_eq!(chat.request_on("/chat", "presence:stats", json!([])).await[0]["success"], true);
-    let mut guest = Sio::open(&hub, Transport::WebSocket).await;
+    let mut guest = Sio::open(&hub, SioTransport::WebSocket).await;
     guest.connect("/", &json!([])).await.unwrap();
 
     let answer = hub.http().request("PUT", "/api/chats/php").key().json(&json!([])).send();
@@ -262,7 +262,7 @@ async fn the_limit_of_a_payload_counts_bytes_without_unnecessary_escapes() {
     let hub = Hub::start();
     let mut reader = Client::of(&hub, "reader").await;
     reader.subscribe(&["t"]).await;
-    let mut sio = Sio::of(&hub, Transport::WebSocket, "php").await;
+    let mut sio = Sio::of(&hub, SioTransport::WebSocket, "php").await;
     let mut publish = async |characters: usize| {
         let payload = r"\u6f22".repeat(characters);
         sio.send(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
@@ -300,10 +300,7 @@ async fn the_data_of_a_notification_are_limited_and_a_refusal_names_the_limit() 
         let answer = post(&hub, path, &body);
         let details = json!({"field": "data", "limit": "limits.notification_bytes"});
         assert_eq!((answer.status, &answer.json()["details"]), (413, &details), "{answer:?}");
-        assert_eq!(
-            answer.json()["error"],
-            "The `data` of a notification may have 100 bytes of JSON, and these have 101"
-        );
+        assert_eq!(answer.json()["error"], "`data` may have at most 100 bytes of JSON and has 101");
     }
     let [(_, push), ..] = body(86, "x");
     let answer = post(&hub, "/api/batch", &format!(r#"{{"commands":[{{"push":{push}}}]}}"#)).json();

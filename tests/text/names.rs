@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use crate::support::token::token;
-use crate::support::{Client, Hub, Sio, Transport, Wire};
+use crate::support::{Client, Hub, Sio, SioTransport, Wire};
 
 #[tokio::test]
 async fn names_with_invisible_characters_are_refused_on_every_surface() {
     let hub = Hub::start();
     let hidden = ["a\u{200b}b", "a\u{202e}b", "a\u{e0041}b", "\u{feff}", "a\u{ad}", "a\u{2060}b", " ", "\u{3000}"];
     let mut raw = Client::of(&hub, "alice").await;
-    let mut root = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
+    let mut root = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
+    let mut chat = Sio::of_chat(&hub, SioTransport::WebSocket, "alice").await;
     for name in hidden {
         let subscribe = json!({"type": "Subscribe", "data": {"topics": [name, "fine"]}});
         let status = raw.ask(subscribe, "Status").await["data"]["details"].take();
@@ -33,7 +33,7 @@ async fn names_with_invisible_characters_are_refused_on_every_surface() {
             let answer = hub.http().request("POST", path).key().json(&body).send();
             assert_eq!((answer.status, &answer.json()["details"]["field"]), (400, &json!(field)), "{answer:?}");
         }
-        let mut sio = Sio::open(&hub, Transport::WebSocket).await;
+        let mut sio = Sio::open(&hub, SioTransport::WebSocket).await;
         let refused = sio.connect("/chat", &json!({"token": token(name)})).await.unwrap_err();
         assert_eq!(refused["message"], "Unauthorized", "{refused}");
         let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token(name)), &[]).await;

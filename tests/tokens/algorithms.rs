@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::{Sio, Transport, wait_until};
+use crate::support::{Sio, SioTransport, wait_until};
 
 use super::*;
 
@@ -16,7 +16,7 @@ pub(crate) fn named(user: &str, alg: &str, key: &EncodingKey, algorithm: Algorit
     format!("{message}.{signature}")
 }
 
-/// jose 6 and joserfc use the name of RFC 9864; older libraries use the one that it replaces.
+/// jose 6 and joserfc use the name of RFC 9864; older libraries use the earlier name.
 #[tokio::test]
 async fn ed25519_and_eddsa_are_one_in_tokens_key_sets_and_the_configuration() {
     let ed = key(Algorithm::EdDSA);
@@ -50,7 +50,7 @@ async fn the_error_for_a_token_of_another_algorithm_names_the_expected_one_on_ev
     let hub = Hub::start();
     let secret = EncodingKey::from_secret(crate::support::hub::JWT_SECRET.as_bytes());
     let mut client = Client::of(&hub, "alice").await;
-    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    let mut guest = Sio::guest(&hub, SioTransport::Polling).await;
     for (alg, message) in [
         ("HS384", "The token is not signed with HS256, but with HS384"),
         ("ES256K", "The token is not signed with HS256, but with ES256K"),

@@ -1,6 +1,6 @@
 //! `auth.issuer` and `auth.audience`: tokens for another application are refused.
 
-use crate::support::{Sio, Transport, account, wait_until};
+use crate::support::{Sio, SioTransport, account, wait_until};
 
 use super::*;
 
@@ -17,7 +17,7 @@ async fn assert_foreign(hub: &Hub, connected: &mut Client, token: &str, message:
 #[tokio::test]
 async fn a_token_of_the_same_key_set_for_another_application_is_refused() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("first", &es256)])));
     let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
     let token = |iss: Value, aud: Value| {
         let header = Header { kid: Some("first".into()), ..Header::new(Algorithm::ES256) };
@@ -26,19 +26,19 @@ async fn a_token_of_the_same_key_set_for_another_application_is_refused() {
     let ours = token(json!("https://id.example"), json!(["mail", "push"]));
     let mut client = Client::connect(&hub, &ours).await;
     for (token, message) in [
-        (token(json!("https://id.example"), json!("mail")), "The token's `aud` is not one that is accepted here"),
+        (token(json!("https://id.example"), json!("mail")), "The token's `aud` is not accepted here"),
         (token(json!("https://id.example"), json!(null)), "The token has no `aud`"),
-        (token(json!("https://other.example"), json!("chat")), "The token's `iss` is not one that is accepted here"),
+        (token(json!("https://other.example"), json!("chat")), "The token's `iss` is not accepted here"),
         (signed("alice", &es256, Algorithm::ES256, Some("first")), "The token has no `iss`"),
     ] {
         assert_foreign(&hub, &mut client, &token, message).await;
     }
     let renewed = client.ask(json!({"type": "Authenticate", "data": {"token": ours}}), "Status").await;
     assert_eq!(renewed["data"]["status"], "authenticated");
-    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    let mut guest = Sio::guest(&hub, SioTransport::Polling).await;
     let foreign = token(json!("https://id.example"), json!("mail"));
     let refused = guest.emit_and_expect("authentication_error", "authenticate", json!({"token": foreign})).await;
-    assert_eq!(refused["error"], "The token's `aud` is not one that is accepted here");
+    assert_eq!(refused["error"], "The token's `aud` is not accepted here");
 }
 
 #[tokio::test]
@@ -59,11 +59,11 @@ async fn tokens_that_the_hub_signs_have_the_issuer_and_audience() {
 #[test]
 fn a_key_set_without_issuer_and_audience_is_a_warning_of_check_and_of_the_start() {
     let warning = "auth.jwks: neither auth.issuer nor auth.audience is set";
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
     wait_until(DEADLINE, "the start warns", || hub.output().contains(&format!(" WARN  hubbub::cli: {warning}")));
     let checked = run(hub.dir(), &["check"]);
-    assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
+    assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is valid\n"));
     assert!(checked.stderr.contains(&format!("\nhubbub: warning: {warning}")), "{checked:?}");
 
     let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));

@@ -2,12 +2,12 @@
 //! a token.
 
 use crate::support::socketio::PollingSession;
-use crate::support::{Sio, Transport};
+use crate::support::{Sio, SioTransport};
 
 use super::*;
 
 #[tokio::test]
-async fn on_ws_an_empty_token_does_not_hide_one_in_another_place() {
+async fn on_ws_an_empty_token_does_not_hide_a_token_in_another_position() {
     let hub = Hub::start();
     let good = token("alice");
     let (bearer, protocol) = (format!("Bearer {good}"), format!("access_token.{good}"));
@@ -33,7 +33,7 @@ async fn on_ws_an_empty_token_does_not_hide_one_in_another_place() {
 }
 
 #[tokio::test]
-async fn on_socketio_an_empty_token_does_not_hide_one_in_another_place() {
+async fn on_socketio_an_empty_token_does_not_hide_a_token_in_another_position() {
     let hub = Hub::start();
     let good = token("alice");
     let bearer = format!("Bearer {good}");
@@ -47,7 +47,7 @@ async fn on_socketio_an_empty_token_does_not_hide_one_in_another_place() {
     let body = polling.poll_body().await;
     assert!(body.starts_with("40/chat,{\"sid\":"), "{body}");
 
-    let mut socket = Sio::open(&hub, Transport::WebSocket).await;
+    let mut socket = Sio::open(&hub, SioTransport::WebSocket).await;
     let error = socket.connect("/chat", &json!({"token": ""})).await.unwrap_err();
     assert_eq!(error["message"], "Unauthorized");
 }

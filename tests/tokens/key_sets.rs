@@ -9,7 +9,7 @@ use super::*;
 #[tokio::test]
 async fn keys_rotate_by_their_kid_without_a_restart_and_unknown_kids_cause_no_request() {
     let (first, second) = (key(Algorithm::ES256), other());
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &first)])));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("first", &first)])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
     let mut old = Client::connect(&hub, &signed("alice", &first, Algorithm::ES256, Some("first"))).await;
     Client::connect(&hub, &signed("alice", &first, Algorithm::ES256, None)).await;
@@ -17,9 +17,9 @@ async fn keys_rotate_by_their_kid_without_a_restart_and_unknown_kids_cause_no_re
     let agent = format!("hubbub/{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(issuer.requests()[0].header("user-agent"), Some(agent.as_str()));
 
-    // Many tokens of the new key come at once. The issuer is asked once for all of them, and answers late.
+    // Many tokens of the new key come at once. The issuer gets one request for all of them, and answers late.
     let both = key_set(&[("first", &first), ("second", &second)]);
-    issuer.set_reply(Reply::Delayed(Duration::from_millis(500), Box::new(Reply::Json(200, both))));
+    issuer.set_reply(UpstreamReply::Delayed(Duration::from_millis(500), Box::new(UpstreamReply::Json(200, both))));
     let fresh = signed("bob", &second, Algorithm::ES256, Some("second"));
     let (mut one, _, _) =
         tokio::join!(Client::connect(&hub, &fresh), Client::connect(&hub, &fresh), Client::connect(&hub, &fresh));
@@ -33,10 +33,10 @@ async fn keys_rotate_by_their_kid_without_a_restart_and_unknown_kids_cause_no_re
         assert_refused(&upgrade_with(&hub, &token).await, 401, "INVALID_TOKEN", unknown);
     }
     let unnamed = signed("alice", &first, Algorithm::ES256, None);
-    let several = "The token does not say which of several keys it is signed with";
+    let several = "Several keys match the token; its `kid` must name one";
     assert_refused(&upgrade_with(&hub, &unnamed).await, 401, "INVALID_TOKEN", several);
     let crossed = signed("mallory", &second, Algorithm::ES256, Some("first"));
-    let wrong = "The token's signature does not hold";
+    let wrong = "The token's signature is invalid";
     assert_refused(&upgrade_with(&hub, &crossed).await, 401, "INVALID_TOKEN", wrong);
     assert_eq!(issuer.count(), 2, "at most once a minute");
     assert_eq!(hub.metric("hubbub_jwks_keys"), 2.0);
@@ -45,13 +45,13 @@ async fn keys_rotate_by_their_kid_without_a_restart_and_unknown_kids_cause_no_re
 #[tokio::test]
 async fn tokens_are_refused_while_the_issuer_is_down_at_the_start() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("first", &es256)])));
     issuer.go_down();
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
     let token = signed("alice", &es256, Algorithm::ES256, Some("first"));
     assert_unavailable(&upgrade_with(&hub, &token).await);
     let ready = hub.get("/health/ready");
-    assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!("The keys of auth.jwks are not there yet")));
+    assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!("auth.jwks is not loaded yet")));
     assert_eq!(hub.get("/health/live").status, 200);
     // A token that no key could verify is refused as invalid.
     let message = "The token is not signed with ES256, but with HS256";
@@ -64,44 +64,44 @@ async fn tokens_are_refused_while_the_issuer_is_down_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_hub_whose_issuer_has_no_keys_is_not_ready() {
+async fn a_hub_without_keys_of_its_issuer_is_not_ready() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Upstream::replying(Reply::Json(200, json!({"keys": []})));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, json!({"keys": []})));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
-    eventually(DEADLINE, "the issuer is asked", || hub.output().contains("auth.jwks: 0 keys")).await;
+    eventually(DEADLINE, "the issuer receives the request", || hub.output().contains("auth.jwks: 0 keys")).await;
     let ready = hub.get("/health/ready");
     let reason = "auth.jwks has no key that fits auth.algorithm";
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!(reason)));
-    issuer.set_reply(Reply::Json(200, key_set(&[("first", &es256)])));
+    issuer.set_reply(UpstreamReply::Json(200, key_set(&[("first", &es256)])));
     Client::connect(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await;
     assert_eq!(hub.get("/health/ready").status, 200);
 }
 
 #[tokio::test]
-async fn an_issuer_with_a_wrong_answer_at_the_start_is_asked_again() {
+async fn an_issuer_with_an_invalid_response_at_the_start_is_requested_again() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Upstream::replying(Reply::Text(500, "down".into()));
+    let issuer = MockUpstream::replying(UpstreamReply::Text(500, "down".into()));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
     let token = signed("alice", &es256, Algorithm::ES256, Some("first"));
     let endless = format!("{{\"keys\": [{}{{}}]}}", "{},".repeat(200));
     for reply in [
-        Reply::Text(200, "<html>".into()),
-        Reply::Text(200, " ".repeat(300 * 1024)),
-        Reply::Text(200, endless),
-        Reply::Json(404, key_set(&[("first", &es256)])),
-        Reply::Redirect("https://127.0.0.1:1/jwks.json".into()),
-        Reply::HangUp,
+        UpstreamReply::Text(200, "<html>".into()),
+        UpstreamReply::Text(200, " ".repeat(300 * 1024)),
+        UpstreamReply::Text(200, endless),
+        UpstreamReply::Json(404, key_set(&[("first", &es256)])),
+        UpstreamReply::Redirect("https://127.0.0.1:1/jwks.json".into()),
+        UpstreamReply::HangUp,
     ] {
         assert_unavailable(&upgrade_with(&hub, &token).await);
         let before = issuer.count();
         issuer.set_reply(reply);
         if before < 3 {
-            eventually(DEADLINE, "asked again", || issuer.count() > before).await;
+            eventually(DEADLINE, "the issuer receives another request", || issuer.count() > before).await;
         }
     }
     // A redirect by the same scheme is followed.
-    let elsewhere = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
-    issuer.set_reply(Reply::Redirect(elsewhere.url("/keys")));
+    let elsewhere = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("first", &es256)])));
+    issuer.set_reply(UpstreamReply::Redirect(elsewhere.url("/keys")));
     hub.wait_ready();
     Client::connect(&hub, &token).await;
     assert_eq!(elsewhere.requests()[0].path, "/keys");
@@ -110,15 +110,15 @@ async fn an_issuer_with_a_wrong_answer_at_the_start_is_asked_again() {
 #[tokio::test]
 async fn known_keys_stay_valid_when_the_issuer_fails_later() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
+    let issuer = MockUpstream::replying(UpstreamReply::Json(200, key_set(&[("first", &es256)])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
     let token = signed("alice", &es256, Algorithm::ES256, Some("first"));
     let mut client = Client::connect(&hub, &token).await;
-    issuer.set_reply(Reply::Silence);
+    issuer.set_reply(UpstreamReply::Silence);
     // A token of an unknown key waits for the issuer; other clients are not delayed.
     let unknown = signed("alice", &other(), Algorithm::ES256, Some("second"));
     let answer = ends_after(upgrade_with(&hub, &unknown), async {
-        eventually(DEADLINE, "the issuer is asked", || issuer.count() == 2).await;
+        eventually(DEADLINE, "the issuer receives the request", || issuer.count() == 2).await;
         ping(&mut client).await;
         Client::connect(&hub, &token).await;
     })
@@ -136,9 +136,9 @@ async fn a_key_set_file_that_blocks_does_not_delay_the_shutdown() {
     fs::write(dir.path().join("jwks.json"), key_set(&[("first", &key(Algorithm::ES256))]).to_string()).unwrap();
     let mut hub = Hub::in_dir(dir);
     // A pipe without a writer blocks its reader, as a file on an unreachable server does.
-    let (path, pipe) = (hub.dir().join("jwks.json"), hub.dir().join("pipe"));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    fs::rename(&pipe, &path).unwrap();
+    let (path, fifo) = (hub.dir().join("jwks.json"), hub.dir().join("pipe"));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fs::rename(&fifo, &path).unwrap();
     let mut held = None;
     eventually(DEADLINE, "the hub reads it", || {
         held = fs::OpenOptions::new().write(true).custom_flags(NONBLOCK).open(&path).ok();
@@ -160,7 +160,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     Client::connect(&hub, &old).await;
     // A file that is no key set changes nothing; the log says so.
     fs::write(hub.dir().join("jwks.json"), "half a fi").unwrap();
-    eventually(DEADLINE, "it is logged", || hub.output().contains("is no JSON Web Key Set")).await;
+    eventually(DEADLINE, "it is logged", || hub.output().contains("is not a JSON Web Key Set")).await;
     Client::connect(&hub, &old).await;
     fs::write(hub.dir().join("jwks.json"), key_set(&[("second", &second)]).to_string()).unwrap();
     let new = signed("alice", &second, Algorithm::ES256, Some("second"));

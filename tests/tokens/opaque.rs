@@ -6,7 +6,7 @@ use super::*;
 use crate::support::client::without_time;
 
 #[tokio::test]
-async fn the_application_tells_the_user_of_an_opaque_token() {
+async fn the_application_returns_the_user_of_an_opaque_token() {
     let backend = backend();
     let hub = Hub::with(&with_backend(&backend, ""));
     let client = Client::connect(&hub, "12|alice").await;
@@ -21,7 +21,7 @@ async fn the_application_tells_the_user_of_an_opaque_token() {
     );
 
     // A bare user object, in the query and in the subprotocol.
-    backend.set_reply(Reply::Json(200, json!({"id": 7, "username": "bob", "role": "admin"})));
+    backend.set_reply(UpstreamReply::Json(200, json!({"id": 7, "username": "bob", "role": "admin"})));
     let mut bob = Client::open(&hub, "/ws?token=13%7Cbob", &[]).await;
     let user = json!({"id": "7", "name": "bob", "roles": ["admin"]});
     assert_eq!(bob.welcome["data"]["details"]["user"], user);
@@ -43,8 +43,8 @@ async fn the_application_tells_the_user_of_an_opaque_token() {
 async fn an_answer_is_cached_and_one_request_serves_all_that_wait_for_it() {
     let backend = backend();
     let hub = Hub::with_manual_clock(&with_backend(&backend, "cache_secs = 60"));
-    let user = Reply::Json(200, json!({"id": "alice"}));
-    backend.set_reply(Reply::Delayed(Duration::from_millis(500), Box::new(user)));
+    let user = UpstreamReply::Json(200, json!({"id": "alice"}));
+    backend.set_reply(UpstreamReply::Delayed(Duration::from_millis(500), Box::new(user)));
     let clients = futures_util::future::join_all((0..20).map(|_| Client::connect(&hub, "12|alice"))).await;
     assert_eq!((clients.len(), backend.count()), (20, 1));
     Client::connect(&hub, "12|alice").await;
@@ -52,13 +52,13 @@ async fn an_answer_is_cached_and_one_request_serves_all_that_wait_for_it() {
     assert_eq!(hub.metric("hubbub_auth_backend_remembered"), 1.0);
 
     // A refusal is cached too, so that repeated attempts cause no requests.
-    backend.set_reply(Reply::Json(401, json!({})));
+    backend.set_reply(UpstreamReply::Json(401, json!({})));
     for _ in 0..10 {
         let refused = "The token is not known to the application";
         assert_refused(&upgrade_with(&hub, "12|nobody").await, 401, "INVALID_TOKEN", refused);
     }
     assert_eq!(backend.count(), 2);
-    // After the cache time the application is asked again: it may have withdrawn the token.
+    // After the cache time the application is requested again: it may have revoked the token.
     hub.advance(59_000);
     assert_eq!((upgrade_with(&hub, "12|alice").await.status, backend.count()), (101, 2));
     hub.advance(2_000);
@@ -71,16 +71,16 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
     let hub = Hub::with(&with_backend(&backend, "cache_secs = 0"));
     let mut client = Client::connect(&hub, "12|alice").await;
     for (number, reply) in [
-        Reply::Text(500, "{\"id\": \"alice\"}".into()),
-        Reply::HangUp,
-        Reply::Text(200, "<html>{\"id\": \"alice\"}</html>".into()),
-        Reply::Json(200, json!({"user": null})),
-        Reply::Json(200, json!({"user": {"name": "no id"}})),
-        Reply::Json(200, json!([{"id": "alice"}])),
-        Reply::Json(201, json!({"id": "alice"})),
-        Reply::Json(200, json!({"id": "alice", "expires_at": "one day"})),
-        Reply::Json(200, json!({"id": "alice", "pad": "x".repeat(64 * 1024)})),
-        Reply::Redirect(backend.url("/elsewhere")),
+        UpstreamReply::Text(500, "{\"id\": \"alice\"}".into()),
+        UpstreamReply::HangUp,
+        UpstreamReply::Text(200, "<html>{\"id\": \"alice\"}</html>".into()),
+        UpstreamReply::Json(200, json!({"user": null})),
+        UpstreamReply::Json(200, json!({"user": {"name": "no id"}})),
+        UpstreamReply::Json(200, json!([{"id": "alice"}])),
+        UpstreamReply::Json(201, json!({"id": "alice"})),
+        UpstreamReply::Json(200, json!({"id": "alice", "expires_at": "one day"})),
+        UpstreamReply::Json(200, json!({"id": "alice", "pad": "x".repeat(64 * 1024)})),
+        UpstreamReply::Redirect(backend.url("/elsewhere")),
     ]
     .into_iter()
     .enumerate()
@@ -96,27 +96,27 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
     }
     assert!(backend.requests().iter().all(|request| request.path == "/api/user"), "a token is sent to no other path");
     // Tokens that make the application fail do not keep other clients out.
-    backend.set_reply(Reply::Text(500, "a token that is no number".into()));
+    backend.set_reply(UpstreamReply::Text(500, "a token that is no number".into()));
     for number in 0..10 {
         assert_unavailable(&upgrade_with(&hub, &format!("odd-{number}|alice")).await);
     }
     assert_eq!(hub.metric("hubbub_auth_backend_shed_total"), 0.0);
-    let logged = hub.output().lines().filter(|line| line.contains("did not tell whose a token is")).count();
+    let logged = hub.output().lines().filter(|line| line.contains("gave no decision about a token")).count();
     assert!((2..7).contains(&logged), "at most two lines a minute, and not {logged} of 20");
     for status in [401, 403, 404] {
-        backend.set_reply(Reply::Json(status, json!({"id": "alice"})));
+        backend.set_reply(UpstreamReply::Json(status, json!({"id": "alice"})));
         let answer = upgrade_with(&hub, &format!("{status}|alice")).await;
         assert_refused(&answer, 401, "INVALID_TOKEN", "The token is not known to the application");
     }
     // An answer that never comes, or comes in part, is waited for by its own token alone: both at once here.
     let (before, started) = (backend.count(), Instant::now());
     backend.set_reply_by(|request| match request.token() {
-        Some("12|alice") => Reply::Silence,
-        _ => Reply::PartialBody,
+        Some("12|alice") => UpstreamReply::Silence,
+        _ => UpstreamReply::PartialBody,
     });
     let waiting = futures_util::future::join(upgrade_with(&hub, "12|alice"), upgrade_with(&hub, "13|alice"));
     let (silent, partial) = ends_after(waiting, async {
-        eventually(DEADLINE, "both are asked", || backend.count() == before + 2).await;
+        eventually(DEADLINE, "both requests arrive", || backend.count() == before + 2).await;
         for _ in 0..3 {
             ping(&mut client).await;
         }
@@ -127,7 +127,7 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
     assert_unavailable(&partial);
     assert!(started.elapsed() >= Duration::from_secs(4), "after {:?}", started.elapsed());
     // A failure is not cached.
-    backend.set_reply(Reply::Json(200, json!({"id": "alice"})));
+    backend.set_reply(UpstreamReply::Json(200, json!({"id": "alice"})));
     Client::connect(&hub, "12|alice").await;
     client.expect_silence().await;
 }
@@ -168,7 +168,7 @@ async fn requests_to_a_backend_that_is_down_pause_until_it_is_back() {
 
 #[tokio::test]
 async fn a_silent_backend_gets_64_requests_at_once_and_all_tokens_are_refused() {
-    let backend = Upstream::replying(Reply::Silence);
+    let backend = MockUpstream::replying(UpstreamReply::Silence);
     let hub = Hub::with(&with_backend(&backend, ""));
     let mut client = Client::of(&hub, "alice").await;
     let tokens: Vec<_> = (0..100).map(|number| format!("{number}|bob")).collect();
@@ -189,10 +189,10 @@ async fn a_silent_backend_gets_64_requests_at_once_and_all_tokens_are_refused() 
 
 #[tokio::test]
 async fn a_session_ends_at_the_expiry_that_the_application_names() {
-    let backend = Upstream::replying(Reply::Silence);
+    let backend = MockUpstream::replying(UpstreamReply::Silence);
     let hub = Hub::with_manual_clock(&format!("[auth]\nleeway_secs = 0\n{}", with_backend(&backend, "")));
     let end = hub.now() + 30;
-    backend.set_reply(Reply::Json(200, json!({"user": {"id": "alice"}, "expires_at": end})));
+    backend.set_reply(UpstreamReply::Json(200, json!({"user": {"id": "alice"}, "expires_at": end})));
     let mut client = Client::connect(&hub, "12|alice").await;
     hub.advance(29_000);
     client.expect_silence().await;
@@ -206,9 +206,9 @@ async fn a_session_ends_at_the_expiry_that_the_application_names() {
 
 #[tokio::test]
 async fn an_opaque_token_needs_the_required_permissions() {
-    let backend = Upstream::new(|request| match request.token() {
-        Some("1|alice") => Reply::Json(200, json!({"id": "alice", "permissions": ["connect"]})),
-        _ => Reply::Json(200, json!({"id": "bob"})),
+    let backend = MockUpstream::new(|request| match request.token() {
+        Some("1|alice") => UpstreamReply::Json(200, json!({"id": "alice", "permissions": ["connect"]})),
+        _ => UpstreamReply::Json(200, json!({"id": "bob"})),
     });
     let hub = Hub::with(&format!("[auth]\nrequired_permissions = [\"connect\"]\n{}", with_backend(&backend, "")));
     Client::connect(&hub, "1|alice").await;

@@ -1,7 +1,6 @@
 //! The chats and their participants in memory: a copy of the store, so that a join reads no disk. Only [`writer`]
 //! changes it.
 
-pub mod members;
 pub mod writer;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +10,7 @@ use dashmap::{DashMap, Entry};
 
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, UserId};
-use crate::store::{Access, Chat};
+use crate::store::{Chat, ChatAccessRules};
 
 /// The most chats.
 pub const CHATS_MAX: usize = 100_000;
@@ -47,21 +46,22 @@ pub struct Chats {
 
 #[derive(Debug)]
 struct ChatEntry {
-    access: ChatAccess,
+    access: JoinRule,
     made_by: Option<UserId>,
 }
 
+/// The users that may join a chat.
 #[derive(Debug)]
-enum ChatAccess {
-    Open,
-    For(AHashSet<UserId>),
+enum JoinRule {
+    Everyone,
+    Participants(AHashSet<UserId>),
 }
 
 impl ChatEntry {
     fn participants(&self) -> usize {
         match &self.access {
-            ChatAccess::Open => 0,
-            ChatAccess::For(participants) => participants.len(),
+            JoinRule::Everyone => 0,
+            JoinRule::Participants(participants) => participants.len(),
         }
     }
 }
@@ -70,8 +70,8 @@ impl Chats {
     /// Whether `user` may join the chat with the id `chat`; `false` when it does not exist.
     pub fn may_join(&self, chat: &str, user: &UserId) -> bool {
         self.chats.get(chat).is_some_and(|entry| match &entry.access {
-            ChatAccess::Open => true,
-            ChatAccess::For(participants) => participants.contains(user),
+            JoinRule::Everyone => true,
+            JoinRule::Participants(participants) => participants.contains(user),
         })
     }
 
@@ -92,12 +92,13 @@ impl Chats {
     fn check_limits(&self, chat: &Chat) -> Result<(), Fault> {
         let old = self.chats.get(&chat.id).map(|entry| entry.participants());
         if old.is_none() && self.count() >= CHATS_MAX {
-            let message = format!("There may be {CHATS_MAX} chats; delete one first").into();
+            let message = format!("At most {CHATS_MAX} chats are allowed; delete one first").into();
             return Err(Fault { message, ..Fault::limit_reached("chats") });
         }
         let others = self.participants.load(Ordering::Relaxed) - old.unwrap_or(0);
         if !chat.public && others + chat.participants.len() > PARTICIPANTS_TOTAL_MAX {
-            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all").into();
+            let message =
+                format!("Private chats may have at most {PARTICIPANTS_TOTAL_MAX} participants in total").into();
             return Err(Fault { message, ..Fault::limit_reached("chats.participants") });
         }
         Ok(())
@@ -115,16 +116,19 @@ impl Chats {
     fn check_made_by(&self, user: &UserId) -> Result<(), Fault> {
         let most = self.made_max.load(Ordering::Relaxed);
         if self.made_by.get(user).is_some_and(|made| *made >= most) {
-            let message = format!("A user may make {most} chats by joining them").into();
+            let message = format!("A user may create at most {most} chats by joining them").into();
             return Err(Fault { message, ..Fault::limit_reached("limits.chats_per_user") });
         }
         Ok(())
     }
 
     /// Adds a chat, or replaces its participants.
-    fn set(&self, access: Access) {
-        let participants =
-            if access.public { ChatAccess::Open } else { ChatAccess::For(access.participants.into_iter().collect()) };
+    fn set(&self, access: ChatAccessRules) {
+        let participants = if access.public {
+            JoinRule::Everyone
+        } else {
+            JoinRule::Participants(access.participants.into_iter().collect())
+        };
         let entry = ChatEntry { access: participants, made_by: access.made_by };
         self.participants.fetch_add(entry.participants(), Ordering::Relaxed);
         match self.chats.entry(access.id) {
@@ -161,9 +165,9 @@ mod tests {
         UserId::parse(id, "user").unwrap()
     }
 
-    fn access(public: bool, users: &[&str]) -> Access {
+    fn access(public: bool, users: &[&str]) -> ChatAccessRules {
         let participants = users.iter().map(|id| user(id)).collect();
-        Access { id: ChatId::parse("c", "id").unwrap(), public, participants, made_by: None }
+        ChatAccessRules { id: ChatId::parse("c", "id").unwrap(), public, participants, made_by: None }
     }
 
     #[test]
@@ -187,7 +191,7 @@ mod tests {
         let id = |text: &str| ChatId::parse(text, "id").unwrap();
         let made = |text: &str, by: Option<&str>| {
             let made_by = by.map(user);
-            chats.set(Access { id: id(text), public: true, participants: Vec::new(), made_by });
+            chats.set(ChatAccessRules { id: id(text), public: true, participants: Vec::new(), made_by });
         };
         let limit = |by: &str| chats.check_made_by(&user(by)).err().and_then(|fault| fault.limit);
         made("a", Some("alice"));

@@ -11,6 +11,7 @@ use actix_rt::time::timeout;
 use super::Chats;
 use crate::events::chat::rooms::{FullRoomInfo, InfoChanged};
 use crate::events::{ServerEvent, json};
+use crate::facts::{ChatChange, Fact, Observers};
 use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, EventName, RoomName};
 use crate::publication::Event;
@@ -18,7 +19,7 @@ use crate::registry::{AccessChanged, Registry};
 use crate::rooms::Rooms;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
-use crate::store::{Access, Chat, Store};
+use crate::store::{Chat, ChatAccessRules, Store};
 
 /// How long a change waits for sessions to leave: one client does not delay other changes longer.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
@@ -61,11 +62,19 @@ pub struct ChatWriter {
     rooms: Rooms,
     registry: Arc<Registry>,
     clock: Clock,
+    observers: Observers,
 }
 
 impl ChatWriter {
-    pub(crate) fn new(store: Store, chats: Arc<Chats>, rooms: Rooms, registry: Arc<Registry>, clock: Clock) -> Self {
-        Self { store, chats, rooms, registry, clock }
+    pub(crate) fn new(
+        store: Store,
+        chats: Arc<Chats>,
+        rooms: Rooms,
+        registry: Arc<Registry>,
+        clock: Clock,
+        observers: Observers,
+    ) -> Self {
+        Self { store, chats, rooms, registry, clock, observers }
     }
 
     /// Creates the configured chats that do not exist, and fills the table. A chat that cannot be created does not
@@ -83,7 +92,9 @@ impl ChatWriter {
         let (chat, made) = self.store.put_chat(chat).await?;
         let participants = if chat.public { Vec::new() } else { chat.participants.clone() };
         let made_by = chat.made_by.clone();
-        self.chats.set(Access { id: chat.id.clone(), public: chat.public, participants, made_by });
+        self.chats.set(ChatAccessRules { id: chat.id.clone(), public: chat.public, participants, made_by });
+        let change = if made { ChatChange::Created } else { ChatChange::Replaced };
+        self.observers.observe(Fact::ChatChanged { chat: &chat.id, change });
         if !chat.public {
             self.remove_excluded(&chat.id).await;
         }
@@ -107,6 +118,9 @@ impl ChatWriter {
     async fn delete(self, id: ChatId) -> Result<bool, Fault> {
         let deleted = self.store.delete_chat(id.clone()).await?;
         self.chats.remove(&id);
+        if deleted {
+            self.observers.observe(Fact::ChatChanged { chat: &id, change: ChatChange::Deleted });
+        }
         self.remove_excluded(&id).await;
         Ok(deleted)
     }

@@ -1,4 +1,5 @@
-//! A publication on one worker: its frames, and the copies that buffers retain. Each is made once and shared by all members.
+//! A publication on one worker: its frames, and the copies that buffers retain. Each is made once and shared by all
+//! members.
 
 use std::rc::Rc;
 

@@ -10,24 +10,24 @@ use bytes::Bytes;
 use crate::connection::outbox::Frame;
 use crate::connection::retained::Retained;
 
-/// The deliveries, in their order, each with its frame; of older ones than are kept, the frame alone.
+/// The publications, in order, each with its frame. An older one has its frame only.
 #[derive(Debug)]
 pub struct Handed {
     most: usize,
     deliveries: VecDeque<(Weak<Bytes>, Option<Rc<Retained>>)>,
 }
 
-/// What was not written.
+/// Unwritten publications.
 #[derive(Debug, Default)]
 pub struct TakenBack {
-    /// The newest of it.
+    /// The newest ones.
     pub deliveries: Vec<Rc<Retained>>,
-    /// How much more there was.
+    /// The number of older ones.
     pub dropped: u64,
 }
 
 impl Handed {
-    /// Nothing was handed over yet; the newest `most` count.
+    /// An empty list of at most `most` publications with data.
     pub fn new(most: usize) -> Self {
         Self { most, deliveries: VecDeque::new() }
     }
@@ -45,13 +45,13 @@ impl Handed {
         }
     }
 
-    /// None of it can be taken back any more, for want of room.
+    /// Drops all data to free memory. No publication can be taken back after that.
     pub fn give_up(&mut self) {
         self.deliveries.iter_mut().for_each(|(_, delivery)| *delivery = None);
     }
 
-    /// Takes back what is not written. `recall` calls what it is given with every frame that it can still do without, and
-    /// gives up those for which that is true.
+    /// Takes back unwritten publications. `recall` calls its argument with every unwritten frame, and drops the frame
+    /// if the result is `true`.
     pub fn take_back(self, recall: impl FnOnce(&mut dyn FnMut(&Frame) -> bool)) -> TakenBack {
         let places = self.deliveries.iter().enumerate().map(|(place, (frame, _))| (frame.as_ptr(), place));
         let places: AHashMap<*const Bytes, usize> = places.collect();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_is_taken_back_in_its_order() {
+    fn unwritten_publications_are_taken_back_in_order() {
         let mut handed = Handed::new(9);
         let [one, two, three] = ["1", "2", "3"].map(|text| hand(&mut handed, text));
         let other = Rc::new(Bytes::from_static(b"frame"));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_forgotten_and_what_is_too_much_is_counted() {
+    fn written_publications_are_dropped_and_excess_ones_are_counted() {
         let mut handed = Handed::new(2);
         drop(hand(&mut handed, "1"));
         let two = hand(&mut handed, "2");

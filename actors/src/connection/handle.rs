@@ -1,4 +1,4 @@
-//! A session on its worker: what it sends, and why it ends.
+//! A session on its worker: its output and the reason of its end.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ pub struct SessionHandle {
     pub(super) connection_end: Cell<Option<Close>>,
     /// The configuration key that caused the close, when it is not the usual one for this close.
     pub(super) closed_by: Cell<Option<&'static str>>,
-    /// The log has the reason of the close already.
+    /// Whether the log has the reason of the close already.
     pub(super) is_close_logged: Cell<bool>,
     pub(super) paused: Cell<bool>,
     pub(super) noted: RefCell<Noted>,
@@ -124,7 +124,7 @@ impl SessionHandle {
         self.sink.borrow_mut().take();
     }
 
-    /// The connection ended: nothing more is sent.
+    /// Ends the output after the connection ended.
     pub fn end_connection(&self) {
         self.keep();
         self.detach();
@@ -151,9 +151,9 @@ impl SessionHandle {
     /// The session receives no more messages of a room.
     pub fn leave_chat(&self, room: &RoomName) {
         let mut chats = self.chats.borrow_mut();
-        if let Some(entered) = chats.as_deref_mut() {
-            entered.remove(room);
-            if entered.is_empty() {
+        if let Some(joined) = chats.as_deref_mut() {
+            joined.remove(room);
+            if joined.is_empty() {
                 *chats = None;
             }
         }
@@ -174,12 +174,12 @@ impl SessionHandle {
     pub(super) fn deliver_after(&self, behind: Option<u64>, frame: Frame, accepted_us: Option<u64>) -> bool {
         let mut output = self.output.borrow_mut();
         let offer = output.outbox.offer(frame, behind);
-        if let (Offer::Taken, None, Some(accepted_us)) = (offer, behind, accepted_us) {
+        if let (Offer::Queued, None, Some(accepted_us)) = (offer, behind, accepted_us) {
             output.outbox.mark(accepted_us);
         }
         drop(output);
         self.handle_offer(offer, 0);
-        offer == Offer::Taken
+        offer == Offer::Queued
     }
 
     /// The number of the reply that the messages of `room` wait for.
@@ -197,7 +197,7 @@ impl SessionHandle {
             self.handle_offer(offer, 1);
         } else {
             output.answered += frame.len();
-            output.replies.push_back(PendingReply::kept(frame));
+            output.replies.push_back(PendingReply::fulfilled(frame));
         }
     }
 
@@ -235,7 +235,7 @@ impl SessionHandle {
     /// Counts `frames` sent frames, or closes the session when its outbox overflowed.
     pub(super) fn handle_offer(&self, offer: Offer, frames: u64) {
         match offer {
-            Offer::Taken => {
+            Offer::Queued => {
                 if frames > 0 {
                     self.common.stats.sent.add(frames);
                 }
@@ -356,7 +356,7 @@ impl SessionHandle {
         self.output.borrow().outbox.is_under_half()
     }
 
-    /// Whether so many frames more, of `bytes` together, leave the half of what may wait free that what comes next may need.
+    /// Whether `frames` more frames of `bytes` bytes leave half of the capacity free, here and in the transport.
     pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
         let sink = self.sink.borrow().clone();
         self.with_outbox(|outbox| outbox.fits_within_half(frames, bytes))

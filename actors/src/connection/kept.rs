@@ -1,4 +1,4 @@
-//! What comes for a session while it is cut off, pure: the newest deliveries of one event, bounded in number and in bytes.
+//! The publications of one event for a suspended session, pure: the newest ones, bounded in number and bytes.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -6,23 +6,23 @@ use std::rc::Rc;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::Retained;
 
-/// The deliveries, in their order.
+/// The buffered publications, in order.
 #[derive(Debug)]
 pub struct Kept {
     bound: OutboxCapacity,
     deliveries: VecDeque<Rc<Retained>>,
-    /// Bytes of the data in `deliveries`, each counted in full though others may share it.
+    /// Bytes of the data in `deliveries`, each counted in full, even if other buffers share it.
     bytes: usize,
     dropped: u64,
 }
 
 impl Kept {
-    /// Nothing came yet.
+    /// An empty buffer.
     pub fn new(bound: OutboxCapacity) -> Self {
         Self { bound, deliveries: VecDeque::new(), bytes: 0, dropped: 0 }
     }
 
-    /// Keeps one more; the oldest go where there is no room.
+    /// Adds a publication. Evicts the oldest at the bound.
     pub fn add(&mut self, delivery: Rc<Retained>) {
         self.bytes += delivery.bytes.len();
         self.deliveries.push_back(delivery);
@@ -33,34 +33,34 @@ impl Kept {
         }
     }
 
-    /// So many came that are not kept.
+    /// Counts publications that are not buffered.
     pub fn miss(&mut self, count: u64) {
         self.dropped += count;
     }
 
-    /// Nothing of it is kept any more, for want of room.
+    /// Drops all publications to free memory.
     pub fn give_up(&mut self) {
         self.dropped += self.deliveries.len() as u64;
         self.deliveries = VecDeque::new();
         self.bytes = 0;
     }
 
-    /// Whether something of it would be freed with it.
+    /// Whether dropping the buffer frees memory: no other buffer shares one of its publications.
     pub fn frees(&self) -> bool {
         self.deliveries.iter().any(|delivery| Rc::strong_count(delivery) == 1)
     }
 
-    /// How many are kept.
+    /// The number of buffered publications.
     pub fn len(&self) -> usize {
         self.deliveries.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no publication is buffered.
     pub fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
     }
 
-    /// What was kept, and how many went for want of room.
+    /// The buffered publications, and the number of dropped ones.
     pub fn into_parts(self) -> (VecDeque<Rc<Retained>>, u64) {
         (self.deliveries, self.dropped)
     }
@@ -76,7 +76,7 @@ mod tests {
     use crate::runtime::counters::Stats;
 
     #[test]
-    fn the_oldest_go_when_there_are_too_many_or_too_large_ones() {
+    fn the_oldest_publications_are_evicted_at_the_bound() {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
         let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
         for text in ["1", "22", "333", "4444"] {

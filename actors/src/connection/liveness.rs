@@ -41,10 +41,10 @@ pub(super) struct Liveness {
     unanswered_pings: Cell<u32>,
     expiry: Cell<Expiry>,
     queue_memory: Cell<QueueMemory>,
-    /// The transport has paused reading, so pongs stay unread.
+    /// Whether the transport has paused reading. Then pongs stay unread.
     reads_paused: Cell<bool>,
-    /// The client took output since the last ping.
-    took_output: Cell<bool>,
+    /// Whether the client read output since the last ping.
+    has_read_output: Cell<bool>,
 }
 
 /// Whether a session holds memory for empty queues.
@@ -69,19 +69,19 @@ impl Liveness {
             expiry: Cell::new(expiry),
             queue_memory: Cell::new(QueueMemory::Released),
             reads_paused: Cell::new(false),
-            took_output: Cell::new(false),
+            has_read_output: Cell::new(false),
         }
     }
 
     /// When silence ends the session. The client has at least half of the timeout after the ping, even if the ping was
     /// late.
     fn silence_deadline(&self, heartbeat: Heartbeat) -> i64 {
-        let (heard, asked) = (self.last_activity_at.get(), self.first_ping_at.get());
-        if asked < heard {
+        let (active_at, pinged_at) = (self.last_activity_at.get(), self.first_ping_at.get());
+        if pinged_at < active_at {
             return i64::MAX;
         }
-        let to_answer = heartbeat.timeout_ms - heartbeat.interval_ms;
-        (heard + heartbeat.timeout_ms).max(asked + (to_answer + 1) / 2)
+        let for_pong = heartbeat.timeout_ms - heartbeat.interval_ms;
+        (active_at + heartbeat.timeout_ms).max(pinged_at + (for_pong + 1) / 2)
     }
 
     /// When the next ping is due.
@@ -94,7 +94,7 @@ impl Liveness {
         self.unanswered_pings.set(self.unanswered_pings.get().saturating_add(1));
         if self.first_ping_at.get() < self.last_activity_at.get() {
             self.first_ping_at.set(elapsed);
-            self.took_output.set(false);
+            self.has_read_output.set(false);
         }
     }
 }
@@ -127,29 +127,29 @@ impl SessionHandle {
     }
 
     /// Records whether the transport has paused reading. Silence counts from the end of the pause.
-    pub fn set_reads_paused(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
-        if self.liveness.reads_paused.replace(unread) && !unread {
+    pub fn set_reads_paused(&self, paused: bool, elapsed: impl FnOnce() -> i64) {
+        if self.liveness.reads_paused.replace(paused) && !paused {
             self.liveness.last_activity_at.set(elapsed());
         }
     }
 
-    /// The client took output from a full transport.
-    pub fn note_output_taken(&self) {
-        self.liveness.took_output.set(true);
+    /// Records that the client read output from a full transport.
+    pub fn note_output_read(&self) {
+        self.liveness.has_read_output.set(true);
     }
 
-    /// The client polled all its output. This is a sign of life only while its input stays unread.
+    /// Records that the client polled all its output. This counts as activity only while its input stays unread.
     pub fn note_polled(&self) {
         if self.liveness.reads_paused.get() {
-            self.note_output_taken();
+            self.note_output_read();
         }
     }
 
-    /// The close reason of a silent session; `None` keeps it open. Output that was taken since the ping is a sign of
-    /// life, because the ping may wait behind it. A paused session with a full outbox is a slow consumer. Any other
+    /// The close reason of a silent session; `None` keeps it open. Output that was read since the ping counts as
+    /// activity, because the ping may wait behind it. A paused session with a full outbox is a slow consumer. Any other
     /// pause is caused by the hub.
     fn silence_close(&self) -> Option<Close> {
-        match (self.liveness.took_output.replace(false), self.liveness.reads_paused.get()) {
+        match (self.liveness.has_read_output.replace(false), self.liveness.reads_paused.get()) {
             (true, _) => None,
             (false, false) => Some(Close::NoHeartbeat),
             (false, true) => (!self.is_under_half()).then_some(Close::SlowConsumer),
@@ -175,13 +175,13 @@ impl SessionHandle {
     }
 
     /// Frees the memory of empty queues that were idle since the last check.
-    fn rest(&self) {
-        let rest = match self.liveness.queue_memory.get() {
+    fn release_idle_queues(&self) {
+        let state = match self.liveness.queue_memory.get() {
             QueueMemory::Active => QueueMemory::Idle,
             QueueMemory::Idle if self.output.borrow_mut().release_idle_memory() => QueueMemory::Released,
-            as_it_is => as_it_is,
+            state => state,
         };
-        self.liveness.queue_memory.set(rest);
+        self.liveness.queue_memory.set(state);
     }
 
     /// Checks the session at `now`, ms since the epoch, and `elapsed`, ms by
@@ -232,7 +232,7 @@ impl SessionTable {
             next = index + 1;
             let handle = self.slab.borrow().get(index).cloned();
             let due = handle.map_or(i64::MAX, |handle| {
-                handle.rest();
+                handle.release_idle_queues();
                 let due = handle.check_liveness(now, elapsed);
                 if handle.liveness.queue_memory.get() == QueueMemory::Released {
                     due

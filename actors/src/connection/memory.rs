@@ -15,28 +15,28 @@ use crate::model::close::Close;
 use crate::model::ids::RoomName;
 use crate::publication::{Encoder, Publication};
 
-/// What is kept.
+/// The buffers of a session.
 #[derive(Debug)]
 pub(super) enum Memory {
-    /// What is to keep the deliveries of one event once the session is cut off, and what notes until then those that were
-    /// handed to its connection.
+    /// For one event: the queue to use once the session is suspended, and the publications that its connection has not
+    /// written yet.
     Provided(&'static str, Kept, Handed),
-    /// It was cut off: what came since, of that event.
+    /// The session is suspended: the publications of that event since then.
     Kept(&'static str, Kept),
-    /// What was sent to it last; or, where it was cut off, would have been.
+    /// The publications that were sent last; `true` when the session is suspended.
     Tail(Tail, bool),
 }
 
-/// What a seat kept for a session that comes back.
+/// The contents of the buffers of a suspended session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Remains {
-    /// The messages of its chats since it was cut off, and how many there were more.
+    /// The messages of its chats since the suspension, and the number of dropped ones.
     Messages(Vec<Brought>, u64),
-    /// What was sent to it last, the last before that, and whether its client is known to have what it was told first.
+    /// The publications that were sent last.
     Tail {
-        /// In their order.
+        /// The publications, in order.
         deliveries: Vec<Brought>,
-        /// The last delivery that is not kept.
+        /// The last publication that is no longer buffered.
         left: Option<u64>,
         /// See [`Tail::is_confirmed`].
         is_confirmed: bool,
@@ -44,7 +44,7 @@ pub enum Remains {
 }
 
 impl Memory {
-    /// Deliveries that are kept instead of sent.
+    /// The number of publications that are buffered instead of sent.
     fn len(&self) -> usize {
         match self {
             Self::Kept(_, kept) => kept.len(),
@@ -69,7 +69,7 @@ impl Memory {
         }
     }
 
-    /// What it would cost to keep a delivery, bytes; nothing where it is not to be kept, or is already.
+    /// The bytes that buffering a publication costs; 0 when it is not buffered here, or is buffered already.
     fn weight(&self, delivery: &Publication, wire: &dyn Encoder, copies: &mut EncodedPublication<'_>) -> usize {
         match self {
             Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => {
@@ -80,7 +80,7 @@ impl Memory {
         }
     }
 
-    /// Takes note of a delivery that waits for the answer `behind`, if it does; whether it is kept instead of sent.
+    /// Buffers a publication. With `behind`, it is sent after that reply. `true`: it is buffered instead of sent.
     fn note(
         &mut self,
         delivery: &Publication,
@@ -92,7 +92,7 @@ impl Memory {
         if !copies.has_room(weight) {
             self.give_up();
         }
-        // Where that freed too little, nothing more is kept.
+        // If that frees too little, nothing is buffered.
         let is_over = !copies.has_room(weight);
         match self {
             Self::Provided(only, _, handed) => {
@@ -112,7 +112,7 @@ impl Memory {
                 true
             }
             Self::Tail(tail, is_cut) => {
-                // What waits for an answer is written later than what comes now: it cannot be passed over yet.
+                // A publication behind a reply is written after later ones, so it cannot be passed over yet.
                 let framed = copies.retained_frame(wire);
                 match !is_over || behind.is_some() {
                     true => tail.add(framed, behind),
@@ -125,7 +125,7 @@ impl Memory {
 }
 
 impl SessionHandle {
-    /// Changes what is kept, where something is; what is counted as kept instead of sent changes with it.
+    /// Changes the buffers, and updates the counter of buffered messages.
     fn change<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> Option<T> {
         let mut memory = self.memory.borrow_mut();
         let memory = memory.as_deref_mut()?;
@@ -139,7 +139,7 @@ impl SessionHandle {
         Some(changed)
     }
 
-    /// Puts something else in the place of what is kept.
+    /// Replaces the buffers.
     fn replace(&self, memory: Option<Memory>) -> Option<Memory> {
         let len = |memory: Option<&Memory>| memory.map_or(0, Memory::len) as u64;
         self.common.stats.buffered_messages.add(len(memory.as_ref()));
@@ -148,19 +148,19 @@ impl SessionHandle {
         before
     }
 
-    /// Sets what is to keep the deliveries of the event `only` that come once the session is cut off, for it may come back
-    /// for them; and what is to note those that are handed to its connection until then.
+    /// Sets the buffers for publications of the event `only`: `kept` for the time after the suspension, `handed` for
+    /// the unwritten ones before it.
     pub fn provide(&self, only: &'static str, kept: Kept, handed: Handed) {
-        // What is kept already goes on; there is no second time.
+        // Existing buffers stay.
         self.memory.borrow_mut().get_or_insert_with(|| Box::new(Memory::Provided(only, kept, handed)));
     }
 
-    /// Has all that is sent to it from here on kept in `tail`.
+    /// Buffers all later publications in `tail`.
     pub fn remember(&self, tail: Tail) {
         self.replace(Some(Memory::Tail(tail, false)));
     }
 
-    /// Its client gets those `brought` now: they come before all that came since it began.
+    /// Records that the client receives the publications `brought` now, before all later ones.
     pub fn catch_up(&self, brought: Vec<Brought>, ledger: &Rc<Ledger>) {
         for id in brought.iter().filter_map(|delivery| delivery.about.as_ref()) {
             self.noted().add(id);
@@ -172,7 +172,7 @@ impl SessionHandle {
         });
     }
 
-    /// Its client answered a ping.
+    /// Records a pong of the client.
     pub fn confirm(&self) {
         self.change(|memory| {
             if let Memory::Tail(tail, false) = memory {
@@ -181,8 +181,8 @@ impl SessionHandle {
         });
     }
 
-    /// Keeps deliveries from here on instead of sending them, where that was provided for and unless it was closed for good.
-    /// The session need not know yet that it ends: what comes until it does must not get lost.
+    /// Buffers later publications instead of sending them, if the session can be recovered. This runs before the
+    /// session ends, so that no publication is lost meanwhile.
     pub(super) fn keep(&self) {
         let closed = self.closed();
         self.change(|memory| {
@@ -196,16 +196,16 @@ impl SessionHandle {
             return;
         }
         let Some(Memory::Provided(only, mut kept, handed)) = self.replace(None) else { return };
-        // What nobody will read is not written, nor what waits for an answer; the rest goes first.
+        // Without a reader, unwritten frames are taken back; with one, only the frames behind a reply.
         let nobody_reads = closed.is_none_or(Close::leaves_no_reader);
-        let link = self.sink.borrow().clone();
+        let sink = self.sink.borrow().clone();
         let TakenBack { deliveries, dropped } = handed.take_back(|wants| {
             if !nobody_reads {
                 return self.with_outbox(|outbox| outbox.recall_held(wants));
             }
             self.with_outbox(|outbox| outbox.recall(wants));
-            if let Some(link) = link {
-                OutboxSink::recall(&*link, wants);
+            if let Some(sink) = sink {
+                OutboxSink::recall(&*sink, wants);
             }
         });
         kept.miss(dropped);
@@ -213,12 +213,12 @@ impl SessionHandle {
         self.replace(Some(Memory::Kept(only, kept)));
     }
 
-    /// The session will not come back: what was kept for it is given up.
+    /// Drops the buffers: the session cannot be recovered.
     pub fn forgo(&self) {
         drop(self.replace(None));
     }
 
-    /// Takes what was kept.
+    /// Takes the contents of the buffers.
     pub fn remains(&self) -> Option<Remains> {
         let brought = |kept: VecDeque<Rc<Retained>>| kept.iter().map(|retained| Brought::of(retained)).collect();
         match self.replace(None)? {
@@ -235,8 +235,8 @@ impl SessionHandle {
         }
     }
 
-    /// Keeps what the seat of a session kept before the start, and what comes for it: of `only`, or of everything, up to
-    /// `bound`.
+    /// Restores the buffers of a session that was suspended before the start. They take later publications up to
+    /// `bound`: of the event `only`, or all.
     pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: OutboxCapacity, ledger: &Rc<Ledger>) {
         let memory = match remains {
             Remains::Messages(deliveries, dropped) => {
@@ -254,19 +254,19 @@ impl SessionHandle {
         self.replace(Some(memory));
     }
 
-    /// Whether deliveries are kept instead of sent.
+    /// Whether publications are buffered instead of sent.
     pub fn is_kept(&self) -> bool {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Kept(..) | Memory::Tail(_, true)))
     }
 
-    /// Whether all that was sent to it last is kept.
+    /// Whether the publications that were sent last are buffered.
     pub fn has_tail(&self) -> bool {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
     }
 
-    /// Offers a delivery of `room`, unless it is kept for when the session comes back; says whether it was taken. `relieve`
-    /// makes room for so many bytes where there is none to keep it; where that does not help, what was kept is given up.
-    /// With `accepted_us`, the frame is marked for measurement.
+    /// Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve` makes
+    /// room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With `accepted_us`,
+    /// the frame is marked for measurement.
     pub fn hand_over(
         &self,
         room: &RoomName,
@@ -290,7 +290,7 @@ impl SessionHandle {
         self.deliver_after(behind, copies.frame(self.encoder), accepted_us)
     }
 
-    /// What waited for the answer of this number is written.
+    /// Records that the publications behind this reply are written.
     pub(super) fn released(&self, answer: u64) {
         self.change(|memory| {
             if let Memory::Tail(tail, _) = memory {
@@ -301,7 +301,7 @@ impl SessionHandle {
 }
 
 /// Buffered publications that one relief inspects, at most.
-const LOOKED_AT_MAX: usize = 16_384;
+const INSPECTED_MAX: usize = 16_384;
 
 impl SessionTable {
     /// Adds a suspended session to the eviction order.
@@ -316,17 +316,17 @@ impl SessionTable {
     /// Evicts the buffers of the longest-suspended sessions until `weight` bytes fit. Buffers that other sessions share
     /// completely are skipped, because evicting them frees nothing.
     pub(crate) fn relieve(&self, weight: usize) {
-        let (mut suspended, mut place, mut looked_at) = (self.suspended.borrow_mut(), 0, 0);
+        let (mut suspended, mut index, mut inspected) = (self.suspended.borrow_mut(), 0, 0);
         while !self.ledger.has_room(weight)
-            && looked_at < LOOKED_AT_MAX
-            && let Some(&oldest) = suspended.get(place)
+            && inspected < INSPECTED_MAX
+            && let Some(&oldest) = suspended.get(index)
         {
             let Some(handle) = self.get(oldest).filter(|handle| handle.is_kept()) else {
-                suspended.remove(place);
+                suspended.remove(index);
                 continue;
             };
-            place += 1;
-            looked_at += handle.change(|memory| self.relieve_by(memory)).unwrap_or(0);
+            index += 1;
+            inspected += handle.change(|memory| self.relieve_by(memory)).unwrap_or(0);
         }
     }
 
@@ -337,7 +337,7 @@ impl SessionTable {
             memory.give_up();
             self.common.stats.suspended_evicted.add(1);
             if let Memory::Tail(tail, _) = memory {
-                // Something is lacking for good: nothing more is kept.
+                // Publications are missing now, so later ones are of no use.
                 tail.keep_nothing();
             }
         }

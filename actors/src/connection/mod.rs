@@ -6,7 +6,7 @@
 //! # Layout
 //!
 //! * [`SessionTable`] and [`SessionHandle`]; `output_state` is what a handle sends.
-//! * `replies` keeps replies in the order of the requests; [`outbox`] bounds what waits to be written.
+//! * `replies` keeps replies in the order of the requests; [`outbox`] holds the frames to write.
 //! * `liveness` checks heartbeat and expiry; [`sweeper`] is its timer.
 //! * [`encoded`] encodes a publication once a worker; `latency` measures delivery.
 //! * `memory` and its parts [`handed`], [`kept`], [`noted`], [`retained`] and [`tail`] buffer messages for recovery.
@@ -69,7 +69,7 @@ pub trait OutboxSink {
     fn resume(self: Rc<Self>);
 
     /// The client recovers the session on another connection. `true`: the transport closes the session itself, after it
-    /// has read the input that the client sent before. A disconnect packet in it counts.
+    /// has read the earlier input of the client, which may contain a disconnect packet.
     fn supersede(self: Rc<Self>) -> bool {
         false
     }

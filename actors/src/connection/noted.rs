@@ -5,28 +5,28 @@ use ahash::AHashSet;
 
 use crate::model::ids::NotificationId;
 
-/// Notifications that are noted, at most.
+/// Noted notifications, at most.
 pub const NOTED_MAX: usize = 1_000;
 
-/// What was noted.
+/// The noted notifications.
 #[derive(Debug, Default)]
 pub enum Noted {
-    /// It is not asked for.
+    /// Changes are not noted.
     #[default]
     Nothing,
-    /// Something came about these.
+    /// These changed.
     These(Box<AHashSet<NotificationId>>),
-    /// They were more than [`NOTED_MAX`].
+    /// More than [`NOTED_MAX`] changed.
     TooMany,
 }
 
 impl Noted {
-    /// Notes from here on.
+    /// Starts to note changes.
     pub fn begin(&mut self) {
         *self = Self::These(Box::default());
     }
 
-    /// Notes that something came about `id`.
+    /// Notes a change of `id`.
     pub fn add(&mut self, id: &NotificationId) {
         if let Self::These(ids) = self {
             ids.insert(id.clone());
@@ -36,7 +36,7 @@ impl Noted {
         }
     }
 
-    /// Notes nothing any more. What was noted; `None` when it was too much.
+    /// Stops. Returns the noted notifications; `None` when there were too many.
     pub fn end(&mut self) -> Option<AHashSet<NotificationId>> {
         match std::mem::take(self) {
             Self::Nothing => Some(AHashSet::new()),
@@ -64,7 +64,7 @@ mod tests {
         }
         assert_eq!(count(&mut noted), Some(NOTED_MAX));
         noted.add(&id(0));
-        assert_eq!(count(&mut noted), Some(0), "it was asked for once");
+        assert_eq!(count(&mut noted), Some(0), "the list is returned once");
         noted.begin();
         (0..=NOTED_MAX).for_each(|number| noted.add(&id(number)));
         assert_eq!(count(&mut noted), None);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use self::mark::Mark;
+use self::mark::LatencyMark;
 
 /// The capacity of an outbox. An outbox below half of it takes one frame of any size, so it holds at most `bytes` and
 /// one more frame.
@@ -39,8 +39,8 @@ pub type Frame = Rc<Bytes>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
     /// It waits to be written.
-    Taken,
-    /// It did not fit: the outbox gave up all it held (`dropped` frames, this one included) and takes no more.
+    Queued,
+    /// It did not fit. The outbox dropped all unwritten frames and this one, and takes no more.
     Overflowed {
         /// Frames that will not be written.
         dropped: usize,
@@ -50,7 +50,7 @@ pub enum Offer {
 }
 
 /// Capacity that an empty queue keeps, in frames.
-const KEPT_CAPACITY: usize = 8;
+const IDLE_CAPACITY: usize = 8;
 
 /// The frames for one client.
 #[derive(Debug)]
@@ -62,10 +62,10 @@ pub struct Outbox {
     written: usize,
     /// Frames that wait for a reply, with the number of the reply.
     held: VecDeque<(u64, Frame)>,
-    /// Bytes in `ready` and `held`, what is written already included.
+    /// Bytes in `ready` and `held`, with the written part of the first frame.
     bytes: usize,
-    /// Measures how long one of the ready frames waits.
-    mark: Mark,
+    /// Measures the wait of one ready frame.
+    mark: LatencyMark,
     closed: bool,
 }
 
@@ -78,7 +78,7 @@ impl Outbox {
             written: 0,
             held: VecDeque::new(),
             bytes: 0,
-            mark: Mark::default(),
+            mark: LatencyMark::default(),
             closed: false,
         }
     }
@@ -95,22 +95,22 @@ impl Outbox {
         }
         self.bytes += frame.len();
         match behind {
-            Some(answer) => self.held.push_back((answer, frame)),
+            Some(reply) => self.held.push_back((reply, frame)),
             None => self.ready.push_back(frame),
         }
-        Offer::Taken
+        Offer::Queued
     }
 
-    /// Marks the last ready frame with the time at which its publication was accepted, in µs. When the frame is gone,
-    /// [`Outbox::advance`] or [`Outbox::take`] returns that time. While a frame is marked, this does nothing.
+    /// Marks the last ready frame with the time at which its publication was accepted, in µs. Once the frame is written
+    /// or taken, [`Outbox::advance`] or [`Outbox::take`] returns that time. While a frame is marked, this does nothing.
     pub fn mark(&mut self, accepted_us: u64) {
         self.mark.set(self.ready.len(), accepted_us);
     }
 
     /// Releases the frames that wait for a reply: the messages of a joined room follow the join reply.
-    pub fn release(&mut self, answer: u64) {
+    pub fn release(&mut self, reply: u64) {
         for (behind, frame) in std::mem::take(&mut self.held) {
-            if behind == answer {
+            if behind == reply {
                 self.ready.push_back(frame);
             } else {
                 self.held.push_back((behind, frame));
@@ -179,16 +179,16 @@ impl Outbox {
     pub fn recall(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
         let mut begun = self.written > 0;
         let mut freed = 0;
-        let mut stays = |frame: &Frame| {
-            let stays = std::mem::take(&mut begun) || !wants(frame);
-            freed += if stays { 0 } else { frame.len() };
-            stays
+        let mut keeps = |frame: &Frame| {
+            let keeps = std::mem::take(&mut begun) || !wants(frame);
+            freed += if keeps { 0 } else { frame.len() };
+            keeps
         };
-        self.ready.retain(&mut stays);
-        self.held.retain(|(_, frame)| stays(frame));
+        self.ready.retain(&mut keeps);
+        self.held.retain(|(_, frame)| keeps(frame));
         self.bytes -= freed;
         if freed > 0 {
-            // The marked frame, or frames before it, may be gone.
+            // The marked frame, or a frame before it, may be dropped.
             self.mark.clear();
         }
     }
@@ -197,9 +197,9 @@ impl Outbox {
     pub fn recall_held(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
         let mut freed = 0;
         self.held.retain(|(_, frame)| {
-            let stays = !wants(frame);
-            freed += if stays { 0 } else { frame.len() };
-            stays
+            let keeps = !wants(frame);
+            freed += if keeps { 0 } else { frame.len() };
+            keeps
         });
         self.bytes -= freed;
     }
@@ -222,7 +222,7 @@ impl Outbox {
 
     /// Takes the next whole frame to forward it, with the value of its [mark](Outbox::mark).
     pub fn take(&mut self) -> Option<(Frame, Option<u64>)> {
-        debug_assert_eq!(self.written, 0, "a frame that is half written is not passed on");
+        debug_assert_eq!(self.written, 0, "a partly written frame is not forwarded");
         let Some(frame) = self.ready.pop_front() else {
             self.shrink();
             return None;
@@ -232,8 +232,8 @@ impl Outbox {
     }
 
     fn shrink(&mut self) {
-        if self.ready.capacity() > KEPT_CAPACITY {
-            self.ready.shrink_to(KEPT_CAPACITY);
+        if self.ready.capacity() > IDLE_CAPACITY {
+            self.ready.shrink_to(IDLE_CAPACITY);
         }
     }
 
@@ -243,8 +243,8 @@ impl Outbox {
         self.ready.iter().map(move |frame| &frame[std::mem::take(&mut skip)..])
     }
 
-    /// Notes that `written` bytes of [`Outbox::slices`] are gone. Returns the value of the [mark](Outbox::mark) if its frame
-    /// is gone whole.
+    /// Records that `written` bytes of [`Outbox::slices`] were written. Returns the value of the [mark](Outbox::mark)
+    /// if its frame is written completely.
     pub fn advance(&mut self, mut written: usize) -> Option<u64> {
         let before = self.ready.len();
         while let Some(front) = self.ready.front() {

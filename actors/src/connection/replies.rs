@@ -18,11 +18,11 @@ pub const PENDING_REPLY_BYTES_MAX: usize = 262_144;
 /// refused.
 pub const UNORDERED_REPLIES_MAX: usize = 32;
 
-/// The place of a pending reply in the order of the requests.
+/// The position of a pending reply in the order of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplySlot(u64);
 
-/// A pending reply without a place in the order. It holds the bytes of its request.
+/// A pending reply without an order. It has the bytes of its request.
 #[derive(Debug)]
 pub struct UnorderedReply(usize);
 
@@ -30,9 +30,9 @@ pub struct UnorderedReply(usize);
 pub(super) struct PendingReply {
     /// Bytes of the request.
     weight: usize,
-    /// The reply is fulfilled.
-    kept: bool,
-    /// The reply may be large.
+    /// Whether the reply is fulfilled.
+    is_fulfilled: bool,
+    /// Whether the reply may be large.
     large: bool,
     /// The frame, if the reply has one.
     frame: Option<Frame>,
@@ -40,25 +40,25 @@ pub(super) struct PendingReply {
 
 impl PendingReply {
     /// A notice behind the pending replies.
-    pub(super) fn kept(frame: Frame) -> Self {
-        Self { weight: 0, kept: true, large: false, frame: Some(frame) }
+    pub(super) fn fulfilled(frame: Frame) -> Self {
+        Self { weight: 0, is_fulfilled: true, large: false, frame: Some(frame) }
     }
 }
 
 impl SessionHandle {
     /// Reserves the reply to a request of `weight` bytes. Later requests are answered after it.
     pub fn reserve(&self, weight: usize) -> ReplySlot {
-        self.promise(weight, false)
+        self.reserve_ordered(weight, false)
     }
 
     /// As [`SessionHandle::reserve`], for a reply that may be large: no request is taken until it is fulfilled.
     pub fn reserve_large(&self, weight: usize) -> ReplySlot {
-        self.promise(weight, true)
+        self.reserve_ordered(weight, true)
     }
 
-    fn promise(&self, weight: usize, large: bool) -> ReplySlot {
+    fn reserve_ordered(&self, weight: usize, large: bool) -> ReplySlot {
         let mut output = self.output.borrow_mut();
-        output.replies.push_back(PendingReply { weight, kept: false, large, frame: None });
+        output.replies.push_back(PendingReply { weight, is_fulfilled: false, large, frame: None });
         output.weight += weight;
         output.large += u32::from(large);
         ReplySlot(output.first + output.replies.len() as u64 - 1)
@@ -90,27 +90,27 @@ impl SessionHandle {
         let (was_busy, was_ready) = (self.is_busy(), self.takes_requests());
         let mut output = self.output.borrow_mut();
         let index = reply_slot.0.checked_sub(output.first).and_then(|index| usize::try_from(index).ok());
-        if let Some(promise) = index.and_then(|index| output.replies.get_mut(index)) {
-            promise.kept = true;
-            promise.frame = frame.map(Rc::new);
-            let bytes = promise.frame.as_ref().map_or(0, |frame| frame.len());
+        if let Some(pending) = index.and_then(|index| output.replies.get_mut(index)) {
+            pending.is_fulfilled = true;
+            pending.frame = frame.map(Rc::new);
+            let bytes = pending.frame.as_ref().map_or(0, |frame| frame.len());
             output.answered += bytes;
         }
         let mut sent = 0;
-        let mut offer = Offer::Taken;
-        while output.replies.front().is_some_and(|promise| promise.kept) {
-            let Some(promise) = output.replies.pop_front() else { break };
+        let mut offer = Offer::Queued;
+        while output.replies.front().is_some_and(|pending| pending.is_fulfilled) {
+            let Some(pending) = output.replies.pop_front() else { break };
             let number = output.first;
             output.first += 1;
-            output.weight -= promise.weight;
-            output.large -= u32::from(promise.large);
-            output.answered -= promise.frame.as_ref().map_or(0, |frame| frame.len());
-            if let (Some(frame), Offer::Taken) = (promise.frame, offer) {
+            output.weight -= pending.weight;
+            output.large -= u32::from(pending.large);
+            output.answered -= pending.frame.as_ref().map_or(0, |frame| frame.len());
+            if let (Some(frame), Offer::Queued) = (pending.frame, offer) {
                 offer = output.outbox.offer(frame, None);
                 sent += 1;
             }
             if !output.deferred_rooms.is_empty() {
-                output.deferred_rooms.retain(|&(_, answer)| answer != number);
+                output.deferred_rooms.retain(|&(_, reply)| reply != number);
                 output.outbox.release(number);
                 self.released(number);
             }
@@ -123,8 +123,8 @@ impl SessionHandle {
         }
     }
 
-    /// Whether another [unordered](SessionHandle::reserve_unordered) reply fits: both [`UNORDERED_REPLIES_MAX`] and
-    /// [`PENDING_REPLY_BYTES_MAX`] are not reached.
+    /// Whether another [unordered](SessionHandle::reserve_unordered) reply fits within [`UNORDERED_REPLIES_MAX`] and
+    /// [`PENDING_REPLY_BYTES_MAX`].
     pub fn may_reserve_unordered(&self) -> bool {
         let (count, bytes) = self.output.borrow().unordered;
         count < UNORDERED_REPLIES_MAX && bytes < PENDING_REPLY_BYTES_MAX
@@ -174,13 +174,13 @@ impl SessionHandle {
             return !self.is_busy();
         }
         let output = self.output.borrow();
-        let finds_room = output.answered == 0 || output.outbox.fits_within_half(0, output.answered);
-        let is_free = output.large == 0 && output.outbox.is_under_half() && finds_room;
+        let has_room = output.answered == 0 || output.outbox.fits_within_half(0, output.answered);
+        let is_free = output.large == 0 && output.outbox.is_under_half() && has_room;
         drop(output);
         is_free && !self.is_busy()
     }
 
-    /// Pauses requests until `false` is set: the sessions behind the connection are busy.
+    /// Pauses requests while the sessions of the connection are busy.
     pub fn pause(&self, paused: bool) {
         if self.paused.replace(paused) && !paused {
             self.with_sink(OutboxSink::resume);

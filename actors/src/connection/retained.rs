@@ -11,25 +11,25 @@ use bytes::Bytes;
 use crate::model::ids::{NotificationId, RoomName};
 use crate::runtime::counters::Stats;
 
-/// Bytes that a retained delivery is counted with beside its own.
+/// The counted size of a buffered publication beside its bytes.
 pub const OVERHEAD: usize = 128;
 
 /// A buffered publication.
 #[derive(Debug)]
 pub struct Retained {
-    /// Its place among all that its shard published.
+    /// Its number among the publications of its shard.
     pub number: u64,
-    /// The room that it was published to.
+    /// Its room.
     pub room: RoomName,
-    /// What is kept of it: its data, or its frame.
+    /// Its data or its frame.
     pub bytes: Bytes,
-    /// The notification that it is about.
+    /// Its notification, if it is about one.
     pub about: Option<NotificationId>,
     ledger: Rc<Ledger>,
 }
 
 impl Retained {
-    /// Keeps a delivery until the last who shares it drops it.
+    /// Keeps a publication until its last reference is dropped.
     pub fn new(ledger: &Rc<Ledger>, brought: Brought) -> Rc<Self> {
         let Brought { number, room, bytes, about } = brought;
         let retained = Self { number, room, bytes, about, ledger: ledger.clone() };
@@ -37,7 +37,7 @@ impl Retained {
         Rc::new(retained)
     }
 
-    /// What it is counted with, bytes.
+    /// Its counted size, bytes.
     pub fn weight(&self) -> usize {
         self.bytes.len() + OVERHEAD
     }
@@ -52,44 +52,44 @@ impl Drop for Retained {
 /// A publication for a buffer, or from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
-    /// Its place among all that its shard published.
+    /// Its number among the publications of its shard.
     pub number: u64,
-    /// The room that it was published to.
+    /// Its room.
     pub room: RoomName,
-    /// What is kept of it.
+    /// Its data or its frame.
     pub bytes: Bytes,
-    /// The notification that it is about.
+    /// Its notification, if it is about one.
     pub about: Option<NotificationId>,
 }
 
 impl Brought {
-    /// What was kept.
+    /// A copy of a buffered publication.
     pub fn of(retained: &Retained) -> Self {
         let Retained { number, room, bytes, about, .. } = retained;
         Self { number: *number, room: room.clone(), bytes: bytes.clone(), about: about.clone() }
     }
 }
 
-/// How much a worker keeps, and may.
+/// The bytes of all buffers of a worker, and their bound.
 #[derive(Debug)]
 pub struct Ledger {
     bound: usize,
     bytes: Cell<usize>,
-    /// What was brought here and is kept again, by its number.
+    /// Publications that other buffers may share, by number.
     brought: RefCell<AHashMap<u64, Weak<Retained>>>,
     stats: Arc<Stats>,
 }
 
-/// How many deliveries that were brought are noted before those are sought that nobody keeps any more.
+/// Entries of [`Ledger::brought`] before unused ones are removed.
 const BROUGHT_MIN: usize = 1_024;
 
 impl Ledger {
-    /// Nothing is kept; `bound` bytes may be.
+    /// An empty ledger for at most `bound` bytes.
     pub fn new(bound: usize, stats: Arc<Stats>) -> Rc<Self> {
         Rc::new(Self { bound, bytes: Cell::new(0), brought: RefCell::default(), stats })
     }
 
-    /// Whether so many bytes more may be kept; nothing more always may.
+    /// Whether `weight` more bytes fit. 0 always fits.
     pub fn has_room(&self, weight: usize) -> bool {
         weight == 0 || self.bytes.get() + weight <= self.bound
     }
@@ -132,7 +132,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_shared_counts_once_and_until_the_last_lets_it_go() {
+    fn a_shared_publication_counts_once_until_its_last_reference_is_dropped() {
         let stats = Arc::new(Stats::default());
         let ledger = Ledger::new(OVERHEAD + 4, stats.clone());
         let one = retained(&ledger, 1, "one");
@@ -149,7 +149,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_brought_to_several_is_kept_once() {
+    fn a_publication_for_several_sessions_is_stored_once() {
         let stats = Arc::new(Stats::default());
         let ledger = Ledger::new(1_000, stats.clone());
         let brought = |text: &'static str| Brought::of(&retained(&ledger, 1, text));

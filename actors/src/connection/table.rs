@@ -20,7 +20,7 @@ pub struct SessionTable {
     pub(super) serial: Cell<u32>,
     /// Bounds the buffers of all sessions of the worker.
     pub(super) ledger: Rc<Ledger>,
-    /// Suspended sessions, oldest first. Some may be gone.
+    /// Suspended sessions, oldest first. Some may have ended.
     pub(super) suspended: RefCell<VecDeque<SlotId>>,
     pub(super) common: Rc<Common>,
 }

@@ -1,5 +1,5 @@
-//! What was sent to a session last, pure: the deliveries that its client may not have. A client that comes back says which
-//! was the last it got; those behind it are brought.
+//! The publications that were sent to a session last, pure. A client that recovers its session names the last one that
+//! it received, and gets the later ones.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,20 +7,20 @@ use std::rc::Rc;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::retained::Retained;
 
-/// The last deliveries, in the order in which they were written.
+/// The last publications, in the order of writing.
 #[derive(Debug)]
 pub struct Tail {
     bound: OutboxCapacity,
     entries: VecDeque<Rc<Retained>>,
-    /// Bytes in `entries`, each counted in full though others may share it.
+    /// Bytes in `entries`, each counted in full, even if other buffers share it.
     bytes: usize,
-    /// Deliveries that wait for an answer to go first, with its number.
+    /// Publications that wait for a reply, with its number.
     held: Vec<(u64, Rc<Retained>)>,
-    /// The last delivery that is not kept any more.
+    /// The last publication that is no longer buffered.
     left: Option<u64>,
-    /// How many of the first were written before the client last answered a ping.
-    asked: usize,
-    /// The client has answered a ping, and one that was sent after that.
+    /// How many of the first were written before the last pong.
+    written_before_pong: usize,
+    /// Whether the client has sent a pong.
     answered: bool,
     is_confirmed: bool,
 }
@@ -34,25 +34,25 @@ impl Tail {
             bytes: 0,
             held: Vec::new(),
             left: last,
-            asked: 0,
+            written_before_pong: 0,
             is_confirmed: false,
             answered: false,
         }
     }
 
-    /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
+    /// As [`Tail::behind`]. `is_confirmed`: the client is known to have received its first messages.
     pub fn of(last: Option<u64>, is_confirmed: bool, bound: OutboxCapacity) -> Self {
         Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
     }
 
-    /// These are sent first, before what was written since it began.
+    /// Adds publications before all that were written since the buffer began.
     pub fn resume(&mut self, sent: impl IntoIterator<Item = Rc<Retained>>) {
         let since = std::mem::take(&mut self.entries);
         self.bytes = 0;
         sent.into_iter().chain(since).for_each(|delivery| self.push(delivery));
     }
 
-    /// A delivery is sent; with `behind`, once the answer of that number is [released](Tail::release).
+    /// Adds a sent publication. With `behind`, it is sent when that reply is [released](Tail::release).
     pub fn add(&mut self, delivery: Rc<Retained>, behind: Option<u64>) {
         match behind {
             Some(answer) => self.held.push((answer, delivery)),
@@ -60,7 +60,7 @@ impl Tail {
         }
     }
 
-    /// A delivery is sent that cannot be kept, nor what was before it.
+    /// Records a sent publication that is not buffered. Drops the earlier ones, to leave no gap.
     pub fn pass_over(&mut self, number: u64) {
         self.give_up();
         self.left = Some(number);
@@ -78,11 +78,11 @@ impl Tail {
         if let Some(oldest) = self.entries.pop_front() {
             self.bytes -= oldest.bytes.len();
             self.left = Some(oldest.number);
-            self.asked = self.asked.saturating_sub(1);
+            self.written_before_pong = self.written_before_pong.saturating_sub(1);
         }
     }
 
-    /// What waited for that answer goes.
+    /// Releases the publications behind that reply.
     pub fn release(&mut self, answer: u64) {
         for (behind, delivery) in std::mem::take(&mut self.held) {
             if behind == answer {
@@ -93,30 +93,30 @@ impl Tail {
         }
     }
 
-    /// What waits for any answer goes: none comes any more.
+    /// Releases all waiting publications, because no reply follows.
     pub fn release_all(&mut self) {
         std::mem::take(&mut self.held).into_iter().for_each(|(_, delivery)| self.push(delivery));
     }
 
-    /// The client answered a ping. That was sent after the client had answered the one before, and the client reads in
-    /// order: it has all that was written until then.
+    /// Records a pong. Its ping was sent after the previous pong, and the client reads in order. So the client has
+    /// received all that was written before the previous pong.
     pub fn confirm(&mut self) {
-        for _ in 0..self.asked {
+        for _ in 0..self.written_before_pong {
             self.pop();
         }
-        self.asked = self.entries.len();
+        self.written_before_pong = self.entries.len();
         self.is_confirmed = std::mem::replace(&mut self.answered, true);
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
     }
 
-    /// Whether the client is known to have what it was told first.
+    /// Whether the client is known to have received its first messages.
     pub fn is_confirmed(&self) -> bool {
         self.is_confirmed
     }
 
-    /// Nothing that was written is kept any more, for want of room.
+    /// Drops all written publications to free memory.
     pub fn give_up(&mut self) {
         while !self.entries.is_empty() {
             self.pop();
@@ -124,28 +124,28 @@ impl Tail {
         self.entries = VecDeque::new();
     }
 
-    /// Nothing is kept from here on.
+    /// Buffers nothing from here on.
     pub fn keep_nothing(&mut self) {
         self.bound = OutboxCapacity { bytes: 0, frames: 0 };
     }
 
-    /// Whether something of it would be freed with it.
+    /// Whether dropping the buffer frees memory: no other buffer shares one of its publications.
     pub fn frees(&self) -> bool {
         let held = self.held.iter().map(|(_, delivery)| delivery);
         self.entries.iter().chain(held).any(|delivery| Rc::strong_count(delivery) == 1)
     }
 
-    /// How many deliveries are kept.
+    /// The number of buffered publications.
     pub fn len(&self) -> usize {
         self.entries.len() + self.held.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no publication is buffered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All that is kept, in order, and the last delivery before that is not.
+    /// The buffered publications, in order, and the last one before them.
     pub fn into_parts(mut self) -> (Option<u64>, VecDeque<Rc<Retained>>) {
         self.release_all();
         (self.left, self.entries)
@@ -190,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn a_client_lacks_what_came_behind_the_last_it_got() {
+    fn a_client_lacks_the_publications_after_the_last_that_it_received() {
         assert_eq!(lacks(tail(9, 1..=3).1, None), Some(vec![1, 2, 3]));
         assert_eq!(lacks(tail(9, 1..=3).1, Some(1)), Some(vec![2, 3]));
         assert_eq!(lacks(tail(9, 1..=3).1, Some(3)), Some(vec![]));
-        assert_eq!(lacks(tail(9, 1..=3).1, Some(7)), None, "that was never sent");
+        assert_eq!(lacks(tail(9, 1..=3).1, Some(7)), None, "7 was never sent");
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(
             lacks(tail(3, 1..=5).1, Some(2)),
             Some(vec![3, 4, 5]),
-            "the last that is not kept is the last it got"
+            "the last dropped publication is the last received one"
         );
         assert_eq!(lacks(tail(3, 1..=5).1, Some(4)), Some(vec![5]));
         let (ledger, mut tail) = tail(3, 1..=2);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_ping_confirms_what_was_written_before_the_answer_before() {
+    fn a_pong_confirms_publications_written_before_the_previous_pong() {
         let (ledger, mut tail) = tail(9, 1..=2);
         tail.confirm();
         assert_eq!((tail.len(), tail.is_confirmed()), (2, false), "the ping may have been written before them");

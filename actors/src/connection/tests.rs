@@ -69,7 +69,7 @@ pub(super) fn session_table() -> SessionTable {
 }
 
 #[test]
-fn answers_leave_in_the_order_of_the_requests() {
+fn replies_leave_in_the_order_of_the_requests() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
@@ -223,7 +223,7 @@ fn messages_behind_a_join_reply_are_dropped_when_the_session_ends_first() {
 }
 
 #[test]
-fn no_request_is_taken_behind_a_large_reply_or_a_full_outbox() {
+fn no_request_is_read_behind_a_large_reply_or_a_full_outbox() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let large = handle.reserve_large(1);
@@ -232,7 +232,7 @@ fn no_request_is_taken_behind_a_large_reply_or_a_full_outbox() {
     handle.fulfil(large, Some(Bytes::from("a".repeat(40))));
     assert!(handle.takes_requests(), "40 of 100 bytes wait");
     handle.send(Bytes::from("b".repeat(20)));
-    assert!(!handle.takes_requests(), "20 more wait for the answer that is pending");
+    assert!(!handle.takes_requests(), "20 more bytes wait for the pending reply");
     handle.fulfil(small, None);
     assert!(!handle.takes_requests(), "60 wait to be written");
     handle.with_outbox(|outbox| outbox.advance(40));

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json::{EMPTY, Json};
-use crate::application::RequestKind;
 use crate::model::ids::RequestId;
 
 /// Sends an event to the application. Without an application, the hub replies with the event's own `data`.
@@ -67,9 +66,9 @@ impl ApplicationError {
     /// The code of [`ApplicationError::unknown_action`].
     pub const UNKNOWN_ACTION: &str = "UNKNOWN_ACTION";
 
-    /// The application failed with the message `why`.
-    pub fn of(kind: RequestKind, why: &'static str) -> Self {
-        Self { error: why.into(), code: kind.failure() }
+    /// A failed request, with its code and the reason.
+    pub fn of(code: &'static str, why: &'static str) -> Self {
+        Self { error: why.into(), code }
     }
 
     /// The hub does not know the action.
@@ -178,7 +177,7 @@ mod tests {
         let id = RequestId::random();
         let done = serde_json::to_string(&Response::done(id, Json::null())).unwrap();
         assert_eq!(done, format!(r#"{{"success":true,"requestId":"{id}","data":null}}"#));
-        let failed = ActionResult::failed(id, ApplicationError::of(RequestKind::Action, "No."));
+        let failed = ActionResult::failed(id, ApplicationError::of("ACTION_PROCESSING_ERROR", "No."));
         assert_eq!(
             serde_json::to_string(&failed).unwrap(),
             format!(r#"{{"success":false,"requestId":"{id}","error":"No.","code":"ACTION_PROCESSING_ERROR"}}"#)

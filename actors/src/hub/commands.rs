@@ -118,8 +118,8 @@ impl Hub {
         let hub = self.clone();
         // A separate task: otherwise sessions would stay open when the caller disconnects.
         let revoked = actix_rt::spawn(async move {
-            let forgotten = hub.revoked.make_room(&revocation)?;
-            hub.store.revoke(revocation.clone(), forgotten).await?;
+            let evicted = hub.revoked.make_space(&revocation)?;
+            hub.store.revoke(revocation.clone(), evicted).await?;
             Ok(hub.revoke(&revocation).await)
         });
         revoked.await.map_err(|_| Fault::outcome_unknown())?.inspect_err(|fault| self.count(fault))

@@ -10,10 +10,12 @@ use super::{Authenticator, Hub, Settings, once};
 use crate::application::Application;
 use crate::chats::Chats;
 use crate::chats::writer::ChatWriter;
+use crate::facts::{Observer, Observers};
 use crate::limits::RateLimit;
 use crate::limits::concurrency::ConcurrencyLimits;
 use crate::model::client::UserAgents;
 use crate::monitor::Monitor;
+use crate::monitor::observer::MonitorObserver;
 use crate::notifications::Notifications;
 use crate::presence::Presence;
 use crate::recovery::directory::Recovery;
@@ -45,14 +47,19 @@ impl Hub {
         let refusal_log = Arc::new(RefusalLog::new(clock.clone(), stats.clone()));
         let chats = Arc::new(Chats::default());
         chats.set_created_max(settings.chats_per_user);
-        let actors = CentralActors::start(&settings, &store, &rooms, &registry, &refusal_log, &chats, &stats);
+        let monitor = Monitor::new(clock.clone(), stats.clone(), refusal_log.clone());
+        let monitor = Mailbox::new("monitor", monitor.start(), settings.mailbox);
+        let monitor_observer = MonitorObserver::new(monitor.clone(), stats.clone());
+        let observers = Observers::new([stats.clone() as Arc<dyn Observer>, Arc::new(monitor_observer)]);
+        let tables = Tables { store: &store, rooms: &rooms, registry: &registry, chats: &chats };
+        let actors = CentralActors::start(&settings, &tables, &stats, &observers);
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
             presence: actors.presence,
             recovery: actors.recovery,
             limits: actors.limits,
-            monitor: actors.monitor,
+            monitor,
             chat_writer: actors.chat_writer,
             registry,
             concurrency: Arc::new(ConcurrencyLimits::default()),
@@ -65,6 +72,7 @@ impl Hub {
             store,
             revoked,
             stats,
+            observers,
             workers_started: AtomicUsize::new(0),
             sweepers: (0..settings.workers).map(|_| OnceLock::new()).collect(),
             edges: (0..settings.workers).map(|_| OnceLock::new()).collect(),
@@ -88,43 +96,57 @@ impl Hub {
             registry: self.registry.clone(),
             clock: self.clock.clone(),
             stats: self.stats.clone(),
+            observers: self.observers.clone(),
             settings: self.settings().for_shard(),
             restored: (workers.take_histories(worker), workers.take_members(worker)),
         })
     }
 }
 
-/// The actors of which the hub has one.
+/// The tables and handles that central actors share.
+struct Tables<'a> {
+    store: &'a Store,
+    rooms: &'a Rooms,
+    registry: &'a Arc<Registry>,
+    chats: &'a Arc<Chats>,
+}
+
+/// The actors of which the hub has one, without the monitor.
 struct CentralActors {
     presence: Mailbox<Presence>,
     recovery: Mailbox<Recovery>,
     limits: Mailbox<RateLimit>,
-    monitor: Mailbox<Monitor>,
     chat_writer: Mailbox<ChatWriter>,
 }
 
 impl CentralActors {
-    fn start(
-        settings: &Settings,
-        store: &Store,
-        rooms: &Rooms,
-        registry: &Arc<Registry>,
-        refusal_log: &Arc<RefusalLog>,
-        chats: &Arc<Chats>,
-        stats: &Arc<Stats>,
-    ) -> Self {
+    fn start(settings: &Settings, tables: &Tables<'_>, stats: &Arc<Stats>, observers: &Observers) -> Self {
+        let Tables { store, rooms, registry, chats } = *tables;
         let (clock, bound) = (&settings.clock, settings.mailbox);
         let recovery = Recovery::new(settings.recovery.window_ms, rooms.clone(), clock.clone(), stats.clone());
-        let monitor = Monitor::new(clock.clone(), stats.clone(), refusal_log.clone());
         let outbox = settings.outbox.bytes;
         let presence = &settings.presence;
-        let presence = Presence::new(presence, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone());
-        let chat_writer = ChatWriter::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock.clone());
+        let presence = Presence::new(
+            presence,
+            outbox,
+            registry.clone(),
+            rooms.clone(),
+            clock.clone(),
+            stats.clone(),
+            observers.clone(),
+        );
+        let chat_writer = ChatWriter::new(
+            store.clone(),
+            chats.clone(),
+            rooms.clone(),
+            registry.clone(),
+            clock.clone(),
+            observers.clone(),
+        );
         Self {
             presence: Mailbox::new("presence", presence.start(), bound),
             recovery: Mailbox::new("recovery", recovery.start(), bound),
             limits: Mailbox::new("rate-limit", RateLimit::new(clock.clone()).start(), bound),
-            monitor: Mailbox::new("monitor", monitor.start(), bound),
             chat_writer: Mailbox::new("chat-writer", chat_writer.start(), bound),
         }
     }

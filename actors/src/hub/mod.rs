@@ -26,6 +26,7 @@ use crate::application::Application;
 use crate::chats::Chats;
 use crate::chats::writer::ChatWriter;
 use crate::connection::sweeper::HeartbeatSweeper;
+use crate::facts::{Fact, Observers};
 use crate::idempotency::Idempotency;
 use crate::limits::RateLimit;
 use crate::limits::concurrency::ConcurrencyLimits;
@@ -43,7 +44,7 @@ use crate::revocations::Revoked;
 use crate::rooms::Rooms;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
-use crate::runtime::mailbox::{Full, Mailbox, Receive, Watched};
+use crate::runtime::mailbox::{Mailbox, Watched};
 use crate::store::Store;
 
 pub use self::health::Readiness;
@@ -110,6 +111,7 @@ pub struct Hub {
     chats: Arc<Chats>,
     chat_writer: Mailbox<ChatWriter>,
     stats: Arc<Stats>,
+    observers: Observers,
     workers_started: AtomicUsize,
     sweepers: Box<[OnceLock<Addr<HeartbeatSweeper>>]>,
     edges: Box<[OnceLock<Box<dyn Watched>>]>,
@@ -131,15 +133,9 @@ impl Hub {
         Peer { address, user_agent: user_agent.and_then(|header| self.user_agents.share(header)) }
     }
 
-    /// Sends an observation to the monitor. When its mailbox is full, the observation is dropped and counted.
-    pub(crate) fn observe<M>(&self, observed: M)
-    where
-        Monitor: Receive<M>,
-        M: Send + 'static,
-    {
-        if let Err(Full(_)) = self.monitor.post(observed) {
-            self.stats.observations_dropped.add(1);
-        }
+    /// Reports a fact to the hub's observers.
+    pub(crate) fn observe(&self, fact: Fact<'_>) {
+        self.observers.observe(fact);
     }
 
     /// Counts an overload.

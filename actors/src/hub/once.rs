@@ -2,7 +2,7 @@
 //! signed requests.
 
 use super::Hub;
-use crate::idempotency::{Bound, Bounds, End, Idempotency, Key, Remembered};
+use crate::idempotency::{Bound, Bounds, End, Idempotency, IdempotencyKey, Remembered};
 use crate::model::fault::Fault;
 use crate::runtime::clock::Clock;
 use crate::store::{StoredAnswer, StoredNonces};
@@ -84,6 +84,6 @@ fn stored(kind: &str, Remembered { key, digest, end, left_ms }: Remembered, now:
 }
 
 fn remembered(StoredAnswer { owner, name, digest, until, answer, .. }: StoredAnswer, now: i64) -> Remembered {
-    let key = Key { owner: owner.into(), name: name.into() };
+    let key = IdempotencyKey { owner: owner.into(), name: name.into() };
     Remembered { key, digest, end: answer.map_or(End::Unknown, End::Answered), left_ms: until - now }
 }

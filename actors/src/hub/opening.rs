@@ -91,7 +91,7 @@ impl Hub {
     /// # Errors
     /// As [`crate::store::Store::ping`].
     pub async fn catch_up(&self) -> Result<(), Fault> {
-        let before = self.revoked.moment();
+        let before = self.revoked.version();
         let now = self.clock().now_ms();
         let read = self.store.revocations(now).await?;
         for revocation in self.revoked.replace(before, read) {
@@ -135,10 +135,10 @@ impl Hub {
     /// the sessions over.
     ///
     /// # Errors
-    /// As [`crate::store::Store::take_parked`].
+    /// As [`crate::store::Store::take_suspended`].
     pub async fn open_sessions(&self) -> Result<(), Fault> {
         let (now, window_ms) = (self.clock().now_ms(), self.settings().recovery.window_ms);
-        let taken = self.store.take_parked().await?;
+        let taken = self.store.take_suspended().await?;
         if window_ms == 0 {
             return Ok(());
         }

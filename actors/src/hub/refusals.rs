@@ -2,10 +2,11 @@
 
 use super::Hub;
 use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
+use crate::facts::{ConnectionRefused, Fact};
 use crate::model::client::Peer;
 use crate::model::fault::{Code, Fault};
 use crate::monitor::event_log::Viewer;
-use crate::monitor::{ConnectionRefused, TellEvents, kind_of_connection};
+use crate::monitor::{FindEvents, kind_of_connection};
 use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
 
@@ -20,11 +21,13 @@ impl Hub {
         self.refusal_log.log(refusal);
     }
 
-    /// Counts a refused connection, and sends it to the monitor when its client caused the refusal.
+    /// Counts a refused connection, and reports it when its client caused the refusal.
     pub fn note_refused(&self, at: RefusedAt, peer: &Peer, code: Code) {
         self.stats.connections_refused.count(at, Reason::of(code));
-        if let Some(kind) = kind_of_connection(code) {
-            self.observe(ConnectionRefused { surface: at.as_str(), peer: peer.clone(), kind, code });
+        // A flood of refusals for a reason of the hub must not fill the monitor's mailbox.
+        if kind_of_connection(code).is_some() {
+            let refused = ConnectionRefused { surface: at.as_str(), peer: peer.clone(), code };
+            self.observe(Fact::ConnectionRefused(&refused));
         }
     }
 
@@ -33,7 +36,7 @@ impl Hub {
     /// # Errors
     /// [`Code::Overloaded`] when the queue is full.
     pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
-        let events = self.monitor.ask(|reply| TellEvents { ask, viewer: Viewer::Operator, reply });
+        let events = self.monitor.ask(|reply| FindEvents { ask, viewer: Viewer::Operator, reply });
         events.inspect_err(|fault| self.count(fault))?.await
     }
 }

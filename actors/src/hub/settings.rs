@@ -3,7 +3,6 @@
 use crate::connection::Heartbeat;
 use crate::connection::outbox::OutboxCapacity;
 use crate::presence;
-use crate::publication::Encoder;
 use crate::rooms::rules::Rules;
 use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
@@ -72,6 +71,43 @@ pub struct Settings {
     pub clock: Clock,
 }
 
+/// A hub of one worker with ample bounds, no limits a minute, no topics, and pings without content. A program that serves
+/// clients sets the fields of its configuration; a test sets the fields that it is about.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            environment: "production".to_owned(),
+            max_connections: 10_000,
+            mailbox: 1_024,
+            outbox: OutboxCapacity { bytes: 1 << 20, frames: 16_384 },
+            rooms: 1_000_000,
+            rooms_per_user: 1_000,
+            history_bytes: 1 << 26,
+            rooms_per_session: 1_000,
+            payload_max: 65_536,
+            topics_per_request: 100,
+            messages_per_minute: MessagesPerMinute::default(),
+            chat_per_minute: ChatPerMinute::default(),
+            notifications_per_minute: 0,
+            connections_per_user: 0,
+            typing_per_minute: 0,
+            typing_ms: 5_000,
+            presence: presence::PresenceSettings::default(),
+            debug: DebugSettings { open: false, interval_ms: 5_000, memory: || 0 },
+            memory_max: || None,
+            grace_ms: 10_000,
+            heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, ping_frame: b"" },
+            shortest_heartbeat_ms: 25_000,
+            rules: Rules::default(),
+            auto_create_chats: false,
+            chats_per_user: 100,
+            recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1 << 26 },
+            clock: Clock::System,
+        }
+    }
+}
+
 impl Settings {
     /// The bound of one suspended session's buffer: `recovery.queue` messages and half of the outbox bytes.
     pub(crate) fn buffer_bound(&self) -> OutboxCapacity {
@@ -102,8 +138,6 @@ pub struct RecoverySettings {
     pub queue: usize,
     /// The bytes of all buffers, with the last deliveries to sessions that name the offset they have.
     pub bytes: usize,
-    /// The encoder of these deliveries.
-    pub encoder: &'static dyn Encoder,
 }
 
 /// Debug mode: metrics of the hub on a connection.

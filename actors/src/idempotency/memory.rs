@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Digest, Key};
+use super::{IdempotencyKey, RequestDigest};
 use crate::model::fault::Fault;
 
 /// How long an outcome is stored, ms.
@@ -41,7 +41,7 @@ pub struct Fill {
     /// Stored bytes.
     pub bytes: usize,
     /// Answers evicted before their expiry.
-    pub forgotten_early: u64,
+    pub evicted_early: u64,
 }
 
 /// The outcome of a request.
@@ -66,9 +66,9 @@ impl End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// The key of the request.
-    pub key: Key,
+    pub key: IdempotencyKey,
     /// The digest of the request.
-    pub digest: Digest,
+    pub digest: RequestDigest,
     /// The outcome.
     pub end: End,
     /// Time until expiry, ms.
@@ -77,7 +77,7 @@ pub struct Remembered {
 
 /// The state of a request.
 #[derive(Debug)]
-pub(super) enum Known {
+pub(super) enum RequestState {
     /// The name is not in use.
     Nothing,
     /// A different request has this name.
@@ -95,14 +95,14 @@ enum Progress {
 }
 
 #[derive(Debug)]
-struct Entry {
-    digest: Digest,
+struct StoredRequest {
+    digest: RequestDigest,
     progress: Progress,
 }
 
 #[derive(Debug, Default)]
 struct Owner {
-    entries: HashMap<Arc<str>, Entry>,
+    entries: HashMap<Arc<str>, StoredRequest>,
     /// The numbers of finished requests, oldest first.
     ended: VecDeque<u64>,
     bytes: usize,
@@ -110,23 +110,23 @@ struct Owner {
 
 /// The stored requests of all owners.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct RequestTable {
     bounds: Bounds,
     owners: HashMap<Arc<str>, Owner>,
     /// Finished requests by number, oldest first, with their expiry time by
     /// [`crate::runtime::clock::Clock::elapsed_ms`]. The expiry time grows with the number.
-    ended: BTreeMap<u64, (i64, Key)>,
+    ended: BTreeMap<u64, (i64, IdempotencyKey)>,
     next: u64,
     entries: usize,
     bytes: usize,
-    forgotten_early: u64,
+    evicted_early: u64,
 }
 
-fn weight(key: &Key, end: &End) -> usize {
+fn weight(key: &IdempotencyKey, end: &End) -> usize {
     ENTRY_BYTES + key.name.len() + end.len()
 }
 
-impl Memory {
+impl RequestTable {
     /// Replaces the bounds.
     pub(super) fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
@@ -134,21 +134,21 @@ impl Memory {
 
     pub(super) fn new(bounds: Bounds) -> Self {
         let (owners, ended) = (HashMap::new(), BTreeMap::new());
-        Self { bounds, owners, ended, next: 0, entries: 0, bytes: 0, forgotten_early: 0 }
+        Self { bounds, owners, ended, next: 0, entries: 0, bytes: 0, evicted_early: 0 }
     }
 
     pub(super) fn fill(&self) -> Fill {
-        Fill { entries: self.entries, bytes: self.bytes, forgotten_early: self.forgotten_early }
+        Fill { entries: self.entries, bytes: self.bytes, evicted_early: self.evicted_early }
     }
 
     /// The state of a request at `now`.
-    pub(super) fn find(&mut self, key: &Key, digest: &Digest, now: i64) -> Known {
+    pub(super) fn find(&mut self, key: &IdempotencyKey, digest: &RequestDigest, now: i64) -> RequestState {
         self.expire(now);
         match self.owners.get(&key.owner).and_then(|owner| owner.entries.get(&key.name)) {
-            None => Known::Nothing,
-            Some(entry) if entry.digest != *digest => Known::Another,
-            Some(Entry { progress: Progress::UnderWay(wait), .. }) => Known::UnderWay(wait.clone()),
-            Some(Entry { progress: Progress::Ended(end), .. }) => Known::Ended(end.clone()),
+            None => RequestState::Nothing,
+            Some(entry) if entry.digest != *digest => RequestState::Another,
+            Some(StoredRequest { progress: Progress::UnderWay(wait), .. }) => RequestState::UnderWay(wait.clone()),
+            Some(StoredRequest { progress: Progress::Ended(end), .. }) => RequestState::Ended(end.clone()),
         }
     }
 
@@ -156,32 +156,37 @@ impl Memory {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`] when only unfinished requests could be evicted.
-    pub(super) fn begin(&mut self, key: &Key, digest: Digest, wait: watch::Receiver<()>) -> Result<(), Fault> {
+    pub(super) fn begin(
+        &mut self,
+        key: &IdempotencyKey,
+        digest: RequestDigest,
+        wait: watch::Receiver<()>,
+    ) -> Result<(), Fault> {
         let of_owner = |memory: &Self| memory.owners.get(&key.owner).map_or(0, |owner| owner.entries.len());
         while of_owner(self) >= self.bounds.owner.entries {
-            self.give_way(&key.owner, false).ok_or_else(Fault::overloaded)?;
+            self.evict_oldest(&key.owner, false).ok_or_else(Fault::overloaded)?;
         }
         while self.entries >= self.bounds.total.entries {
-            self.give_way(&key.owner, true).ok_or_else(Fault::overloaded)?;
+            self.evict_oldest(&key.owner, true).ok_or_else(Fault::overloaded)?;
         }
         let owner = self.owners.entry(key.owner.clone()).or_default();
-        owner.entries.insert(key.name.clone(), Entry { digest, progress: Progress::UnderWay(wait) });
+        owner.entries.insert(key.name.clone(), StoredRequest { digest, progress: Progress::UnderWay(wait) });
         self.entries += 1;
         Ok(())
     }
 
     /// Records the outcome of an unfinished request. Removes the request when the outcome does not fit.
-    pub(super) fn end(&mut self, key: &Key, end: End, until: i64) {
+    pub(super) fn end(&mut self, key: &IdempotencyKey, end: End, until: i64) {
         let weight = weight(key, &end);
         let (owner, total) = (self.bounds.owner.bytes, self.bounds.total.bytes);
         if weight > owner.min(total) {
-            self.forget(key);
-            self.forgotten_early += 1;
+            self.remove(key);
+            self.evicted_early += 1;
             return;
         }
         let of_owner = |memory: &Self| memory.owners.get(&key.owner).map_or(0, |owner| owner.bytes);
-        while of_owner(self) + weight > owner && self.give_way(&key.owner, false).is_some() {}
-        while self.bytes + weight > total && self.give_way(&key.owner, true).is_some() {}
+        while of_owner(self) + weight > owner && self.evict_oldest(&key.owner, false).is_some() {}
+        while self.bytes + weight > total && self.evict_oldest(&key.owner, true).is_some() {}
         let Some(owner) = self.owners.get_mut(&key.owner) else { return };
         let Some(entry) = owner.entries.get_mut(&key.name) else { return };
         entry.progress = Progress::Ended(end);
@@ -193,7 +198,7 @@ impl Memory {
     }
 
     /// Removes an unfinished request.
-    pub(super) fn forget(&mut self, key: &Key) {
+    pub(super) fn remove(&mut self, key: &IdempotencyKey) {
         let Some(owner) = self.owners.get_mut(&key.owner) else { return };
         if owner.entries.remove(&key.name).is_some() {
             self.entries -= 1;
@@ -209,13 +214,13 @@ impl Memory {
         let mut taken = Vec::with_capacity(self.entries);
         for (until, key) in std::mem::take(&mut self.ended).into_values() {
             let entry = self.owners.get_mut(&key.owner).and_then(|owner| owner.entries.remove(&key.name));
-            if let Some(Entry { digest, progress: Progress::Ended(end) }) = entry {
+            if let Some(StoredRequest { digest, progress: Progress::Ended(end) }) = entry {
                 taken.push(Remembered { key, digest, end, left_ms: until - now });
             }
         }
         for (owner, Owner { entries, .. }) in self.owners.drain() {
-            taken.extend(entries.into_iter().map(|(name, Entry { digest, .. })| {
-                let key = Key { owner: owner.clone(), name };
+            taken.extend(entries.into_iter().map(|(name, StoredRequest { digest, .. })| {
+                let key = IdempotencyKey { owner: owner.clone(), name };
                 Remembered { key, digest, end: End::Unknown, left_ms: KEPT_MS }
             }));
         }
@@ -227,7 +232,8 @@ impl Memory {
     pub(super) fn restore(&mut self, remembered: Vec<Remembered>, now: i64) {
         for Remembered { key, digest, end, left_ms } in remembered {
             let (_, wait) = watch::channel(());
-            if matches!(self.find(&key, &digest, now), Known::Nothing) && self.begin(&key, digest, wait).is_ok() {
+            if matches!(self.find(&key, &digest, now), RequestState::Nothing) && self.begin(&key, digest, wait).is_ok()
+            {
                 // Not longer than a new outcome, in case the wall clock was set back.
                 self.end(&key, end, now + left_ms.min(KEPT_MS));
             }
@@ -243,20 +249,20 @@ impl Memory {
 
     /// Evicts the oldest finished request of the owner. If the owner has none and `or_other` is set, evicts the oldest
     /// of any owner.
-    fn give_way(&mut self, owner: &Arc<str>, or_other: bool) -> Option<()> {
+    fn evict_oldest(&mut self, owner: &Arc<str>, or_other: bool) -> Option<()> {
         let own = self.owners.get(owner).and_then(|owner| owner.ended.front().copied());
         let number = own.or_else(|| self.ended.keys().next().copied().filter(|_| or_other))?;
         let (_, key) = self.ended.remove(&number)?;
         self.remove_oldest(&key);
-        self.forgotten_early += 1;
+        self.evicted_early += 1;
         Some(())
     }
 
     /// Removes the owner's oldest finished request, after its removal from the list of all owners.
-    fn remove_oldest(&mut self, key: &Key) {
+    fn remove_oldest(&mut self, key: &IdempotencyKey) {
         let Some(owner) = self.owners.get_mut(&key.owner) else { return };
         owner.ended.pop_front();
-        if let Some(Entry { progress: Progress::Ended(end), .. }) = owner.entries.remove(&key.name) {
+        if let Some(StoredRequest { progress: Progress::Ended(end), .. }) = owner.entries.remove(&key.name) {
             let weight = weight(key, &end);
             owner.bytes -= weight;
             self.bytes -= weight;

@@ -15,13 +15,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 pub use self::memory::{Bound, Bounds, End, Fill, KEPT_MS, Remembered};
-use self::memory::{Known, Memory};
+use self::memory::{RequestState, RequestTable};
 use crate::model::fault::{Code, Fault};
 use crate::runtime::clock::Clock;
 
 /// The key of a named request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct IdempotencyKey {
     /// The sender: an API key or a user.
     pub owner: Arc<str>,
     /// The name, chosen by the sender.
@@ -29,10 +29,10 @@ pub struct Key {
 }
 
 /// A SHA-256 of the request, to detect different requests with the same name.
-pub type Digest = [u8; 32];
+pub type RequestDigest = [u8; 32];
 
 /// The digest of a request with these parts.
-pub fn digest(parts: &[&[u8]]) -> Digest {
+pub fn digest(parts: &[&[u8]]) -> RequestDigest {
     let mut digest = Sha256::new();
     for part in parts {
         // The length prefix keeps two different lists of parts from having the same bytes.
@@ -75,20 +75,20 @@ impl Wait {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct IdempotencyState {
     /// `None` after the export for the next start.
-    memory: Mutex<Option<Memory>>,
+    memory: Mutex<Option<RequestTable>>,
     clock: Clock,
     conflict: &'static str,
 }
 
-impl Shared {
-    fn memory(&self) -> MutexGuard<'_, Option<Memory>> {
+impl IdempotencyState {
+    fn memory(&self) -> MutexGuard<'_, Option<RequestTable>> {
         // The memory is consistent between any two statements that can panic.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with(&self, change: impl FnOnce(&mut Memory, i64)) {
+    fn with(&self, change: impl FnOnce(&mut RequestTable, i64)) {
         if let Some(memory) = &mut *self.memory() {
             change(memory, self.clock.elapsed_ms());
         }
@@ -97,13 +97,13 @@ impl Shared {
 
 /// The memory of one kind of names, shared by all workers.
 #[derive(Debug, Clone)]
-pub struct Idempotency(Arc<Shared>);
+pub struct Idempotency(Arc<IdempotencyState>);
 
 impl Idempotency {
     /// An empty memory. `conflict` is the error text for a name that is used for two different requests.
     pub fn new(bounds: Bounds, conflict: &'static str, clock: Clock) -> Self {
-        let memory = Mutex::new(Some(Memory::new(bounds)));
-        Self(Arc::new(Shared { memory, clock, conflict }))
+        let memory = Mutex::new(Some(RequestTable::new(bounds)));
+        Self(Arc::new(IdempotencyState { memory, clock, conflict }))
     }
 
     /// Replaces the bounds. New requests evict entries that no longer fit.
@@ -116,15 +116,15 @@ impl Idempotency {
     /// # Errors
     /// [`Code::Conflict`] when a different request has the name, [`Code::OutcomeUnknown`] when the outcome is unknown,
     /// [`Code::Overloaded`] when only unfinished requests could be evicted, [`Code::ShuttingDown`] after the export.
-    pub fn look(&self, key: &Key, digest: Digest) -> Result<Found, Fault> {
+    pub fn look_up(&self, key: &IdempotencyKey, digest: RequestDigest) -> Result<Found, Fault> {
         let mut guard = self.0.memory();
         let memory = guard.as_mut().ok_or_else(Fault::shutting_down)?;
         match memory.find(key, &digest, self.0.clock.elapsed_ms()) {
-            Known::Another => Err(Fault::new(Code::Conflict, self.0.conflict)),
-            Known::UnderWay(wait) => Ok(Found::UnderWay(Wait(wait))),
-            Known::Ended(End::Answered(answer)) => Ok(Found::Again(answer)),
-            Known::Ended(End::Unknown) => Err(Fault::outcome_unknown()),
-            Known::Nothing => {
+            RequestState::Another => Err(Fault::new(Code::Conflict, self.0.conflict)),
+            RequestState::UnderWay(wait) => Ok(Found::UnderWay(Wait(wait))),
+            RequestState::Ended(End::Answered(answer)) => Ok(Found::Again(answer)),
+            RequestState::Ended(End::Unknown) => Err(Fault::outcome_unknown()),
+            RequestState::Nothing => {
                 let (done, wait) = watch::channel(());
                 memory.begin(key, digest, wait)?;
                 Ok(Found::First(Ticket { shared: self.0.clone(), key: key.clone(), used: false, _done: done }))
@@ -132,14 +132,14 @@ impl Idempotency {
         }
     }
 
-    /// Like [`Idempotency::look`], but waits for an unfinished request. If that request frees the name, the caller
+    /// Like [`Idempotency::look_up`], but waits for an unfinished request. If that request frees the name, the caller
     /// claims it.
     ///
     /// # Errors
-    /// As [`Idempotency::look`].
-    pub async fn claim(&self, key: &Key, digest: Digest) -> Result<Claim, Fault> {
+    /// As [`Idempotency::look_up`].
+    pub async fn claim(&self, key: &IdempotencyKey, digest: RequestDigest) -> Result<Claim, Fault> {
         loop {
-            match self.look(key, digest)? {
+            match self.look_up(key, digest)? {
                 Found::First(ticket) => return Ok(Claim::First(ticket)),
                 Found::Again(answer) => return Ok(Claim::Again(answer)),
                 Found::UnderWay(wait) => wait.ended().await,
@@ -149,7 +149,7 @@ impl Idempotency {
 
     /// The current use of the memory.
     pub fn fill(&self) -> Fill {
-        self.0.memory().as_ref().map(Memory::fill).unwrap_or_default()
+        self.0.memory().as_ref().map(RequestTable::fill).unwrap_or_default()
     }
 
     /// Exports all requests for the next start. Later lookups are refused, so no outcome is lost. An unfinished request
@@ -168,8 +168,8 @@ impl Idempotency {
 /// The claim on a named request. Its holder must answer the request: a dropped ticket leaves the outcome unknown.
 #[derive(Debug)]
 pub struct Ticket {
-    shared: Arc<Shared>,
-    key: Key,
+    shared: Arc<IdempotencyState>,
+    key: IdempotencyKey,
     used: bool,
     // Dropped after `Drop::drop`: waiting requests then find the memory up to date.
     _done: watch::Sender<()>,
@@ -184,7 +184,7 @@ impl Ticket {
     /// Frees the name, because the request had no effect.
     pub fn free(mut self) {
         self.used = true;
-        self.shared.with(|memory, _| memory.forget(&self.key));
+        self.shared.with(|memory, _| memory.remove(&self.key));
     }
 
     fn end(&mut self, end: End) {

@@ -10,12 +10,12 @@ fn memory(owner: Bound, total: Bound) -> (Idempotency, Clock) {
     (Idempotency::new(Bounds { owner, total }, CONFLICT, clock.clone()), clock)
 }
 
-fn key(owner: &str, name: &str) -> Key {
-    Key { owner: owner.into(), name: name.into() }
+fn key(owner: &str, name: &str) -> IdempotencyKey {
+    IdempotencyKey { owner: owner.into(), name: name.into() }
 }
 
 fn first(memory: &Idempotency, owner: &str, name: &str) -> Ticket {
-    match memory.look(&key(owner, name), [1; 32]).unwrap() {
+    match memory.look_up(&key(owner, name), [1; 32]).unwrap() {
         Found::First(ticket) => ticket,
         other => panic!("{name} of {owner}: {other:?}"),
     }
@@ -27,7 +27,7 @@ fn keep(memory: &Idempotency, owner: &str, name: &str, answer: &str) {
 
 /// The stored answer; `None` when the name is not in use.
 fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
-    match memory.look(&key(owner, name), [1; 32]).unwrap() {
+    match memory.look_up(&key(owner, name), [1; 32]).unwrap() {
         Found::First(ticket) => {
             ticket.free();
             None
@@ -37,8 +37,8 @@ fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
     }
 }
 
-fn code(memory: &Idempotency, owner: &str, name: &str, digest: Digest) -> Code {
-    memory.look(&key(owner, name), digest).unwrap_err().code
+fn code(memory: &Idempotency, owner: &str, name: &str, digest: RequestDigest) -> Code {
+    memory.look_up(&key(owner, name), digest).unwrap_err().code
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn the_same_request_gets_the_first_answer_for_five_minutes() {
     assert_eq!(again(&memory, "one", "a").as_deref(), Some("yes"));
     clock.advance(1);
     assert_eq!(again(&memory, "one", "a"), None);
-    assert_eq!(memory.fill(), Fill { entries: 0, bytes: 0, forgotten_early: 0 });
+    assert_eq!(memory.fill(), Fill { entries: 0, bytes: 0, evicted_early: 0 });
 }
 
 #[test]
-fn a_step_of_the_wall_clock_neither_forgets_nor_prolongs_an_answer() {
+fn a_step_of_the_wall_clock_does_not_change_the_expiry_of_an_answer() {
     let (memory, clock) = memory(ROOMY, ROOMY);
     keep(&memory, "one", "a", "yes");
     clock.step(10 * KEPT_MS);
@@ -64,18 +64,18 @@ fn a_step_of_the_wall_clock_neither_forgets_nor_prolongs_an_answer() {
 }
 
 #[test]
-fn another_request_under_a_known_name_is_a_conflict() {
+fn a_different_request_with_a_used_name_is_a_conflict() {
     let (memory, _) = memory(ROOMY, ROOMY);
     let ticket = first(&memory, "one", "a");
     assert_eq!(code(&memory, "one", "a", [2; 32]), Code::Conflict);
     ticket.keep(Bytes::new());
-    let fault = memory.look(&key("one", "a"), [2; 32]).unwrap_err();
+    let fault = memory.look_up(&key("one", "a"), [2; 32]).unwrap_err();
     assert_eq!((fault.code, &*fault.message), (Code::Conflict, CONFLICT));
-    assert_eq!(again(&memory, "other", "a"), None, "names of two owners do not meet");
+    assert_eq!(again(&memory, "other", "a"), None, "two owners may use the same name");
 }
 
 #[test]
-fn a_request_that_did_nothing_frees_its_name() {
+fn a_request_without_an_effect_frees_its_name() {
     let (memory, _) = memory(ROOMY, ROOMY);
     first(&memory, "one", "a").free();
     keep(&memory, "one", "a", "later");
@@ -83,7 +83,7 @@ fn a_request_that_did_nothing_frees_its_name() {
 }
 
 #[test]
-fn a_request_whose_work_was_lost_is_not_known_and_not_done_again() {
+fn a_dropped_ticket_leaves_an_unknown_outcome_until_it_expires() {
     let (memory, clock) = memory(ROOMY, ROOMY);
     drop(first(&memory, "one", "a"));
     assert_eq!(code(&memory, "one", "a", [1; 32]), Code::OutcomeUnknown);
@@ -118,13 +118,13 @@ async fn a_second_request_waits_for_the_end_of_the_first() {
 }
 
 #[test]
-fn an_owner_pushes_out_its_own_answers_alone() {
+fn an_owner_over_its_share_evicts_only_its_own_answers() {
     let (memory, _) = memory(Bound { entries: 3, ..ROOMY }, ROOMY);
     keep(&memory, "other", "a", "other's");
     for n in 0..5 {
         keep(&memory, "one", &n.to_string(), "one's");
     }
-    assert_eq!(memory.fill().forgotten_early, 2);
+    assert_eq!(memory.fill().evicted_early, 2);
     assert_eq!(again(&memory, "other", "a").as_deref(), Some("other's"));
     // The oldest answer was evicted.
     assert_eq!(again(&memory, "one", "1"), None);
@@ -132,14 +132,14 @@ fn an_owner_pushes_out_its_own_answers_alone() {
 }
 
 #[test]
-fn the_bytes_of_an_owner_are_bounded_too() {
+fn the_bytes_of_an_owner_are_bounded() {
     let (memory, _) = memory(Bound { bytes: 2_000, ..ROOMY }, ROOMY);
     keep(&memory, "other", "a", "other's");
     let large = "x".repeat(600);
     for n in 0..4 {
         keep(&memory, "one", &n.to_string(), &large);
     }
-    assert_eq!((memory.fill().entries, memory.fill().forgotten_early), (3, 2));
+    assert_eq!((memory.fill().entries, memory.fill().evicted_early), (3, 2));
     assert!(memory.fill().bytes <= 2_300);
     keep(&memory, "one", "too large", &"x".repeat(2_000));
     assert_eq!(again(&memory, "one", "too large"), None);
@@ -147,7 +147,7 @@ fn the_bytes_of_an_owner_are_bounded_too() {
 }
 
 #[test]
-fn in_a_full_memory_the_same_owners_oldest_goes_first_and_then_the_oldest_of_all() {
+fn a_full_memory_evicts_the_oldest_answer_of_the_owner_and_else_of_all() {
     let (memory, _) = memory(ROOMY, Bound { entries: 3, ..ROOMY });
     keep(&memory, "old", "a", "1");
     keep(&memory, "one", "a", "2");
@@ -157,16 +157,16 @@ fn in_a_full_memory_the_same_owners_oldest_goes_first_and_then_the_oldest_of_all
     keep(&memory, "new", "a", "5");
     assert_eq!(again(&memory, "one", "c").as_deref(), Some("4"));
     let ticket = first(&memory, "another", "a");
-    assert_eq!((memory.fill().entries, memory.fill().forgotten_early), (3, 3));
+    assert_eq!((memory.fill().entries, memory.fill().evicted_early), (3, 3));
     drop(ticket);
 }
 
 #[test]
-fn what_is_under_way_is_never_forgotten() {
+fn an_unfinished_request_is_never_evicted() {
     let (memory, _) = memory(Bound { entries: 2, ..ROOMY }, ROOMY);
     let tickets = ["a", "b"].map(|name| first(&memory, "one", name));
     assert_eq!(code(&memory, "one", "c", [1; 32]), Code::Overloaded);
-    assert_eq!(again(&memory, "other", "c"), None, "another owner has room");
+    assert_eq!(again(&memory, "other", "c"), None, "another owner has space");
     let [a, b] = tickets;
     a.keep(Bytes::from_static(b"1"));
     keep(&memory, "one", "c", "2");
@@ -175,7 +175,7 @@ fn what_is_under_way_is_never_forgotten() {
 }
 
 #[test]
-fn what_was_taken_is_known_to_the_next_memory() {
+fn exported_requests_are_restored_in_the_next_memory() {
     let (before, clock) = memory(ROOMY, ROOMY);
     keep(&before, "one", "a", "yes");
     clock.advance(1_000);
@@ -200,7 +200,7 @@ fn what_was_taken_is_known_to_the_next_memory() {
 }
 
 #[test]
-fn parts_do_not_run_together_in_a_digest() {
+fn different_lists_of_parts_have_different_digests() {
     assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
     assert_ne!(digest(&[b"a"]), digest(&[b"a", b""]));
 }

@@ -30,7 +30,7 @@ impl ConcurrencyLimits {
     pub fn take(self: &Arc<Self>, key: ConcurrencyKey, most: u32) -> Result<ConcurrencySlot, Fault> {
         let mut held = self.0.entry(key.clone()).or_insert(0);
         if most > 0 && *held >= most {
-            let (words, limit) = match key {
+            let (message, limit) = match key {
                 ConcurrencyKey::Address(_) => {
                     ("Too many connections from this address", "limits.community.connections_per_address")
                 }
@@ -38,24 +38,24 @@ impl ConcurrencyLimits {
                     ("Too many connections of this user", "limits.community.connections_per_user")
                 }
             };
-            return Err(Fault { message: words.into(), ..Fault::limit_reached(limit) });
+            return Err(Fault { message: message.into(), ..Fault::limit_reached(limit) });
         }
         *held += 1;
         drop(held);
-        Ok(ConcurrencySlot { holds: self.clone(), key })
+        Ok(ConcurrencySlot { limits: self.clone(), key })
     }
 }
 
 /// A slot, released on drop.
 #[derive(Debug)]
 pub struct ConcurrencySlot {
-    holds: Arc<ConcurrencyLimits>,
+    limits: Arc<ConcurrencyLimits>,
     key: ConcurrencyKey,
 }
 
 impl Drop for ConcurrencySlot {
     fn drop(&mut self) {
-        self.holds.0.remove_if_mut(&self.key, |_, held| {
+        self.limits.0.remove_if_mut(&self.key, |_, held| {
             *held = held.saturating_sub(1);
             *held == 0
         });
@@ -68,29 +68,29 @@ mod tests {
     use crate::model::fault::Code;
 
     #[test]
-    fn a_place_is_held_until_it_is_dropped_and_nothing_of_it_stays() {
-        let holds = Arc::new(ConcurrencyLimits::default());
+    fn a_slot_is_held_until_it_is_dropped() {
+        let limits = Arc::new(ConcurrencyLimits::default());
         let key = |last| ConcurrencyKey::Address(IpAddr::from([10, 0, 0, last]));
-        let (one, two) = (holds.take(key(1), 2).unwrap(), holds.take(key(1), 2).unwrap());
-        let refused = holds.take(key(1), 2).unwrap_err();
+        let (one, two) = (limits.take(key(1), 2).unwrap(), limits.take(key(1), 2).unwrap());
+        let refused = limits.take(key(1), 2).unwrap_err();
         assert_eq!(
             (refused.code, refused.limit),
             (Code::LimitReached, Some("limits.community.connections_per_address"))
         );
-        let other = holds.take(key(2), 2).unwrap();
+        let other = limits.take(key(2), 2).unwrap();
         drop(one);
-        let again = holds.take(key(1), 2).unwrap();
+        let again = limits.take(key(1), 2).unwrap();
         drop((two, other, again));
-        assert!(holds.0.is_empty());
+        assert!(limits.0.is_empty());
     }
 
     #[test]
-    fn zero_is_any_number_and_counts_all_the_same() {
-        let holds = Arc::new(ConcurrencyLimits::default());
+    fn zero_is_no_limit_and_slots_are_still_counted() {
+        let limits = Arc::new(ConcurrencyLimits::default());
         let key = || ConcurrencyKey::User(UserId::parse("alice", "user").unwrap());
-        let all: Vec<_> = (0..100).map(|_| holds.take(key(), 0).unwrap()).collect();
-        assert!(holds.take(key(), 100).is_err());
+        let all: Vec<_> = (0..100).map(|_| limits.take(key(), 0).unwrap()).collect();
+        assert!(limits.take(key(), 100).is_err());
         drop(all);
-        assert!(holds.0.is_empty());
+        assert!(limits.0.is_empty());
     }
 }

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_gets_exactly_the_stated_number_and_the_window_starts_at_the_first() {
+    fn a_burst_gets_exactly_the_limit_and_the_window_starts_at_its_first_event() {
         let (mut window, five) = (Window::default(), Rule::a_minute(5));
         for _ in 0..5 {
             assert_eq!(window.count(10_000, five), Decision::Within);
@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn another_limit_holds_in_the_current_window() {
+    fn a_changed_limit_applies_in_the_current_window() {
         let (mut window, [two, four]) = (Window::default(), [2, 4].map(Rule::a_minute));
         let mut count = |rule| window.count(0, rule);
         assert_eq!([two; 5].map(&mut count), [[Decision::Within; 2].as_slice(), &[Decision::Over(60); 3]].concat()[..]);
         assert_eq!(
             [four; 3].map(&mut count),
             [Decision::Within, Decision::Within, Decision::Over(60)],
-            "two more pass"
+            "two more events pass"
         );
         assert_eq!(count(two), Decision::Over(60));
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_over_is_blocked_from_then_on_and_asking_on_does_not_prolong_it() {
+    fn a_block_starts_at_the_first_refusal_and_later_events_do_not_extend_it() {
         let (mut window, rule) = (Window::default(), Rule { most: 2, window_ms: 300_000, block_ms: 900_000 });
         assert_eq!([0, 299_000].map(|now| window.count(now, rule)), [Decision::Within; 2]);
         assert_eq!(window.count(299_999, rule), Decision::Over(900));
@@ -140,11 +140,11 @@ mod tests {
         assert_eq!(window.count(1_199_998, rule), Decision::Over(1));
         assert!(!window.has_ended(1_199_998));
         assert_eq!([1_199_999; 2].map(|now| window.count(now, rule)), [Decision::Within; 2]);
-        assert_eq!(window.count(1_200_000, rule), Decision::Over(900), "counted anew from then on");
+        assert_eq!(window.count(1_200_000, rule), Decision::Over(900), "the new window is counted from 0");
     }
 
     #[test]
-    fn a_block_that_is_shorter_than_what_is_left_of_the_window_lets_nobody_in_sooner() {
+    fn a_short_block_does_not_end_the_window_early() {
         let (mut window, rule) = (Window::default(), Rule { most: 1, window_ms: 300_000, block_ms: 1_000 });
         assert_eq!(window.count(0, rule), Decision::Within);
         assert_eq!(window.count(100_000, rule), Decision::Over(200));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit_and_a_clock_set_back_frees_the_window() {
+    fn zero_is_no_limit_and_a_clock_set_back_ends_the_window() {
         let mut window = Window::default();
         assert!((0..1000).all(|_| window.count(0, Rule::a_minute(0)) == Decision::Within));
         assert_eq!(window.count(100_000, Rule::a_minute(1)), Decision::Within);

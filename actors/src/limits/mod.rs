@@ -2,10 +2,12 @@
 //! belongs to its session.
 //!
 //! [`fixed_window`] counts events in a window, and the actor [`RateLimit`] keeps a window for each key. [`concurrency`]
-//! limits concurrent connections, without an actor. [`traffic`] counts the frames and bytes of one connection.
+//! limits concurrent connections, without an actor. [`token_bucket`] limits the deliveries of
+//! announcements. [`traffic`] counts the frames and bytes of one connection.
 
 pub mod concurrency;
 pub mod fixed_window;
+pub mod token_bucket;
 pub mod traffic;
 
 use std::borrow::Cow;
@@ -82,14 +84,14 @@ pub struct Admit {
 
 /// The windows of one kind of keys.
 #[derive(Debug)]
-struct Table {
+struct WindowTable {
     windows: AHashMap<LimitKey, Window>,
     most: usize,
     /// Time of the last sweep, ms by [`Clock::elapsed_ms`].
     swept_at: i64,
 }
 
-impl Table {
+impl WindowTable {
     fn new(most: usize) -> Self {
         Self { windows: AHashMap::new(), most, swept_at: 0 }
     }
@@ -119,12 +121,12 @@ impl Table {
 /// therefore cannot fill the table of other keys.
 #[derive(Debug)]
 pub struct RateLimit {
-    addresses: Table,
-    names: Table,
-    attempts: Table,
-    users: Table,
+    addresses: WindowTable,
+    names: WindowTable,
+    attempts: WindowTable,
+    users: WindowTable,
     /// Not bounded: only configured keys are counted.
-    api_keys: Table,
+    api_keys: WindowTable,
     clock: Clock,
 }
 
@@ -132,11 +134,11 @@ impl RateLimit {
     /// An actor without windows.
     pub fn new(clock: Clock) -> Self {
         Self {
-            addresses: Table::new(WINDOWS_MAX),
-            names: Table::new(WINDOWS_MAX),
-            attempts: Table::new(WINDOWS_MAX),
-            users: Table::new(WINDOWS_MAX),
-            api_keys: Table::new(usize::MAX),
+            addresses: WindowTable::new(WINDOWS_MAX),
+            names: WindowTable::new(WINDOWS_MAX),
+            attempts: WindowTable::new(WINDOWS_MAX),
+            users: WindowTable::new(WINDOWS_MAX),
+            api_keys: WindowTable::new(usize::MAX),
             clock,
         }
     }
@@ -187,7 +189,7 @@ mod tests {
     const ONE: Rule = Rule::a_minute(1);
 
     #[test]
-    fn each_key_has_a_window_of_its_own_and_ended_ones_are_swept() {
+    fn each_key_has_its_own_window_and_ended_windows_are_removed() {
         let clock = Clock::manual(1_000);
         let mut limits = RateLimit::new(clock.clone());
         let (one, other) = (LimitKey::ApiKey("one".into()), LimitKey::ApiKey("other".into()));
@@ -201,18 +203,18 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_refuses_new_keys_and_sets_nobody_free() {
+    fn a_full_table_refuses_new_keys_and_evicts_no_counted_key() {
         let key = |name: &str| LimitKey::ApiKey(name.into());
-        let mut table = Table::new(2);
+        let mut table = WindowTable::new(2);
         assert_eq!(table.admit(key("a"), ONE, 0), Decision::Within);
         assert_eq!(table.admit(key("b"), ONE, 0), Decision::Within);
         assert_eq!(table.admit(key("c"), ONE, 0), Decision::Over(60));
-        assert_eq!(table.admit(key("a"), ONE, 0), Decision::Over(60), "counted still");
-        assert_eq!(table.admit(key("c"), ONE, WINDOW_MS), Decision::Within, "the others have ended");
+        assert_eq!(table.admit(key("a"), ONE, 0), Decision::Over(60), "still counted");
+        assert_eq!(table.admit(key("c"), ONE, WINDOW_MS), Decision::Within, "the other windows have ended");
     }
 
     #[test]
-    fn a_step_of_the_wall_clock_neither_opens_nor_prolongs_a_limit() {
+    fn a_step_of_the_wall_clock_does_not_change_a_limit() {
         let clock = Clock::manual(10 * WINDOW_MS);
         let mut limits = RateLimit::new(clock.clone());
         let key = LimitKey::ApiKey("one".into());
@@ -227,20 +229,24 @@ mod tests {
     }
 
     #[test]
-    fn users_take_no_places_of_addresses_and_those_that_are_blocked_none_of_others() {
+    fn each_kind_of_key_has_its_own_table() {
         let clock = Clock::manual(1_000);
         let mut limits = RateLimit::new(clock.clone());
         let (alice, address) = (UserId::parse("alice", "user").unwrap(), IpAddr::from([10, 0, 0, 1]));
         let attempts = Rule { most: 1, window_ms: 300_000, block_ms: 900_000 };
         assert_eq!(limits.admit(LimitKey::ChatMessages(alice.clone()), ONE), Decision::Within);
-        assert_eq!(limits.admit(LimitKey::ChatTyping(alice), ONE), Decision::Within, "each has its own");
+        assert_eq!(
+            limits.admit(LimitKey::ChatTyping(alice), ONE),
+            Decision::Within,
+            "messages and typing have separate windows"
+        );
         assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Decision::Within);
         assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Decision::Over(900));
         let kept = |limits: &RateLimit| [&limits.users, &limits.attempts].map(|table| table.windows.len());
         assert_eq!((kept(&limits), limits.addresses.windows.len()), ([2, 1], 0));
         clock.advance(899_999);
         limits.sweep();
-        assert_eq!(kept(&limits), [0, 1], "blocked still");
+        assert_eq!(kept(&limits), [0, 1], "still blocked");
         clock.advance(1);
         limits.sweep();
         assert_eq!(kept(&limits), [0, 0]);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_joined_nothing_has_a_tenth_and_none_where_there_is_no_limit() {
+    fn a_pending_connection_has_a_tenth_of_the_limits_and_no_limit_stays_none() {
         let clock = Clock::manual(0);
         let mut budget = budget_of(RULE);
         let mut passed = 0;
@@ -145,13 +145,13 @@ mod tests {
         }
         assert_eq!(passed, 5);
         budget.reset();
-        assert_eq!(passing(&mut budget, &clock, 0), 50, "what was sent before does not count");
+        assert_eq!(passing(&mut budget, &clock, 0), 50, "earlier traffic does not count after a reset");
         assert_eq!(RULE.pending(), TrafficRule { frames_per_second: 1, bytes_per_second: 100 });
         assert_eq!(TrafficRule::default().pending(), TrafficRule::default());
     }
 
     #[test]
-    fn a_burst_of_a_whole_window_passes_and_one_frame_more_does_not() {
+    fn a_burst_of_one_window_passes_and_one_more_frame_is_refused() {
         let clock = Clock::manual(1_000);
         assert_eq!(passing(&mut budget_of(RULE), &clock, 0), 50);
         assert_eq!(passing(&mut budget_of(RULE), &clock, 1_000), 5);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_allowed_rate_passes_for_any_time_and_a_little_more_does_not() {
+    fn the_allowed_rate_passes_forever_and_a_higher_rate_is_refused() {
         let (clock, mut budget) = (Clock::manual(0), budget_of(RULE));
         for _ in 0..10_000 {
             assert!(budget.spend(clock.elapsed_ms(), 1, 100));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_saves_up_no_more_than_a_window() {
+    fn an_idle_connection_accumulates_at_most_one_window() {
         let (clock, mut budget) = (Clock::manual(0), budget_of(RULE));
         assert_eq!(passing(&mut budget, &clock, 0), 50);
         clock.advance(3_600_000);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit_of_each_alone_and_huge_amounts_do_not_overflow() {
+    fn each_limit_is_off_at_zero_and_huge_amounts_do_not_overflow() {
         let mut budget = budget_of(TrafficRule::default());
         assert!((0..100).all(|_| budget.spend(0, u32::MAX, usize::MAX)));
         let mut budget = budget_of(TrafficRule { frames_per_second: 0, ..RULE });
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn another_limit_holds_at_once_for_every_connection() {
+    fn a_changed_limit_applies_to_every_connection_at_once() {
         let limit = TrafficLimit::new(RULE);
         let mut budgets = [(); 2].map(|()| TrafficBudget::new(limit.clone()));
         assert!(budgets.iter_mut().all(|budget| budget.spend(0, 49, 0)));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn it_costs_a_connection_24_bytes() {
+    fn a_budget_has_24_bytes() {
         assert_eq!(size_of::<TrafficBudget>(), 24);
     }
 }

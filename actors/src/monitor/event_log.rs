@@ -72,7 +72,7 @@ pub struct EventLog(VecDeque<ConnectionEvent>);
 
 impl EventLog {
     /// Stores an event, and evicts the oldest when there are [`EVENTS_MAX`].
-    pub fn note(&mut self, event: ConnectionEvent) {
+    pub fn record(&mut self, event: ConnectionEvent) {
         if self.0.len() >= EVENTS_MAX {
             self.0.pop_front();
         }
@@ -105,8 +105,8 @@ impl EventLog {
     /// The user agents with the most stored connects. Empty unless `viewer` is an operator or an admin.
     pub fn top_user_agents(&self, viewer: &Viewer) -> Vec<TopUserAgent> {
         let agents = self.connects(viewer).filter_map(|event| event.user_agent.as_ref());
-        let told = |(agent, count): (&Arc<str>, _)| TopUserAgent { user_agent: agent.clone(), count };
-        top(agents).into_iter().map(told).collect()
+        let counted = |(agent, count): (&Arc<str>, _)| TopUserAgent { user_agent: agent.clone(), count };
+        top(agents).into_iter().map(counted).collect()
     }
 
     fn connects(&self, viewer: &Viewer) -> impl Iterator<Item = &ConnectionEvent> {
@@ -158,8 +158,8 @@ mod tests {
         }
     }
 
-    fn journal() -> EventLog {
-        let mut journal = EventLog::default();
+    fn log() -> EventLog {
+        let mut log = EventLog::default();
         for (at, (kind, name, ip)) in [
             (ConnectionEventKind::Connect, Some("alice"), "10.0.0.1"),
             (ConnectionEventKind::Connect, Some("bob"), "10.0.0.2"),
@@ -170,30 +170,30 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            journal.note(event(kind, name, ip, at as i64));
+            log.record(event(kind, name, ip, at as i64));
         }
-        journal
+        log
     }
 
-    fn found(journal: &EventLog, ask: &str, viewer: &Viewer) -> Vec<i64> {
+    fn found(log: &EventLog, ask: &str, viewer: &Viewer) -> Vec<i64> {
         let ask = json::parse(ask.as_bytes()).unwrap();
-        journal.find(&ask, viewer).into_iter().map(|event| event.timestamp.0).collect()
+        log.find(&ask, viewer).into_iter().map(|event| event.timestamp.0).collect()
     }
 
     #[test]
-    fn the_ring_keeps_the_newest() {
-        let mut journal = EventLog::default();
+    fn the_log_keeps_the_newest_events() {
+        let mut log = EventLog::default();
         for at in 0..EVENTS_MAX as i64 + 7 {
-            journal.note(event(ConnectionEventKind::Connect, None, "10.0.0.1", at));
+            log.record(event(ConnectionEventKind::Connect, None, "10.0.0.1", at));
         }
-        assert_eq!(journal.0.len(), EVENTS_MAX);
-        assert_eq!(found(&journal, r#"{"limit":2}"#, &admin()), [1_006, 1_005]);
-        assert_eq!(journal.0.front().map(|event| event.timestamp.0), Some(7));
+        assert_eq!(log.0.len(), EVENTS_MAX);
+        assert_eq!(found(&log, r#"{"limit":2}"#, &admin()), [1_006, 1_005]);
+        assert_eq!(log.0.front().map(|event| event.timestamp.0), Some(7));
     }
 
     #[test]
-    fn filters_narrow_what_is_found_newest_first() {
-        let journal = journal();
+    fn filters_select_events_newest_first() {
+        let log = log();
         for (ask, expected) in [
             ("{}", vec![4, 3, 2, 1, 0]),
             (r#"{"limit":2}"#, vec![4, 3]),
@@ -204,13 +204,13 @@ mod tests {
             (r#"{"ip":"::ffff:10.0.0.1"}"#, vec![4, 3, 0]),
             (r#"{"ip":"10.0.0.1","userId":"alice","type":"connect","limit":9}"#, vec![0]),
         ] {
-            assert_eq!(found(&journal, ask, &admin()), expected, "{ask}");
+            assert_eq!(found(&log, ask, &admin()), expected, "{ask}");
         }
     }
 
     #[test]
-    fn who_is_no_admin_finds_others_by_no_address() {
-        let journal = journal();
+    fn a_user_without_the_admin_role_finds_only_own_events_by_address() {
+        let log = log();
         for (ask, expected) in [
             ("{}", vec![4, 3, 2, 1, 0]),
             (r#"{"userId":"bob"}"#, vec![4, 1]),
@@ -219,37 +219,37 @@ mod tests {
             (r#"{"ip":"10.0.0.1","userId":"bob"}"#, vec![]),
             (r#"{"ip":"10.0.0.2","type":"auth_failure"}"#, vec![]),
         ] {
-            assert_eq!(found(&journal, ask, &viewer("alice")), expected, "{ask}");
+            assert_eq!(found(&log, ask, &viewer("alice")), expected, "{ask}");
         }
     }
 
     #[test]
-    fn who_is_no_admin_sees_of_others_neither_address_nor_agent_nor_socket() {
-        let journal = journal();
+    fn private_fields_of_other_users_are_hidden_from_users_without_the_admin_role() {
+        let log = log();
         for (viewer, whole) in [(admin(), vec![4, 3, 2, 1, 0]), (viewer("alice"), vec![3, 0]), (viewer("x"), vec![])] {
-            for event in journal.recent(&viewer) {
+            for event in log.recent(&viewer) {
                 let shown = [event.socket_id.is_some(), event.ip_address.is_some(), event.user_agent.is_some()];
                 assert_eq!(shown, [whole.contains(&event.timestamp.0); 3], "{viewer:?} {event:?}");
             }
             let ask = json::parse(b"{}").unwrap();
-            assert_eq!(journal.find(&ask, &viewer), journal.recent(&viewer));
+            assert_eq!(log.find(&ask, &viewer), log.recent(&viewer));
         }
     }
 
     #[test]
-    fn the_most_frequent_of_the_connects_come_first_and_only_admins_learn_them() {
-        let mut journal = journal();
+    fn top_lists_are_ordered_by_connects_and_visible_to_admins_only() {
+        let mut log = log();
         for last in 10..30 {
-            journal.note(event(ConnectionEventKind::Connect, None, &format!("10.0.0.{last}"), 9));
+            log.record(event(ConnectionEventKind::Connect, None, &format!("10.0.0.{last}"), 9));
         }
-        let told: Vec<_> = journal.top_addresses(&admin()).into_iter().map(|top| (top.ip, top.count)).collect();
+        let counted: Vec<_> = log.top_addresses(&admin()).into_iter().map(|top| (top.ip, top.count)).collect();
         let expected = ["10.0.0.1", "10.0.0.2"].into_iter().map(str::to_owned);
         let expected = expected.chain((10..18).map(|last| format!("10.0.0.{last}")));
         let counts = [2].into_iter().chain(std::iter::repeat(1));
         let expected: Vec<_> = expected.map(|ip| ip.parse::<IpAddr>().unwrap()).zip(counts).collect();
-        assert_eq!(told, expected);
-        let agents = journal.top_user_agents(&admin());
+        assert_eq!(counted, expected);
+        let agents = log.top_user_agents(&admin());
         assert_eq!((agents.len(), &*agents[0].user_agent, agents[0].count), (10, "agent of 10.0.0.1", 2));
-        assert_eq!((journal.top_addresses(&viewer("bob")), journal.top_user_agents(&viewer("bob"))), (vec![], vec![]));
+        assert_eq!((log.top_addresses(&viewer("bob")), log.top_user_agents(&viewer("bob"))), (vec![], vec![]));
     }
 }

@@ -35,7 +35,7 @@ const MAILBOX: Thresholds = Thresholds { warning: 0.5, critical: 0.9 };
 const MEMORY: Thresholds = Thresholds { warning: 0.8, critical: 0.95 };
 
 impl Thresholds {
-    fn judge(self, part: f64) -> HealthStatus {
+    fn check(self, part: f64) -> HealthStatus {
         if part >= self.critical {
             HealthStatus::Critical
         } else if part >= self.warning {
@@ -47,7 +47,7 @@ impl Thresholds {
 }
 
 /// Compares `vitals` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
-pub fn judge(vitals: &Vitals) -> Health {
+pub fn check(vitals: &Vitals) -> Health {
     let mut health = Health::default();
     let mut found = |status: HealthStatus, issue: &dyn Fn() -> String, recommendation: &'static str| {
         if status > HealthStatus::Healthy {
@@ -59,36 +59,36 @@ pub fn judge(vitals: &Vitals) -> Health {
     let (open, most) = vitals.connections;
     let used = part(open as f64, most as f64);
     found(
-        CONNECTIONS.judge(used),
-        &|| format!("{} of the connections that there may be are in use", percent(used)),
+        CONNECTIONS.check(used),
+        &|| format!("{} of the allowed connections are in use", percent(used)),
         "Raise server.max_connections where memory allows it, or add another hub",
     );
     let rate = if vitals.requests.requests < REQUESTS_MIN { 0.0 } else { vitals.requests.rate() };
     found(
-        ERRORS.judge(rate),
+        ERRORS.check(rate),
         &|| format!("{} of the requests of the last 5 minutes were refused or failed", percent(rate)),
-        "See in monitoring:events and in the log what is refused, and why",
+        "Find the refused requests and their reasons in monitoring:events and in the log",
     );
     if let Some((name, depth, bound)) = &vitals.fullest {
         let full = part(*depth as f64, *bound as f64);
         found(
-            MAILBOX.judge(full),
+            MAILBOX.check(full),
             &|| format!("The mailbox of {name} is {} full", percent(full)),
-            "Lower the load or give the hub more processor time; what comes to a full mailbox is refused",
+            "Lower the load or give the hub more processor time; a full mailbox refuses requests",
         );
     }
     if let (resident, Some(most)) = vitals.memory {
         let used = part(resident as f64, most as f64);
         found(
-            MEMORY.judge(used),
-            &|| format!("{} of the memory that there may be is in use", percent(used)),
+            MEMORY.check(used),
+            &|| format!("{} of the available memory is in use", percent(used)),
             "Give the hub more memory, or lower server.max_connections and limits.outbox_bytes",
         );
     }
     found(
         if vitals.is_store_failing { HealthStatus::Critical } else { HealthStatus::Healthy },
         &|| "The store cannot write".into(),
-        "See in the log why, and mend the disk; what needs no store goes on",
+        "Find the reason in the log and repair the disk; features without storage are not affected",
     );
     health
 }
@@ -106,7 +106,7 @@ fn percent(part: f64) -> String {
 mod tests {
     use super::*;
 
-    fn well() -> Vitals {
+    fn healthy() -> Vitals {
         Vitals {
             connections: (10, 1_000),
             requests: Counted { requests: 1_000, errors: 1 },
@@ -117,24 +117,24 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_with_nothing_to_complain_of_is_healthy() {
-        for vitals in [well(), Vitals::default(), Vitals { memory: (100, None), fullest: None, ..well() }] {
-            assert_eq!(judge(&vitals), Health::default(), "{vitals:?}");
+    fn a_hub_below_all_thresholds_is_healthy() {
+        for vitals in [healthy(), Vitals::default(), Vitals { memory: (100, None), fullest: None, ..healthy() }] {
+            assert_eq!(check(&vitals), Health::default(), "{vitals:?}");
         }
     }
 
     #[test]
-    fn each_figure_has_its_thresholds_and_its_words() {
-        let connections = |open| Vitals { connections: (open, 1_000), ..well() };
-        let errors = |errors, requests| Vitals { requests: Counted { requests, errors }, ..well() };
-        let mailbox = |depth| Vitals { fullest: Some(("fanout-0".into(), depth, 1_000)), ..well() };
-        let memory = |resident| Vitals { memory: (resident, Some(1_000)), ..well() };
+    fn each_value_has_its_thresholds_and_its_issue_text() {
+        let connections = |open| Vitals { connections: (open, 1_000), ..healthy() };
+        let errors = |errors, requests| Vitals { requests: Counted { requests, errors }, ..healthy() };
+        let mailbox = |depth| Vitals { fullest: Some(("fanout-0".into(), depth, 1_000)), ..healthy() };
+        let memory = |resident| Vitals { memory: (resident, Some(1_000)), ..healthy() };
         for (vitals, status, issue) in [
             (connections(799), HealthStatus::Healthy, ""),
-            (connections(800), HealthStatus::Warning, "80% of the connections that there may be are in use"),
-            (connections(949), HealthStatus::Warning, "94% of the connections that there may be are in use"),
-            (connections(950), HealthStatus::Critical, "95% of the connections that there may be are in use"),
-            (connections(1_000), HealthStatus::Critical, "100% of the connections that there may be are in use"),
+            (connections(800), HealthStatus::Warning, "80% of the allowed connections are in use"),
+            (connections(949), HealthStatus::Warning, "94% of the allowed connections are in use"),
+            (connections(950), HealthStatus::Critical, "95% of the allowed connections are in use"),
+            (connections(1_000), HealthStatus::Critical, "100% of the allowed connections are in use"),
             (errors(49, 1_000), HealthStatus::Healthy, ""),
             (
                 errors(50, 1_000),
@@ -151,26 +151,26 @@ mod tests {
             (mailbox(500), HealthStatus::Warning, "The mailbox of fanout-0 is 50% full"),
             (mailbox(900), HealthStatus::Critical, "The mailbox of fanout-0 is 90% full"),
             (memory(799), HealthStatus::Healthy, ""),
-            (memory(800), HealthStatus::Warning, "80% of the memory that there may be is in use"),
-            (memory(950), HealthStatus::Critical, "95% of the memory that there may be is in use"),
-            (Vitals { is_store_failing: true, ..well() }, HealthStatus::Critical, "The store cannot write"),
+            (memory(800), HealthStatus::Warning, "80% of the available memory is in use"),
+            (memory(950), HealthStatus::Critical, "95% of the available memory is in use"),
+            (Vitals { is_store_failing: true, ..healthy() }, HealthStatus::Critical, "The store cannot write"),
         ] {
-            let health = judge(&vitals);
+            let health = check(&vitals);
             assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{vitals:?}");
             assert_eq!(health.recommendations.len(), health.issues.len());
         }
     }
 
     #[test]
-    fn it_is_as_bad_as_the_worst_and_each_issue_has_its_recommendation() {
-        let vitals = Vitals { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..well() };
+    fn the_status_is_the_worst_one_and_each_issue_has_a_recommendation() {
+        let vitals = Vitals { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..healthy() };
         assert_eq!(
-            serde_json::to_value(judge(&vitals)).unwrap(),
+            serde_json::to_value(check(&vitals)).unwrap(),
             serde_json::json!({
                 "status": "critical",
                 "issues": [
-                    "100% of the connections that there may be are in use",
-                    "80% of the memory that there may be is in use",
+                    "100% of the allowed connections are in use",
+                    "80% of the available memory is in use",
                 ],
                 "recommendations": [
                     "Raise server.max_connections where memory allows it, or add another hub",

@@ -20,7 +20,7 @@ pub struct Totals {
 
 /// The state of the metrics.
 #[derive(Debug)]
-pub struct Figures {
+pub struct MetricsState {
     started_at: i64,
     peak: u64,
     ended: u64,
@@ -28,7 +28,7 @@ pub struct Figures {
     last_minute: LastMinute,
 }
 
-impl Figures {
+impl MetricsState {
     /// The state for a hub that started at `started_at`, ms since the epoch.
     pub fn new(started_at: i64) -> Self {
         let last_minute = LastMinute { seconds: [0; SECONDS], latest: i64::MIN };
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_has_happened_at_the_start() {
-        let metrics = Figures::new(1_752_921_000_000).metrics(Totals::default(), 0);
+    fn all_metrics_are_zero_at_the_start() {
+        let metrics = MetricsState::new(1_752_921_000_000).metrics(Totals::default(), 0);
         assert_eq!(
             serde_json::to_value(metrics).unwrap(),
             serde_json::json!({
@@ -122,39 +122,39 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_the_most_there_were_at_once() {
-        let mut figures = Figures::new(0);
+    fn the_peak_is_the_largest_number_of_open_sessions() {
+        let mut state = MetricsState::new(0);
         for active in [1, 2, 3, 2, 1] {
-            figures.opened(active, 0);
+            state.opened(active, 0);
         }
-        let mut peak = |active| figures.metrics(Totals { active, ..Totals::default() }, 0).peak_connections;
+        let mut peak = |active| state.metrics(Totals { active, ..Totals::default() }, 0).peak_connections;
         assert_eq!((peak(0), peak(3), peak(9)), (3, 3, 9));
     }
 
     #[test]
-    fn the_average_is_of_those_that_ended() {
-        let mut figures = Figures::new(0);
+    fn the_average_duration_covers_ended_sessions() {
+        let mut state = MetricsState::new(0);
         let mut average = |duration| {
-            figures.ended(duration);
-            figures.metrics(Totals::default(), 0).average_connection_duration
+            state.ended(duration);
+            state.metrics(Totals::default(), 0).average_connection_duration
         };
         assert_eq!([average(10), average(20), average(1)], [10, 15, 10]);
         assert_eq!(average(u64::MAX), u64::MAX / 4);
     }
 
     #[test]
-    fn those_of_the_last_minute_are_counted_by_the_second() {
-        let mut figures = Figures::new(0);
+    fn sessions_of_the_last_minute_are_counted_by_the_second() {
+        let mut state = MetricsState::new(0);
         for elapsed in [0, 999, 1_000, 30_000, 59_999] {
-            figures.opened(1, elapsed);
+            state.opened(1, elapsed);
         }
-        let mut last_minute = |elapsed| figures.metrics(Totals::default(), elapsed).connections_per_minute;
+        let mut last_minute = |elapsed| state.metrics(Totals::default(), elapsed).connections_per_minute;
         for (elapsed, expected) in [(59_999, 5), (60_000, 3), (60_999, 3), (61_000, 2), (90_000, 1), (119_000, 0)] {
             assert_eq!(last_minute(elapsed), expected, "{elapsed}");
         }
-        figures.opened(1, 500_000);
-        figures.opened(1, 500_000);
-        let mut last_minute = |elapsed| figures.metrics(Totals::default(), elapsed).connections_per_minute;
+        state.opened(1, 500_000);
+        state.opened(1, 500_000);
+        let mut last_minute = |elapsed| state.metrics(Totals::default(), elapsed).connections_per_minute;
         assert_eq!((last_minute(500_000), last_minute(559_999), last_minute(560_000)), (2, 2, 0));
     }
 }

@@ -9,6 +9,7 @@
 pub mod event_log;
 pub mod health;
 pub mod metrics;
+pub(crate) mod observer;
 pub mod samples;
 pub mod sampling;
 
@@ -18,16 +19,14 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context};
 
 use self::event_log::{EventLog, Viewer};
-use self::metrics::{Figures, Totals};
+use self::metrics::{MetricsState, Totals};
 use self::samples::{Counted, PERIOD_MS, Samples};
 use self::sampling::Refusals;
 use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, ConnectionEventKind, Details, Metrics};
 use crate::events::timestamp::Iso;
-use crate::model::client::Peer;
+use crate::facts::{ConnectionRefused, RequestRefused, SessionClosed, SessionOpened, SessionSummary};
 use crate::model::close::Close;
 use crate::model::fault::Code;
-use crate::model::ids::{SessionId, UserId};
-use crate::model::surface::Surface;
 use crate::refusal_log::RefusalLog;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
@@ -52,72 +51,13 @@ const fn reason_of(code: Code) -> Option<&'static str> {
     }
 }
 
-/// A session, as events describe it.
-#[derive(Debug, Clone)]
-pub struct Observed {
-    /// Its surface.
-    pub surface: Surface,
-    /// Its id.
-    pub session: SessionId,
-    /// Its user, where known.
-    pub user: Option<UserId>,
-    /// Its client.
-    pub peer: Peer,
-}
-
-/// A session began.
-#[derive(Debug)]
-pub struct Opened {
-    /// The session.
-    pub session: Observed,
-    /// Open sessions, this session included.
-    pub active: u64,
-}
-
-/// A session ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// The session.
-    pub session: Observed,
-    /// The close reason; `None` when the connection was lost.
-    pub close: Option<Close>,
-    /// The duration of the session, ms.
-    pub duration_ms: i64,
-}
-
-/// A session's request was refused with a code that the event log records; see [`kind_of_request`].
-#[derive(Debug)]
-pub struct RequestRefused {
-    /// The session of the request.
-    pub session: Observed,
-    /// The kind of the event.
-    pub kind: ConnectionEventKind,
-    /// The code of the refusal.
-    pub code: Code,
-    /// The room of a refused join; `None` for other requests.
-    pub room: Option<Arc<str>>,
-}
-
-/// A connection was refused with a code that the event log records; see [`kind_of_connection`].
-#[derive(Debug)]
-pub struct ConnectionRefused {
-    /// The surface that the client requested.
-    pub surface: &'static str,
-    /// The client.
-    pub peer: Peer,
-    /// The kind of the event.
-    pub kind: ConnectionEventKind,
-    /// The code of the refusal.
-    pub code: Code,
-}
-
 /// Requests the metrics.
 #[derive(Debug)]
-pub struct TellMetrics(pub ReplySender<Metrics>);
+pub struct GetMetrics(pub ReplySender<Metrics>);
 
 /// Requests events.
 #[derive(Debug)]
-pub struct TellEvents {
+pub struct FindEvents {
     /// The filter.
     pub ask: AskEvents,
     /// The caller.
@@ -128,7 +68,7 @@ pub struct TellEvents {
 
 /// Requests the full metrics: with recent events, top addresses, top user agents and the error rate.
 #[derive(Debug)]
-pub struct TellFigures {
+pub struct GetFullMetrics {
     /// The caller.
     pub viewer: Viewer,
     /// Sends the reply.
@@ -137,9 +77,9 @@ pub struct TellFigures {
 
 /// Requests the request counts of the last 5 minutes.
 #[derive(Debug)]
-pub struct TellRequests(pub ReplySender<Counted>);
+pub struct GetRequestCounts(pub ReplySender<Counted>);
 
-/// The event kind of a refused connection; `None` for a code that does not depend on the client.
+/// The event kind of a refused connection; `None` for a code that does not depend on the client: it is not recorded.
 pub const fn kind_of_connection(code: Code) -> Option<ConnectionEventKind> {
     match code {
         // A connection needs no permission apart from its token's, so `Forbidden` is an authentication failure too.
@@ -178,9 +118,9 @@ const fn is_fault(close: Close) -> bool {
 /// The actor that owns the event log, the metrics and the samples.
 #[derive(Debug)]
 pub struct Monitor {
-    journal: EventLog,
+    log: EventLog,
     refusals: Refusals,
-    figures: Figures,
+    metrics: MetricsState,
     samples: Samples,
     clock: Clock,
     stats: Arc<Stats>,
@@ -191,9 +131,9 @@ impl Monitor {
     /// An actor without observations.
     pub fn new(clock: Clock, stats: Arc<Stats>, refusal_log: Arc<RefusalLog>) -> Self {
         Self {
-            journal: EventLog::default(),
+            log: EventLog::default(),
             refusals: Refusals::default(),
-            figures: Figures::new(clock.now_ms()),
+            metrics: MetricsState::new(clock.now_ms()),
             samples: Samples::new(clock.elapsed_ms()),
             clock,
             stats,
@@ -201,9 +141,9 @@ impl Monitor {
         }
     }
 
-    fn note(&mut self, kind: ConnectionEventKind, session: Observed, details: Details) {
-        let Observed { surface, session, user, peer } = session;
-        self.journal.note(ConnectionEvent {
+    fn record(&mut self, kind: ConnectionEventKind, session: SessionSummary, details: Details) {
+        let SessionSummary { surface, session, user, peer } = session;
+        self.log.record(ConnectionEvent {
             kind,
             socket_id: Some(session),
             user_id: user,
@@ -218,7 +158,7 @@ impl Monitor {
         let Stats { sessions_opened, sessions, connections_refused, .. } = &*self.stats;
         let totals =
             Totals { opened: sessions_opened.get(), active: sessions.get(), failed: connections_refused.get() };
-        self.figures.metrics(totals, self.clock.elapsed_ms())
+        self.metrics.metrics(totals, self.clock.elapsed_ms())
     }
 
     fn counted(&self) -> Counted {
@@ -226,7 +166,7 @@ impl Monitor {
     }
 
     fn requests(&self) -> Counted {
-        self.samples.lately(self.counted(), self.clock.elapsed_ms())
+        self.samples.recent(self.counted(), self.clock.elapsed_ms())
     }
 
     fn take_sample(&mut self) {
@@ -251,21 +191,22 @@ impl Actor for Monitor {
 
 receives_posts!(Monitor);
 
-impl Receive<Opened> for Monitor {
-    fn receive(&mut self, Opened { session, active }: Opened, _: &mut Self::Context) {
-        self.figures.opened(active, self.clock.elapsed_ms());
-        self.note(ConnectionEventKind::Connect, session, Details::default());
+impl Receive<SessionOpened> for Monitor {
+    fn receive(&mut self, SessionOpened { session, active }: SessionOpened, _: &mut Self::Context) {
+        self.metrics.opened(active, self.clock.elapsed_ms());
+        self.record(ConnectionEventKind::Connect, session, Details::default());
     }
 }
 
-impl Receive<Ended> for Monitor {
-    fn receive(&mut self, Ended { session, close, duration_ms }: Ended, _: &mut Self::Context) {
-        self.figures.ended(duration_ms.unsigned_abs());
+impl Receive<SessionClosed> for Monitor {
+    fn receive(&mut self, closed: SessionClosed, _: &mut Self::Context) {
+        let SessionClosed { session, close, duration_ms } = closed;
+        self.metrics.ended(duration_ms.unsigned_abs());
         let reason = Some(close.map_or(LOST, Close::reason));
         if close.is_some_and(is_fault) {
-            self.note(ConnectionEventKind::Error, session.clone(), Details { reason, ..Details::default() });
+            self.record(ConnectionEventKind::Error, session.clone(), Details { reason, ..Details::default() });
         }
-        self.note(
+        self.record(
             ConnectionEventKind::Disconnect,
             session,
             Details { reason, duration: Some(duration_ms), ..Details::default() },
@@ -274,21 +215,24 @@ impl Receive<Ended> for Monitor {
 }
 
 impl Receive<RequestRefused> for Monitor {
-    fn receive(&mut self, RequestRefused { session, kind, code, room }: RequestRefused, _: &mut Self::Context) {
+    fn receive(&mut self, RequestRefused { session, code, room }: RequestRefused, _: &mut Self::Context) {
+        let denied = room.as_ref().and_then(|_| kind_of_join(code));
+        let Some(kind) = denied.or(kind_of_request(code)) else { return };
         let reason = room.is_some().then_some(JOIN_DENIED);
-        self.note(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
+        self.record(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
     }
 }
 
 impl Receive<ConnectionRefused> for Monitor {
     fn receive(&mut self, refused: ConnectionRefused, _: &mut Self::Context) {
-        let ConnectionRefused { surface, peer, kind, code } = refused;
+        let ConnectionRefused { surface, peer, code } = refused;
+        let Some(kind) = kind_of_connection(code) else { return };
         let now = self.clock.now_ms();
         if !self.refusals.count(kind, peer.address, now) {
             self.stats.observations_suppressed.add(1);
             return;
         }
-        self.journal.note(ConnectionEvent {
+        self.log.record(ConnectionEvent {
             kind,
             socket_id: None,
             user_id: None,
@@ -300,32 +244,32 @@ impl Receive<ConnectionRefused> for Monitor {
     }
 }
 
-impl Receive<TellMetrics> for Monitor {
-    fn receive(&mut self, TellMetrics(reply): TellMetrics, _: &mut Self::Context) {
+impl Receive<GetMetrics> for Monitor {
+    fn receive(&mut self, GetMetrics(reply): GetMetrics, _: &mut Self::Context) {
         let _ = reply.send(self.metrics());
     }
 }
 
-impl Receive<TellEvents> for Monitor {
-    fn receive(&mut self, TellEvents { ask, viewer, reply }: TellEvents, _: &mut Self::Context) {
-        let _ = reply.send(self.journal.find(&ask, &viewer));
+impl Receive<FindEvents> for Monitor {
+    fn receive(&mut self, FindEvents { ask, viewer, reply }: FindEvents, _: &mut Self::Context) {
+        let _ = reply.send(self.log.find(&ask, &viewer));
     }
 }
 
-impl Receive<TellFigures> for Monitor {
-    fn receive(&mut self, TellFigures { viewer, reply }: TellFigures, _: &mut Self::Context) {
+impl Receive<GetFullMetrics> for Monitor {
+    fn receive(&mut self, GetFullMetrics { viewer, reply }: GetFullMetrics, _: &mut Self::Context) {
         let _ = reply.send(monitoring::MonitoringStats {
             metrics: self.metrics(),
-            recent_events: self.journal.recent(&viewer),
-            top_ips: self.journal.top_addresses(&viewer),
-            top_user_agents: self.journal.top_user_agents(&viewer),
+            recent_events: self.log.recent(&viewer),
+            top_ips: self.log.top_addresses(&viewer),
+            top_user_agents: self.log.top_user_agents(&viewer),
             error_rate: (self.requests().rate() * 10_000.0).round() / 10_000.0,
         });
     }
 }
 
-impl Receive<TellRequests> for Monitor {
-    fn receive(&mut self, TellRequests(reply): TellRequests, _: &mut Self::Context) {
+impl Receive<GetRequestCounts> for Monitor {
+    fn receive(&mut self, GetRequestCounts(reply): GetRequestCounts, _: &mut Self::Context) {
         let _ = reply.send(self.requests());
     }
 }

@@ -48,7 +48,7 @@ impl Samples {
     }
 
     /// The counts of the last 5 minutes, and of at most one period more. `counted` are the counters at `elapsed`.
-    pub fn lately(&self, counted: Counted, elapsed: i64) -> Counted {
+    pub fn recent(&self, counted: Counted, elapsed: i64) -> Counted {
         let before = self.0.iter().take_while(|(at, _)| elapsed - at >= SPAN_MS).last().or(self.0.front());
         let before = before.map(|&(_, before)| before).unwrap_or_default();
         Counted {
@@ -83,28 +83,28 @@ mod tests {
     #[test]
     fn requests_older_than_five_minutes_do_not_count() {
         let mut samples = Samples::new(0);
-        assert_eq!(samples.lately(counted(7, 1), 5), counted(7, 1), "before the first sample");
+        assert_eq!(samples.recent(counted(7, 1), 5), counted(7, 1), "before the first sample");
         // 10 requests in each period, and one error in each of the first ten periods.
         for period in 1..=100 {
             let now = counted(period * 10, period.min(10));
             samples.take(now, period as i64 * PERIOD_MS);
         }
         assert_eq!(samples.0.len(), SAMPLES_MAX - 1);
-        assert_eq!(samples.lately(counted(1_004, 11), 1_004_000), counted(304, 1));
-        assert_eq!(samples.lately(counted(1_010, 12), 1_010_000), counted(300, 2));
+        assert_eq!(samples.recent(counted(1_004, 11), 1_004_000), counted(304, 1));
+        assert_eq!(samples.recent(counted(1_010, 12), 1_010_000), counted(300, 2));
     }
 
     #[test]
-    fn after_a_long_silence_only_the_newest_sample_counts() {
+    fn after_a_long_pause_only_the_newest_sample_counts() {
         let mut samples = Samples::new(0);
         samples.take(counted(50, 5), 10_000);
-        assert_eq!(samples.lately(counted(60, 6), 9_000_000), counted(10, 1));
+        assert_eq!(samples.recent(counted(60, 6), 9_000_000), counted(10, 1));
         samples.take(counted(60, 6), 9_000_000);
-        assert_eq!(samples.lately(counted(61, 6), 9_000_001), counted(11, 1));
+        assert_eq!(samples.recent(counted(61, 6), 9_000_001), counted(11, 1));
     }
 
     #[test]
-    fn samples_are_bounded_however_often_they_are_taken() {
+    fn the_number_of_samples_is_bounded() {
         let mut samples = Samples::new(0);
         for n in 0..1_000 {
             samples.take(counted(n, 0), 1);

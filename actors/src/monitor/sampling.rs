@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_is_remembered_ten_times_a_minute_for_each_kind() {
+    fn an_address_is_stored_ten_times_a_minute_for_each_kind() {
         let mut refusals = Refusals::default();
         let mut kept = |kind, now| (0..50).filter(|_| refusals.count(kind, address(1), now)).count();
         assert_eq!(kept(ConnectionEventKind::AuthFailure, 0), 10);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn one_ipv6_host_is_one_address() {
+    fn the_addresses_of_an_ipv6_64_count_as_one() {
         let mut refusals = Refusals::default();
         let host = |number: u128| Some(IpAddr::from((0x2001_0db8_u128 << 96 | number).to_be_bytes()));
         let kept = (0..50).filter(|&n| refusals.count(ConnectionEventKind::AuthFailure, host(n), 0)).count();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_together_are_remembered_250_times_a_minute_and_cost_a_bounded_table() {
+    fn all_addresses_together_are_stored_250_times_a_minute_in_a_bounded_table() {
         let mut refusals = Refusals::default();
         let mut kept =
             |now| (0..5_000).filter(|&n| refusals.count(ConnectionEventKind::AuthFailure, address(n), now)).count();

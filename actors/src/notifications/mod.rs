@@ -1,16 +1,16 @@
-//! Notifications: messages that a user receives even after an absence. A notification is stored and delivered at once;
-//! a new session receives each missed notification once.
+//! Notifications: messages that a user also receives after an absence. A notification is stored and delivered at once.
+//! A new session receives each missed notification once.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! * **Stored.** When the hub has confirmed a notification, it is on the disk.
-//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that a crash loses, or that
-//!   the store cannot keep. The hub has not confirmed such a notification; its backend may send it again with the same
-//!   id.
+//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that is then lost by a crash
+//!   or a failed write. The hub has not confirmed such a notification; its backend may send it again with the same id.
 //! * **Each once.** A session receives a notification when it is sent, or as unread after its connect, but not both. It
-//!   receives it again when the backend sends the id again. A read notification is not sent after a connect.
+//!   receives the notification again when the backend sends the id again. A read notification is not sent after a
+//!   connect.
 //!
-//! # How
+//! # Order
 //!
 //! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the
 //! members. A session that joins receives the number of the last notification before the join. Up to that number, it
@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use crate::events::json;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{IdText, NotificationId, UserId};
-use crate::store::{Kept, Notice, Read, Store};
+use crate::store::{NotificationOutcome, ReadNotification, Store, StoredNotification};
 
 /// A notification of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +97,9 @@ impl Notification {
     }
 }
 
-/// The data of a notification exceed `most` bytes.
+/// The data of a notification has more than `most` bytes.
 fn too_large(bytes: usize, most: usize) -> Fault {
-    let words = format!("The `data` of a notification may have {most} bytes of JSON, and these have {bytes}");
+    let words = format!("`data` may have at most {most} bytes of JSON and has {bytes}");
     let limit = Some("limits.notification_bytes");
     Fault { field: Some("data".into()), limit, ..Fault::new(Code::PayloadTooLarge, words) }
 }
@@ -126,16 +126,16 @@ fn with_id(data: &[u8], id: &NotificationId) -> Bytes {
 pub(crate) struct LastNotification(i64);
 
 /// Resolves when a notification is on the disk, or cannot be stored.
-pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<Kept, Fault>> + Send>>);
+pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<NotificationOutcome, Fault>> + Send>>);
 
 impl fmt::Debug for NotificationWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeping").finish_non_exhaustive()
+        f.debug_struct("NotificationWrite").finish_non_exhaustive()
     }
 }
 
 impl Future for NotificationWrite {
-    type Output = Result<Kept, Fault>;
+    type Output = Result<NotificationOutcome, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
@@ -151,7 +151,7 @@ struct NotificationState {
     store: Store,
     last: Arc<AtomicI64>,
     /// Notifications that are not on the disk yet; bounded by the queue of the store's writer.
-    pending: DashMap<UserId, Vec<Notice>, RandomState>,
+    pending: DashMap<UserId, Vec<StoredNotification>, RandomState>,
 }
 
 /// A notification in `pending`. Dropping it, after the write has succeeded or failed, removes it from there.
@@ -188,7 +188,7 @@ impl Notifications {
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`]: nothing was done.
     pub(crate) fn store(&self, user: UserId, notification: Notification, now: i64) -> Result<NotificationWrite, Fault> {
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let notice = Notice { number, id: notification.id, data: notification.data, sent_at: now };
+        let notice = StoredNotification { number, id: notification.id, data: notification.data, sent_at: now };
         self.0.pending.entry(user.clone()).or_default().push(notice.clone());
         let pending = PendingNotification { state: self.0.clone(), user: user.clone(), number };
         let stored = self.0.store.keep_notification(user, notice, pending)?;
@@ -206,7 +206,7 @@ impl Notifications {
         last: LastNotification,
         bytes: usize,
         now: i64,
-    ) -> Result<Vec<Notice>, Fault> {
+    ) -> Result<Vec<StoredNotification>, Fault> {
         // Read before the store: a notification that leaves `pending` meanwhile is in the store.
         let pending = self.0.pending.get(&user).map(|notices| notices.clone()).unwrap_or_default();
         let pending = pending.into_iter().filter(|notice| notice.number <= last.0).collect();
@@ -217,7 +217,7 @@ impl Notifications {
     ///
     /// # Errors
     /// [`Code::NotFound`]; [`Code::StoreUnavailable`], [`Code::Overloaded`].
-    pub(crate) async fn read(&self, user: UserId, id: NotificationId, now: i64) -> Result<Read, Fault> {
+    pub(crate) async fn read(&self, user: UserId, id: NotificationId, now: i64) -> Result<ReadNotification, Fault> {
         let read = self.0.store.read_notification(user, id, now).await?;
         read.ok_or_else(|| Fault::new(Code::NotFound, "There is no such notification"))
     }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn data_without_an_id_get_one_and_keep_the_rest_as_written() {
+    fn data_without_an_id_gets_one_and_keeps_the_rest_as_written() {
         for (data, rest) in [
             ("{}", "}"),
             ("[]", "}"),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_data_are_refused() {
+    fn invalid_data_is_refused() {
         for (data, field) in [
             ("5", "data"),
             ("[1]", "data"),
@@ -288,7 +288,7 @@ mod tests {
         assert!(of(MOST).is_ok());
         let fault = of(MOST + 1).unwrap_err();
         assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
-        assert_eq!(fault.message, "The `data` of a notification may have 1000 bytes of JSON, and these have 1001");
+        assert_eq!(fault.message, "`data` may have at most 1000 bytes of JSON and has 1001");
     }
 
     #[tokio::test]

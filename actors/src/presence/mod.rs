@@ -1,9 +1,9 @@
 //! The presence of users, and its announcement to sessions. A user is online from the start of the first session to the
 //! end of the last one, on any surface.
 //!
-//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and [`token_bucket`] limits the rate
+//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and a token bucket limits the rate
 //! of announcements; all three are pure. [`Presence`] is the actor: it sends announcements to every worker's fan-out,
-//! in the form of each surface. At most one batch of [`token_bucket::BATCH_MAX`] notices is under way, so a slow worker
+//! in the form of each surface. At most one batch of [`BATCH_MAX`](crate::limits::token_bucket::BATCH_MAX) notices is under way, so a slow worker
 //! delays notices and nothing else.
 //!
 //! The [registry](crate::registry) holds the status of a user. This actor reads it when it learns of a change. So two
@@ -11,7 +11,6 @@
 
 pub mod counts;
 pub mod pending;
-pub mod token_bucket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +20,11 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
 use self::counts::{OfflineUser, OnlineCounts, OnlineTransition};
 use self::pending::{PendingChanges, PresenceChange, PresenceNotice};
-use self::token_bucket::TokenBucket;
 use crate::events::chat::presence::{self as chat, PresenceState, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
 use crate::events::{ServerEvent, json};
+use crate::facts::{Fact, Observers};
+use crate::limits::token_bucket::TokenBucket;
 use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{EventName, RoomName, UserId};
@@ -138,6 +138,7 @@ pub struct Presence {
     rooms: Rooms,
     clock: Clock,
     stats: Arc<Stats>,
+    observers: Observers,
     /// Whether a batch is under way.
     is_announcing: bool,
     /// The timer of the next batch.
@@ -153,6 +154,7 @@ impl Presence {
         rooms: Rooms,
         clock: Clock,
         stats: Arc<Stats>,
+        observers: Observers,
     ) -> Self {
         Self {
             online: OnlineCounts::default(),
@@ -164,6 +166,7 @@ impl Presence {
             rooms,
             clock,
             stats,
+            observers,
             is_announcing: false,
             waking: None,
         }
@@ -271,7 +274,7 @@ impl Receive<ApplyPresenceSettings> for Presence {
 impl Receive<Arrived> for Presence {
     fn receive(&mut self, Arrived(identity): Arrived, ctx: &mut Self::Context) {
         if self.online.session_started(identity.user.clone()) == Some(OnlineTransition::Online) {
-            self.stats.users.add(1);
+            self.observers.observe(Fact::Online(&identity.user));
             let status = self.status_of(&identity.user).unwrap_or_default();
             self.pending.user_online(&identity, status, self.clock.now_ms(), self.clock.elapsed_ms());
             self.announce_due(ctx);
@@ -283,7 +286,7 @@ impl Receive<Departed> for Presence {
     fn receive(&mut self, Departed(identity): Departed, ctx: &mut Self::Context) {
         let now = self.clock.now_ms();
         if self.online.session_ended(&identity, now) == Some(OnlineTransition::Offline) {
-            self.stats.users.sub(1);
+            self.observers.observe(Fact::Offline(&identity.user));
             self.pending.user_offline(&identity, now, self.clock.elapsed_ms());
             self.announce_due(ctx);
         }

@@ -3,7 +3,7 @@
 //!
 //! [`tokens`] is the pure table, [`directory`] the actor, [`persisted`] the form on the disk over a planned restart.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! A session recovered by a token receives every message that its chats' shards accepted since the cut, each once and
 //! up to `recovery.queue`: a shard moves a chat from the suspended slot to the new one between two messages. Messages

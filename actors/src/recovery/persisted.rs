@@ -182,7 +182,7 @@ mod tests {
         assert_eq!((first.token.0, first.until, &first.remains), ([7; 32], 10, &tail(&[4, 2])));
         assert_eq!(first.suspended.holder.identity.display_name(), "Alice");
         assert_eq!(first.suspended.holder.expiry, Expiry::new(Some(9), 5, 5));
-        assert_eq!(second.suspended.holder.identity.display_name(), "alice", "the client shows a token again");
+        assert_eq!(second.suspended.holder.identity.display_name(), "alice", "the client sends a token again");
         assert_eq!(second.remains, Remains::Messages(vec![brought(4)], 6));
         let SuspendedSession { holder, rooms, last_activity, attempt } = &second.suspended;
         assert_eq!((holder.addr, holder.connected_at, *last_activity, *attempt), (SessionTable::addr_of(1), 3, 5, 2));

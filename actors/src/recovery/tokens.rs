@@ -52,7 +52,7 @@ pub enum By {
     },
 }
 
-/// What a client shows to recover a session.
+/// The proof that a client sends to recover a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecoveryClaim {
     /// A token, as this user.

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_hub_closes_for_a_fault_is_a_refusal_and_names_its_rule() {
+    fn a_close_for_a_fault_is_a_refusal_that_names_its_rule() {
         for close in Close::ALL {
             let raw = of_close(close, RefusedAt::Raw, None);
             let is_refusal = !matches!(close, Close::GoingAway | Close::Left | Close::Recovered);
@@ -44,14 +44,14 @@ mod tests {
             assert!(raw.is_none_or(|fault| fault.message == close.reason()), "{close:?}");
         }
         let rule = |close, at, rule| of_close(close, at, rule).and_then(|fault| fault.rule().map(str::to_owned));
-        for (close, at, said, expected) in [
+        for (close, at, known_rule, expected) in [
             (Close::NoHeartbeat, RefusedAt::Raw, None, "server.client_timeout_secs"),
             (Close::NoHeartbeat, RefusedAt::Chat, None, "socketio.ping_timeout_ms"),
             (Close::TooLarge, RefusedAt::Raw, None, "server.max_frame_size"),
             (Close::TooLarge, RefusedAt::Root, None, "socketio.max_payload"),
             (Close::Limit, RefusedAt::Raw, Some("limits.raw.messages_per_minute"), "limits.raw.messages_per_minute"),
         ] {
-            assert_eq!(rule(close, at, said).as_deref(), Some(expected));
+            assert_eq!(rule(close, at, known_rule).as_deref(), Some(expected));
         }
     }
 }

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_clients_see_as_one_are_one_number() {
+    fn codes_with_the_same_client_name_share_one_count() {
         let counts = ByCode::default();
         for code in [Code::InvalidToken, Code::TokenRevoked, Code::Forbidden, Code::OriginNotAllowed, Code::Internal] {
             counts.count(code);

@@ -10,7 +10,7 @@ const TOKEN_START: &str = "eyJ";
 const TOKEN_LEAST: usize = 10;
 
 /// The replacement for a token.
-const IN_ITS_PLACE: &str = "[token]";
+const REPLACEMENT: &str = "[token]";
 
 /// `text` without JSON Web Tokens: clients send them as paths, events and rooms by mistake.
 pub(super) fn without_tokens(text: &str) -> Cow<'_, str> {
@@ -20,7 +20,7 @@ pub(super) fn without_tokens(text: &str) -> Cow<'_, str> {
         let end = found.find(|char| !is_token(char)).unwrap_or(found.len());
         let Some((token, behind)) = found.split_at_checked(end) else { break };
         shown.push_str(before);
-        shown.push_str(if end < TOKEN_START.len() + TOKEN_LEAST { token } else { IN_ITS_PLACE });
+        shown.push_str(if end < TOKEN_START.len() + TOKEN_LEAST { token } else { REPLACEMENT });
         rest = behind;
     }
     if rest.len() == text.len() {
@@ -42,11 +42,11 @@ pub(super) fn without_values(sentence: &str) -> Cow<'_, str> {
     const BEFORE_A_VALUE: [&str; 4] = ["invalid type", "invalid value", "unknown variant", "unknown field"];
 
     let found = BEFORE_A_VALUE.iter().filter_map(|words| sentence.find(words).map(|at| at + words.len())).min();
-    let Some((told, rest)) = found.and_then(|at| sentence.split_at_checked(at)) else {
+    let Some((message, rest)) = found.and_then(|at| sentence.split_at_checked(at)) else {
         return Cow::Borrowed(sentence);
     };
     let expected = rest.rfind(", expected ").and_then(|at| rest.get(at..)).unwrap_or_default();
-    Cow::Owned(format!("{told}{expected}"))
+    Cow::Owned(format!("{message}{expected}"))
 }
 
 #[cfg(test)]
@@ -54,8 +54,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_no_value_that_a_client_sent() {
-        for (told, logged) in [
+    fn values_sent_by_a_client_are_removed() {
+        for (message, logged) in [
             ("`limit`: invalid type: string \"s3cret\", expected usize", "`limit`: invalid type, expected usize"),
             ("`a`: invalid type: string \", expected x\", expected a map", "`a`: invalid type, expected a map"),
             (
@@ -65,12 +65,12 @@ mod tests {
             ("`password`: invalid type: string \"s3c", "`password`: invalid type"),
             ("The token has expired", "The token has expired"),
         ] {
-            assert_eq!(without_values(told), logged);
+            assert_eq!(without_values(message), logged);
         }
     }
 
     #[test]
-    fn a_token_is_hidden_wherever_it_stands() {
+    fn a_token_is_hidden_at_any_position() {
         const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl-_";
 
         for (before, behind) in
@@ -81,7 +81,7 @@ mod tests {
         }
         assert_eq!(without_tokens(&format!("{TOKEN},{TOKEN}")), "[token],[token]");
         let begun = TOKEN.get(..20).unwrap();
-        assert_eq!(without_tokens(begun), "[token]", "what is left of one that was cut");
+        assert_eq!(without_tokens(begun), "[token]", "a truncated token");
         for text in ["", "eyJ", "room:join", "eyJaney", "chat:eyJ.7"] {
             assert!(matches!(without_tokens(text), Cow::Borrowed(_)) || text.contains("eyJ"));
             assert_eq!(without_tokens(text), text);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_ends_at_its_query_also_where_that_is_encoded() {
+    fn the_query_of_a_path_is_removed_also_when_encoded() {
         for path in ["/ws", "/ws?token=a", "/ws%3Ftoken=a", "/ws%3ftoken=a?b"] {
             assert_eq!(without_query(path), "/ws");
         }

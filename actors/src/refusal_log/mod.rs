@@ -17,7 +17,7 @@ use log::Level;
 use log::kv::Value;
 
 use self::hidden::{without_query, without_tokens, without_values};
-use self::rate::{Omitted, Rate, Source};
+use self::rate::{Omitted, Rate, RefusalSource};
 use crate::model::client::limit_key;
 use crate::model::fault::{Code, Fault};
 use crate::runtime::clock::Clock;
@@ -84,19 +84,19 @@ impl<'a> Refusal<'a> {
     }
 
     /// The source that its rate limit applies to: the address, else the user, else the connection.
-    fn source(&self) -> Source {
+    fn source(&self) -> RefusalSource {
         match (self.address, self.user.or(self.connection)) {
-            (Some(ip), _) => Source::Address(limit_key(ip)),
-            (None, Some(name)) => Source::named(name),
-            (None, None) => Source::Others,
+            (Some(ip), _) => RefusalSource::Address(limit_key(ip)),
+            (None, Some(name)) => RefusalSource::named(name),
+            (None, None) => RefusalSource::Others,
         }
     }
 
     fn fields(&self, reason: &'a str) -> Vec<Field<'_>> {
-        let text = |name, value: Option<&'a str>| Some((name, Value::from(cut(value?, TEXT_MAX))));
+        let text = |name, value: Option<&'a str>| Some((name, Value::from(truncate(value?, TEXT_MAX))));
         let number = |name, value: Option<u64>| Some((name, Value::from(value?)));
         let (method, path) = self.target.unzip();
-        let path = path.map(|path| cut(path, PATH_MAX));
+        let path = path.map(|path| truncate(path, PATH_MAX));
         let all = [
             text("requestId", self.request),
             text("connection", self.connection),
@@ -119,11 +119,12 @@ impl<'a> Refusal<'a> {
     }
 
     fn write(&self) {
-        let told = without_values(&self.fault.message);
-        let reason = without_tokens(cut(&told, REASON_MAX));
-        let shown = |text: Option<&'a str>| text.map(|text| without_tokens(cut(text, TEXT_MAX)));
+        let message = without_values(&self.fault.message);
+        let reason = without_tokens(truncate(&message, REASON_MAX));
+        let shown = |text: Option<&'a str>| text.map(|text| without_tokens(truncate(text, TEXT_MAX)));
         let (event, room) = (shown(self.event), shown(self.room));
-        let target = self.target.map(|(method, path)| (method, without_tokens(cut(without_query(path), PATH_MAX))));
+        let target =
+            self.target.map(|(method, path)| (method, without_tokens(truncate(without_query(path), PATH_MAX))));
         let target = target.as_ref().map(|(method, path)| (*method, &**path));
         let refusal = Refusal { event: event.as_deref(), room: room.as_deref(), target, ..*self };
         log_line::write(level(self.fault.code), TARGET, "refused", &refusal.fields(&reason));
@@ -154,7 +155,7 @@ impl RefusalLog {
         let (source, now) = (refusal.source(), self.clock.elapsed_ms());
         let (is_logged, omitted) = self.rate().count(source, now);
         if let Some(omitted) = omitted {
-            tell_omitted(&omitted);
+            log_omitted(&omitted);
         }
         if is_logged {
             refusal.write();
@@ -166,13 +167,13 @@ impl RefusalLog {
     /// Logs the number of lines that ended windows omitted. Call it periodically.
     pub fn sweep(&self) {
         let omitted = self.rate().sweep(self.clock.elapsed_ms());
-        omitted.iter().for_each(tell_omitted);
+        omitted.iter().for_each(log_omitted);
     }
 
     /// Logs the number of all omitted lines, at shutdown.
     pub fn finish(&self) {
         let omitted = self.rate().finish();
-        omitted.iter().for_each(tell_omitted);
+        omitted.iter().for_each(log_omitted);
     }
 
     fn rate(&self) -> MutexGuard<'_, Rate> {
@@ -180,7 +181,7 @@ impl RefusalLog {
     }
 }
 
-fn tell_omitted(omitted: &Omitted) {
+fn log_omitted(omitted: &Omitted) {
     let Omitted { source, count } = omitted;
     // When the log has no info lines, every counted refusal is a warning.
     let level = if log::log_enabled!(target: TARGET, Level::Info) { Level::Info } else { Level::Warn };
@@ -198,7 +199,7 @@ const fn level(code: Code) -> Level {
 }
 
 /// The start of `text`: whole characters, at most `most` bytes.
-fn cut(text: &str, most: usize) -> &str {
+fn truncate(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
@@ -210,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_fields_that_are_known_and_bounded_ones() {
+    fn a_line_has_the_known_fields_at_a_bounded_length() {
         let fault = Fault::field("topic", "x".repeat(1_000)).by("topics \"news.*\" subscribe");
         let long = "é".repeat(500);
         let refusal = Refusal {
@@ -220,7 +221,7 @@ mod tests {
             item: Some(3),
             ..Refusal::new("http", &fault)
         };
-        let fields = refusal.fields(cut(&fault.message, REASON_MAX));
+        let fields = refusal.fields(truncate(&fault.message, REASON_MAX));
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.to_string())).collect();
         let expected = [
             ("requestId", "r-1"),
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_an_address_else_a_user_else_a_connection() {
+    fn a_source_is_an_address_or_else_a_user_or_else_a_connection() {
         let fault = Fault::internal();
         let bare = Refusal::new("raw", &fault);
         let connection = Refusal { connection: Some("c"), ..bare };
@@ -248,12 +249,12 @@ mod tests {
     }
 
     /// Stores the lines of [`TARGET`] as text.
-    struct Kept(Mutex<Vec<String>>, AtomicBool);
+    struct CapturedLines(Mutex<Vec<String>>, AtomicBool);
 
     /// The stored lines, and whether info lines are dropped.
-    static KEPT: Kept = Kept(Mutex::new(Vec::new()), AtomicBool::new(false));
+    static CAPTURED: CapturedLines = CapturedLines(Mutex::new(Vec::new()), AtomicBool::new(false));
 
-    impl log::Log for Kept {
+    impl log::Log for CapturedLines {
         fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
             metadata.target() == TARGET && (metadata.level() < Level::Info || !self.1.load(Ordering::Relaxed))
         }
@@ -277,14 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_60_lines_and_a_sum_once_the_minute_is_over() {
+    fn a_flood_logs_60_lines_and_then_the_number_of_omitted_lines() {
         // Other tests of this process may log; the address identifies the lines of this test.
         const ADDRESS: &str = "address=198.51.100.60";
-        if log::set_logger(&KEPT).is_ok() {
+        if log::set_logger(&CAPTURED).is_ok() {
             log::set_max_level(log::LevelFilter::Info);
         }
         let lines = || {
-            let lines = KEPT.0.lock().unwrap();
+            let lines = CAPTURED.0.lock().unwrap();
             lines.iter().filter(|line| line.contains(ADDRESS)).cloned().collect::<Vec<_>>()
         };
         let (clock, stats) = (Clock::manual(0), Arc::new(Stats::default()));
@@ -319,11 +320,11 @@ mod tests {
         let line = "INFO refused surface=raw address=198.51.100.60 method=GET path=/a/[token] event=[token] room=[token] \
                     code=INVALID_REQUEST reason=`[token]`: invalid type, expected a";
         assert_eq!(lines().last().unwrap(), line);
-        KEPT.1.store(true, Ordering::Relaxed);
+        CAPTURED.1.store(true, Ordering::Relaxed);
         let fault = Fault::internal();
         (0..70).for_each(|_| log.log(&Refusal { fault: &fault, ..refusal }));
         log.finish();
-        KEPT.1.store(false, Ordering::Relaxed);
+        CAPTURED.1.store(false, Ordering::Relaxed);
         assert_eq!(lines().last().unwrap(), "WARN refusals left out omitted=12 address=198.51.100.60");
     }
 }

@@ -26,7 +26,7 @@ const NAME_MAX: usize = 64;
 
 /// The source of refused requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum RefusalSource {
     /// A client's address, as limits count it.
     Address(IpAddr),
     /// A user or a connection, where the address is not known.
@@ -35,14 +35,14 @@ pub enum Source {
     Others,
 }
 
-impl Source {
+impl RefusalSource {
     /// A source without an address.
     pub fn named(name: &str) -> Self {
-        Self::Name(super::cut(name, NAME_MAX).into())
+        Self::Name(super::truncate(name, NAME_MAX).into())
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for RefusalSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(ip) => ip.fmt(f),
@@ -56,20 +56,20 @@ impl fmt::Display for Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Omitted {
     /// The source.
-    pub source: Source,
+    pub source: RefusalSource,
     /// The number of omitted lines.
     pub count: u64,
 }
 
 /// The refusals of one source since its window began.
 #[derive(Debug)]
-struct Window {
+struct LineWindow {
     began_at: i64,
     logged: u32,
     omitted: u64,
 }
 
-impl Window {
+impl LineWindow {
     const fn new(now: i64) -> Self {
         Self { began_at: now, logged: 0, omitted: 0 }
     }
@@ -99,22 +99,22 @@ impl Window {
 /// The counts of the current minute.
 #[derive(Debug)]
 pub struct Rate {
-    sources: AHashMap<Source, Window>,
-    all: Window,
+    sources: AHashMap<RefusalSource, LineWindow>,
+    all: LineWindow,
 }
 
 impl Rate {
     /// No counts before `now`.
     pub fn new(now: i64) -> Self {
-        Self { sources: AHashMap::new(), all: Window::new(now) }
+        Self { sources: AHashMap::new(), all: LineWindow::new(now) }
     }
 
     /// Counts a refusal. Returns whether to log it, and the lines that the previous window of its source omitted.
-    pub fn count(&mut self, source: Source, now: i64) -> (bool, Option<Omitted>) {
+    pub fn count(&mut self, source: RefusalSource, now: i64) -> (bool, Option<Omitted>) {
         let is_new = self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&source);
-        let source = if is_new { Source::Others } else { source };
+        let source = if is_new { RefusalSource::Others } else { source };
         self.all.renew(now);
-        let window = self.sources.entry(source.clone()).or_insert_with(|| Window::new(now));
+        let window = self.sources.entry(source.clone()).or_insert_with(|| LineWindow::new(now));
         let omitted = window.renew(now);
         let is_logged = window.take(PER_SOURCE) && self.all.take(PER_MINUTE);
         window.omitted += u64::from(!is_logged);
@@ -124,15 +124,15 @@ impl Rate {
     /// Removes ended windows and returns their omitted lines, largest number first. Sources beyond the first
     /// [`NAMED_MAX`] are one sum.
     pub fn sweep(&mut self, now: i64) -> Vec<Omitted> {
-        self.take_where(|window| window.has_ended(now))
+        self.take_windows(|window| window.has_ended(now))
     }
 
     /// As [`Rate::sweep`], for all windows: no refusals follow.
     pub fn finish(&mut self) -> Vec<Omitted> {
-        self.take_where(|_| true)
+        self.take_windows(|_| true)
     }
 
-    fn take_where(&mut self, is_over: impl Fn(&Window) -> bool) -> Vec<Omitted> {
+    fn take_windows(&mut self, is_over: impl Fn(&LineWindow) -> bool) -> Vec<Omitted> {
         let over = self.sources.extract_if(|_, window| is_over(window));
         let mut omitted: Vec<_> = over
             .filter(|(_, window)| window.omitted > 0)
@@ -144,7 +144,7 @@ impl Rate {
         if omitted.len() > NAMED_MAX {
             let rest = omitted.split_off(NAMED_MAX);
             let count = rest.iter().map(|omitted| omitted.count).sum();
-            omitted.push(Omitted { source: Source::Others, count });
+            omitted.push(Omitted { source: RefusalSource::Others, count });
         }
         omitted
     }
@@ -154,18 +154,18 @@ impl Rate {
 mod tests {
     use super::*;
 
-    fn address(number: u32) -> Source {
-        Source::Address(IpAddr::from(number.to_be_bytes()))
+    fn address(number: u32) -> RefusalSource {
+        RefusalSource::Address(IpAddr::from(number.to_be_bytes()))
     }
 
-    fn logged(rate: &mut Rate, source: &Source, times: u32, now: i64) -> u32 {
+    fn logged(rate: &mut Rate, source: &RefusalSource, times: u32, now: i64) -> u32 {
         (0..times).map(|_| u32::from(rate.count(source.clone(), now).0)).sum()
     }
 
     #[test]
-    fn a_source_has_60_lines_a_minute_and_is_told_what_was_left_out_at_its_next_refusal() {
+    fn a_source_has_60_lines_a_minute_and_its_next_refusal_returns_the_omitted_count() {
         let mut rate = Rate::new(0);
-        let (one, other) = (address(1), Source::named("alice"));
+        let (one, other) = (address(1), RefusalSource::named("alice"));
         assert_eq!(logged(&mut rate, &one, 1_000, 5), PER_SOURCE);
         assert_eq!(logged(&mut rate, &other, 61, 6), PER_SOURCE);
         assert_eq!(rate.count(one.clone(), WINDOW_MS + 4), (false, None));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told_when_the_flood_has_ended() {
+    fn omitted_lines_are_reported_when_their_window_has_ended() {
         let mut rate = Rate::new(0);
         logged(&mut rate, &address(1), 70, 0);
         logged(&mut rate, &address(2), 62, 1_000);
@@ -198,29 +198,29 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_sources_beyond_share_one_count() {
+    fn the_table_is_bounded_and_further_sources_share_one_count() {
         let mut rate = Rate::new(0);
         for number in 0..SOURCES_MAX as u32 + 500 {
             // This test does not check the total.
-            rate.all = Window::new(0);
+            rate.all = LineWindow::new(0);
             rate.count(address(number), 0);
         }
         assert_eq!(rate.sources.len(), SOURCES_MAX + 1);
         let omitted = rate.sweep(WINDOW_MS);
-        assert_eq!(omitted, [Omitted { source: Source::Others, count: 500 - u64::from(PER_SOURCE) }]);
+        assert_eq!(omitted, [Omitted { source: RefusalSource::Others, count: 500 - u64::from(PER_SOURCE) }]);
         assert!(rate.sources.is_empty() && rate.sources.capacity() == 0);
     }
 
     #[test]
-    fn a_sweep_names_100_sources_and_sums_up_the_rest() {
+    fn a_sweep_names_100_sources_and_sums_the_others() {
         let mut rate = Rate::new(0);
         for number in 0..150 {
-            rate.all = Window::new(0);
+            rate.all = LineWindow::new(0);
             logged(&mut rate, &address(number), PER_SOURCE + 1 + u32::from(number == 7), 0);
         }
         let omitted = rate.sweep(WINDOW_MS);
         assert_eq!(omitted.len(), NAMED_MAX + 1);
         assert_eq!(omitted.first(), Some(&Omitted { source: address(7), count: 2 }));
-        assert_eq!(omitted.last(), Some(&Omitted { source: Source::Others, count: 50 }));
+        assert_eq!(omitted.last(), Some(&Omitted { source: RefusalSource::Others, count: 50 }));
     }
 }

@@ -1,9 +1,9 @@
 //! The live connections and sessions: the bound of connections, the address of each user's sessions, and the user's
 //! status.
 //!
-//! A lookup table off the delivery path. A transport holds the [`Admission`] of its connection until the connection
-//! ends. A session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry several
-//! sessions. The record of a user is removed with the last session.
+//! This lookup table is not on the delivery path. A transport holds the [`Admission`] of its connection until the
+//! connection ends. A session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry
+//! several sessions. The record of a user is removed with the last session.
 
 mod online_list;
 mod pending;
@@ -47,7 +47,7 @@ pub struct LiveSession {
     pub peer: Peer,
 }
 
-/// Tells a session that it may have lost access to its rooms.
+/// Notifies a session that it may have lost access to its rooms.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub(crate) enum AccessChanged {
@@ -87,7 +87,7 @@ pub struct Registry {
     /// Admitted connections that have not joined anything yet.
     pending: Arc<PendingConnections>,
     users: DashMap<UserId, OnlineUserSessions, ahash::RandomState>,
-    /// Changed while the user's rows are locked, so that both agree. No row is locked while this is.
+    /// Locked while the user's rows are locked, so that both agree. Its holder never locks a row.
     online_list: Mutex<OnlineList>,
     stats: Arc<Stats>,
 }
@@ -248,7 +248,7 @@ fn picked(rows: &[SessionRow], matches: impl Fn(&Identity) -> bool) -> impl Iter
     rows.iter().map(|row| &row.session).filter(move |session| matches(&session.identity)).map(|session| session.addr)
 }
 
-/// An admitted connection. Dropping it frees its place.
+/// An admitted connection. Dropping it frees its slot.
 #[derive(Debug)]
 pub struct Admission(Arc<Registry>);
 

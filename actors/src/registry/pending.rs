@@ -1,6 +1,6 @@
 //! Connections that have not joined anything yet. They may take a share of all connections. When the share is full, a
-//! new connection evicts the oldest connection after its time to join, and is refused otherwise. So unauthenticated
-//! clients do not keep others out.
+//! new connection evicts the oldest connection after its time to join, and is refused otherwise. Unauthenticated
+//! clients therefore cannot use up all connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::model::fault::{Code, Fault};
 use crate::runtime::counters::Stats;
 
-/// They may take one in so many of all connections.
+/// Their share of all connections: one of so many.
 const SHARE: usize = 4;
 
 /// How long a connection is safe from eviction, ms.
@@ -35,7 +35,7 @@ struct PendingQueue {
 struct WaitingConnection {
     /// Its start, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     since: i64,
-    /// Tells the connection that it is evicted.
+    /// Notifies the connection of its eviction.
     evict: oneshot::Sender<()>,
 }
 

@@ -34,7 +34,7 @@ fn a_session_is_found_by_its_last_token() {
 }
 
 #[test]
-fn the_end_of_a_connection_frees_its_place() {
+fn the_end_of_a_connection_frees_its_slot() {
     let registry = Arc::new(Registry::new(1, Arc::new(Stats::default())));
     let admission = registry.admit().unwrap();
     assert_eq!((registry.admit().unwrap_err().code, registry.connections()), (Code::ServerFull, 1));
@@ -44,7 +44,7 @@ fn the_end_of_a_connection_frees_its_place() {
 }
 
 #[test]
-fn a_refused_pending_connection_frees_its_place() {
+fn a_refused_pending_connection_frees_its_slot() {
     let registry = Arc::new(Registry::new(4, Arc::new(Stats::default())));
     let held = registry.admit_pending(0).unwrap();
     assert_eq!(registry.admit_pending(0).unwrap_err().code, Code::ServerFull);

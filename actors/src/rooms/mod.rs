@@ -4,6 +4,7 @@
 //! the [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them.
 //! [`rules`] decide about subscriptions and publications. All other modules use rooms through [`Rooms`].
 
+pub mod chat_members;
 pub(crate) mod counts;
 mod ending;
 pub mod fanout;

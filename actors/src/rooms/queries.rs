@@ -7,10 +7,10 @@ use super::history::{HistoryPage, Part};
 use super::replies::{MembersPage, PageRange, RoomSummary};
 use super::shard::chat_view::ChatView;
 use super::shard::messages::{Inspect, ReadHistory, ReadMembers, ReadRooms, ReadUsers};
-use crate::chats::members::ChatMembers;
 use crate::events::chat::rooms::RoomInfo;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, UserId};
+use crate::rooms::chat_members::ChatMembers;
 
 impl Rooms {
     /// Some of the stored messages of a room; `None` without a history.

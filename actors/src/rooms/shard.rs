@@ -1,5 +1,5 @@
-//! The actor that owns a share of the rooms: their members, and the order of their publications. [`replay`] is its part
-//! for histories, [`chat`] its part for chats.
+//! The actor that owns a share of the rooms: their members, and the order of their publications. [`publishing`] gives
+//! publications their order, [`replay`] is its part for histories, [`chat`] its part for chats.
 //!
 //! A publication takes its place in the room's order here and is sent once to each worker with members. When a worker's
 //! fan-out is full, the shard waits for it. The shard's own mailbox then fills, and publishers are refused. Nothing
@@ -11,6 +11,7 @@ pub(crate) mod chat_view;
 mod lists;
 mod member_counts;
 pub(crate) mod messages;
+mod publishing;
 mod replay;
 mod room;
 
@@ -24,25 +25,23 @@ use ahash::{AHashMap, AHashSet};
 use self::backlog::Backlog;
 use self::lists::ListedRooms;
 use self::member_counts::{UserCounts, WorkerCounts};
-use self::messages::{
-    CloseMembers, DiscardSuspended, FlushShard, Join, Leave, Notify, Panic, Publish, ShardSettings, SuspendSession,
-};
+use self::messages::{CloseMembers, DiscardSuspended, FlushShard, Join, Leave, Panic, ShardSettings, SuspendSession};
 use self::room::RoomState;
 use super::counts::{CountedRoom, RoomCounts};
 use super::fanout::Fanout;
 use super::fanout::mailboxes::FanoutMailboxes;
-use super::fanout::messages::{AddMember, Barrier, CloseRoom, Deliver, RemoveMember};
+use super::fanout::messages::{AddMember, Barrier, CloseRoom, RemoveMember};
 use super::histories::Histories;
 use super::persisted::{RestoredHistory, RestoredMember};
 use super::replies::{Membership, Published};
 use super::timers::Timers;
-use crate::chats::members::ChatMembers;
 use crate::connection::SessionAddr;
+use crate::facts::{Fact, Observers};
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::notifications::Notifications;
-use crate::publication::Publication;
 use crate::registry::Registry;
+use crate::rooms::chat_members::ChatMembers;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 use crate::runtime::mailbox::{Full, Posted, Receive, ReplySender, receives_posts};
@@ -60,6 +59,7 @@ pub(crate) struct ShardContext {
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Clock,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) observers: Observers,
     pub(crate) settings: ShardSettings,
     /// Histories and members from the previous run.
     pub(crate) restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
@@ -83,6 +83,7 @@ pub struct RoomShard {
     registry: Arc<Registry>,
     clock: Clock,
     stats: Arc<Stats>,
+    observers: Observers,
     timers: Timers,
     /// The running timer, with its time in ms by [`Clock::elapsed_ms`].
     waking: Option<(i64, SpawnHandle)>,
@@ -110,8 +111,8 @@ fn first_number(now: i64, worker: usize) -> u64 {
 impl RoomShard {
     /// A shard without rooms. It restores the previous run when it starts.
     pub(crate) fn new(context: ShardContext) -> Self {
-        let ShardContext { worker, fanouts, counts, notifications, store, registry, clock, stats, settings, restored } =
-            context;
+        let ShardContext { worker, fanouts, counts, notifications, store, registry, clock, stats, .. } = context;
+        let ShardContext { observers, settings, restored, .. } = context;
         Self {
             fanouts,
             rooms: AHashMap::new(),
@@ -124,6 +125,7 @@ impl RoomShard {
             registry,
             clock,
             stats,
+            observers,
             timers: Timers::default(),
             waking: None,
             histories: Histories::new(settings.history_bytes),
@@ -134,27 +136,6 @@ impl RoomShard {
             backlog: Backlog::default(),
             restored,
         }
-    }
-
-    /// Gives a publication its place in the room's order and sends it to the workers with members.
-    fn publish(
-        &mut self,
-        name: &RoomName,
-        publication: Publication,
-        except: Option<SessionAddr>,
-        ctx: &mut Context<Self>,
-    ) -> Published {
-        self.stats.published.add(1);
-        self.published += self.fanouts.len() as u64;
-        let publication = self.store_in_history(name, publication, ctx);
-        let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
-        let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let publication = Arc::new(publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
-        for worker in room.slots.workers() {
-            let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
-            self.send(worker, Deliver { room: name.clone(), publication: publication.clone(), except }, ctx);
-        }
-        Published { recipients }
     }
 
     /// The room `name`; a new room is counted by `count`.
@@ -300,6 +281,7 @@ impl Receive<Join> for RoomShard {
             Membership { last_notification: self.notifications.last(), number: self.published, chat, history };
         let add = AddMember { room: name.clone(), slot: addr.slot, membership, missed, reply_slot, reply };
         self.send(addr.worker, add, ctx);
+        self.observers.observe(Fact::Joined { room: &name, user: &identity.user });
         if let Some(suspended) = instead_of {
             self.remove_member(&name, suspended, users, None, ctx);
             self.take_refused(&name, suspended);
@@ -347,27 +329,6 @@ impl Receive<DiscardSuspended> for RoomShard {
         }
         self.remove_member(&name, addr, users, reply, ctx);
         self.close_if_empty(&name);
-    }
-}
-
-impl Receive<Publish> for RoomShard {
-    fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        let publication = Publication::for_notification(publish.event, publish.about);
-        let published = self.publish(&publish.room, publication, publish.except, ctx);
-        if let Some(reply) = publish.reply {
-            let _ = reply.send(published);
-        }
-    }
-}
-
-impl Receive<Notify> for RoomShard {
-    fn receive(&mut self, notify: Notify, ctx: &mut Self::Context) {
-        let Notify { user, notification, event, reply } = notify;
-        let room = RoomName::of_user(&user);
-        let publication = Publication::for_notification(event, Some(notification.id.clone()));
-        // Stored first: a notification that cannot be stored is not delivered.
-        let stored = self.notifications.store(user, notification, publication.timestamp());
-        let _ = reply.send(stored.map(|write| (self.publish(&room, publication, None, ctx), write)));
     }
 }
 

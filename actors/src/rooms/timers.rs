@@ -12,7 +12,7 @@ use crate::model::ids::RoomName;
 pub(crate) enum TimerKind {
     /// The users of the chat are announced.
     Online,
-    /// Typing without a new event for [`SILENCE_MS`](crate::chats::members::SILENCE_MS) ends.
+    /// Typing without a new event for [`SILENCE_MS`](crate::rooms::chat_members::SILENCE_MS) ends.
     Silence,
 }
 

@@ -4,6 +4,7 @@
 
 use crate::events::ClientEvent;
 use crate::events::table::CLIENT;
+use crate::facts::{ChatChange, Fact, Observer};
 use crate::model::surface::Transport;
 use crate::refusal_log::counts::{ByCode, RefusedConnections};
 use crate::runtime::count::Count;
@@ -190,6 +191,16 @@ stats! {
             "Users with at least one open session." { users }
         Gauge "hubbub_rooms"
             "Rooms with at least one member." { rooms }
+        Counter "hubbub_room_joins_total"
+            "Sessions that joined a room, recovered sessions included, without internal rooms." { joins }
+        Counter "hubbub_room_leaves_total"
+            "Sessions that left a room or were suspended in it, without internal rooms." { leaves }
+        Counter "hubbub_chat_changes_total" ["change"]
+            "Changes of chats, by kind." {
+                chats_created ["created"],
+                chats_replaced ["replaced"],
+                chats_deleted ["deleted"],
+        }
         Gauge "hubbub_history_bytes"
             "Memory of the histories of all topics, in bytes." { history_bytes }
         Counter "hubbub_histories_evicted_total"
@@ -233,5 +244,22 @@ stats! {
     unlisted {
         "Sum of the times at which the open sessions connected, in ms since the Unix epoch." { sessions_since }
         "Messages refused because a queue was full; its metric adds the store's." { overloads }
+    }
+}
+
+impl Observer for Stats {
+    fn observe(&self, fact: Fact<'_>) {
+        match fact {
+            Fact::Joined { room, .. } => self.joins.add(u64::from(!room.is_internal())),
+            Fact::Left { room, .. } => self.leaves.add(u64::from(!room.is_internal())),
+            Fact::Online(_) => self.users.add(1),
+            Fact::Offline(_) => self.users.sub(1),
+            Fact::Published { .. } => self.published.add(1),
+            Fact::ChatChanged { change: ChatChange::Created, .. } => self.chats_created.add(1),
+            Fact::ChatChanged { change: ChatChange::Replaced, .. } => self.chats_replaced.add(1),
+            Fact::ChatChanged { change: ChatChange::Deleted, .. } => self.chats_deleted.add(1),
+            // The registry, the session and the log of refusals count these in more detail.
+            Fact::SessionOpened(_) | Fact::SessionClosed(_) | Fact::RequestRefused(_) | Fact::ConnectionRefused(_) => {}
+        }
     }
 }

@@ -1,14 +1,12 @@
-//! The user of a session: how a guest authenticates, and how a session renews its token.
+//! The user of a session: attaches a user to a guest, and renews the token.
 
 use std::sync::Arc;
 
 use actix::Context;
-use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
 
-use super::{Handle, Outcome, ReplyFuture, Session};
+use super::Session;
 use crate::connection::{ReplySlot, SessionAddr};
-use crate::events::community::{self, Authenticated, AuthenticationError};
-use crate::events::raw::{self, Status};
+use crate::events::community::AuthenticationError;
 use crate::limits::concurrency::ConcurrencyKey;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
@@ -26,13 +24,13 @@ impl Session {
     /// The client's identity.
     ///
     /// # Errors
-    /// [`Code::Unauthenticated`] while nobody knows.
+    /// [`Code::Unauthenticated`] for a guest.
     pub(super) fn identity(&self) -> Result<&Arc<Identity>, Fault> {
         self.identity.as_ref().ok_or_else(Fault::unauthenticated)
     }
 
-    /// Attaches a user to an anonymous session: lists the session, makes the user present, and joins the two own rooms,
-    /// in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
+    /// Attaches a user to an anonymous session: lists the session, makes the user present, and joins the room of
+    /// everybody and the room of the user, in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
     pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         let joins = self.attach_user_in(identity, own.map(|room| (room, None)))?;
@@ -40,7 +38,7 @@ impl Session {
         Ok(joins)
     }
 
-    /// As [`Session::attach_user`], with the own rooms and the suspended session that each join replaces.
+    /// As [`Session::attach_user`], with the two rooms and the suspended session that each join replaces.
     pub(super) fn attach_user_in(
         &mut self,
         identity: Arc<Identity>,
@@ -55,7 +53,7 @@ impl Session {
             identity: identity.clone(),
             peer: self.peer.clone(),
         });
-        // A revocation is stored before live sessions are searched. So the session is listed first, then checks.
+        // A revocation is stored before the search for live sessions. So the session is listed before it checks.
         self.hub.revoked().check(&identity)?;
         let user = identity.user.clone();
         let arrived = Arrived(identity.clone());
@@ -70,7 +68,7 @@ impl Session {
         own.into_iter().map(|(room, instead_of)| self.join_room(room, None, instead_of)).collect()
     }
 
-    fn detach_user(&mut self) {
+    pub(super) fn detach_user(&mut self) {
         // The session stays open, and cannot be recovered without a user.
         self.handle.forgo();
         self.depart();
@@ -86,7 +84,7 @@ impl Session {
     }
 
     /// Renews the token of the same user.
-    fn renew_token(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
+    pub(super) fn renew_token(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
         let current = self.identity()?.clone();
         if identity.user != current.user {
             return Err(Fault::new(Code::Forbidden, "The token is another user's").by("token sub"));
@@ -94,7 +92,7 @@ impl Session {
         let identity = Arc::new(identity);
         self.entry.renew(identity.clone());
         if let Err(fault) = self.hub.revoked().check(&identity) {
-            // A revocation meanwhile did not find the old token, so it is checked again.
+            // A revocation meanwhile did not find the old token. So the old token is checked again.
             self.entry.renew(current.clone());
             if self.hub.revoked().check(&current).is_err() {
                 self.handle.close_after_replies(Close::TokenRevoked);
@@ -125,7 +123,7 @@ impl Session {
 
     /// Applies a valid token, the first or another. Messages to everybody and to the user follow the reply
     /// `reply_slot`.
-    fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
+    pub(super) fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
         if self.identity.is_some() {
             return self.renew_token(identity).map(|_| Vec::new());
         }
@@ -139,8 +137,8 @@ impl Session {
         Ok(joins)
     }
 
-    /// Closes the session unless it has a user at the end of the grace time. A token that is being checked then is
-    /// checked first, because nothing else runs in the session meanwhile.
+    /// Closes the session unless it has a user at the end of the grace time. A token check that
+    /// runs then finishes first, because nothing else runs in the session meanwhile.
     pub(super) fn schedule_auth_deadline(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
         self.hub.clock().run_later(ctx, std::time::Duration::from_millis(grace), |session: &mut Self, _| {
@@ -154,45 +152,11 @@ impl Session {
     }
 }
 
-/// Waits for the joins. Returns the time of the last one, if there are any.
+/// Waits for the joins. Returns the last notification before the last of them; `None` without joins.
 pub(super) async fn wait_for_joins(joins: Vec<JoinReply>) -> Result<Option<LastNotification>, Fault> {
-    let mut moment = None;
+    let mut last_notification = None;
     for joined in joins {
-        moment = Some(joined.await??.last_notification);
+        last_notification = Some(joined.await??.last_notification);
     }
-    Ok(moment)
-}
-
-impl Handle<raw::RenewToken> for Session {
-    fn handle(&mut self, request: raw::RenewToken) -> Result<Outcome<Status>, Fault> {
-        let verified = self.hub.authenticator().authenticate(request.token);
-        let answer = verified.into_actor(self).map(|verified, session, _| {
-            let identity = session.renew_token(verified?)?;
-            Ok(Status::Authenticated { user: raw::User::of(&identity), expires_at: identity.expires_at })
-        });
-        Ok(Outcome::Exclusive(Box::new(|_| Box::pin(answer))))
-    }
-}
-
-impl Handle<community::Authenticate> for Session {
-    fn handle(&mut self, request: community::Authenticate) -> Result<Outcome<Authenticated>, Fault> {
-        let was_guest = self.identity.is_none();
-        let verified = self.hub.authenticator().authenticate(request.token);
-        let answer = move |reply_slot| -> ReplyFuture<Authenticated> {
-            let joining = wrap_future::<_, Self>(verified).then(move |verified, session, _| {
-                let joins = verified.and_then(|identity| session.authenticate(identity, reply_slot));
-                async move { wait_for_joins(joins?).await }.into_actor(session)
-            });
-            Box::pin(joining.map(move |joined, session, ctx| {
-                if joined.is_err() && was_guest {
-                    session.detach_user();
-                }
-                if let Some(moment) = joined? {
-                    session.start_unread_delivery(moment, ctx);
-                }
-                Ok(Authenticated::new(session.identity()?, session.handle.session()))
-            }))
-        };
-        Ok(Outcome::Exclusive(Box::new(answer)))
-    }
+    Ok(last_notification)
 }

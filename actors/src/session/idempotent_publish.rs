@@ -1,4 +1,5 @@
-//! Publishing with a `client_id`: each is done once, however often any session of the user repeats it.
+//! Publishing with a `client_id`: each request runs once. A repetition from any session of the user gets the first
+//! reply.
 
 use std::sync::Arc;
 
@@ -6,13 +7,13 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 
 use super::{Outcome, ReplyFuture, Session};
 use crate::events::client_id::{ClientId, StoredReply};
-use crate::idempotency::{Digest, Found, Key, Ticket};
+use crate::idempotency::{Found, IdempotencyKey, RequestDigest, Ticket};
 use crate::model::fault::{Code, Fault};
 
 /// A request with a `client_id`, and the digest of its content.
 pub(super) struct IdempotentRequest {
-    key: Key,
-    digest: Digest,
+    key: IdempotencyKey,
+    digest: RequestDigest,
 }
 
 impl Session {
@@ -20,11 +21,11 @@ impl Session {
     pub(super) fn idempotent_request(
         &self,
         client_id: Option<&ClientId>,
-        digest: impl FnOnce() -> Digest,
+        digest: impl FnOnce() -> RequestDigest,
     ) -> Result<Option<IdempotentRequest>, Fault> {
         let Some(client_id) = client_id else { return Ok(None) };
         let owner = Arc::from(self.identity()?.user.as_str());
-        Ok(Some(IdempotentRequest { key: Key { owner, name: client_id.text().clone() }, digest: digest() }))
+        Ok(Some(IdempotentRequest { key: IdempotencyKey { owner, name: client_id.text().clone() }, digest: digest() }))
     }
 
     /// Runs `work` once for each `client_id`. A repetition gets the stored reply, or waits for the first request.
@@ -38,8 +39,8 @@ impl Session {
             let done = work(self)?;
             return Ok(Outcome::Async(Box::pin(done.into_actor(self))));
         };
-        match self.hub.client_ids().look(&key, digest)? {
-            Found::First(ticket) => Ok(Outcome::Async(self.run_first(ticket, work)?)),
+        match self.hub.client_ids().look_up(&key, digest)? {
+            Found::First(claim) => Ok(Outcome::Async(self.run_first(claim, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {
                 let again = wait.ended().into_actor(self).then(move |(), session, _| {
@@ -60,26 +61,26 @@ impl Session {
         }
     }
 
-    fn run_first<R, W, D>(&mut self, ticket: Ticket, work: W) -> Result<ReplyFuture<R>, Fault>
+    fn run_first<R, W, D>(&mut self, claim: Ticket, work: W) -> Result<ReplyFuture<R>, Fault>
     where
         R: StoredReply + 'static,
         W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
         D: Future<Output = Result<R, Fault>> + 'static,
     {
-        let doing = match work(self) {
-            Ok(doing) => doing,
+        let publishing = match work(self) {
+            Ok(publishing) => publishing,
             Err(fault) => {
-                ticket.free();
+                claim.free();
                 return Err(fault);
             }
         };
         // A task of its own: the result is stored even if the session ends meanwhile.
         let done = actix::spawn(async move {
-            let result = doing.await;
+            let result = publishing.await;
             match &result {
-                Ok(reply) => ticket.keep(reply.to_bytes()),
-                Err(fault) if fault.code == Code::OutcomeUnknown => drop(ticket),
-                Err(_) => ticket.free(),
+                Ok(reply) => claim.keep(reply.to_bytes()),
+                Err(fault) if fault.code == Code::OutcomeUnknown => drop(claim),
+                Err(_) => claim.free(),
             }
             result
         });

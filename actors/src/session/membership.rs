@@ -21,10 +21,10 @@ use crate::presence::{Departed, EnteredRoom, ExitedRoom, PresenceAudience};
 use crate::rooms::{HistoryPosition, JoinReply, JoinSince, LeaveReply};
 use crate::runtime::mailbox::Full;
 
-/// Rooms of every session with a user: everybody's and the user's own.
+/// Rooms of every session with a user: the room of everybody and the room of the user.
 const OWN_ROOMS: usize = 2;
 
-/// Rooms that a session checks in one step, so that its worker can do other work between.
+/// Rooms that a session checks in one step. Other work of the worker runs between two steps.
 const REVIEW_SLICE: usize = 500;
 
 /// The results of joins: each requested name once, in order. A room with history returns its position.
@@ -34,7 +34,7 @@ pub(super) type Joins = Vec<(String, Result<Option<Box<HistoryPosition>>, Fault>
 type RequestedJoins = Vec<(String, Result<Option<PendingJoin>, Fault>)>;
 
 impl Session {
-    /// Requests to join the named rooms; `field` named them. Returns the new rooms and the results. Each chat after the
+    /// Requests to join rooms, named in `field`. Returns the new rooms and the results. Each chat after the
     /// first counts as a message, because its members are notified.
     pub(super) fn request_joins(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, ReplyFuture<Joins>) {
         let requested = self.request_each(names, |session, name| session.request_join(name, field));
@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// As [`Session::request_joins`], with the positions of a returning client. Missed and new messages follow the next
-    /// reply. Rooms that the session is in return their position too.
+    /// reply. A room that the session is in returns its position too.
     pub(super) fn request_joins_since(
         &mut self,
         names: Vec<String>,
@@ -62,15 +62,15 @@ impl Session {
     fn request_each(
         &mut self,
         names: Vec<String>,
-        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<PendingJoin>, Fault>,
+        mut request: impl FnMut(&mut Self, &str) -> Result<Option<PendingJoin>, Fault>,
     ) -> RequestedJoins {
         let mut seen = AHashSet::new();
         let (mut requested, mut chats) = (Vec::new(), 0);
         for name in names {
             if seen.insert(name.clone()) {
                 chats += usize::from(name.starts_with(RoomName::CHAT));
-                let drawn = if chats > 1 { self.count_batch_part() } else { Ok(()) };
-                let joining = drawn.and_then(|()| ask(self, &name));
+                let counted = if chats > 1 { self.count_batch_part() } else { Ok(()) };
+                let joining = counted.and_then(|()| request(self, &name));
                 requested.push((name, joining));
             }
         }
@@ -167,16 +167,16 @@ impl Session {
     /// Applies a join: a room that refused the session is left.
     pub(super) fn apply_join_outcome(&mut self, decision: JoinOutcome) -> Result<(), Fault> {
         match decision {
-            JoinOutcome::Joined(ticket) => {
-                if let Some(ticket) = ticket {
-                    self.pending_joins.take(&ticket);
+            JoinOutcome::Joined(id) => {
+                if let Some(id) = id {
+                    self.pending_joins.take(&id);
                 }
                 Ok(())
             }
-            JoinOutcome::RefusedByRoom(ticket, fault) => {
-                // After a leave the room knows already, and a later join may be valid.
-                if self.pending_joins.take(&ticket) {
-                    drop(self.leave_room(ticket.room.as_str()));
+            JoinOutcome::RefusedByRoom(id, fault) => {
+                // If the client left meanwhile, there is nothing to leave, and a later join may be valid.
+                if self.pending_joins.take(&id) {
+                    drop(self.leave_room(id.room.as_str()));
                 }
                 Err(fault)
             }
@@ -262,7 +262,7 @@ impl Session {
         match self.surface {
             Surface::Raw => self.send_closed_raw(&topics),
             Surface::Root => topics.iter().for_each(|room| self.send_closed_root(room)),
-            // Its rooms are chats.
+            // All rooms on `/chat` are chats.
             Surface::Chat => {}
         }
     }
@@ -285,10 +285,10 @@ impl Session {
         returns: Option<JoinSince>,
         instead_of: Option<SessionAddr>,
     ) -> Result<JoinReply, Fault> {
-        let (identity, at, place) = (self.identity()?.clone(), self.connected_at, self.handle.addr());
+        let (identity, at, addr) = (self.identity()?.clone(), self.connected_at, self.handle.addr());
         let joined = match returns {
-            Some(returns) => self.hub.rooms().join_since(room.clone(), identity, at, place, returns)?,
-            None => self.hub.rooms().join(room.clone(), identity, at, place, instead_of)?,
+            Some(returns) => self.hub.rooms().join_since(room.clone(), identity, at, addr, returns)?,
+            None => self.hub.rooms().join(room.clone(), identity, at, addr, instead_of)?,
         };
         self.rooms.insert(room.clone());
         self.update_presence_on_join(room);
@@ -346,12 +346,14 @@ impl Session {
             return;
         }
         let Some(identity) = &self.identity else { return };
-        let place = self.handle.addr();
+        let addr = self.handle.addr();
         self.pending_joins = super::pending_joins::PendingJoins::default();
         for room in std::mem::take(&mut self.rooms) {
-            drop(self.hub.rooms().leave(room, identity.user.clone(), place));
+            drop(self.hub.rooms().leave(room, identity.user.clone(), addr));
         }
         if std::mem::take(&mut self.is_present) {
+            // Before the departure: no client may receive `offline` and then find the user in the registry.
+            self.entry.unlist();
             self.hub.presence_mailbox().post_departure(Departed(identity.clone()));
         }
     }

@@ -1,38 +1,32 @@
 //! The session actor: one client's connection, or one namespace of it.
 //!
-//! It receives requests from the transport, asks the central actors, and sends replies through its [`SessionHandle`]. It
-//! owns the client's identity, its rooms and its limits. It does not know the transport.
+//! It receives requests from the transport, queries the central actors, and sends replies through its
+//! [`SessionHandle`]. It owns the client's identity, its rooms and its limits. It does not know the transport.
 //!
 //! # Layout
 //!
-//! * Life: `opening`, `authentication`, `state_recovery` (`/`), `token_recovery` (`/chat`), `monitoring`.
+//! * Start and end: `opening`, `authentication`, `state_recovery` (`/`), `token_recovery` (`/chat`), `monitoring`.
 //! * Requests: [`dispatch`] finds the handler, `rate_limits` counts, `replies` encodes the result, `refusals` logs errors.
 //! * Rooms: `membership` joins and leaves, `pending_joins` tracks joins without a reply.
 //! * Publishing once for each `client_id`: `idempotent_publish`.
-//! * Handlers, one file for each event family: `application`, `chat`, `debug`, `messages`, `notifications`, `presence`,
-//!   `push`, `raw`, `typing`.
+//! * Unread notifications of the user: `notifications`.
+//! * Handlers, one file for each event family: `events/{raw,push,application,debug}`, `events/community/`,
+//!   `events/chat/`.
 
-mod application;
 mod authentication;
-mod chat;
-mod debug;
 mod dispatch;
+mod events;
 mod idempotent_publish;
 mod membership;
-mod messages;
 mod monitoring;
 mod notifications;
 mod opening;
 mod pending_joins;
-mod presence;
-mod push;
 mod rate_limits;
-mod raw;
 mod refusals;
 mod replies;
 mod state_recovery;
 mod token_recovery;
-mod typing;
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -43,6 +37,8 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFutu
 use bytes::Bytes;
 
 pub use self::dispatch::{AfterReply, Handle, Outcome, ReplyFuture};
+use self::events::community::typing::Typing;
+use self::events::debug::Debugging;
 pub use self::rate_limits::RateUsage;
 use self::replies::RequestContext;
 pub use self::state_recovery::RecoveryRequest;
@@ -94,7 +90,8 @@ pub struct Request {
 pub enum AuthState {
     /// It has a user.
     Known(Arc<Identity>),
-    /// It has none yet. Only `/` allows guests. A guest is in no room, and its session ends unless it authenticates in time.
+    /// It has none. Only `/` allows guests. A guest is in no room, and its session ends unless it authenticates in
+    /// time.
     Guest,
 }
 
@@ -111,7 +108,7 @@ pub struct SessionStart {
     pub transport: Transport,
     /// The client, as the handshake describes it.
     pub peer: Peer,
-    /// The connection's slot in the limit per address, for surfaces that count guests. Then the user's limit applies too.
+    /// The connection's slot in the limit per address, where it counts guests. Then the limit per user applies too.
     pub slot: Option<ConcurrencySlot>,
     /// The heartbeat; `None` when the physical connection has one for all its sessions.
     pub heartbeat: Option<Heartbeat>,
@@ -138,27 +135,27 @@ pub struct Session {
     /// Its slots in the limits per address and per user, if these count it.
     address_slot: Option<Box<ConcurrencySlot>>,
     user_slot: Option<Box<ConcurrencySlot>>,
-    /// Its rooms, with the two that no request joins or leaves: everybody's and the user's own.
+    /// Its rooms. Two of them are joined and left by no request: the room of everybody and the room of the user.
     rooms: HashSet<RoomName, Seed>,
-    /// Rooms in `rooms` that have not replied to the join yet.
+    /// Joins of rooms in `rooms` that have no reply yet.
     pending_joins: pending_joins::PendingJoins,
     rate_usage: RateUsage,
-    /// When it joined the user's room. Set until the delivery of unread notifications starts.
+    /// The last notification before the session joined the user's room. Set until the delivery of unread ones starts.
     unread_since: Option<LastNotification>,
-    typing: typing::Typing,
-    debugging: Option<Box<debug::Debugging>>,
+    typing: Typing,
+    debugging: Option<Box<Debugging>>,
     /// The client's last request, ms since the epoch.
     last_request_at: i64,
-    /// The recovery token: the one of `session:create`, or the private id.
+    /// The recovery token: from `connection:create-session`, or the private id.
     recovery_token: Option<RecoveryToken>,
-    /// The recovery directory may know the token.
+    /// Whether the recovery directory may have the token.
     has_token: bool,
-    /// The session is suspended: its handle stays when the actor ends.
+    /// Whether the session is suspended. Then its handle stays when the actor ends.
     is_suspended: bool,
     monitor_reports: monitoring::MonitorReports,
     /// The reason of the end, once the session ends.
     end: Option<monitoring::SessionEnd>,
-    /// Presence counts the session.
+    /// Whether presence counts the session.
     is_present: bool,
     entry: SessionEntry,
 }
@@ -192,19 +189,19 @@ impl Actor for Session {
         self.entry.set_recipient(ctx.address().downgrade().recipient());
         match self.identity.clone() {
             None => self.schedule_auth_deadline(ctx),
-            // A recovered session is in rooms already. It was not reachable when access to them changed.
+            // A recovered session is in rooms already. It received no message when access to them changed.
             Some(identity) => {
                 let closed = self.leave_forbidden_rooms(&identity);
                 self.send_rooms_closed(closed.into_iter().map(|room| (room, 0)).collect());
             }
         }
-        if let Some(moment) = self.unread_since.take() {
-            self.start_unread_delivery(moment, ctx);
+        if let Some(since) = self.unread_since.take() {
+            self.start_unread_delivery(since, ctx);
         }
     }
 }
 
-/// The client receives a notice, because it did not request to leave.
+/// Leaves rooms without access. The client gets a notice, because it did not request to leave.
 impl Handler<AccessChanged> for Session {
     type Result = ResponseActFuture<Self, ()>;
 

@@ -1,25 +1,16 @@
-//! Reports the session to the monitor, and queries the monitor for its client.
+//! Reports the session to the monitor.
 
 use std::cell::Cell;
 
-use actix::fut::WrapFuture;
 use log::kv::Value;
 
-use super::{Handle, Outcome, ReplyFuture, Session};
-use crate::events::ServerEvent;
-use crate::events::chat::monitoring::{
-    AskEvents, AskHealth, AskMetrics, AskStats, EventsReply, HealthReply, MetricsReply, StatsReply,
-};
+use super::Session;
+use crate::facts::{Fact, SessionClosed, SessionOpened, SessionSummary};
 use crate::model::close::Close;
-use crate::model::fault::Fault;
 use crate::model::surface::Transport;
-use crate::monitor::event_log::Viewer;
-use crate::monitor::{
-    Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,
-};
-use crate::runtime::mailbox::{Receive, ReplySender};
+use crate::monitor::LOST;
 
-/// Earlier than any refusal.
+/// The time of the last report before there is any.
 const NEVER: i64 = i64::MIN;
 
 /// The reports about a session.
@@ -48,8 +39,8 @@ impl MonitorReports {
 pub(super) struct SessionEnd(Option<Close>);
 
 impl Session {
-    pub(super) fn observed(&self) -> Observed {
-        Observed {
+    pub(super) fn summary(&self) -> SessionSummary {
+        SessionSummary {
             surface: self.surface,
             session: self.handle.session(),
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
@@ -61,7 +52,8 @@ impl Session {
     pub(super) fn report_opened(&mut self) {
         self.monitor_reports.opened_at = Some(self.hub.clock().elapsed_ms());
         self.log("connected", None);
-        self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
+        let opened = SessionOpened { session: self.summary(), active: self.hub.stats().sessions.get() };
+        self.hub.observe(Fact::SessionOpened(&opened));
     }
 
     /// Records why the session ends, before the cleanup changes it.
@@ -78,11 +70,12 @@ impl Session {
         }
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.log("disconnected", Some((close.map_or(LOST, Close::reason), duration_ms)));
-        self.hub.observe(Ended { session: self.observed(), close, duration_ms });
+        let closed = SessionClosed { session: self.summary(), close, duration_ms };
+        self.hub.observe(Fact::SessionClosed(&closed));
     }
 
     /// Logs an event of the session at debug level; at its end with the reason and the duration, ms.
-    pub(super) fn log(&self, what: &str, end: Option<(&str, i64)>) {
+    pub(super) fn log(&self, event: &str, end: Option<(&str, i64)>) {
         log::debug!(
             target: "hubbub::session",
             connection:% = self.handle.session(),
@@ -92,56 +85,7 @@ impl Session {
             address = self.peer.address.as_ref().map(Value::from_display),
             reason = end.map(|(reason, _)| reason),
             durationMs = end.map(|(_, duration_ms)| duration_ms);
-            "{what}"
+            "{event}"
         );
-    }
-
-    fn viewer(&self) -> Result<Viewer, Fault> {
-        Ok(Viewer::new(self.identity()?))
-    }
-
-    /// Queries the monitor, and replies with the result.
-    fn ask_monitor<M, T, R>(
-        &self,
-        ask: impl FnOnce(ReplySender<T>) -> M,
-        answer: impl FnOnce(T) -> R + 'static,
-    ) -> Result<Outcome<R>, Fault>
-    where
-        Monitor: Receive<M>,
-        M: Send + 'static,
-        T: 'static,
-        R: ServerEvent,
-    {
-        let reply = self.hub.monitor().ask(ask)?;
-        let answered = async move { reply.await.map(answer) };
-        let answered: ReplyFuture<R> = Box::pin(answered.into_actor(self));
-        Ok(Outcome::AsyncLarge(answered))
-    }
-}
-
-impl Handle<AskMetrics> for Session {
-    fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsReply>, Fault> {
-        self.ask_monitor(TellMetrics, MetricsReply::new)
-    }
-}
-
-impl Handle<AskEvents> for Session {
-    fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsReply>, Fault> {
-        let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellEvents { ask, viewer, reply }, EventsReply::new)
-    }
-}
-
-impl Handle<AskStats> for Session {
-    fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsReply>, Fault> {
-        let viewer = self.viewer()?;
-        self.ask_monitor(|reply| TellFigures { viewer, reply }, StatsReply::new)
-    }
-}
-
-impl Handle<AskHealth> for Session {
-    fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthReply>, Fault> {
-        let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthReply::new(health::judge(&hub.vitals(requests))))
     }
 }

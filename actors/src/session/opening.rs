@@ -1,7 +1,8 @@
 //! Opens a session: insert it in the session table, recover or authenticate it, send the greeting.
 
+use super::events::community::typing::Typing;
 use super::{AuthState, RecoveryRequest, Session, SessionStart};
-use super::{authentication, monitoring, pending_joins, typing};
+use super::{authentication, monitoring, pending_joins};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -18,12 +19,12 @@ use crate::runtime::clock::Expiry;
 use crate::worker::Worker;
 
 impl Session {
-    /// Opens a session. With a known user, it joins everybody's room and the user's own. From then on its outbox collects
-    /// messages; the transport writes them once it is attached. The greeting comes first.
+    /// Opens a session. With a known user, it joins the room of everybody and the room of the user. From then on its
+    /// outbox collects messages; the transport writes them once it is attached. The greeting comes first.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::Overloaded`] when a mailbox is full, [`crate::model::fault::Code::TokenRevoked`] for a
-    /// revoked token, [`crate::model::fault::Code::Unauthenticated`] for a guest on a surface without guests, and
+    /// [`crate::model::fault::Code::Overloaded`] when a mailbox is full, [`crate::model::fault::Code::TokenRevoked`]
+    /// for a revoked token, [`crate::model::fault::Code::Unauthenticated`] for a guest on a surface without guests, and
     /// [`crate::model::fault::Code::ShuttingDown`] while the hub drains.
     pub async fn open(worker: &Worker, mut start: SessionStart) -> Result<Self, Fault> {
         let hub = worker.hub();
@@ -52,7 +53,7 @@ impl Session {
         // A session that failed to open cannot be recovered.
         opened.inspect_err(|_| session.handle.forgo())?;
         if session.hub.accepting().is_err() {
-            // The drain ended the open sessions before this one was in the table.
+            // The hub started to drain meanwhile, and did not see this session.
             session.handle.close_after_replies(Close::GoingAway);
         }
         session.report_opened();
@@ -100,7 +101,7 @@ impl Session {
             pending_joins: pending_joins::PendingJoins::default(),
             rate_usage: start.rate_usage,
             unread_since: None,
-            typing: typing::Typing::default(),
+            typing: Typing::default(),
             debugging: None,
             last_request_at: now,
             recovery_token: None,

@@ -1,4 +1,4 @@
-//! Joins without a reply yet. A room may be left and joined again before the first join is answered.
+//! Joins without a reply yet. A client may leave a room and join it again before the reply to the first join.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ impl PendingJoins {
     }
 }
 
-/// Identifies a join: a room may be joined again before the first join is answered.
+/// Identifies a join: a room may have a second join before the reply to the first.
 #[derive(Debug)]
 pub(super) struct JoinId {
     pub(super) room: RoomName,
@@ -49,7 +49,7 @@ pub(super) struct JoinId {
 #[derive(Debug)]
 pub(super) struct PendingJoin {
     id: JoinId,
-    /// The session was in the room before, and requests its position.
+    /// The session is in the room already, and requests its position.
     was_member: bool,
     joined: JoinReply,
 }
@@ -72,7 +72,7 @@ impl PendingJoin {
     /// Waits for the room.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::OutcomeUnknown`] if it no longer answers.
+    /// [`crate::model::fault::Code::OutcomeUnknown`] if the shard ends.
     pub(super) async fn outcome(self) -> Result<(JoinOutcome, Option<Membership>), Fault> {
         let answer = self.joined.await?;
         Ok(match answer {
@@ -85,11 +85,11 @@ impl PendingJoin {
 
 /// The result of one join.
 pub(super) enum JoinOutcome {
-    /// The session is in the room; without an id it was before.
+    /// The session is in the room. Without an id, it was in the room before.
     Joined(Option<JoinId>),
     /// The room refused the session.
     RefusedByRoom(JoinId, Fault),
-    /// The join was refused before the room was asked.
+    /// The join was refused before it reached the room.
     Refused(Fault),
 }
 

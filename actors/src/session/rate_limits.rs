@@ -115,7 +115,8 @@ impl Session {
         (limit > 0).then_some((key, Rule::a_minute(limit)))
     }
 
-    /// Refuses a request over its limit, and closes the session of a flood. `true` when the request is within the limit.
+    /// Refuses a request over its limit, and closes the session of a flood. `true` when the request is within the
+    /// limit.
     pub(super) fn apply_decision(
         &self,
         decision: Decision,

@@ -5,11 +5,12 @@ use super::replies::RequestContext;
 use crate::events::Bucket;
 use crate::events::chat::monitoring::ConnectionEventKind;
 use crate::events::wording::ErrorStyle;
+use crate::facts::{Fact, RequestRefused};
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RequestId;
 use crate::model::surface::Surface;
-use crate::monitor::{RequestRefused, kind_of_join, kind_of_request};
+use crate::monitor::{kind_of_join, kind_of_request};
 use crate::refusal_log::Refusal;
 use crate::refusal_log::closes::of_close;
 
@@ -86,8 +87,8 @@ impl Session {
         if elapsed.saturating_sub(reported_at.get()) >= REFUSAL_MS {
             reported_at.set(elapsed);
             let room = room.filter(|_| joins.is_some()).map(|room| room.chars().take(ROOM_MAX).collect::<String>());
-            let session = self.observed();
-            self.hub.observe(RequestRefused { session, kind, code, room: room.map(Into::into) });
+            let refused = RequestRefused { session: self.summary(), code, room: room.map(Into::into) };
+            self.hub.observe(Fact::RequestRefused(&refused));
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! | | raw | `/`, `/chat` |
 //! |---|---|---|
-//! | a reply that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement where one was asked for |
-//! | any other reply | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
+//! | a reply that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement if requested |
+//! | any other reply | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, if requested |
 //! | the [preceding events](ServerEvent::preceding_events) of a reply | before it, by their names | before it, by their names |
-//! | a refusal | as `Error` | by the event of its [`RefusalForm`] (on `/`), and as the acknowledgement if the client requested one |
+//! | a refusal | as `Error` | by the event of its [`RefusalForm`] (on `/`), and as the acknowledgement if requested |
 //!
 //! On `/chat` every acknowledgement has `success`: see [`successful`].
 
@@ -36,7 +36,7 @@ pub(super) fn truncated_name(name: &str) -> String {
 /// The parts of a request that its reply needs.
 #[derive(Debug)]
 pub(super) struct RequestContext {
-    /// The event's name; `None` when unreadable.
+    /// The event's name, if readable.
     event: Option<Cow<'static, str>>,
     refused: RefusalForm,
     /// The name of the reply event.
@@ -106,7 +106,7 @@ impl Session {
         let wire = self.handle.encoder();
         let data = json::encode(reply);
         let by_name = R::ON.contains(&self.surface).then(|| wire.answer(R::NAME, &data, correlation, now));
-        // On the raw surface the event bears the request's `id` itself.
+        // On the raw surface the event itself has the request's `id`.
         let is_answered = by_name.is_some() && self.surface == Surface::Raw;
         let requested = correlation.as_ref().filter(|_| !is_answered);
         let argument = R::HAS_DATA.then_some(&data[..]);
@@ -187,7 +187,7 @@ mod tests {
             (r#"{"a":[1],"room":"caf\u00e9"}"#, Some("café")),
             (r#"{"room":7}"#, None),
             (r#"{"room":null}"#, None),
-            (r#"["lobby"]"#, None),
+            (r#"["room"]"#, None),
             ("{}", None),
         ] {
             assert_eq!(room_in(data.as_bytes()).as_deref(), room, "{data}");

@@ -1,6 +1,6 @@
 //! Recovers a session on `/` after its connection was cut: Socket.IO's connection state recovery. The client names the
-//! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages; or a
-//! message that the recovery failed.
+//! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages,
+//! or the message that the recovery failed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl RecoveryAttempt {
         Self { request, suspended, attempt }
     }
 
-    /// An attempt to recover a session of a kind that has no recovery here.
+    /// A failed attempt, for a session that has no recovery.
     pub(super) fn unrecoverable(request: RecoveryRequest) -> Self {
         Self { request, suspended: None, attempt: 1 }
     }
@@ -89,9 +89,9 @@ async fn discard_suspended(hub: &Hub, addr: SessionAddr, session: SessionId, roo
     hub.rooms().release_slot(addr, session).await
 }
 
-/// The rooms of a suspended session, beside everybody's and the user's own.
-struct RoomsTaken {
-    /// Rooms that are asked to replace the suspended session by this one.
+/// The rooms of a suspended session, except the room of everybody and the room of the user.
+struct ReplacedRooms {
+    /// Joins that replace the suspended session by this one.
     pending: Vec<PendingJoin>,
     /// Rooms that the user may no longer join.
     closed: Vec<RoomName>,
@@ -125,8 +125,8 @@ impl Session {
         self.has_token = issued.is_ok();
     }
 
-    /// Recovers `suspended` for `identity`: takes over its rooms, and sends the greeting and the missed messages. Messages
-    /// that arrive meanwhile follow.
+    /// Recovers `suspended` for `identity`: takes over its rooms, and sends the greeting and the missed messages.
+    /// Messages that arrive meanwhile follow.
     pub(super) async fn recover(
         &mut self,
         attempt: RecoveryAttempt,
@@ -155,9 +155,9 @@ impl Session {
         let session = suspended.holder.session;
         let mut rooms = suspended.rooms;
         rooms.retain(|room| !own.iter().any(|(own, _)| own == room));
-        let RoomsTaken { pending, closed } = self.take_over_rooms(rooms, addr);
+        let ReplacedRooms { pending, closed } = self.take_over_rooms(rooms, addr);
         self.issue_pid();
-        let failed = self.settle_taken(pending).await;
+        let failed = self.await_replaced_rooms(pending).await;
         let all_joined = failed.is_empty();
         let joined = authentication::wait_for_joins(joins).await;
         let left = failed.into_iter().chain(closed.iter().cloned()).collect();
@@ -178,7 +178,7 @@ impl Session {
         Ok(())
     }
 
-    fn take_over_rooms(&mut self, rooms: Vec<RoomName>, addr: SessionAddr) -> RoomsTaken {
+    fn take_over_rooms(&mut self, rooms: Vec<RoomName>, addr: SessionAddr) -> ReplacedRooms {
         let (mut pending, mut closed) = (Vec::new(), Vec::new());
         for room in rooms {
             match self.take_over_room(room.clone(), addr) {
@@ -186,11 +186,11 @@ impl Session {
                 None => closed.push(room),
             }
         }
-        RoomsTaken { pending, closed }
+        ReplacedRooms { pending, closed }
     }
 
     /// Waits for the rooms. Returns the rooms that refused.
-    async fn settle_taken(&mut self, pending: Vec<PendingJoin>) -> Vec<RoomName> {
+    async fn await_replaced_rooms(&mut self, pending: Vec<PendingJoin>) -> Vec<RoomName> {
         let mut failed = Vec::new();
         for join in pending {
             let room = join.room().clone();
@@ -246,7 +246,7 @@ impl Session {
         Ok(frames)
     }
 
-    /// Tells the client that its session could not be recovered.
+    /// Notifies the client that its session could not be recovered.
     pub(super) fn send_not_recovered(&self, attempt: &RecoveryAttempt, now: i64) {
         let mut frames = BytesMut::new();
         self.write_greeting(&mut frames, attempt.attempt, None, now);

@@ -2,10 +2,10 @@
 //!
 //! 1. [`Hub::drain`] refuses new work and flushes accepted work into the outboxes. Then every worker sends its sessions
 //!    the notice when to reconnect and closes them on [`schedule`]; `rooms/fanout/shutdown.rs` is the worker's part.
-//!    Meanwhile the histories are stored: nothing is published any more.
-//! 2. [`Hub::close_remaining`] ends the sessions that are left.
+//!    Meanwhile the histories are stored, because nothing is published any more.
+//! 2. [`Hub::close_remaining`] closes the remaining sessions.
 //! 3. [`Hub::store_sessions`] stores the suspended sessions.
-//! 4. [`Hub::store_once`] stores the answers to named requests, after the last HTTP request.
+//! 4. [`Hub::store_once`] stores the replies to requests with an idempotency key, after the last HTTP request.
 
 pub mod schedule;
 
@@ -27,8 +27,8 @@ const STORED_AT_ONCE: usize = 256;
 const END_TIME: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(10));
 
 impl Hub {
-    /// Refuses new work, then ends every session with 1001 at this rate, after what was sent to it. Resolves when the
-    /// last session is closed; clients may still have to read.
+    /// Refuses new work, then closes every session with 1001 at this rate, after its pending output. Resolves when the
+    /// last session is closed. Clients may still be reading then.
     pub async fn drain(&self, rate: DrainRate) {
         let start = self.clock().elapsed_ms();
         self.start_draining();
@@ -51,7 +51,7 @@ impl Hub {
         }
     }
 
-    /// Ends the sessions that are left, with or without pending replies. They can be recovered.
+    /// Closes the remaining sessions, with or without pending replies. They can be recovered.
     pub async fn close_remaining(&self) {
         if self.stats().sessions.get() == 0 {
             return;
@@ -90,7 +90,7 @@ impl Hub {
             return;
         }
         log::info!("{} suspended sessions are stored", stored.sessions.len());
-        if let Err(fault) = self.store().keep_parked(stored).await {
+        if let Err(fault) = self.store().keep_suspended(stored).await {
             log::warn!("suspended sessions could not be stored and cannot be recovered: {fault}");
         }
     }

@@ -50,7 +50,7 @@ pub struct DrainSchedule {
     closing_ms: u64,
     /// The longest wait before a reconnect, ms.
     away_ms: u64,
-    /// Closes faster than configured, because the time is too short.
+    /// Whether sessions are closed faster than configured, because the time is too short.
     hurried: bool,
 }
 

@@ -1,15 +1,12 @@
-//! Stores users and their sign-ins. Does not hash passwords and does not issue tokens.
+//! Stores user accounts. Does not hash passwords.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::health::StoreError;
-use super::revocations::{Revocation, record, restore_account};
-use super::{Store, stored_id};
+use super::revocations::{Revocation, end_sign_ins, record, restore_account};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
-
-/// Most sign-ins of a user that can be refreshed. A new one replaces the oldest.
-pub const SIGN_INS_MAX: i64 = 1_000;
 
 /// A user account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,32 +40,8 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// A sign-in: the tokens issued for one check of a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignIn {
-    /// The id: the claim `sid` of its tokens.
-    pub id: String,
-    /// The SHA-256 of its refresh token.
-    pub refresh: [u8; 32],
-    /// Start time, ms since the epoch.
-    pub created_at: i64,
-    /// When the refresh token expires.
-    pub refresh_until: i64,
-    /// When the last access token of the sign-in has certainly expired.
-    pub tokens_until: i64,
-}
-
-/// The result of a lookup by refresh token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refreshed {
-    /// The sign-in.
-    pub sign_in: String,
-    /// The current account of the sign-in's user.
-    pub account: Account,
-}
-
 /// The columns of an account, in the order of [`Columns`].
-const ACCOUNT: &str = "users.id, users.username, users.name, users.email, users.roles, users.permissions, users.disabled, users.created_at";
+pub(super) const ACCOUNT: &str = "users.id, users.username, users.name, users.email, users.roles, users.permissions, users.disabled, users.created_at";
 
 impl Store {
     /// Creates an account.
@@ -91,8 +64,8 @@ impl Store {
                     new.password,
                     account.name,
                     account.email,
-                    written(&account.roles),
-                    written(&account.permissions),
+                    encode_list(&account.roles),
+                    encode_list(&account.permissions),
                     account.created_at,
                 ])?;
             match added {
@@ -194,103 +167,6 @@ impl Store {
         })
         .await
     }
-
-    /// Begins a sign-in of the account in `credentials`. `false` when the account was disabled, or its password, roles
-    /// or permissions changed, since `credentials` were read.
-    ///
-    /// # Errors
-    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
-    pub async fn begin_sign_in(&self, credentials: Credentials, sign_in: SignIn) -> Result<bool, Fault> {
-        self.write(move |conn| {
-            let user = credentials.account.id.as_str();
-            conn.prepare_cached("DELETE FROM sign_ins WHERE refresh_until <= ?1 AND tokens_until <= ?1")?
-                .execute([sign_in.created_at])?;
-            let begun = conn
-                .prepare_cached(
-                    "INSERT INTO sign_ins (id, user_id, refresh, created_at, refresh_until, tokens_until)
-                     SELECT ?1, id, ?2, ?3, ?4, ?5 FROM users
-                     WHERE id = ?6 AND password = ?7 AND roles = ?8 AND permissions = ?9 AND disabled = 0",
-                )?
-                .execute(params![
-                    sign_in.id,
-                    sign_in.refresh,
-                    sign_in.created_at,
-                    sign_in.refresh_until,
-                    sign_in.tokens_until,
-                    user,
-                    credentials.password,
-                    written(&credentials.account.roles),
-                    written(&credentials.account.permissions),
-                ])?;
-            // The rows stay: their access tokens are still valid, and ending a sign-in needs its row.
-            conn.prepare_cached(
-                "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = ?3 WHERE id IN
-                 (SELECT id FROM sign_ins WHERE user_id = ?1 AND refresh_until > ?3
-                  ORDER BY created_at DESC LIMIT -1 OFFSET ?2)",
-            )?
-            .execute(params![user, SIGN_INS_MAX, sign_in.created_at])?;
-            Ok(begun > 0)
-        })
-        .await
-    }
-
-    /// Finds a sign-in by its refresh token, and records that one of its access tokens lives until `tokens_until`.
-    ///
-    /// # Errors
-    /// [`Code::InvalidToken`] when no sign-in has the token, [`Code::TokenExpired`] when it has expired.
-    pub async fn refresh(&self, refresh: [u8; 32], now: i64, tokens_until: i64) -> Result<Refreshed, Fault> {
-        // Read first, so that a guessed token costs no write.
-        self.read(move |conn| refreshable(conn, &refresh, now)).await?;
-        self.write(move |conn| {
-            let refreshed = refreshable(conn, &refresh, now)?;
-            conn.prepare_cached("UPDATE sign_ins SET tokens_until = max(tokens_until, ?2) WHERE id = ?1")?
-                .execute(params![refreshed.sign_in, tokens_until])?;
-            Ok(refreshed)
-        })
-        .await
-    }
-
-    /// The user of a sign-in; `None` when no such sign-in exists.
-    ///
-    /// # Errors
-    /// As [`Store::ping`].
-    pub async fn holder_of_sign_in(&self, id: String) -> Result<Option<UserId>, Fault> {
-        self.read(move |conn| {
-            let user: Option<String> =
-                conn.query_row("SELECT user_id FROM sign_ins WHERE id = ?1", [id], |row| row.get(0)).optional()?;
-            user.map(|user| stored_id(&user)).transpose()
-        })
-        .await
-    }
-
-    /// Ends a sign-in and returns the revocation of its tokens; `None` when no such sign-in exists.
-    ///
-    /// # Errors
-    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
-    pub async fn end_sign_in(&self, id: String, now: i64) -> Result<Option<Revocation>, Fault> {
-        self.write(move |conn| {
-            let ended: Option<(String, i64)> = conn
-                .query_row("DELETE FROM sign_ins WHERE id = ?1 RETURNING user_id, tokens_until", [&id], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-                .optional()?;
-            let Some((user, until)) = ended else { return Ok(None) };
-            let revocation = Revocation::of_sign_in(&id, stored_id(&user)?, until, now);
-            record(conn, &revocation)?;
-            Ok(Some(revocation))
-        })
-        .await
-    }
-}
-
-pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), StoreError> {
-    let mut statement = conn.prepare("DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id, tokens_until")?;
-    let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
-    for (id, until) in ended {
-        record(conn, &Revocation::of_sign_in(&id, user.clone(), until, now))?;
-    }
-    Ok(())
 }
 
 pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentials>, StoreError> {
@@ -301,56 +177,36 @@ pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentia
     Ok(Some(Credentials { account: account_of(columns)?, name_key: name_key.to_owned(), password }))
 }
 
-fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refreshed, StoreError> {
-    let sql = format!(
-        "SELECT {ACCOUNT}, sign_ins.id, sign_ins.refresh_until
-         FROM sign_ins JOIN users ON users.id = sign_ins.user_id WHERE refresh = ?1"
-    );
-    let found = conn
-        .prepare_cached(&sql)?
-        .query_row([refresh], |found| Ok((row(found)?, found.get(COLUMNS)?, found.get::<_, i64>(COLUMNS + 1)?)))
-        .optional()?;
-    match found {
-        None => Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token").into()),
-        Some((.., until)) if until <= now => {
-            Err(Fault::new(Code::TokenExpired, "The refresh token has expired").by("refresh_token").into())
-        }
-        Some((columns, sign_in, _)) => Ok(Refreshed { sign_in, account: account_of(columns)? }),
-    }
-}
-
 /// Number of columns in [`ACCOUNT`].
-const COLUMNS: usize = 8;
+pub(super) const COLUMNS: usize = 8;
 
-type Columns = (String, String, Option<String>, Option<String>, String, String, bool, i64);
+pub(super) type Columns = (String, String, Option<String>, Option<String>, String, String, bool, i64);
 
-fn row(row: &Row<'_>) -> Result<Columns, rusqlite::Error> {
+pub(super) fn row(row: &Row<'_>) -> Result<Columns, rusqlite::Error> {
     let (id, username, name, email) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
     Ok((id, username, name, email, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
 }
 
-fn account_of(
+pub(super) fn account_of(
     (id, username, name, email, roles, permissions, disabled, created_at): Columns,
 ) -> Result<Account, StoreError> {
-    let roles = read_list(&roles, "roles", &id)?;
-    let permissions = read_list(&permissions, "permissions", &id)?;
+    let roles = decode_list(&roles, "roles", &id)?;
+    let permissions = decode_list(&permissions, "permissions", &id)?;
     Ok(Account { id: stored_id(&id)?, username, name, email, roles, permissions, disabled, created_at })
 }
 
-pub(super) fn written(list: &[String]) -> String {
+pub(super) fn encode_list(list: &[String]) -> String {
     serde_json::json!(list).to_string()
 }
 
-fn read_list(list: &str, what: &str, id: &str) -> Result<Vec<String>, StoreError> {
-    serde_json::from_str(list).map_err(|error| {
-        log::error!("the store holds {what} of {id} that are no list: {error}");
-        StoreError::from(Fault::internal())
-    })
+fn decode_list(list: &str, column: &str, id: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(list)
+        .map_err(|error| invalid(format!("the store holds {column} of the user {id} that are not a list: {error}")))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Role, Store};
+    use super::super::{Role, SignIn, Store};
     use super::*;
     use crate::runtime::clock::Clock;
 
@@ -383,7 +239,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_is_found_by_its_name_which_is_given_once_and_by_its_user() {
+    async fn an_account_is_found_by_name_and_by_user_id_unless_it_is_damaged() {
         with_store(async |store| {
             let alice = credentials("alice");
             store.add_account(alice.clone()).await.unwrap();
@@ -396,50 +252,34 @@ pub(super) mod tests {
             assert_eq!(of("user_alice").await.unwrap().as_ref(), Some(&alice.account));
             assert_eq!(of("alice").await.unwrap(), None);
             assert_eq!(store.accounts().await.unwrap(), [alice.account]);
+
+            store.write(|conn| Ok(conn.execute("UPDATE users SET roles = '{'", ())?)).await.unwrap();
+            let fault = store.account("alice".into()).await.unwrap_err();
+            let cause = fault.cause().unwrap_or_default();
+            assert_eq!(fault.code, Code::Internal);
+            assert!(cause.starts_with("the store holds roles of the user user_alice that are not a list"), "{cause}");
         })
         .await;
     }
 
     #[tokio::test]
-    async fn a_sign_in_is_refreshed_until_it_ends_or_is_ended() {
-        with_store(async |store| {
-            let alice = credentials("alice");
-            store.add_account(alice.clone()).await.unwrap();
-            assert!(store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap());
-            let refresh = |id: &str, now| store.refresh(sign_in(id, 0).refresh, now, now + 10);
-            assert_eq!(refresh("s1", 99).await.unwrap().account, alice.account);
-            assert_eq!(refresh("s1", 100).await.unwrap_err().code, Code::TokenExpired);
-            assert_eq!(refresh("s2", 99).await.unwrap_err().code, Code::InvalidToken);
-            assert_eq!(store.holder_of_sign_in("s1".into()).await.unwrap(), Some(alice.account.id.clone()));
-            let ended = store.end_sign_in("s1".into(), 99).await.unwrap().unwrap();
-            let expected = Revocation::of_sign_in("s1", alice.account.id, 109, 99);
-            assert_eq!(ended, expected);
-            assert_eq!(store.revocations(108).await.unwrap(), [expected]);
-            assert_eq!(store.revocations(109).await.unwrap(), []);
-            assert_eq!(refresh("s1", 99).await.unwrap_err().code, Code::InvalidToken);
-            assert_eq!(store.end_sign_in("s1".into(), 99).await.unwrap(), None);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_hash_is_renewed_where_it_is_still_the_one_that_was_verified() {
+    async fn a_password_hash_is_renewed_only_if_it_is_still_the_verified_hash() {
         with_store(async |store| {
             let alice = credentials("alice");
             store.add_account(alice.clone()).await.unwrap();
             store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap();
             let renew = |old: &str, new: &str| store.renew_password(alice.account.id.clone(), old.into(), new.into());
             assert!(renew("phc", "new").await.unwrap());
-            assert!(!renew("phc", "third").await.unwrap(), "somebody else was first");
+            assert!(!renew("phc", "third").await.unwrap(), "the hash has changed");
             assert_eq!(store.account("alice".into()).await.unwrap().unwrap().password, "new");
-            assert_eq!(store.revocations(0).await.unwrap(), [], "the sign-ins go on");
+            assert_eq!(store.revocations(0).await.unwrap(), [], "the sign-ins continue");
             assert!(store.refresh(sign_in("s1", 0).refresh, 1, 2).await.is_ok());
         })
         .await;
     }
 
     #[tokio::test]
-    async fn another_password_or_disabling_ends_the_sign_ins_and_lets_none_in_that_was_under_way() {
+    async fn a_new_password_or_disabling_ends_sign_ins_and_refuses_concurrent_ones() {
         with_store(async |store| {
             let alice = credentials("alice");
             store.add_account(alice.clone()).await.unwrap();
@@ -459,40 +299,6 @@ pub(super) mod tests {
             assert_eq!(store.revocations(3).await.unwrap(), expected[1..]);
             assert!(store.begin_sign_in(current, sign_in("s4", 3)).await.unwrap());
             assert_eq!(store.set_disabled("bob".into(), true, 4).await.unwrap(), None);
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_sign_in_that_cannot_be_refreshed_any_more_is_ended_with_its_access_tokens() {
-        with_store(async |store| {
-            let alice = credentials("alice");
-            store.add_account(alice.clone()).await.unwrap();
-            let begin = async |id: &str, at| assert!(store.begin_sign_in(alice.clone(), sign_in(id, at)).await.unwrap());
-            begin("revoked", 0).await;
-            store.revoke(Revocation::of_user(&alice.account.id, 1, 2), None).await.unwrap();
-            begin("first", 2).await;
-            store
-                .write(|conn| {
-                    let mut more = conn.prepare(
-                        "INSERT INTO sign_ins SELECT 'more' || ?1, user_id, randomblob(32), 3, 99, 3 FROM sign_ins WHERE id = 'first'",
-                    )?;
-                    (1..SIGN_INS_MAX).try_for_each(|number| more.execute([number]).map(drop))?;
-                    Ok(())
-                })
-                .await
-                .unwrap();
-            begin("last", 4).await;
-            for (id, good) in [("revoked", false), ("first", false), ("last", true)] {
-                let refreshed = store.refresh(sign_in(id, 0).refresh, 5, 15).await;
-                assert_eq!(refreshed.map_err(|fault| fault.code).err(), (!good).then_some(Code::InvalidToken), "{id}");
-                assert_eq!(store.holder_of_sign_in(id.into()).await, Ok(Some(alice.account.id.clone())), "{id}");
-            }
-            store.set_password("alice".into(), "other".into(), 5).await.unwrap();
-            let ended: Vec<_> = store.revocations(5).await.unwrap().into_iter().map(|it| it.subject).collect();
-            for id in ["revoked", "first", "last"] {
-                assert!(ended.iter().any(|ended| &**ended == id), "{id} is not in {ended:?}");
-            }
         })
         .await;
     }

@@ -106,7 +106,7 @@ impl Handover for Vec<StoredAnswer> {
                 answer: answer.map(Bytes::from),
             })
         })?;
-        let answers = answers.filter_map(|row| unless_damaged(row, "an answer that is given again").transpose());
+        let answers = answers.filter_map(|row| unless_damaged(row, "a stored answer").transpose());
         Ok(answers.collect::<Result<_, _>>()?)
     }
 }
@@ -137,7 +137,7 @@ impl Handover for Option<StoredNonces> {
             Ok(StoredNonces { not_before: row.get(0)?, used: used.iter().map(stored_nonce).collect() })
         });
         // Without nonces, the stop counts as unplanned: requests signed before the start are refused.
-        Ok(unless_damaged(nonces.optional(), "used nonces")?.flatten())
+        Ok(unless_damaged(nonces.optional(), "nonces")?.flatten())
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use crate::store::Role;
 
     #[tokio::test]
-    async fn what_was_kept_is_taken_once_as_it_was_and_in_its_order() {
+    async fn stored_answers_and_nonces_are_taken_once_and_in_order() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let answer = |name: &str, answer: Option<&'static str>| StoredAnswer {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_left_out_and_the_end_was_not_planned_then() {
+    async fn unreadable_answers_are_skipped_and_unreadable_nonces_make_the_stop_unplanned() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let answer = |name: &str| StoredAnswer {

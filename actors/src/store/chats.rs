@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::health::StoreError;
-use super::{Store, stored_id};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, UserId, printable};
 
@@ -29,7 +29,8 @@ pub struct Chat {
     pub participants: Vec<UserId>,
     /// Creation time, ms since the epoch.
     pub created_at: i64,
-    /// The user that creates the chat by joining it. Not filled by reads; access checks use [`Access::made_by`].
+    /// The user that creates the chat by joining it. Not filled by reads: access checks use
+    /// [`ChatAccessRules::made_by`].
     pub made_by: Option<UserId>,
 }
 
@@ -68,7 +69,7 @@ impl Chat {
 
 /// The access rules of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
+pub struct ChatAccessRules {
     /// The chat.
     pub id: ChatId,
     /// Whether every user may join.
@@ -119,7 +120,7 @@ impl Store {
             Ok(())
         };
         if self.is_waiting() {
-            return self.change_meanwhile(add).await;
+            return self.change_in_memory(add).await;
         }
         self.write(add).await
     }
@@ -147,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::ping`].
-    pub async fn chat_access(&self) -> Result<Vec<Access>, Fault> {
+    pub async fn chat_access(&self) -> Result<Vec<ChatAccessRules>, Fault> {
         self.read(|conn| {
             let mut statement =
                 conn.prepare("SELECT id, is_public, made_by FROM chats WHERE NOT is_deleted ORDER BY id")?;
@@ -159,7 +160,7 @@ impl Store {
                 let participants = if public { Vec::new() } else { participants(conn, &id)? };
                 let made_by: Option<String> = row.get(2)?;
                 let made_by = made_by.map(|user| stored_id(&user)).transpose()?;
-                chats.push(Access { id, public, participants, made_by });
+                chats.push(ChatAccessRules { id, public, participants, made_by });
             }
             Ok(chats)
         })
@@ -235,10 +236,7 @@ fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, StoreErro
 }
 
 pub(super) fn stored_chat(id: &str) -> Result<ChatId, StoreError> {
-    ChatId::parse_existing(id, "id").map_err(|fault| {
-        log::error!("the store holds {id:?} as a chat's id: {fault}");
-        Fault::internal().into()
-    })
+    ChatId::parse_existing(id, "id").map_err(|fault| invalid(format!("the store holds {id:?} as a chat's id: {fault}")))
 }
 
 #[cfg(test)]
@@ -257,17 +255,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chat_that_is_replaced_keeps_its_age_and_its_messages() {
+    async fn a_replaced_chat_keeps_its_creation_time_and_its_messages() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let first = chat("c", &["b", "a", "b"], 1);
         assert_eq!(store.put_chat(first.clone()).await.unwrap(), (first.clone(), true));
         assert_eq!(store.chat(id("c")).await.unwrap(), Some(first));
-        let say = |conn: &Connection| {
+        let insert = |conn: &Connection| {
             let sql = "INSERT INTO messages VALUES (1, 'm', 'c', 'a', 'a', 'text', 'hello', 2)";
             Ok(conn.execute(sql, ())?)
         };
-        store.write(say).await.unwrap();
+        store.write(insert).await.unwrap();
 
         let second = Chat { public: true, name: "C".into(), ..chat("c", &["z"], 5) };
         let kept = Chat { created_at: 1, ..second.clone() };
@@ -286,23 +284,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chats_are_added_where_they_are_not_and_access_is_read_without_the_participants_of_public_ones() {
+    async fn existing_chats_are_not_added_again_and_access_rules_of_public_chats_omit_participants() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         store.put_chat(Chat { public: true, ..chat("b", &["x"], 1) }).await.unwrap();
         store.add_chats(vec![chat("a", &["x"], 2), chat("b", &["y"], 2)]).await.unwrap();
         let x = UserId::parse("x", "user").unwrap();
-        let private = Access { id: id("a"), public: false, participants: vec![x], made_by: None };
-        let public = Access { id: id("b"), public: true, participants: Vec::new(), made_by: None };
+        let private = ChatAccessRules { id: id("a"), public: false, participants: vec![x], made_by: None };
+        let public = ChatAccessRules { id: id("b"), public: true, participants: Vec::new(), made_by: None };
         assert_eq!(store.chat_access().await.unwrap(), [private, public]);
     }
 
     #[tokio::test]
-    async fn who_made_a_chat_by_joining_it_is_known_after_a_restart_and_until_it_is_deleted() {
+    async fn the_creator_of_a_chat_is_stored_until_the_chat_is_deleted() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let store = open();
-        let by = |who: &str| Some(UserId::parse(who, "user").unwrap());
+        let by = |name: &str| Some(UserId::parse(name, "user").unwrap());
         store.put_chat(Chat { public: true, made_by: by("alice"), ..chat("a", &[], 1) }).await.unwrap();
         store.put_chat(Chat { public: true, ..chat("a", &[], 2) }).await.unwrap();
         store.put_chat(Chat { public: true, made_by: by("alice"), ..chat("b", &[], 1) }).await.unwrap();
@@ -315,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_users_chats_are_the_public_ones_and_the_users_own_each_once_by_id() {
+    async fn the_chats_of_a_user_are_public_or_joined_and_ordered_by_id() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         for (text, public, users) in [
@@ -327,14 +325,14 @@ mod tests {
         ] {
             store.put_chat(Chat { public, ..chat(text, users, 5) }).await.unwrap();
         }
-        let say = |conn: &Connection| {
+        let insert = |conn: &Connection| {
             let sql = "INSERT INTO messages VALUES (1, 'm', 'c', 'a', 'a', 'text', 'hello', 7),
                        (2, 'n', 'c', 'a', 'a', 'text', 'hello', 6)";
             Ok(conn.execute(sql, ())?)
         };
-        store.write(say).await.unwrap();
-        let listed = async |who: &str, most| {
-            let chats = store.chats_of(UserId::parse(who, "user").unwrap(), most).await.unwrap();
+        store.write(insert).await.unwrap();
+        let listed = async |name: &str, most| {
+            let chats = store.chats_of(UserId::parse(name, "user").unwrap(), most).await.unwrap();
             chats.into_iter().map(|chat| (chat.id.to_string(), chat.name, chat.last_activity)).collect::<Vec<_>>()
         };
         let expected = |chats: &[(&str, i64)]| -> Vec<_> {
@@ -346,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_has_bounds() {
+    fn the_name_the_description_and_the_participants_of_a_chat_are_bounded() {
         let new = |name: &str, description: &str| Chat::new(id("c"), name.into(), description.into(), 0);
         assert_eq!(new("", "").unwrap().name, "c");
         assert!(new(&"é".repeat(NAME_MAX), &"é\n\t".repeat(DESCRIPTION_MAX / 3)).is_ok());

@@ -2,7 +2,8 @@
 
 use rusqlite::params;
 
-use super::accounts::{end_sign_ins, find, written};
+use super::accounts::{encode_list, find};
+use super::revocations::end_sign_ins;
 use super::{Account, Store};
 use crate::model::fault::Fault;
 
@@ -44,7 +45,7 @@ impl Store {
             }
             conn.execute(
                 "UPDATE users SET roles = ?2, permissions = ?3, changed_at = ?4 WHERE id = ?1",
-                params![account.id.as_str(), written(&account.roles), written(&account.permissions), now],
+                params![account.id.as_str(), encode_list(&account.roles), encode_list(&account.permissions), now],
             )?;
             if roles.lost || permissions.lost {
                 end_sign_ins(conn, &account.id, now)?;
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_an_account_may_changes_and_its_sign_ins_end_only_where_it_lost_something() {
+    async fn grants_change_an_account_and_only_a_removal_ends_its_sign_ins() {
         with_store(async |store| {
             let mut alice = credentials("alice");
             store.add_account(alice.clone()).await.unwrap();
@@ -100,7 +101,7 @@ mod tests {
             alice.account.permissions = names(&["p", "q"]);
             assert_eq!(change(given, 1).await.unwrap(), Some(alice.account.clone()));
             assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()));
-            assert_eq!(store.revocations(1).await.unwrap(), [], "it lost nothing");
+            assert_eq!(store.revocations(1).await.unwrap(), [], "nothing was removed");
 
             let refused = Grants { add_roles: names(&["d"]), remove_roles: names(&["a"]), ..Grants::default() };
             let fits = |_: &Account| Err(Fault::field("roles", "too many"));

@@ -48,7 +48,7 @@ impl Store {
     pub(super) async fn take_over<T: Handover>(&self) -> Result<T, Fault> {
         if self.is_waiting() {
             // When the store opens, it removes the state.
-            let (is_valid, lock) = (self.0.condition.hands_over(), self.0.path.with_file_name(LOCK_FILE));
+            let (is_valid, lock) = (self.0.condition.is_handover_readable(), self.0.path.with_file_name(LOCK_FILE));
             let take = move |conn: &Connection| match is_valid && mark_stale(&lock).is_ok() {
                 true => T::read(conn),
                 false => T::read(&schema::empty()?),
@@ -122,7 +122,7 @@ pub(super) fn drop_stale(conn: &Connection, lock: &File) -> Result<(), rusqlite:
 
 fn unmark(lock: &File) {
     if let Err(error) = lock.set_modified(SystemTime::now()) {
-        log::warn!("the time of the lock file cannot be set; the next planned end hands nothing over: {error}");
+        log::warn!("the time of the lock file cannot be set; the next planned stop hands over no state: {error}");
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use crate::store::{Role, StoredEvent};
 
     #[tokio::test]
-    async fn what_was_read_and_could_not_be_taken_out_is_not_taken_over_again() {
+    async fn stale_state_is_not_taken_over_again() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let event = StoredEvent { name: "e".into(), tells_topic: true, data: "1".into(), timestamp: 1 };

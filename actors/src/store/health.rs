@@ -23,7 +23,7 @@ pub(super) struct StoreHealth {
 /// State shared by the store's threads and its handles.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
-    ailment: Mutex<Option<StoreHealth>>,
+    failure: Mutex<Option<StoreHealth>>,
     /// Start time of the writer's transaction plus 1 ms; 0 without a transaction.
     writing_since: AtomicI64,
     /// Committed jobs of the writer.
@@ -39,7 +39,7 @@ pub(super) struct Condition {
     /// Whether rows of deleted chats may be left.
     purging: AtomicBool,
     /// Whether the handed-over state may be read before the store is open.
-    hands_over: AtomicBool,
+    is_handover_readable: AtomicBool,
 }
 
 /// How a job of the store fails.
@@ -65,7 +65,7 @@ impl From<rusqlite::Error> for StoreError {
 
 impl Condition {
     /// The reason why the store cannot write; `None` while it can.
-    pub(super) fn ailment(&self) -> Option<StoreHealth> {
+    pub(super) fn failure(&self) -> Option<StoreHealth> {
         self.guard().clone()
     }
 
@@ -76,13 +76,13 @@ impl Condition {
     }
 
     /// Records whether the handed-over state may be read before the store is open.
-    pub(super) fn hand_over(&self, may_be_read: bool) {
-        self.hands_over.store(may_be_read, Ordering::Relaxed);
+    pub(super) fn set_handover_readable(&self, may_be_read: bool) {
+        self.is_handover_readable.store(may_be_read, Ordering::Relaxed);
     }
 
     /// Whether the handed-over state may be read before the store is open.
-    pub(super) fn hands_over(&self) -> bool {
-        self.hands_over.load(Ordering::Relaxed)
+    pub(super) fn is_handover_readable(&self) -> bool {
+        self.is_handover_readable.load(Ordering::Relaxed)
     }
 
     /// Records that rows of deleted chats may be left.
@@ -97,7 +97,7 @@ impl Condition {
 
     /// Whether rows of deleted chats may be left and the store can remove them.
     pub(super) fn can_purge(&self) -> bool {
-        self.purging.load(Ordering::Relaxed) && self.ailment().is_none()
+        self.purging.load(Ordering::Relaxed) && self.failure().is_none()
     }
 
     /// Whether the writer's transaction takes too long: a disk can hang instead of failing.
@@ -107,44 +107,42 @@ impl Condition {
     }
 
     pub(super) fn recovered(&self) {
-        if let Some(ailment) = self.guard().take() {
-            log::info!("the store can write again; it could not: {}", ailment.reason);
+        if let Some(failure) = self.guard().take() {
+            log::info!("the store can write again; the failure was: {}", failure.reason);
         }
     }
 
-    /// The caller's fault for an error. An error of the store itself is logged and recorded.
-    pub(super) fn judge(&self, setback: StoreError) -> Fault {
-        match setback {
+    /// The caller's fault for an error. A failure of the store itself is recorded and logged; the fault for any other
+    /// error has its cause.
+    pub(super) fn handle_error(&self, error: StoreError) -> Fault {
+        match error {
             StoreError::Refused(fault) => fault,
-            StoreError::Sqlite(error) => match ailment_of(&error) {
-                Some(ailment) => {
+            StoreError::Sqlite(error) => match failure_of(&error) {
+                Some(failure) => {
                     self.failures.add(1);
-                    self.fall_ill(ailment);
+                    self.record_failure(failure);
                     Fault::store_unavailable()
                 }
-                None => {
-                    log::error!("a statement of the store failed: {error}");
-                    Fault::internal()
-                }
+                None => Fault::internal().caused_by(format!("a statement of the store failed: {error}")),
             },
         }
     }
 
-    pub(super) fn fall_ill(&self, ailment: StoreHealth) {
+    pub(super) fn record_failure(&self, failure: StoreHealth) {
         let mut now = self.guard();
-        if now.as_ref() != Some(&ailment) {
-            log::error!("the store cannot write: {}", ailment.reason);
-            *now = Some(ailment);
+        if now.as_ref() != Some(&failure) {
+            log::error!("the store cannot write: {}", failure.reason);
+            *now = Some(failure);
         }
     }
 
     fn guard(&self) -> MutexGuard<'_, Option<StoreHealth>> {
-        self.ailment.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The store's problem, if the error is about the store and not about the statement.
-pub(super) fn ailment_of(error: &rusqlite::Error) -> Option<StoreHealth> {
+pub(super) fn failure_of(error: &rusqlite::Error) -> Option<StoreHealth> {
     let code = error.sqlite_error_code()?;
     let reason = match code {
         ErrorCode::DiskFull => "the disk is full",
@@ -160,10 +158,9 @@ pub(super) fn ailment_of(error: &rusqlite::Error) -> Option<StoreHealth> {
     Some(StoreHealth { reason: format!("{reason} ({error})"), is_damage })
 }
 
-/// The value read for `what`; `None`, with a log line, when the row is not as the hub writes it. Only for optional
-/// data.
-/// hub can do without.
-pub(super) fn unless_damaged<T>(read: rusqlite::Result<T>, what: &str) -> rusqlite::Result<Option<T>> {
+/// The value of a stored row; `None`, with a log line that names `data`, when the row has an invalid form. Only for
+/// data that the hub can start without.
+pub(super) fn unless_damaged<T>(read: rusqlite::Result<T>, data: &str) -> rusqlite::Result<Option<T>> {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
     match read {
         Ok(read) => Ok(Some(read)),
@@ -171,7 +168,7 @@ pub(super) fn unless_damaged<T>(read: rusqlite::Result<T>, what: &str) -> rusqli
             error
             @ (FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)),
         ) => {
-            log::error!("what the store holds of {what} cannot be read: {error}");
+            log::error!("the store holds {data} that cannot be read: {error}");
             Ok(None)
         }
         Err(error) => Err(error),
@@ -190,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_that_does_not_end_is_a_store_that_hangs() {
+    fn a_transaction_over_the_time_limit_counts_as_hanging() {
         let condition = Condition::default();
         assert!(!condition.hangs(HANGING_MS * 10), "it writes nothing");
         condition.writing(Some(0));

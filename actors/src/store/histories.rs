@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_kept_is_taken_once_as_it_was_and_in_its_order() {
+    async fn stored_histories_are_taken_once_and_in_order() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let kept = vec![history("b", u64::MAX, 3), history("a", 7, 0), history("c", 2, 2)];
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_an_earlier_version_kept_with_half_a_surrogate_pair_can_be_read_by_all() {
+    async fn half_a_surrogate_pair_stored_by_an_earlier_version_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let mut old = history("a", 1, 1);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_history_that_cannot_be_read_is_left_out_and_gone() {
+    async fn an_unreadable_history_is_skipped_and_removed() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         store.keep_histories(vec![history("a", 2, 2), history("b", 1, 1), history("c", 2, 2)]).await.unwrap();

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::chats::stored_chat;
 use super::health::StoreError;
-use super::{Store, stored_id};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, ChatMessageId, UserId};
 use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus, Receipt};
@@ -101,7 +101,7 @@ impl Store {
         if let Some(found) = look().await? {
             return Ok(Some(found));
         }
-        self.settled().await?;
+        self.wait_for_writes().await?;
         look().await
     }
 
@@ -129,7 +129,7 @@ impl Store {
                 found => return found,
             }
         }
-        self.settled().await?;
+        self.wait_for_writes().await?;
         look().await
     }
 
@@ -138,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::ping`].
-    pub async fn message_figures(&self) -> Result<(u64, u64, u64), Fault> {
+    pub async fn message_counts(&self) -> Result<(u64, u64, u64), Fault> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached("SELECT messages, delivered, read FROM message_tally")?;
             let count = |row: &Row<'_>, at| row.get(at).map(|count: i64| u64::try_from(count).unwrap_or(0));
@@ -278,10 +278,8 @@ fn page(
 
 fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<ChatMessage, StoreError> {
     let id: String = row.get(0)?;
-    let id = ChatMessageId::parse(&id, "id").map_err(|fault| {
-        log::error!("the store holds {id:?} as a message's id: {fault}");
-        Fault::internal()
-    })?;
+    let id = ChatMessageId::parse(&id, "id")
+        .map_err(|fault| invalid(format!("the store holds {id:?} as a message's id: {fault}")))?;
     let user = stored_id(&row.get::<_, String>(1)?)?;
     Ok(ChatMessage {
         id,

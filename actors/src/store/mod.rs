@@ -29,8 +29,8 @@
 //!
 //! # Layout
 //!
-//! [`opening`] opens the file and [`schema`] has the tables. Each family of data has its own file: a few methods of
-//! [`Store`] around SQL. No SQLite type is visible outside this module.
+//! [`opening`] opens the file, [`threads`] starts the threads, and [`schema`] has the tables. Each family of data has
+//! its own file: a few methods of [`Store`] around SQL. No SQLite type is visible outside this module.
 
 mod accounts;
 mod answers;
@@ -47,38 +47,40 @@ mod purge;
 mod reader;
 mod revocations;
 mod schema;
+mod sign_ins;
 mod suspended;
+mod threads;
 mod waiting;
 mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
+pub use self::accounts::{Account, Credentials};
 pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
-pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
+pub use self::chats::{Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
 pub use self::grants::Grants;
-use self::health::{Condition, StoreError, StoreHealth};
+use self::health::StoreError;
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
-pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
+pub use self::notifications::{KEPT_DAYS, KEPT_MAX, NotificationOutcome, ReadNotification, StoredNotification};
 pub use self::opening::{OpenError, may_pass};
-use self::opening::{Opened, READERS};
-use self::reader::Query;
+use self::opening::{OpenedFiles, READERS};
 pub(crate) use self::revocations::is_older;
-pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
+pub use self::revocations::{EvictedRevocation, Revocation, RevocationScope, SUBJECT_MAX};
+pub use self::sign_ins::{RefreshedSignIn, SIGN_INS_MAX, SignIn};
 pub use self::suspended::{StoredDelivery, StoredSession, StoredSessions};
-use self::writer::{Job, Write, Writer};
+use self::threads::{Ends, StoreState, Threads};
+use self::writer::{Write, WriteJob};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::UserId;
 use crate::runtime::clock::Clock;
-use crate::runtime::work_queue::{PushError, Queue};
+use crate::runtime::work_queue::PushError;
 
 /// The database file in the data directory.
 pub const FILE: &str = "hubbub.db";
@@ -103,7 +105,7 @@ pub enum Role {
 
 /// Counters of the store's work, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct StoreCounts {
     /// Writes committed to the disk.
     pub writes: u64,
     /// Transactions that committed writes.
@@ -120,101 +122,6 @@ pub struct Counts {
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Threads>);
 
-#[derive(Debug)]
-struct Threads(Arc<Shared>);
-
-/// State shared by the handles and the threads.
-#[derive(Debug)]
-struct Shared {
-    path: PathBuf,
-    clock: Clock,
-    writes: Arc<Queue<Box<dyn Job>>>,
-    reads: Arc<Queue<Query>>,
-    condition: Arc<Condition>,
-    changed: Arc<Notify>,
-    last_notification: Arc<AtomicI64>,
-    ends: Mutex<Ends>,
-    /// Whether the file is open for writing. It is not while the disk is full at the start.
-    open: watch::Sender<bool>,
-}
-
-/// Receivers that resolve when a thread has ended.
-#[derive(Debug, Default)]
-struct Ends {
-    readers: Vec<oneshot::Receiver<()>>,
-    writer: Option<oneshot::Receiver<()>>,
-}
-
-impl std::ops::Deref for Threads {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.writes.close();
-        self.reads.close();
-    }
-}
-
-impl Shared {
-    fn new(path: PathBuf, clock: Clock) -> Self {
-        Self {
-            path,
-            clock,
-            writes: Arc::new(Queue::new(WRITES_MAX)),
-            reads: Arc::new(Queue::new(READS_MAX)),
-            condition: Arc::default(),
-            changed: Arc::default(),
-            last_notification: Arc::default(),
-            ends: Mutex::default(),
-            open: watch::Sender::new(false),
-        }
-    }
-
-    /// Starts the readers of an opened store and builds its writer.
-    fn begin(&self, opened: Opened, role: Role) -> std::io::Result<Writer> {
-        let Opened { lock, writer, readers, seen, last_notification, identity } = opened;
-        for (number, conn) in readers.into_iter().enumerate() {
-            let (queue, shared) = (self.reads.clone(), self.condition.clone());
-            let end = spawn(format!("store-reader-{number}"), self.reads.clone(), self.condition.clone(), move || {
-                reader::run(&conn, &queue, &shared);
-            });
-            self.ends().readers.push(end?);
-        }
-        self.last_notification.fetch_max(last_notification, Ordering::Relaxed);
-        if role == Role::Hub {
-            self.condition.await_purge();
-        }
-        Ok(Writer {
-            conn: writer,
-            queue: self.writes.clone(),
-            condition: self.condition.clone(),
-            changed: self.changed.clone(),
-            clock: self.clock.clone(),
-            seen,
-            proven_at: Instant::now(),
-            identity,
-            looked_at: Instant::now(),
-            _lock: lock,
-        })
-    }
-
-    /// Starts the writer thread.
-    fn spawn_writer(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        let end = spawn("store-writer".into(), self.writes.clone(), self.condition.clone(), work)?;
-        self.ends().writer = Some(end);
-        Ok(())
-    }
-
-    fn ends(&self) -> MutexGuard<'_, Ends> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Store {
     /// Opens the store in `directory`. [`Role::Hub`] creates the directory and the file if they are missing. Blocks.
     ///
@@ -222,11 +129,11 @@ impl Store {
     /// Another hub uses the directory; the file is locked, damaged, of another program or of a later hub; the system
     /// call fails; for [`Role::Command`], the file is missing.
     pub fn open(directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
-        Self::of(Opened::at(directory, role, &mut None)?, directory, role, clock)
+        Self::of(OpenedFiles::at(directory, role, &mut None)?, directory, role, clock)
     }
 
-    fn of(opened: Opened, directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(directory.join(FILE), clock));
+    fn of(opened: OpenedFiles, directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
+        let shared = Arc::new(StoreState::new(directory.join(FILE), clock));
         let failed = |error| OpenError::io(&shared.path, "opened", &error);
         let writer = shared.begin(opened, role).map_err(failed)?;
         shared.open.send_replace(true);
@@ -255,9 +162,9 @@ impl Store {
             return Err(Fault::store_unavailable());
         }
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Write::new(work, reply));
+        let job: Box<dyn WriteJob> = Box::new(Write::new(work, reply));
         self.0.writes.push(job).map_err(|PushError(_)| self.overloaded())?;
-        Ok(written(answer))
+        Ok(await_commit(answer))
     }
 
     /// Reads from one snapshot.
@@ -278,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Code::Overloaded`].
-    async fn settled(&self) -> Result<(), Fault> {
+    async fn wait_for_writes(&self) -> Result<(), Fault> {
         match self.write(|_| Ok(())).await {
             Err(fault) if !matches!(fault.code, Code::StoreUnavailable | Code::OutcomeUnknown) => Err(fault),
             _ => Ok(()),
@@ -295,15 +202,15 @@ impl Store {
     /// # Errors
     /// `STORE_UNAVAILABLE`; `OVERLOADED` when the queue is full.
     pub async fn ping(&self) -> Result<Duration, Fault> {
-        let asked = Instant::now();
+        let started = Instant::now();
         self.read(|conn| Ok(conn.query_row("SELECT count(*) FROM probe", (), |row| row.get::<_, i64>(0))?)).await?;
-        Ok(asked.elapsed())
+        Ok(started.elapsed())
     }
 
     /// The reason why the store cannot write; `None` while it can.
     pub fn failing(&self) -> Option<String> {
-        let ailment = self.0.condition.ailment().map(|ailment| ailment.reason);
-        ailment.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
+        let failure = self.0.condition.failure().map(|failure| failure.reason);
+        failure.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
     }
 
     /// Resolves when another program has written since the previous call.
@@ -317,9 +224,9 @@ impl Store {
     }
 
     /// The current counters.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> StoreCounts {
         let condition = &self.0.condition;
-        Counts {
+        StoreCounts {
             writes: condition.writes.get(),
             commits: condition.commits.get(),
             overloads: condition.overloads.get(),
@@ -368,7 +275,7 @@ impl Store {
 
 /// Waits for the end of a write, for a limited time: the caller holds a connection meanwhile. After a timeout, the
 /// writer may still do the write.
-async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
+async fn await_commit<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
     match timeout(ANSWER_TIME, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) | Err(_) => Err(Fault::outcome_unknown()),
@@ -377,41 +284,12 @@ async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fa
 
 /// Parses a user id from the store. It was validated before it was written.
 fn stored_id(text: &str) -> Result<UserId, StoreError> {
-    let parsed = UserId::of_store(text);
-    parsed.map_err(|fault| {
-        log::error!("the store holds {text:?} as a user id: {fault}");
-        Fault::internal().into()
-    })
+    UserId::of_store(text).map_err(|fault| invalid(format!("the store holds {text:?} as a user id: {fault}")))
 }
 
-/// Starts a thread that serves `queue`. The receiver resolves when the thread ends, also after a panic, and the jobs
-/// left in the queue are then dropped.
-fn spawn<T: Send + 'static>(
-    name: String,
-    queue: Arc<Queue<T>>,
-    condition: Arc<Condition>,
-    work: impl FnOnce() + Send + 'static,
-) -> std::io::Result<oneshot::Receiver<()>> {
-    struct Abandon<T> {
-        queue: Arc<Queue<T>>,
-        condition: Arc<Condition>,
-        _ended: oneshot::Sender<()>,
-    }
-    impl<T> Drop for Abandon<T> {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                self.condition.fall_ill(StoreHealth { reason: "a thread of it died".into(), is_damage: false });
-            }
-            self.queue.close_and_clear();
-        }
-    }
-    let (_ended, end) = oneshot::channel();
-    let abandon = Abandon { queue, condition, _ended };
-    std::thread::Builder::new().name(name).spawn(move || {
-        let _abandon = abandon;
-        work();
-    })?;
-    Ok(end)
+/// The error for stored data that the hub cannot have written.
+fn invalid(cause: String) -> StoreError {
+    Fault::internal().caused_by(cause).into()
 }
 
 #[cfg(test)]

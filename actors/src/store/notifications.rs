@@ -28,7 +28,7 @@ const SWEPT_MAX: i64 = 100;
 
 /// A notification as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct StoredNotification {
     /// The sequence number: a later notification of a user has a larger one.
     pub number: i64,
     /// Its id.
@@ -41,7 +41,7 @@ pub struct Notice {
 
 /// A notification that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
+pub struct ReadNotification {
     /// Time of the first read, ms since the epoch.
     pub at: i64,
     /// The data, JSON text.
@@ -52,7 +52,7 @@ pub struct Read {
 
 /// The result of storing a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct NotificationOutcome {
     /// Whether a notification with this id was already read: then nothing changed.
     pub was_read: bool,
     /// Number of evicted notifications.
@@ -69,9 +69,9 @@ impl Store {
     pub(crate) fn keep_notification<T: Send + 'static>(
         &self,
         user: UserId,
-        notice: Notice,
+        notice: StoredNotification,
         passenger: T,
-    ) -> Result<impl Future<Output = Result<(Kept, T), Fault>> + Send + use<T>, Fault> {
+    ) -> Result<impl Future<Output = Result<(NotificationOutcome, T), Fault>> + Send + use<T>, Fault> {
         self.begin_write(move |conn| Ok((keep(conn, &user, &notice)?, passenger)))
     }
 
@@ -84,7 +84,7 @@ impl Store {
         user: UserId,
         id: NotificationId,
         now: i64,
-    ) -> Result<Option<Read>, Fault> {
+    ) -> Result<Option<ReadNotification>, Fault> {
         self.write(move |conn| {
             let read: Option<(i64, String)> = conn
                 .prepare_cached(
@@ -97,7 +97,7 @@ impl Store {
                 .optional()?;
             let Some((at, data)) = read else { return Ok(None) };
             let pruned = prune(conn, &user, "read_at IS NOT NULL")?;
-            Ok(Some(Read { at, data: data.into(), pruned }))
+            Ok(Some(ReadNotification { at, data: data.into(), pruned }))
         })
         .await
     }
@@ -111,10 +111,10 @@ impl Store {
         &self,
         user: UserId,
         last: i64,
-        pending: Vec<Notice>,
+        pending: Vec<StoredNotification>,
         bytes: usize,
         now: i64,
-    ) -> Result<Vec<Notice>, Fault> {
+    ) -> Result<Vec<StoredNotification>, Fault> {
         self.read(move |conn| {
             let mut notices = unread(conn, &user, last, bytes, now)?;
             for notice in pending {
@@ -138,7 +138,7 @@ pub(super) fn last(conn: &Connection) -> Result<i64, rusqlite::Error> {
     conn.query_row("SELECT coalesce(max(seq), 0) FROM notifications", (), |row| row.get(0))
 }
 
-fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, StoreError> {
+fn keep(conn: &Connection, user: &UserId, notice: &StoredNotification) -> Result<NotificationOutcome, StoreError> {
     let aged = conn
         .prepare_cached(
             "DELETE FROM notifications WHERE seq IN
@@ -162,7 +162,7 @@ fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Store
             notice.sent_at - KEPT_MS
         ])?;
     let pruned = aged + prune(conn, user, "read_at IS NULL")?;
-    Ok(Kept { was_read: kept == 0, pruned })
+    Ok(NotificationOutcome { was_read: kept == 0, pruned })
 }
 
 /// Deletes a user's oldest notifications in `state`, beyond [`KEPT_MAX`].
@@ -175,7 +175,13 @@ fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize,
 }
 
 /// A user's unread notifications, newest first: at most [`KEPT_MAX`], and at most `bytes` of data and one more.
-fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -> Result<Vec<Notice>, StoreError> {
+fn unread(
+    conn: &Connection,
+    user: &UserId,
+    last: i64,
+    bytes: usize,
+    now: i64,
+) -> Result<Vec<StoredNotification>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT seq, id, data, created_at FROM notifications
          WHERE user_id = ?1 AND read_at IS NULL AND seq <= ?2 AND created_at > ?3 ORDER BY seq DESC LIMIT ?4",
@@ -193,18 +199,18 @@ fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -
 }
 
 /// Reads a stored notification; `None`, with a log line, when a client could not parse it.
-fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
+fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<StoredNotification>> {
     let (number, id, data): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let Ok(id) = NotificationId::parse(&id, "id") else {
-        log::error!("the store holds {id:?} as a notification's id");
+        log::error!("the store holds {id:?} as a notification's id, which is invalid");
         return Ok(None);
     };
     if !json::is_json(data.as_bytes()) {
-        log::error!("the store holds a notification {id:?} that is no JSON");
+        log::error!("the store holds a notification {id:?} that is not JSON");
         return Ok(None);
     }
     // An earlier version stored escapes without resolving them.
-    Ok(Some(Notice { number, id, data: text::resolve(data.into()), sent_at: row.get(3)? }))
+    Ok(Some(StoredNotification { number, id, data: text::resolve(data.into()), sent_at: row.get(3)? }))
 }
 
 fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> Result<bool, StoreError> {
@@ -216,7 +222,7 @@ fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> R
 
 /// The newest of these, oldest first, each id once: at most [`KEPT_MAX`] with at most `bytes` of data, but at least
 /// one.
-fn newest(mut notices: Vec<Notice>, bytes: usize) -> Vec<Notice> {
+fn newest(mut notices: Vec<StoredNotification>, bytes: usize) -> Vec<StoredNotification> {
     notices.sort_unstable_by_key(|notice| std::cmp::Reverse(notice.number));
     let mut seen = ahash::AHashSet::new();
     notices.retain(|notice| seen.insert(notice.id.clone()));
@@ -250,22 +256,22 @@ mod tests {
         NotificationId::parse(text, "id").unwrap()
     }
 
-    fn notice(number: i64, text: &str, sent_at: i64) -> Notice {
-        Notice { number, id: id(text), data: Bytes::from(format!("{{\"n\":{number}}}")), sent_at }
+    fn notice(number: i64, text: &str, sent_at: i64) -> StoredNotification {
+        StoredNotification { number, id: id(text), data: Bytes::from(format!("{{\"n\":{number}}}")), sent_at }
     }
 
-    struct Shelf {
+    struct NotificationStore {
         store: Store,
         directory: tempfile::TempDir,
     }
 
-    impl Shelf {
+    impl NotificationStore {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             Self { store: Store::open(directory.path(), Role::Hub, Clock::System).unwrap(), directory }
         }
 
-        async fn keep(&self, notice: Notice) -> Kept {
+        async fn keep(&self, notice: StoredNotification) -> NotificationOutcome {
             self.store.keep_notification(user("a"), notice, ()).unwrap().await.unwrap().0
         }
 
@@ -273,8 +279,14 @@ mod tests {
             self.store.read_notification(user("a"), id(text), now).await.unwrap().map(|read| read.at)
         }
 
-        async fn unread(&self, whose: &str, last: i64, pending: Vec<Notice>, now: i64) -> Vec<(i64, String)> {
-            let unread = self.store.unread_notifications(user(whose), last, pending, 1_000_000, now).await.unwrap();
+        async fn unread(
+            &self,
+            owner: &str,
+            last: i64,
+            pending: Vec<StoredNotification>,
+            now: i64,
+        ) -> Vec<(i64, String)> {
+            let unread = self.store.unread_notifications(user(owner), last, pending, 1_000_000, now).await.unwrap();
             unread.into_iter().map(|notice| (notice.number, notice.id.to_string())).collect()
         }
     }
@@ -284,102 +296,102 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_notification_that_cannot_be_read_is_left_out_and_the_others_come() {
-        let shelf = Shelf::new();
+    async fn an_unreadable_notification_is_skipped() {
+        let stored = NotificationStore::new();
         for (number, text) in [(1, "name"), (2, "utf8"), (3, "json"), (4, "good")] {
-            shelf.keep(notice(number, text, 5)).await;
+            stored.keep(notice(number, text, 5)).await;
         }
-        let file = Connection::open(shelf.store.path()).unwrap();
+        let file = Connection::open(stored.store.path()).unwrap();
         file.execute("UPDATE notifications SET id = '' WHERE id = 'name'", ()).unwrap();
         file.execute("UPDATE notifications SET data = CAST(x'22ff22' AS TEXT) WHERE id = 'utf8'", ()).unwrap();
         file.execute("UPDATE notifications SET data = '{' WHERE id = 'json'", ()).unwrap();
-        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(4, "good")]));
+        assert_eq!(stored.unread("a", ALL, vec![], 6).await, seen(&[(4, "good")]));
     }
 
     #[tokio::test]
-    async fn a_notification_that_an_earlier_version_kept_with_half_a_surrogate_pair_can_be_read_by_all() {
-        let shelf = Shelf::new();
-        shelf.keep(notice(1, "old", 5)).await;
-        let file = Connection::open(shelf.store.path()).unwrap();
+    async fn half_a_surrogate_pair_stored_by_an_earlier_version_is_replaced() {
+        let stored = NotificationStore::new();
+        stored.keep(notice(1, "old", 5)).await;
+        let file = Connection::open(stored.store.path()).unwrap();
         file.execute(r#"UPDATE notifications SET data = '{"id":"old","a":"caf\u00e9 \ud83d"}'"#, ()).unwrap();
-        let unread = shelf.store.unread_notifications(user("a"), ALL, vec![], 1_000_000, 6).await.unwrap();
+        let unread = stored.store.unread_notifications(user("a"), ALL, vec![], 1_000_000, 6).await.unwrap();
         assert_eq!(unread[0].data, "{\"id\":\"old\",\"a\":\"café \u{fffd}\"}");
     }
 
     #[tokio::test]
-    async fn what_is_unread_is_its_users_until_it_is_read_and_the_first_reading_counts() {
-        let shelf = Shelf::new();
+    async fn a_notification_is_unread_until_its_user_reads_it_and_the_first_read_time_stays() {
+        let stored = NotificationStore::new();
         for (number, text) in [(1, "x"), (2, "y"), (3, "z")] {
-            assert_eq!(shelf.keep(notice(number, text, 5)).await, Kept { was_read: false, pruned: 0 });
+            assert_eq!(stored.keep(notice(number, text, 5)).await, NotificationOutcome { was_read: false, pruned: 0 });
         }
-        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (2, "y"), (3, "z")]));
-        assert_eq!(shelf.unread("a", 2, vec![], 6).await, seen(&[(1, "x"), (2, "y")]));
-        assert_eq!(shelf.unread("b", ALL, vec![], 6).await, seen(&[]));
-        assert_eq!((shelf.read("y", 7).await, shelf.read("y", 9).await), (Some(7), Some(7)));
-        assert_eq!(shelf.read("other", 7).await, None);
-        assert_eq!(shelf.store.read_notification(user("b"), id("x"), 7).await, Ok(None));
-        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (3, "z")]));
-        assert_eq!(shelf.store.last_notification().load(Ordering::Relaxed), 0);
-        shelf.store.close().await;
-        let again = Store::open(shelf.directory.path(), Role::Hub, Clock::System).unwrap();
+        assert_eq!(stored.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (2, "y"), (3, "z")]));
+        assert_eq!(stored.unread("a", 2, vec![], 6).await, seen(&[(1, "x"), (2, "y")]));
+        assert_eq!(stored.unread("b", ALL, vec![], 6).await, seen(&[]));
+        assert_eq!((stored.read("y", 7).await, stored.read("y", 9).await), (Some(7), Some(7)));
+        assert_eq!(stored.read("other", 7).await, None);
+        assert_eq!(stored.store.read_notification(user("b"), id("x"), 7).await, Ok(None));
+        assert_eq!(stored.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (3, "z")]));
+        assert_eq!(stored.store.last_notification().load(Ordering::Relaxed), 0);
+        stored.store.close().await;
+        let again = Store::open(stored.directory.path(), Role::Hub, Clock::System).unwrap();
         assert_eq!(again.last_notification().load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]
-    async fn one_that_is_sent_again_gives_way_to_itself_unless_it_was_read() {
-        let shelf = Shelf::new();
-        shelf.keep(notice(1, "x", 5)).await;
-        shelf.keep(notice(2, "y", 5)).await;
-        shelf.keep(notice(3, "x", 5)).await;
-        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(2, "y"), (3, "x")]));
-        assert_eq!(shelf.read("x", 7).await, Some(7));
-        assert_eq!(shelf.keep(notice(4, "x", 8)).await, Kept { was_read: true, pruned: 0 });
-        assert_eq!(shelf.unread("a", ALL, vec![notice(4, "x", 8)], 6).await, seen(&[(2, "y")]));
-        assert_eq!(shelf.read("x", 9).await, Some(7));
+    async fn a_repeated_notification_replaces_the_unread_one_and_not_a_read_one() {
+        let stored = NotificationStore::new();
+        stored.keep(notice(1, "x", 5)).await;
+        stored.keep(notice(2, "y", 5)).await;
+        stored.keep(notice(3, "x", 5)).await;
+        assert_eq!(stored.unread("a", ALL, vec![], 6).await, seen(&[(2, "y"), (3, "x")]));
+        assert_eq!(stored.read("x", 7).await, Some(7));
+        assert_eq!(stored.keep(notice(4, "x", 8)).await, NotificationOutcome { was_read: true, pruned: 0 });
+        assert_eq!(stored.unread("a", ALL, vec![notice(4, "x", 8)], 6).await, seen(&[(2, "y")]));
+        assert_eq!(stored.read("x", 9).await, Some(7));
     }
 
     #[tokio::test]
-    async fn what_waits_to_be_written_counts_once() {
-        let shelf = Shelf::new();
-        shelf.keep(notice(1, "x", 5)).await;
-        shelf.keep(notice(2, "y", 5)).await;
+    async fn a_pending_notification_replaces_the_stored_one_with_its_id() {
+        let stored = NotificationStore::new();
+        stored.keep(notice(1, "x", 5)).await;
+        stored.keep(notice(2, "y", 5)).await;
         let pending = vec![notice(2, "y", 5), notice(3, "x", 5), notice(4, "x", 5)];
-        assert_eq!(shelf.unread("a", ALL, pending, 6).await, seen(&[(2, "y"), (4, "x")]));
+        assert_eq!(stored.unread("a", ALL, pending, 6).await, seen(&[(2, "y"), (4, "x")]));
     }
 
     #[tokio::test]
-    async fn the_newest_are_kept_for_their_time() {
-        let shelf = Shelf::new();
+    async fn the_newest_notifications_are_stored_until_they_expire() {
+        let stored = NotificationStore::new();
         let most = KEPT_MAX as i64;
         for number in 1..=most {
-            assert_eq!(shelf.keep(notice(number, &number.to_string(), 5)).await.pruned, 0);
+            assert_eq!(stored.keep(notice(number, &number.to_string(), 5)).await.pruned, 0);
         }
-        assert_eq!(shelf.keep(notice(most + 1, "more", 6)).await.pruned, 1);
-        let unread = shelf.unread("a", ALL, vec![], 6).await;
+        assert_eq!(stored.keep(notice(most + 1, "more", 6)).await.pruned, 1);
+        let unread = stored.unread("a", ALL, vec![], 6).await;
         assert_eq!((unread.len(), unread[0].0), (KEPT_MAX, 2));
         // Read notifications have their own bound.
-        assert_eq!(shelf.read("2", 6).await, Some(6));
-        assert_eq!(shelf.keep(notice(most + 2, "and more", 6)).await.pruned, 0);
+        assert_eq!(stored.read("2", 6).await, Some(6));
+        assert_eq!(stored.keep(notice(most + 2, "and more", 6)).await.pruned, 0);
         for number in 3..=most {
-            shelf.read(&number.to_string(), 6).await.unwrap();
+            stored.read(&number.to_string(), 6).await.unwrap();
         }
-        shelf.read("more", 6).await.unwrap();
-        assert_eq!((shelf.read("2", 8).await, shelf.read("3", 8).await), (Some(6), Some(6)));
-        shelf.read("and more", 7).await.unwrap();
-        assert_eq!((shelf.read("2", 8).await, shelf.read("3", 8).await), (None, Some(6)));
+        stored.read("more", 6).await.unwrap();
+        assert_eq!((stored.read("2", 8).await, stored.read("3", 8).await), (Some(6), Some(6)));
+        stored.read("and more", 7).await.unwrap();
+        assert_eq!((stored.read("2", 8).await, stored.read("3", 8).await), (None, Some(6)));
 
-        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[]));
-        shelf.keep(notice(most + 3, "young", 6)).await;
-        assert_eq!(shelf.unread("a", ALL, vec![], 5 + KEPT_MS).await, seen(&[(most + 3, "young")]));
-        assert_eq!(shelf.unread("a", ALL, vec![], 6 + KEPT_MS).await, seen(&[]));
-        assert_eq!(shelf.read("young", 6 + KEPT_MS).await, None);
+        assert_eq!(stored.unread("a", ALL, vec![], 6).await, seen(&[]));
+        stored.keep(notice(most + 3, "young", 6)).await;
+        assert_eq!(stored.unread("a", ALL, vec![], 5 + KEPT_MS).await, seen(&[(most + 3, "young")]));
+        assert_eq!(stored.unread("a", ALL, vec![], 6 + KEPT_MS).await, seen(&[]));
+        assert_eq!(stored.read("young", 6 + KEPT_MS).await, None);
         // The next write of any user deletes some of the expired notifications.
-        let swept = shelf.store.keep_notification(user("b"), notice(most + 4, "b", 6 + KEPT_MS), ()).unwrap();
+        let swept = stored.store.keep_notification(user("b"), notice(most + 4, "b", 6 + KEPT_MS), ()).unwrap();
         assert_eq!(swept.await.unwrap().0.pruned, SWEPT_MAX as usize);
     }
 
     #[test]
-    fn no_more_is_brought_at_once_than_fits_but_one_always_is() {
+    fn unread_notifications_are_bounded_in_bytes_but_at_least_one_is_returned() {
         let of = |bytes| newest(vec![notice(1, "x", 5), notice(3, "z", 5), notice(2, "y", 5)], bytes);
         let numbers = |bytes| of(bytes).into_iter().map(|notice| notice.number).collect::<Vec<_>>();
         assert_eq!(numbers(21), [1, 2, 3]);

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::identity::Identity;
-use super::schema::Unfit;
+use super::identity::FileIdentities;
+use super::schema::UnusableFile;
 use super::{FILE, LOCK_FILE, Role, Store, handover, health, notifications, schema, writer};
 
 /// How long a write waits for another program's lock.
-const PATIENCE: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The largest file that is checked as a whole at the start, bytes. Damage in a larger file is detected on access.
 const CHECKED_MAX: u64 = 64 << 20;
@@ -44,9 +44,9 @@ impl OpenError {
         Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), may_pass: may_pass(error) }
     }
 
-    pub(super) fn unfit(path: &Path, unfit: Unfit) -> Self {
-        let (mut may_pass, mut why) = (false, explain(&unfit));
-        if let Unfit::Sqlite(error) = &unfit
+    pub(super) fn unusable(path: &Path, reason: UnusableFile) -> Self {
+        let (mut may_pass, mut why) = (false, explain(&reason));
+        if let UnusableFile::Sqlite(error) = &reason
             && let Some(code @ (ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) =
                 error.sqlite_error_code()
         {
@@ -96,7 +96,7 @@ impl std::error::Error for OpenError {}
 
 /// The open files and connections of a store.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedFiles {
     /// The lock of the data directory, for the hub.
     pub(super) lock: Option<File>,
     pub(super) writer: Connection,
@@ -106,15 +106,15 @@ pub(super) struct Opened {
     /// The largest number of a notification; 0 when there is none.
     pub(super) last_notification: i64,
     /// The identities of the open files.
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentities,
 }
 
-impl Opened {
+impl OpenedFiles {
     /// Opens the store in `directory`; the hub creates both if they are missing. `lock` is a lock that the caller
     /// already holds. A failure puts it back.
     pub(super) fn at(directory: &Path, role: Role, lock: &mut Option<File>) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
-        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        let unusable = |reason| OpenError::unusable(&path, reason);
         if role == Role::Hub {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| OpenError::io(&path, "opened", &error))?;
@@ -123,7 +123,8 @@ impl Opened {
             }
             prepare_file(&path).map_err(|error| OpenError::io(&path, "opened", &error))?;
         } else if !path.try_exists().map_err(|error| OpenError::io(&path, "opened", &error))? {
-            let why = "does not exist; start the hub once to make it, or name its folder with --config or --data-dir";
+            let why =
+                "does not exist; start the hub once to create it, or set the data directory by --config or --data-dir";
             return Err(OpenError { path, why: why.into(), may_pass: false });
         }
         let writer = open_writing(&path, role).map_err(unusable)?;
@@ -134,7 +135,7 @@ impl Opened {
         let last_notification = notifications::last(&writer).map_err(|error| unusable(error.into()))?;
         let readers: Result<Vec<_>, _> = (0..READERS).map(|_| open_reading(&path)).collect();
         let readers = readers.map_err(|error| unusable(error.into()))?;
-        let identity = Identity::of(&path);
+        let identity = FileIdentities::of(&path);
         Ok(Self { lock: lock.take(), writer, readers, seen, last_notification, identity })
     }
 }
@@ -160,7 +161,7 @@ impl Store {
             Err(error) => return Err(OpenError::io(&path, "opened", &error)),
             Ok(_) => {}
         }
-        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        let unusable = |reason| OpenError::unusable(&path, reason);
         // The running hub has created every file it needs, and needs the database for itself.
         if Self::is_in_use(directory) {
             let conn = open_reading(&path).map_err(|error| unusable(error.into()))?;
@@ -171,11 +172,13 @@ impl Store {
         let had_log = log.exists();
         let is_small = fs::metadata(&path).is_ok_and(|file| file.len() <= CHECKED_MAX);
         let found = match open_without_writing(&path) {
-            Ok(Some(conn)) if is_small => writer::sound(&conn).map(|()| true).map_err(|error| unusable(error.into())),
+            Ok(Some(conn)) if is_small => {
+                writer::check_integrity(&conn).map(|()| true).map_err(|error| unusable(error.into()))
+            }
             // The next start migrates a store of an earlier version.
-            Ok(Some(_)) | Err(Unfit::Older { .. }) => Ok(true),
+            Ok(Some(_)) | Err(UnusableFile::Older { .. }) => Ok(true),
             Ok(None) => Ok(false),
-            Err(unfit) => Err(unusable(unfit)),
+            Err(reason) => Err(unusable(reason)),
         };
         if !had_log && fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
             let _ = fs::remove_file(&log);
@@ -186,13 +189,13 @@ impl Store {
 
 /// Opens an existing store read-only, without a write to it or beside it: the only way to read on a full disk. No other
 /// program can use the file meanwhile. `None` when the file is empty.
-pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Unfit> {
+pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, UnusableFile> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         _ => {}
     }
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     // Before the first read: SQLite then keeps the log's index in memory instead of in a file.
     conn.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -201,7 +204,7 @@ pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Un
     match schema::version(&conn)? {
         0 => Ok(None),
         schema::VERSION => Ok(Some(conn)),
-        version => Err(Unfit::Older { version }),
+        version => Err(UnusableFile::Older { version }),
     }
 }
 
@@ -240,22 +243,22 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
+fn open_writing(path: &Path, role: Role) -> Result<Connection, UnusableFile> {
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     // Before any change: the file may be another program's.
     schema::version(&conn)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Unfit::NoLog);
+        return Err(UnusableFile::NoLog);
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
     if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
-        writer::sound(&conn)?;
+        writer::check_integrity(&conn)?;
     }
     schema::migrate(&mut conn)?;
     Ok(conn)
@@ -263,24 +266,26 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
 
 fn open_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     // This also opens the log. If the first query opened it, the files might be gone by then.
     conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))?;
     Ok(conn)
 }
 
-pub(super) fn explain(unfit: &Unfit) -> String {
-    match unfit {
-        Unfit::Foreign => "is another program's database".into(),
-        Unfit::Newer { version } => format!(
+pub(super) fn explain(reason: &UnusableFile) -> String {
+    match reason {
+        UnusableFile::Foreign => "is another program's database".into(),
+        UnusableFile::Newer { version } => format!(
             "was written by a later version of hubbub: its schema is {version}, this one knows up to {}",
             schema::VERSION
         ),
-        Unfit::Older { version } => format!("has the schema {version} of an earlier version and is not migrated yet"),
-        Unfit::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
-        Unfit::Sqlite(error) => match health::ailment_of(error) {
-            Some(ailment) => ailment.reason,
+        UnusableFile::Older { version } => {
+            format!("has the schema {version} of an earlier version and is not migrated yet")
+        }
+        UnusableFile::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
+        UnusableFile::Sqlite(error) => match health::failure_of(error) {
+            Some(failure) => failure.reason,
             None => format!("cannot be opened: {error}"),
         },
     }
@@ -308,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_is_read_without_writing_after_an_end_and_after_a_crash() {
+    async fn a_store_is_read_without_writing_after_a_stop_and_after_a_crash() {
         let (ended, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = Store::open(ended.path(), Role::Hub, Clock::System).unwrap();
         store.revoke(Revocation::parse_sid("s", "sid", 1).unwrap(), None).await.unwrap();
@@ -327,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_of_a_store_that_is_not_there_and_an_earlier_one_is_not_migrated() {
+    fn opening_without_writing_creates_no_file_and_migrates_none() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         assert!(open_without_writing(&path).unwrap().is_none());
@@ -335,11 +340,11 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         assert!(open_without_writing(&path).unwrap().is_none());
         schema::make(&Connection::open(&path).unwrap(), 1);
-        assert!(matches!(open_without_writing(&path), Err(Unfit::Older { version: 1 })));
+        assert!(matches!(open_without_writing(&path), Err(UnusableFile::Older { version: 1 })));
     }
 
     #[test]
-    fn what_may_not_be_written_does_not_begin_as_a_store_that_waits() {
+    fn a_store_without_write_permission_is_refused_and_does_not_wait() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
@@ -356,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_is_looked_at_and_left_as_it_was() {
+    async fn a_look_at_a_store_changes_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let look = || Store::look(directory.path()).map_err(|error| error.to_string());
         assert_eq!((look(), names(directory.path()).len()), (Ok(false), 0));
@@ -370,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_makes_no_store_and_says_what_to_do() {
+    fn a_command_creates_no_store_and_prints_a_hint() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("data");
         let error = Store::open(&missing, Role::Command, Clock::System).unwrap_err();
@@ -379,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_disk_that_is_full_or_fails_may_pass() {
+    fn only_a_full_or_failing_disk_is_worth_a_retry() {
         let of = |kind: io::ErrorKind| may_pass(&kind.into());
         assert!(of(io::ErrorKind::StorageFull) && of(io::ErrorKind::QuotaExceeded) && of(io::ErrorKind::FileTooLarge));
         assert!(may_pass(&io::Error::from_raw_os_error(5)), "the disk fails");
@@ -387,11 +392,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = |code| {
             let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-            OpenError::unfit(&directory.path().join(FILE), Unfit::Sqlite(error)).may_pass()
+            OpenError::unusable(&directory.path().join(FILE), UnusableFile::Sqlite(error)).may_pass()
         };
         use rusqlite::ffi;
         assert!(sqlite(ffi::SQLITE_FULL) && sqlite(ffi::SQLITE_IOERR));
-        assert!(!sqlite(ffi::SQLITE_CANTOPEN), "there is room, so it is something else");
+        assert!(!sqlite(ffi::SQLITE_CANTOPEN), "the disk has space, so the cause is another");
         assert!(!sqlite(ffi::SQLITE_CORRUPT) && !sqlite(ffi::SQLITE_BUSY) && !sqlite(ffi::SQLITE_NOTADB));
     }
 }

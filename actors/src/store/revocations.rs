@@ -5,17 +5,17 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::health::StoreError;
-use super::{Store, stored_id};
+use super::{Store, invalid, stored_id};
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::UserId;
 
 /// Longest `sid` or `jti` accepted from a client, in characters.
-pub const MARK_MAX: usize = 255;
+pub const SUBJECT_MAX: usize = 255;
 
 /// The part of a token that a revocation matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Mark {
+pub enum RevocationScope {
     /// The user, for a disabled account.
     Account,
     /// The user and the time of issue.
@@ -26,11 +26,11 @@ pub enum Mark {
     Token,
 }
 
-impl Mark {
+impl RevocationScope {
     /// All marks.
     pub const ALL: [Self; 4] = [Self::Account, Self::User, Self::SignIn, Self::Token];
 
-    /// The name in the file.
+    /// The name in the store.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
@@ -50,11 +50,11 @@ impl Mark {
     }
 }
 
-/// Revokes the tokens that have `subject` in `mark` and were issued before `before`.
+/// Revokes the tokens that have `subject` in `scope` and were issued before `before`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
     /// The part of a token to match.
-    pub mark: Mark,
+    pub scope: RevocationScope,
     /// The value to match.
     pub subject: Arc<str>,
     /// The user of the tokens, if known.
@@ -70,26 +70,27 @@ pub struct Revocation {
 impl Revocation {
     /// Revokes all tokens of a user while the account is disabled.
     pub fn of_account(user: &UserId, now: i64) -> Self {
-        Self { before: i64::MAX, mark: Mark::Account, ..Self::of_user(user, now, now) }
+        Self { before: i64::MAX, scope: RevocationScope::Account, ..Self::of_user(user, now, now) }
     }
 
     /// Revokes the user's tokens issued before `before`, and tokens without a time of issue.
     pub fn of_user(user: &UserId, before: i64, now: i64) -> Self {
         let subject = Arc::from(user.as_str());
-        Self { mark: Mark::User, subject, user: Some(user.clone()), before, until: None, made_at: now }
+        Self { scope: RevocationScope::User, subject, user: Some(user.clone()), before, until: None, made_at: now }
     }
 
     /// Revokes the tokens of a sign-in of `user`. The last of them expires at `until`.
     pub fn of_sign_in(id: &str, user: UserId, until: i64, now: i64) -> Self {
-        Self { user: Some(user), until: Some(until), ..Self::outright(Mark::SignIn, id, now) }
+        Self { user: Some(user), until: Some(until), ..Self::outright(RevocationScope::SignIn, id, now) }
     }
 
     /// Revokes all tokens with this `sid`, of any issuer. `field` is its name in the request.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than [`MARK_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] with `field`, when the `sid` is empty or longer than
+    /// [`SUBJECT_MAX`].
     pub fn parse_sid(sid: &str, field: &str, now: i64) -> Result<Self, Fault> {
-        check(sid, field).map(|()| Self::outright(Mark::SignIn, sid, now))
+        check(sid, field).map(|()| Self::outright(RevocationScope::SignIn, sid, now))
     }
 
     /// Revokes all tokens with this `jti`. `field` is its name in the request.
@@ -97,23 +98,23 @@ impl Revocation {
     /// # Errors
     /// As [`Revocation::parse_sid`].
     pub fn parse_jti(jti: &str, field: &str, now: i64) -> Result<Self, Fault> {
-        check(jti, field).map(|()| Self::outright(Mark::Token, jti, now))
+        check(jti, field).map(|()| Self::outright(RevocationScope::Token, jti, now))
     }
 
-    fn outright(mark: Mark, subject: &str, now: i64) -> Self {
-        Self { mark, subject: Arc::from(subject), user: None, before: i64::MAX, until: None, made_at: now }
+    fn outright(scope: RevocationScope, subject: &str, now: i64) -> Self {
+        Self { scope, subject: Arc::from(subject), user: None, before: i64::MAX, until: None, made_at: now }
     }
 
     /// Whether this revokes the token with this `identity`.
     pub fn hits(&self, identity: &Identity) -> bool {
-        self.mark.of(identity) == Some(&*self.subject) && is_older(identity, self.before)
+        self.scope.of(identity) == Some(&*self.subject) && is_older(identity, self.before)
     }
 }
 
 fn check(subject: &str, field: &str) -> Result<(), Fault> {
     match subject.chars().count() {
-        1..=MARK_MAX => Ok(()),
-        _ => Err(Fault::field(field, format!("`{field}` is not 1 to {MARK_MAX} characters"))),
+        1..=SUBJECT_MAX => Ok(()),
+        _ => Err(Fault::field(field, format!("`{field}` is not 1 to {SUBJECT_MAX} characters"))),
     }
 }
 
@@ -124,11 +125,11 @@ pub(crate) fn is_older(identity: &Identity, before: i64) -> bool {
 
 /// A revocation that was evicted for a new one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Forgotten {
+pub struct EvictedRevocation {
     /// Creation time, ms since the epoch.
     pub made_at: i64,
     /// The part of a token that it matched.
-    pub mark: Mark,
+    pub scope: RevocationScope,
     /// The value that it matched.
     pub subject: Arc<str>,
 }
@@ -138,14 +139,14 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
-    pub async fn revoke(&self, revocation: Revocation, forgotten: Option<Forgotten>) -> Result<(), Fault> {
+    pub async fn revoke(&self, revocation: Revocation, evicted: Option<EvictedRevocation>) -> Result<(), Fault> {
         self.write(move |conn| {
-            if let Some(Forgotten { made_at, mark, subject }) = forgotten {
+            if let Some(EvictedRevocation { made_at, scope, subject }) = evicted {
                 // Not if it was stored again since.
                 conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2 AND made_at <= ?3")?
-                    .execute(params![mark.as_str(), &*subject, made_at])?;
+                    .execute(params![scope.as_str(), &*subject, made_at])?;
             }
-            end_sign_ins(conn, &revocation)?;
+            end_matching(conn, &revocation)?;
             record(conn, &revocation)
         })
         .await
@@ -164,10 +165,10 @@ impl Store {
             let mut rows = statement.query([now])?;
             let mut revocations = Vec::new();
             while let Some(row) = rows.next()? {
-                let (mark, subject): (String, String) = (row.get(0)?, row.get(1)?);
+                let (scope, subject): (String, String) = (row.get(0)?, row.get(1)?);
                 let user: Option<String> = row.get(2)?;
                 revocations.push(Revocation {
-                    mark: stored_mark(&mark)?,
+                    scope: stored_scope(&scope)?,
                     subject: subject.into(),
                     user: user.map(|user| stored_id(&user)).transpose()?,
                     before: row.get(3)?,
@@ -181,28 +182,39 @@ impl Store {
     }
 }
 
-fn stored_mark(name: &str) -> Result<Mark, StoreError> {
-    Mark::ALL.into_iter().find(|mark| mark.as_str() == name).ok_or_else(|| {
-        log::error!("the store holds a revocation by {name:?}");
-        Fault::internal().into()
-    })
+fn stored_scope(name: &str) -> Result<RevocationScope, StoreError> {
+    RevocationScope::ALL
+        .into_iter()
+        .find(|scope| scope.as_str() == name)
+        .ok_or_else(|| invalid(format!("the store holds a revocation with the unknown mark {name:?}")))
 }
 
 /// Ends the sign-ins that a revocation matches, because their refresh tokens are revoked too.
-fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
+fn end_matching(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     let subject = &*revocation.subject;
-    match revocation.mark {
-        Mark::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
+    match revocation.scope {
+        RevocationScope::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
         // The row stays: a newer access token is still valid, and ending the sign-in needs its row.
-        Mark::User => conn
+        RevocationScope::User => conn
             .prepare_cached(
                 "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = min(refresh_until, ?3)
                  WHERE user_id = ?1 AND created_at < ?2",
             )?
             .execute(params![subject, revocation.before, revocation.made_at])?,
-        Mark::SignIn => conn.prepare_cached("DELETE FROM sign_ins WHERE id = ?1")?.execute([subject])?,
-        Mark::Token => 0,
+        RevocationScope::SignIn => conn.prepare_cached("DELETE FROM sign_ins WHERE id = ?1")?.execute([subject])?,
+        RevocationScope::Token => 0,
     };
+    Ok(())
+}
+
+/// Ends all sign-ins of a user and revokes their tokens.
+pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), StoreError> {
+    let mut statement = conn.prepare("DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id, tokens_until")?;
+    let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
+    for (id, until) in ended {
+        record(conn, &Revocation::of_sign_in(&id, user.clone(), until, now))?;
+    }
     Ok(())
 }
 
@@ -219,7 +231,7 @@ pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), S
             made_at = max(made_at, ?6)",
     )?
     .execute(params![
-        revocation.mark.as_str(),
+        revocation.scope.as_str(),
         &*revocation.subject,
         revocation.user.as_ref().map(UserId::as_str),
         revocation.before,
@@ -232,7 +244,7 @@ pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), S
 /// Removes the revocation that a disabled account caused.
 pub(super) fn restore_account(conn: &Connection, user: &UserId) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2")?
-        .execute(params![Mark::Account.as_str(), user.as_str()])?;
+        .execute(params![RevocationScope::Account.as_str(), user.as_str()])?;
     Ok(())
 }
 
@@ -243,7 +255,7 @@ mod tests {
     use crate::store::Role;
 
     #[tokio::test]
-    async fn revocations_are_there_again_but_for_one_that_made_room_and_one_that_ended() {
+    async fn revocations_survive_a_restart_except_evicted_and_expired_ones() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let alice = UserId::parse("alice", "user").unwrap();
@@ -252,9 +264,9 @@ mod tests {
         store.revoke(Revocation::of_user(&alice, 10, 30), None).await.unwrap();
         store.revoke(Revocation::of_sign_in("ends", alice, 40, 30), None).await.unwrap();
         store.revoke(Revocation::parse_sid("s", "sid", 1).unwrap(), None).await.unwrap();
-        let forgotten = Forgotten { made_at: 1, mark: Mark::SignIn, subject: "s".into() };
+        let evicted = EvictedRevocation { made_at: 1, scope: RevocationScope::SignIn, subject: "s".into() };
         let token = Revocation::parse_jti("t", "jti", 40).unwrap();
-        store.revoke(token.clone(), Some(forgotten)).await.unwrap();
+        store.revoke(token.clone(), Some(evicted)).await.unwrap();
         store.close().await;
 
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
@@ -263,9 +275,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_revoked_is_refused() {
-        assert!(Revocation::parse_sid(&"é".repeat(MARK_MAX), "sid", 0).is_ok());
-        for bad in ["", &"é".repeat(MARK_MAX + 1)] {
+    fn a_subject_that_is_empty_or_too_long_is_refused() {
+        assert!(Revocation::parse_sid(&"é".repeat(SUBJECT_MAX), "sid", 0).is_ok());
+        for bad in ["", &"é".repeat(SUBJECT_MAX + 1)] {
             assert_eq!(Revocation::parse_jti(bad, "jti", 0).unwrap_err().field.as_deref(), Some("jti"));
         }
     }

@@ -206,7 +206,7 @@ const MIGRATIONS: &[&str] = &["
 
 /// The reason why a file cannot be used.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum UnusableFile {
     /// The database is not a hub's.
     Foreign,
     /// A later version of the hub wrote it.
@@ -219,7 +219,7 @@ pub(super) enum Unfit {
     Sqlite(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Unfit {
+impl From<rusqlite::Error> for UnusableFile {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
@@ -229,7 +229,7 @@ impl From<rusqlite::Error> for Unfit {
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
 /// Migrates the file to [`VERSION`] in one transaction: it has all tables of a version or none.
-pub(super) fn migrate(conn: &mut Connection) -> Result<(), Unfit> {
+pub(super) fn migrate(conn: &mut Connection) -> Result<(), UnusableFile> {
     if version(conn)? == VERSION {
         return Ok(());
     }
@@ -253,17 +253,17 @@ pub(super) fn empty() -> Result<Connection, rusqlite::Error> {
 }
 
 /// The file's version, if this hub supports it. Changes nothing.
-pub(super) fn version(conn: &Connection) -> Result<usize, Unfit> {
+pub(super) fn version(conn: &Connection) -> Result<usize, UnusableFile> {
     let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     if application != i64::from(APPLICATION) && (tables > 0 || application != 0) {
-        return Err(Unfit::Foreign);
+        return Err(UnusableFile::Foreign);
     }
     match usize::try_from(version) {
         Ok(version) if version <= VERSION => Ok(version),
-        Ok(version) => Err(Unfit::Newer { version }),
-        Err(_) => Err(Unfit::Foreign),
+        Ok(version) => Err(UnusableFile::Newer { version }),
+        Err(_) => Err(UnusableFile::Foreign),
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_before_there_were_permissions_has_none() {
+    fn a_migrated_account_of_an_earlier_version_has_no_permissions() {
         let mut conn = Connection::open_in_memory().unwrap();
         make(&conn, 7);
         let user = "INSERT INTO users (id, username, name_key, password, roles, created_at, changed_at)
@@ -305,13 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_file_and_another_programs_file_are_refused() {
+    fn a_file_of_a_later_version_or_of_another_program_is_refused() {
         let mut newer = Connection::open_in_memory().unwrap();
         migrate(&mut newer).unwrap();
         newer.pragma_update(None, "user_version", 9_000).unwrap();
-        assert!(matches!(migrate(&mut newer), Err(Unfit::Newer { version: 9_000 })));
+        assert!(matches!(migrate(&mut newer), Err(UnusableFile::Newer { version: 9_000 })));
         let mut other = Connection::open_in_memory().unwrap();
         other.execute_batch("CREATE TABLE theirs (a)").unwrap();
-        assert!(matches!(migrate(&mut other), Err(Unfit::Foreign)));
+        assert!(matches!(migrate(&mut other), Err(UnusableFile::Foreign)));
     }
 }

@@ -51,15 +51,15 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
-    pub async fn keep_parked(&self, suspended: StoredSessions) -> Result<(), Fault> {
+    pub async fn keep_suspended(&self, suspended: StoredSessions) -> Result<(), Fault> {
         self.hand_over(suspended).await
     }
 
     /// Removes the stored sessions and returns them.
     ///
     /// # Errors
-    /// As [`Store::keep_parked`].
-    pub async fn take_parked(&self) -> Result<StoredSessions, Fault> {
+    /// As [`Store::keep_suspended`].
+    pub async fn take_suspended(&self) -> Result<StoredSessions, Fault> {
         self.take_over().await
     }
 }
@@ -104,7 +104,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, StoreError> {
         let (until, head) = (row.get(1)?, row.get(2)?);
         Ok(token.map(|token| StoredSession { token, until, head, deliveries }))
     })?;
-    let sessions = sessions.filter_map(|row| unless_damaged(row, "a session that was cut off").transpose());
+    let sessions = sessions.filter_map(|row| unless_damaged(row, "a suspended session").transpose());
     let sessions = sessions.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let mut deliveries = conn.prepare("SELECT number, is_frame, room, bytes, about FROM parked_deliveries")?;
     let deliveries = deliveries.query_map((), |row| {
@@ -118,7 +118,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, StoreError> {
             about: row.get(4)?,
         })
     })?;
-    let deliveries = deliveries.filter_map(|row| unless_damaged(row, "what such sessions keep").transpose());
+    let deliveries = deliveries.filter_map(|row| unless_damaged(row, "a delivery of a suspended session").transpose());
     Ok(StoredSessions { sessions, deliveries: deliveries.collect::<Result<_, _>>()? })
 }
 
@@ -129,7 +129,7 @@ mod tests {
     use crate::store::Role;
 
     #[tokio::test]
-    async fn what_was_kept_is_taken_once_and_what_several_keep_is_stored_once() {
+    async fn sessions_are_taken_once_and_a_shared_delivery_is_stored_once() {
         let directory = tempfile::tempdir().unwrap();
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let session = |token, deliveries| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries };
@@ -143,19 +143,22 @@ mod tests {
         let mut twice = kept.clone();
         twice.deliveries.push(delivery(1, false));
         let store = open();
-        store.keep_parked(StoredSessions { sessions: vec![session(1, vec![5])], ..Default::default() }).await.unwrap();
-        store.keep_parked(twice).await.unwrap();
+        store
+            .keep_suspended(StoredSessions { sessions: vec![session(1, vec![5])], ..Default::default() })
+            .await
+            .unwrap();
+        store.keep_suspended(twice).await.unwrap();
         store.close().await;
         drop(store);
         let store = open();
-        let mut taken = store.take_parked().await.unwrap();
+        let mut taken = store.take_suspended().await.unwrap();
         taken.deliveries.sort_by_key(|delivery| (delivery.number, delivery.is_frame));
         assert_eq!(taken, kept);
-        assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
+        assert_eq!(store.take_suspended().await.unwrap(), StoredSessions::default());
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_left_out_and_gone() {
+    async fn unreadable_sessions_and_deliveries_are_skipped_and_removed() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let session = |token| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries: vec![1] };
@@ -164,12 +167,12 @@ mod tests {
             StoredDelivery { number, is_frame: false, room, bytes, about: None }
         };
         let (sessions, deliveries) = (vec![session(1), session(2)], vec![delivery(1), delivery(2)]);
-        store.keep_parked(StoredSessions { sessions, deliveries }).await.unwrap();
+        store.keep_suspended(StoredSessions { sessions, deliveries }).await.unwrap();
         let file = Connection::open(store.path()).unwrap();
         file.execute("UPDATE parked SET head = CAST(x'ff' AS TEXT) WHERE seq = 1", ()).unwrap();
         file.execute("UPDATE parked_deliveries SET room = CAST(x'ff' AS TEXT) WHERE number = 2", ()).unwrap();
         let taken = StoredSessions { sessions: vec![session(2)], deliveries: vec![delivery(1)] };
-        assert_eq!(store.take_parked().await.unwrap(), taken);
-        assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
+        assert_eq!(store.take_suspended().await.unwrap(), taken);
+        assert_eq!(store.take_suspended().await.unwrap(), StoredSessions::default());
     }
 }

@@ -38,7 +38,7 @@ async fn occupy(store: &Store) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Res
 }
 
 #[tokio::test]
-async fn writes_that_wait_together_share_one_commit() {
+async fn queued_writes_share_one_commit() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (release, first) = occupy(&store).await;
@@ -57,11 +57,11 @@ async fn writes_that_wait_together_share_one_commit() {
         assert_eq!(write.await.unwrap(), Ok(()));
     }
     assert_eq!(count(&store).await, 100);
-    assert_eq!(store.counts(), Counts { writes: 101, commits: 2, ..Counts::default() });
+    assert_eq!(store.counts(), StoreCounts { writes: 101, commits: 2, ..StoreCounts::default() });
 }
 
 #[tokio::test]
-async fn nobody_is_answered_before_the_commit() {
+async fn no_write_returns_before_the_commit() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (release, _first) = occupy(&store).await;
@@ -86,7 +86,7 @@ async fn nobody_is_answered_before_the_commit() {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_or_panics_undoes_itself_and_nothing_of_the_others() {
+async fn a_write_that_fails_or_panics_undoes_only_its_own_changes() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (release, first) = occupy(&store).await;
@@ -111,15 +111,18 @@ async fn a_write_that_fails_or_panics_undoes_itself_and_nothing_of_the_others() 
         async { drop(release) }
     );
     assert_eq!((results.0, results.4), (Ok(()), Ok(())));
-    let codes = [results.1, results.2, results.3].map(|result| result.unwrap_err().code);
-    assert_eq!(codes, [Code::Conflict, Code::Internal, Code::Internal]);
+    let faults = [results.1, results.2, results.3].map(Result::unwrap_err);
+    assert_eq!(faults.each_ref().map(|fault| fault.code), [Code::Conflict, Code::Internal, Code::Internal]);
+    let [_, panic, failed] = faults.each_ref().map(|fault| fault.cause().unwrap_or_default());
+    assert_eq!(panic, "a panic in the store");
+    assert!(failed.starts_with("a statement of the store failed: UNIQUE constraint failed"), "{failed}");
     assert_eq!(first.await.unwrap(), Ok(()));
     assert_eq!(count(&store).await, 2);
     assert_eq!((store.counts().commits, store.failing()), (2, None));
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_and_loses_nothing_it_took() {
+async fn a_full_queue_refuses_new_writes_and_loses_no_accepted_one() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (release, _first) = occupy(&store).await;
@@ -142,7 +145,7 @@ async fn a_full_queue_refuses_and_loses_nothing_it_took() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_said_refused_and_got_over() {
+async fn a_full_disk_is_reported_and_the_store_recovers() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let limit = |pages: i64| {
@@ -175,7 +178,7 @@ async fn a_full_disk_is_said_refused_and_got_over() {
 }
 
 #[tokio::test]
-async fn a_lock_of_another_program_is_waited_for_then_said_and_got_over() {
+async fn a_lock_of_another_program_is_reported_and_the_store_recovers() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let other = Connection::open(store.path()).unwrap();
@@ -183,7 +186,7 @@ async fn a_lock_of_another_program_is_waited_for_then_said_and_got_over() {
     assert_eq!(store.write(add(1)).await, Err(Fault::store_unavailable()));
     assert!(store.failing().unwrap().starts_with("the file is locked by another program"));
     assert_eq!(store.write(add(1)).await, Err(Fault::store_unavailable()), "at once");
-    assert_eq!(count(&store).await, 0, "reads go on");
+    assert_eq!(count(&store).await, 0, "reads continue");
     other.execute_batch("INSERT INTO revocations VALUES ('user', 'u', NULL, 0, NULL, 0); COMMIT").unwrap();
     store.changed().await;
     while store.failing().is_some() {
@@ -194,7 +197,7 @@ async fn a_lock_of_another_program_is_waited_for_then_said_and_got_over() {
 }
 
 #[tokio::test]
-async fn a_closed_store_has_written_what_waited_and_can_be_opened_again() {
+async fn closing_a_store_writes_queued_jobs_and_the_store_can_be_reopened() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (release, first) = occupy(&store).await;
@@ -208,12 +211,12 @@ async fn a_closed_store_has_written_what_waited_and_can_be_opened_again() {
     assert_eq!((first.await.unwrap(), waits.await.unwrap()), (Ok(()), Ok(())));
     assert_eq!(store.write(add(2)).await.unwrap_err().code, Code::Overloaded);
     let left = |name| directory.path().join(name).exists();
-    assert!(left("hubbub.db") && !left("hubbub.db-wal"), "all is in the one file");
+    assert!(left("hubbub.db") && !left("hubbub.db-wal"), "the log is merged into the file");
     assert_eq!(count(&open(directory.path())).await, 1);
 }
 
 #[test]
-fn one_hub_a_directory_and_commands_beside_it() {
+fn a_directory_belongs_to_one_hub_and_commands_may_open_it_too() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let inner = directory.path().join("data");
@@ -229,7 +232,7 @@ fn one_hub_a_directory_and_commands_beside_it() {
 }
 
 #[test]
-fn another_programs_database_is_refused_as_it_was() {
+fn the_database_of_another_program_is_refused_and_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(FILE);
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
@@ -240,7 +243,7 @@ fn another_programs_database_is_refused_as_it_was() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_refused_in_one_line() {
+fn an_unusable_file_is_refused_with_one_line() {
     let refusal = |content: &[u8]| {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE), content).unwrap();
@@ -269,7 +272,7 @@ fn a_file_that_cannot_be_used_is_refused_in_one_line() {
 }
 
 #[tokio::test]
-async fn nothing_is_answered_that_went_into_a_removed_file_until_it_is_back() {
+async fn writes_are_refused_while_the_file_is_removed_or_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     store.write(add(1)).await.unwrap();
@@ -278,7 +281,7 @@ async fn nothing_is_answered_that_went_into_a_removed_file_until_it_is_back() {
     assert_eq!(store.write(add(2)).await, Err(Fault::store_unavailable()), "at once");
     let reason = store.failing().unwrap();
     assert!(reason.starts_with("hubbub.db was removed"), "{reason}");
-    assert_eq!(count(&store).await, 1, "reads go on");
+    assert_eq!(count(&store).await, 1, "reads continue");
     std::fs::write(store.path(), "").unwrap();
     while !store.failing().unwrap().starts_with("hubbub.db was replaced") {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -292,7 +295,7 @@ async fn nothing_is_answered_that_went_into_a_removed_file_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_put_in_place_of_an_open_file_is_not_damaged_by_its_log() {
+async fn a_backup_that_replaces_an_open_file_is_not_damaged_by_the_old_log() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     store.write(add(1)).await.unwrap();
@@ -312,7 +315,7 @@ async fn a_backup_that_is_put_in_place_of_an_open_file_is_not_damaged_by_its_log
 }
 
 #[tokio::test]
-async fn a_file_that_is_removed_while_nobody_writes_is_noticed() {
+async fn an_idle_store_detects_that_its_file_was_removed() {
     let directory = tempfile::tempdir().unwrap();
     let within = directory.path().join("data");
     let store = open(&within);

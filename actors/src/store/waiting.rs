@@ -1,8 +1,8 @@
 //! A store that cannot be opened yet because the disk is full or fails. It refuses writes with the reason. It answers
 //! reads as far as the file can be read without a write. It opens when the disk has space again.
 //!
-//! The later writer thread does all of this. It owns the lock of the data directory, and no other thread opens the
-//! file.
+//! The thread that later becomes the writer does all of this. It owns the lock of the data directory, and no other
+//! thread opens the file.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::health::{StoreError, StoreHealth};
-use super::opening::{self, OpenError, Opened};
+use super::opening::{self, OpenError, OpenedFiles};
 use super::reader::{self, Query};
-use super::schema::{self, Unfit};
-use super::{ANSWER_TIME, FILE, Role, Shared, Store, Threads, handover, notifications};
+use super::schema::{self, UnusableFile};
+use super::threads::{StoreState, Threads};
+use super::{ANSWER_TIME, FILE, Role, Store, handover, notifications};
 use crate::model::fault::Fault;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Clock;
@@ -27,7 +28,7 @@ use crate::runtime::work_queue::{PushError, Taken};
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 /// Most reads that share one opening of the file.
-const TOGETHER_MAX: usize = 64;
+const BATCH_MAX: usize = 64;
 
 impl Store {
     /// Like [`Store::open`] for the hub, but also starts on a disk that is full or fails. The store then reports the
@@ -38,12 +39,12 @@ impl Store {
     /// As [`Store::open`], for every other reason.
     pub fn open_or_wait(directory: &std::path::Path, clock: Clock) -> Result<Self, OpenError> {
         let mut lock = None;
-        let error = match Opened::at(directory, Role::Hub, &mut lock) {
+        let error = match OpenedFiles::at(directory, Role::Hub, &mut lock) {
             Ok(opened) => return Self::of(opened, directory, Role::Hub, clock),
             Err(error) if !error.may_pass() => return Err(error),
             Err(error) => error,
         };
-        let shared = Arc::new(Shared::new(directory.join(FILE), clock));
+        let shared = Arc::new(StoreState::new(directory.join(FILE), clock));
         let waiting = Waiting::new(directory.to_owned(), shared.clone(), lock, &error)?;
         let failed = |error| OpenError::io(&shared.path, "opened", &error);
         shared.spawn_writer(move || waiting.run()).map_err(failed)?;
@@ -51,7 +52,7 @@ impl Store {
     }
 
     /// Changes the in-memory data that is read before the store is open. Does not change a file.
-    pub(super) async fn change_meanwhile(
+    pub(super) async fn change_in_memory(
         &self,
         work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), Fault> {
@@ -72,7 +73,7 @@ impl Store {
 /// The thread's state until the store is open.
 struct Waiting {
     directory: PathBuf,
-    shared: Arc<Shared>,
+    shared: Arc<StoreState>,
     lock: Option<File>,
     /// Empty tables in memory, read while the file is missing or empty.
     empty: Connection,
@@ -81,10 +82,15 @@ struct Waiting {
 impl Waiting {
     /// # Errors
     /// The file can be read and belongs to another program or a later hub.
-    fn new(directory: PathBuf, shared: Arc<Shared>, lock: Option<File>, error: &OpenError) -> Result<Self, OpenError> {
-        let unusable = |unfit| OpenError::unfit(&shared.path, unfit);
+    fn new(
+        directory: PathBuf,
+        shared: Arc<StoreState>,
+        lock: Option<File>,
+        error: &OpenError,
+    ) -> Result<Self, OpenError> {
+        let unusable = |reason| OpenError::unusable(&shared.path, reason);
         let empty = schema::empty().map_err(|error| unusable(error.into()))?;
-        shared.condition.fall_ill(StoreHealth { reason: error.reason(), is_damage: false });
+        shared.condition.record_failure(StoreHealth { reason: error.reason(), is_damage: false });
         match opening::open_without_writing(&shared.path) {
             Ok(Some(conn)) => {
                 if let Ok(last) = notifications::last(&conn) {
@@ -92,10 +98,10 @@ impl Waiting {
                 }
             }
             Ok(None) => {}
-            Err(unfit @ (Unfit::Foreign | Unfit::Newer { .. })) => return Err(unusable(unfit)),
-            Err(unfit) => log::warn!("what the store holds cannot be read either: {}", opening::explain(&unfit)),
+            Err(reason @ (UnusableFile::Foreign | UnusableFile::Newer { .. })) => return Err(unusable(reason)),
+            Err(reason) => log::warn!("the store cannot be read either: {}", opening::explain(&reason)),
         }
-        shared.condition.hand_over(lock.as_ref().is_some_and(|lock| !handover::is_stale(lock)));
+        shared.condition.set_handover_readable(lock.as_ref().is_some_and(|lock| !handover::is_stale(lock)));
         Ok(Self { directory, shared, lock, empty })
     }
 
@@ -113,11 +119,11 @@ impl Waiting {
         }
     }
 
-    fn opened(&mut self) -> Option<Opened> {
+    fn opened(&mut self) -> Option<OpenedFiles> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut next = Instant::now() + backoff.next_delay();
         loop {
-            match self.shared.reads.take_all(TOGETHER_MAX, next.saturating_duration_since(Instant::now())) {
+            match self.shared.reads.take_all(BATCH_MAX, next.saturating_duration_since(Instant::now())) {
                 Taken::Some(queries) => self.answer(queries),
                 Taken::Idle => {}
                 Taken::Closed => return None,
@@ -125,9 +131,11 @@ impl Waiting {
             if Instant::now() < next {
                 continue;
             }
-            match Opened::at(&self.directory, Role::Hub, &mut self.lock) {
+            match OpenedFiles::at(&self.directory, Role::Hub, &mut self.lock) {
                 Ok(opened) => return Some(opened),
-                Err(error) => self.shared.condition.fall_ill(StoreHealth { reason: error.reason(), is_damage: false }),
+                Err(error) => {
+                    self.shared.condition.record_failure(StoreHealth { reason: error.reason(), is_damage: false })
+                }
             }
             next = Instant::now() + backoff.next_delay();
         }

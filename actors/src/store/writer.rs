@@ -10,26 +10,26 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::health::{Condition, StoreError, StoreHealth};
-use super::identity::Identity;
+use super::identity::FileIdentities;
 use super::purge;
 use crate::model::fault::Fault;
 use crate::runtime::clock::Clock;
 use crate::runtime::work_queue::{Queue, Taken};
 
 /// Most jobs in one transaction. Bounds the wait of the first job.
-const TOGETHER_MAX: usize = 256;
+const BATCH_MAX: usize = 256;
 
 /// How often the writer checks for another program's writes.
-const WATCH: Duration = Duration::from_millis(250);
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often an idle store is tested with a write.
 const PROBE_IDLE: Duration = Duration::from_secs(10);
 
 /// How often an idle writer checks that the files are still at their paths.
-const LOOK: Duration = Duration::from_secs(1);
+const FILE_CHECK: Duration = Duration::from_secs(1);
 
 /// A write, with the channel for its result.
-pub(super) trait Job: Send {
+pub(super) trait WriteJob: Send {
     /// Writes. Returns whether to keep the changes.
     fn run(&mut self, conn: &Connection, condition: &Condition) -> bool;
 
@@ -50,7 +50,7 @@ impl<T, F> Write<T, F> {
     }
 }
 
-impl<T, F> Job for Write<T, F>
+impl<T, F> WriteJob for Write<T, F>
 where
     T: Send,
     F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
@@ -74,7 +74,7 @@ where
 /// Runs a closure of the store. Converts an error or a panic to a fault.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition: &Condition) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|setback| condition.judge(setback)),
+        Ok(result) => result.map_err(|error| condition.handle_error(error)),
         Err(_) => Err(Fault::internal().caused_by("a panic in the store")),
     }
 }
@@ -82,17 +82,18 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition
 /// The writer thread's state.
 pub(super) struct Writer {
     pub(super) conn: Connection,
-    pub(super) queue: Arc<Queue<Box<dyn Job>>>,
+    pub(super) queue: Arc<Queue<Box<dyn WriteJob>>>,
     pub(super) condition: Arc<Condition>,
     pub(super) changed: Arc<Notify>,
     pub(super) clock: Clock,
     /// SQLite's counter of other connections' writes.
     pub(super) seen: i64,
-    pub(super) proven_at: Instant,
+    /// Time of the last successful write, or of the last probe.
+    pub(super) probed_at: Instant,
     /// The identities of the open files.
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentities,
     /// Time of the last check of these identities.
-    pub(super) looked_at: Instant,
+    pub(super) files_checked_at: Instant,
     /// Released after the last write: then another hub may start.
     pub(super) _lock: Option<File>,
 }
@@ -109,11 +110,11 @@ impl Writer {
     fn write_all(&mut self) {
         let mut pause = Duration::ZERO;
         loop {
-            let patience = if self.condition.can_purge() { pause } else { WATCH };
-            match self.queue.take_all(TOGETHER_MAX, patience) {
+            let timeout = if self.condition.can_purge() { pause } else { WATCH_INTERVAL };
+            match self.queue.take_all(BATCH_MAX, timeout) {
                 Taken::Some(jobs) => {
                     self.condition.writing(Some(self.clock.elapsed_ms()));
-                    self.write_together(jobs);
+                    self.write_batch(jobs);
                     self.condition.writing(None);
                 }
                 Taken::Idle => {}
@@ -123,17 +124,17 @@ impl Writer {
                 // Pause as long as the slice took, so that other writes get half of the thread's time.
                 let begun = Instant::now();
                 self.purge();
-                pause = begun.elapsed().min(WATCH);
+                pause = begun.elapsed().min(WATCH_INTERVAL);
             }
-            self.watch_others();
-            let is_due = self.looked_at.elapsed() >= LOOK;
-            if (is_due || self.condition.ailment().is_some()) && self.is_misplaced() {
+            self.detect_other_writes();
+            let is_due = self.files_checked_at.elapsed() >= FILE_CHECK;
+            if (is_due || self.condition.failure().is_some()) && self.is_misplaced() {
                 // A write would succeed but be lost with the file.
                 continue;
             }
             // A damaged file needs a check of the whole file, so it is tested less often.
-            let is_curable = self.condition.ailment().is_some_and(|ailment| !ailment.is_damage);
-            if is_curable || self.proven_at.elapsed() >= PROBE_IDLE {
+            let can_retry = self.condition.failure().is_some_and(|failure| !failure.is_damage);
+            if can_retry || self.probed_at.elapsed() >= PROBE_IDLE {
                 self.condition.writing(Some(self.clock.elapsed_ms()));
                 self.probe();
                 self.condition.writing(None);
@@ -141,7 +142,7 @@ impl Writer {
         }
     }
 
-    fn write_together(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+    fn write_batch(&mut self, mut jobs: Vec<Box<dyn WriteJob>>) {
         if self.is_misplaced() {
             for job in jobs {
                 job.answer(Err(Fault::store_unavailable()));
@@ -155,11 +156,11 @@ impl Writer {
             Ok(kept) => {
                 self.condition.writes.add(kept);
                 self.condition.commits.add(1);
-                self.proven_at = Instant::now();
+                self.probed_at = Instant::now();
                 Ok(())
             }
             Err(error) => {
-                self.condition.judge(StoreError::Sqlite(error));
+                self.record_error(error);
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
@@ -173,10 +174,10 @@ impl Writer {
 
     /// Whether the open files are no longer the files in the data directory. Records the problem.
     fn is_misplaced(&mut self) -> bool {
-        self.looked_at = Instant::now();
+        self.files_checked_at = Instant::now();
         match self.identity.misplaced() {
             Some(reason) => {
-                self.condition.fall_ill(StoreHealth { reason, is_damage: false });
+                self.condition.record_failure(StoreHealth { reason, is_damage: false });
                 true
             }
             None => false,
@@ -184,7 +185,7 @@ impl Writer {
     }
 
     /// Runs the jobs in one transaction. Returns the number of jobs that were kept.
-    fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<u64, rusqlite::Error> {
+    fn transact(&self, jobs: &mut [Box<dyn WriteJob>]) -> Result<u64, rusqlite::Error> {
         let mut kept = 0;
         self.execute("BEGIN IMMEDIATE")?;
         for job in jobs {
@@ -215,8 +216,8 @@ impl Writer {
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
-                self.condition.judge(StoreError::Sqlite(error));
-                if self.condition.ailment().is_none() {
+                self.record_error(error);
+                if self.condition.failure().is_none() {
                     // A retry would fail again; the next start retries.
                     self.condition.end_purge();
                 }
@@ -225,11 +226,18 @@ impl Writer {
         self.condition.writing(None);
     }
 
+    /// Records an error that no caller receives. The log gets its cause here, because no refusal has it.
+    fn record_error(&self, error: rusqlite::Error) {
+        if let Some(cause) = self.condition.handle_error(error.into()).cause() {
+            log::error!("{cause}");
+        }
+    }
+
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
         self.conn.prepare_cached(sql)?.execute(()).map(drop)
     }
 
-    fn watch_others(&mut self) {
+    fn detect_other_writes(&mut self) {
         // The next write reports an error.
         if let Ok(seen) = data_version(&self.conn)
             && seen != self.seen
@@ -241,19 +249,19 @@ impl Writer {
 
     /// Tests whether a write succeeds.
     fn probe(&mut self) {
-        self.proven_at = Instant::now();
-        let ailment = self.condition.ailment();
+        self.probed_at = Instant::now();
+        let failure = self.condition.failure();
         let now = self.clock.now_ms();
         let written = self
             .conn
             .execute("INSERT INTO probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1", [now])
-            .and_then(|_| match ailment {
-                Some(ailment) if ailment.is_damage => sound(&self.conn),
+            .and_then(|_| match failure {
+                Some(failure) if failure.is_damage => check_integrity(&self.conn),
                 _ => Ok(()),
             });
         match written {
             Ok(()) => self.condition.recovered(),
-            Err(error) => drop(self.condition.judge(StoreError::Sqlite(error))),
+            Err(error) => self.record_error(error),
         }
     }
 }
@@ -267,13 +275,13 @@ pub(super) fn data_version(conn: &Connection) -> Result<i64, rusqlite::Error> {
 ///
 /// # Errors
 /// The damage found.
-pub(super) fn sound(conn: &Connection) -> Result<(), rusqlite::Error> {
-    let decision: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-    match decision.as_str() {
+pub(super) fn check_integrity(conn: &Connection) -> Result<(), rusqlite::Error> {
+    let result: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    match result.as_str() {
         "ok" => Ok(()),
         _ => Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-            Some(decision.lines().take(2).collect::<Vec<_>>().join("; ")),
+            Some(result.lines().take(2).collect::<Vec<_>>().join("; ")),
         )),
     }
 }

@@ -16,8 +16,8 @@ use hubbub_actors::worker::Worker;
 
 use super::super::in_process::FuzzClient;
 use super::Input;
-use super::permissions::{self, ChatAccess};
-use super::publications::{Publications, PublishTarget};
+use super::permissions::{self, FuzzChats};
+use super::publications::{PossibleReceivers, Publications};
 use super::requests::{ReceivedValues, RequestEffect};
 
 /// A session on `/` that can be recovered.
@@ -202,14 +202,15 @@ impl ClientModel {
             RequestEffect::Publish(room) => {
                 let may = |token: &&str| permissions::may_publish(token, room, self.rooms.contains(room));
                 let is_allowed = is_known_event && self.tokens.iter().any(may);
-                let target = if is_allowed { PublishTarget::Room(room.clone()) } else { PublishTarget::PublisherOnly };
+                let target =
+                    if is_allowed { PossibleReceivers::Room(room.clone()) } else { PossibleReceivers::PublisherOnly };
                 publications.publish(tag, target, Some((self.user, self.connection)));
             }
             RequestEffect::DirectMessage(user) => {
-                publications.publish(tag, PublishTarget::User(user.clone()), Some((self.user, self.connection)))
+                publications.publish(tag, PossibleReceivers::User(user.clone()), Some((self.user, self.connection)))
             }
             RequestEffect::Echo => {
-                publications.publish(tag, PublishTarget::PublisherOnly, Some((self.user, self.connection)))
+                publications.publish(tag, PossibleReceivers::PublisherOnly, Some((self.user, self.connection)))
             }
             // A user stays the same user; a guest becomes one.
             RequestEffect::Authenticate(token) if permissions::user_of(token) == Some(self.user) => {
@@ -336,7 +337,7 @@ impl ClientModel {
     }
 
     /// Checks the received events. `chats` has the current and the earlier states of the chats.
-    pub(super) fn receive_all(&mut self, chats: &[&ChatAccess], publications: &mut Publications) {
+    pub(super) fn receive_all(&mut self, chats: &[&FuzzChats], publications: &mut Publications) {
         let Some(client) = &mut self.client else { return };
         let events = client.take();
         let (has_ended, closed) = (client.has_ended(), client.handle.closed());
@@ -364,7 +365,7 @@ impl ClientModel {
     }
 
     /// Nothing is in progress: it is in its joined and permitted rooms.
-    pub(super) fn settle_model(&mut self, chats: &ChatAccess) {
+    pub(super) fn settle_model(&mut self, chats: &FuzzChats) {
         if self.client.is_none() {
             return;
         }

@@ -20,9 +20,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hubbub::codec::namespace::ROOT_NUMBERED;
 use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::events::table::CLIENT;
-use hubbub_actors::hub::{Hub, PublishTarget as HubTarget, Settings};
+use hubbub_actors::hub::{Hub, PublishTarget, Settings};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
 use hubbub_actors::model::surface::Surface;
 use hubbub_actors::notifications::Notification;
@@ -35,8 +36,8 @@ use hubbub_actors::worker::Worker;
 
 use super::in_process::{self, DEADLINE, NamedTokens};
 use client::ClientModel;
-use permissions::{CHATS, ChatAccess, ROOMS, USERS};
-use publications::{Publications, PublishTarget};
+use permissions::{CHATS, FuzzChats, ROOMS, USERS};
+use publications::{PossibleReceivers, Publications};
 
 /// The maximum number of steps in a sequence.
 const STEPS_MAX: usize = 60;
@@ -88,9 +89,9 @@ struct Simulation {
     worker: Worker,
     clock: Clock,
     models: [ClientModel; 3],
-    chats: ChatAccess,
+    chats: FuzzChats,
     /// The earlier states of the chats, since the simulation last settled.
-    earlier_chats: Vec<ChatAccess>,
+    earlier_chats: Vec<FuzzChats>,
     publications: Publications,
 }
 
@@ -111,10 +112,10 @@ impl Simulation {
         // The store has its own clock: a write would seem to hang when the clock advances by hours.
         let store = Store::open(directory, Role::Hub, Clock::manual(0)).expect("a store");
         let hub = Hub::start(settings, Arc::new(NamedTokens(permissions::identity_of)), None, store, Revoked::new(0));
-        let chats = ChatAccess::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
+        let chats = FuzzChats::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
         let chats_to_open = chats.iter().map(|(id, access)| chat(id, access)).collect();
         hub.open_chats(chats_to_open).await.expect("chats");
-        let worker = Worker::start(&hub).expect("a worker");
+        let worker = Worker::start(&hub, &ROOT_NUMBERED).expect("a worker");
         let models = USERS.map(ClientModel::of);
         Self { hub, worker, clock, models, chats, earlier_chats: Vec::new(), publications: Publications::default() }
     }
@@ -194,7 +195,7 @@ impl Simulation {
         let data = Bytes::from(format!("\"{tag}\""));
         match input.below(4) {
             0 => {
-                self.publications.publish(&tag, PublishTarget::User(user.into()), None);
+                self.publications.publish(&tag, PossibleReceivers::User(user.into()), None);
                 let id = input.below(3).to_string();
                 let data = format!(r#"{{"id":"{id}","tag":"{tag}"}}"#);
                 let id = NotificationId::parse(&id, "id").expect("an id");
@@ -203,47 +204,47 @@ impl Simulation {
                 stored.await.expect("it is on the disk");
             }
             1 => {
-                self.publications.publish(&tag, PublishTarget::User(user.into()), None);
-                self.send(HubTarget::User(user_id), data).await;
+                self.publications.publish(&tag, PossibleReceivers::User(user.into()), None);
+                self.send(PublishTarget::User(user_id), data).await;
             }
             2 => {
-                self.publications.publish(&tag, PublishTarget::Everyone, None);
-                self.send(HubTarget::Everybody, data).await;
+                self.publications.publish(&tag, PossibleReceivers::Everyone, None);
+                self.send(PublishTarget::Everybody, data).await;
             }
             _ => {
                 let target = match room.strip_prefix("user:") {
-                    Some(user) => PublishTarget::User(user.into()),
-                    None if room == "$all" => PublishTarget::Everyone,
-                    None => PublishTarget::Room(room.into()),
+                    Some(user) => PossibleReceivers::User(user.into()),
+                    None if room == "$all" => PossibleReceivers::Everyone,
+                    None => PossibleReceivers::Room(room.into()),
                 };
                 self.publications.publish(&tag, target, None);
                 let expected =
                     self.models.iter().filter(|model| model.is_certainly_in(room)).map(ClientModel::connection);
                 self.publications.expect_deliveries(&tag, expected.collect());
                 self.publications.accepted(&tag);
-                self.send(HubTarget::Room(RoomName::parse(room, "room").expect("a room")), data).await;
+                self.send(PublishTarget::Room(RoomName::parse(room, "room").expect("a room")), data).await;
             }
         }
     }
 
-    async fn send(&self, target: HubTarget, data: Bytes) {
+    async fn send(&self, target: PublishTarget, data: Bytes) {
         self.hub.publish(target, EventName::of_hub("pushed"), data).await.expect("nothing is full");
     }
 
     async fn change_chat(&mut self, input: &mut Input<'_>) {
         let id = CHATS[input.below(CHATS.len())];
         self.earlier_chats.push(self.chats.clone());
-        let mut asked = input.next();
-        if asked & 1 == 1 {
+        let mut bits = input.next();
+        if bits & 1 == 1 {
             self.hub.delete_chat(ChatId::parse(id, "id").expect("a chat")).await.expect("a store");
             self.chats.remove(id);
         } else {
             let mut participants = USERS.to_vec();
             participants.retain(|_| {
-                asked >>= 1;
-                asked & 1 == 1
+                bits >>= 1;
+                bits & 1 == 1
             });
-            let access = (asked & 0x18 == 0x18, participants);
+            let access = (bits & 0x18 == 0x18, participants);
             self.hub.put_chat(chat(id, &access)).await.expect("a store");
             self.chats.insert(id, access);
         }
@@ -268,7 +269,7 @@ impl Simulation {
 
     /// Reads the events of all clients; of clients that do not read only with `all`.
     fn receive(&mut self, all: bool) {
-        let chats: Vec<&ChatAccess> = self.earlier_chats.iter().chain([&self.chats]).collect();
+        let chats: Vec<&FuzzChats> = self.earlier_chats.iter().chain([&self.chats]).collect();
         for model in &mut self.models {
             if all || model.is_reading {
                 model.receive_all(&chats, &mut self.publications);
@@ -283,7 +284,7 @@ impl Simulation {
         // Every client receives the barrier, after all earlier publications.
         for round in 0..2 {
             let barrier = self.publications.next_barrier();
-            self.send(HubTarget::Everybody, Bytes::from(format!("\"{barrier}\""))).await;
+            self.send(PublishTarget::Everybody, Bytes::from(format!("\"{barrier}\""))).await;
             self.wait_until("every client has the barrier", |model| model.has_received_barrier(&barrier)).await;
             if round == 0 {
                 // The second round waits for reactions of sessions, such as leaves.

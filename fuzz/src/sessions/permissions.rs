@@ -95,10 +95,10 @@ pub(super) fn user_of(token: &str) -> Option<&'static str> {
 }
 
 /// The existing chats: whether each is public, and its participants.
-pub(super) type ChatAccess = BTreeMap<&'static str, (bool, Vec<&'static str>)>;
+pub(super) type FuzzChats = BTreeMap<&'static str, (bool, Vec<&'static str>)>;
 
 /// Whether a client with `token` may receive publications to `room`.
-pub(super) fn may_subscribe(token: &str, room: &str, chats: &ChatAccess) -> bool {
+pub(super) fn may_subscribe(token: &str, room: &str, chats: &FuzzChats) -> bool {
     let Some(user) = user_of(token) else { return false };
     let matches_any = |patterns: &[&str]| patterns.iter().any(|pattern| room.starts_with(pattern));
     let is_within = match token {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The possible receivers of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PublishTarget {
+pub(super) enum PossibleReceivers {
     /// Only the publisher, in replies: an echo, or a publication that the rules refuse.
     PublisherOnly,
     User(String),
@@ -14,7 +14,7 @@ pub(super) enum PublishTarget {
 
 #[derive(Debug)]
 pub(super) struct PublicationRecord {
-    pub(super) target: PublishTarget,
+    pub(super) target: PossibleReceivers,
     /// The user and the connection of the publisher; `None` for a backend.
     pub(super) by: Option<(&'static str, u64)>,
     /// The connections that must receive it, if it is accepted.
@@ -52,7 +52,7 @@ impl Publications {
         self.connections
     }
 
-    pub(super) fn publish(&mut self, tag: &str, target: PublishTarget, by: Option<(&'static str, u64)>) {
+    pub(super) fn publish(&mut self, tag: &str, target: PossibleReceivers, by: Option<(&'static str, u64)>) {
         self.published
             .insert(tag.to_owned(), PublicationRecord { target, by, expected: Vec::new(), is_accepted: false });
     }
@@ -90,7 +90,7 @@ impl Publications {
     /// The connection leaves this room and need not receive its publications.
     pub(super) fn expect_none_in_room(&mut self, connection: u64, room: &str) {
         for publication in self.published.values_mut() {
-            if publication.target == PublishTarget::Room(room.to_owned()) {
+            if publication.target == PossibleReceivers::Room(room.to_owned()) {
                 publication.expected.retain(|&expected| expected != connection);
             }
         }
@@ -102,7 +102,7 @@ impl Publications {
 
     /// A connection received an event that delivers the tag.
     pub(super) fn receive(&mut self, connection: u64, replays: u32, tag: &str) {
-        let Some(PublicationRecord { target: PublishTarget::Room(room), by, .. }) = self.published.get(tag) else {
+        let Some(PublicationRecord { target: PossibleReceivers::Room(room), by, .. }) = self.published.get(tag) else {
             return;
         };
         // A room with a history replays publications to their publisher on request.
@@ -117,7 +117,7 @@ impl Publications {
     pub(super) fn check_deliveries(&mut self) {
         let Self { published, received, suspended, .. } = self;
         for (tag, publication) in published.iter_mut() {
-            let PublishTarget::Room(room) = &publication.target else { continue };
+            let PossibleReceivers::Room(room) = &publication.target else { continue };
             let all = std::mem::take(&mut publication.expected);
             let (later, now): (Vec<_>, Vec<_>) = all.into_iter().partition(|connection| suspended.contains(connection));
             publication.expected = later;

@@ -7,7 +7,8 @@ use super::*;
 /// 2026-01-01T00:00:00Z, in seconds.
 const NOW: i64 = 1_767_225_600;
 
-const TERMS: Terms = Terms { require_exp: true, leeway_ms: 5_000, issuers: Vec::new(), audiences: Vec::new() };
+const TERMS: ClaimRequirements =
+    ClaimRequirements { require_exp: true, leeway_ms: 5_000, issuers: Vec::new(), audiences: Vec::new() };
 
 /// The claims of a valid token, overridden by `more`; `"<absent>"` removes a claim.
 fn claims(more: &Value) -> Map<String, Value> {
@@ -32,7 +33,7 @@ fn pattern(text: String) -> hubbub_actors::model::topic_pattern::Pattern {
 }
 
 #[test]
-fn a_token_holds_until_its_expiry_and_the_leeway_have_passed() {
+fn a_token_is_valid_until_its_expiry_plus_the_leeway() {
     let expiry_ms = NOW * 1_000;
     let end_ms = expiry_ms + 5_000;
     let claims = json!({"exp": NOW});
@@ -51,7 +52,7 @@ fn a_token_holds_until_its_expiry_and_the_leeway_have_passed() {
 }
 
 #[test]
-fn a_token_holds_from_its_beginning_less_the_leeway() {
+fn a_token_is_valid_from_nbf_minus_the_leeway() {
     let claims = json!({"nbf": NOW});
     let start_ms = NOW * 1_000 - 5_000;
     with_at(&claims, start_ms).unwrap();
@@ -60,7 +61,7 @@ fn a_token_holds_from_its_beginning_less_the_leeway() {
 }
 
 #[test]
-fn times_are_numbers_of_seconds_however_absurd() {
+fn a_time_is_a_number_of_seconds_and_never_overflows() {
     let invalid = Err(Code::InvalidToken);
     for (exp, end_ms) in [
         (json!(NOW + 60), Ok((NOW + 65) * 1_000)),
@@ -115,20 +116,24 @@ fn times_are_numbers_of_seconds_however_absurd() {
 }
 
 #[test]
-fn where_issuers_and_audiences_are_named_a_token_is_of_one_of_them() {
+fn a_token_has_one_of_the_accepted_issuers_and_audiences() {
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-    let terms = Terms { issuers: texts(&["https://id.example", "b"]), audiences: texts(&["chat", "push"]), ..TERMS };
-    let judged = |iss: Value, aud: Value| identity(&claims(&json!({"iss": iss, "aud": aud})), &terms, NOW * 1_000);
+    let requirements = ClaimRequirements {
+        issuers: texts(&["https://id.example", "b"]),
+        audiences: texts(&["chat", "push"]),
+        ..TERMS
+    };
+    let check =
+        |iss: Value, aud: Value| identity(&claims(&json!({"iss": iss, "aud": aud})), &requirements, NOW * 1_000);
     for (iss, aud) in [
         (json!("https://id.example"), json!("chat")),
         (json!("b"), json!("push")),
         (json!("b"), json!(["mail", "push"])),
         (json!("b"), json!([7, "push"])),
     ] {
-        judged(iss.clone(), aud.clone()).unwrap_or_else(|fault| panic!("{iss} {aud}: {fault:?}"));
+        check(iss.clone(), aud.clone()).unwrap_or_else(|fault| panic!("{iss} {aud}: {fault:?}"));
     }
-    let (of_iss, of_aud) =
-        ("The token's `iss` is not one that is accepted here", "The token's `aud` is not one that is accepted here");
+    let (of_iss, of_aud) = ("The token's `iss` is not accepted here", "The token's `aud` is not accepted here");
     for (iss, aud, message) in [
         (json!("<absent>"), json!("chat"), "The token has no `iss`"),
         (json!(null), json!("chat"), "The token has no `iss`"),
@@ -142,7 +147,7 @@ fn where_issuers_and_audiences_are_named_a_token_is_of_one_of_them() {
         (json!("b"), json!(["mail", "chat "]), of_aud),
         (json!("b"), json!({"chat": true}), of_aud),
     ] {
-        let fault = judged(iss.clone(), aud.clone()).unwrap_err();
+        let fault = check(iss.clone(), aud.clone()).unwrap_err();
         assert_eq!((fault.code, &*fault.message), (Code::InvalidToken, message), "{iss} {aud}");
     }
     // Without configured names, no value of the claim is checked.
@@ -150,12 +155,12 @@ fn where_issuers_and_audiences_are_named_a_token_is_of_one_of_them() {
         with(json!({"iss": any, "aud": any})).unwrap();
     }
     let expired = json!({"iss": "elsewhere", "aud": "chat", "exp": NOW - 60});
-    assert_eq!(identity(&claims(&expired), &terms, NOW * 1_000).unwrap_err().code, Code::InvalidToken);
+    assert_eq!(identity(&claims(&expired), &requirements, NOW * 1_000).unwrap_err().code, Code::InvalidToken);
 }
 
 #[test]
-fn without_require_exp_a_token_may_last_for_ever_but_not_lie() {
-    let terms = Terms { require_exp: false, ..TERMS };
+fn without_require_exp_a_token_needs_no_expiry_but_an_invalid_one_is_refused() {
+    let requirements = ClaimRequirements { require_exp: false, ..TERMS };
     for (exp, decision) in [
         (json!("<absent>"), Ok(None)),
         (json!(NOW + 60), Ok(Some((NOW + 65) * 1_000))),
@@ -163,7 +168,7 @@ fn without_require_exp_a_token_may_last_for_ever_but_not_lie() {
         (json!("never"), Err(Code::InvalidToken)),
         (json!(null), Err(Code::InvalidToken)),
     ] {
-        let found = identity(&claims(&json!({"exp": exp})), &terms, NOW * 1_000);
+        let found = identity(&claims(&json!({"exp": exp})), &requirements, NOW * 1_000);
         let found = found.map(|identity| identity.expires_at);
         assert_eq!(found.map_err(|fault| fault.code), decision, "{exp}");
     }
@@ -203,7 +208,7 @@ fn the_user_is_the_first_id_claim_that_is_not_null() {
 }
 
 #[test]
-fn a_full_token_says_all_there_is_to_know() {
+fn every_claim_of_a_token_is_read() {
     let identity = with(json!({
         "name": "Alice A.", "username": "alice", "email": "a@example.com", "avatar": "/a.png",
         "role": "admin", "roles": ["editor", "admin"], "permissions": ["posts.read", "posts.write"],
@@ -230,7 +235,7 @@ fn a_full_token_says_all_there_is_to_know() {
 }
 
 #[test]
-fn a_claim_that_only_describes_is_passed_over_when_mistyped() {
+fn a_mistyped_descriptive_claim_is_ignored() {
     for odd in [json!(null), json!(7), json!(true), json!({}), json!([1, null]), json!(""), json!(" ")] {
         let identity = with(json!({
             "name": odd, "username": odd, "email": odd, "avatar": odd,
@@ -242,7 +247,7 @@ fn a_claim_that_only_describes_is_passed_over_when_mistyped() {
 }
 
 #[test]
-fn roles_and_permissions_come_as_lists_or_strings() {
+fn roles_and_permissions_are_lists_or_strings() {
     for (more, roles) in [
         (json!({"role": "admin"}), &["admin"][..]),
         (json!({"roles": "admin"}), &["admin"]),
@@ -268,7 +273,7 @@ fn roles_and_permissions_come_as_lists_or_strings() {
 }
 
 #[test]
-fn a_claim_that_narrows_refuses_the_token_when_mistyped() {
+fn a_mistyped_restricting_claim_makes_the_token_invalid() {
     for topics in [
         json!(null),
         json!("news.*"),
@@ -295,10 +300,10 @@ fn a_claim_that_narrows_refuses_the_token_when_mistyped() {
 }
 
 #[test]
-fn what_a_revocation_could_not_name_is_refused() {
+fn an_id_too_long_for_a_revocation_is_refused() {
     for claim in ["sid", "jti"] {
-        assert!(with(json!({ claim: "é".repeat(MARK_MAX) })).is_ok(), "{claim}");
-        let fault = with(json!({ claim: "é".repeat(MARK_MAX + 1) })).unwrap_err();
+        assert!(with(json!({ claim: "é".repeat(SUBJECT_MAX) })).is_ok(), "{claim}");
+        let fault = with(json!({ claim: "é".repeat(SUBJECT_MAX + 1) })).unwrap_err();
         assert_eq!(fault.code, Code::InvalidToken, "{claim}");
     }
 }

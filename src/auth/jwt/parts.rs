@@ -69,9 +69,9 @@ struct Unique(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
+        struct UniqueMembers;
 
-        impl<'de> Visitor<'de> for Members {
+        impl<'de> Visitor<'de> for UniqueMembers {
             type Value = Unique;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,6 +89,6 @@ impl<'de> Deserialize<'de> for Unique {
             }
         }
 
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(UniqueMembers)
     }
 }

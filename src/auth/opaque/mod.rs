@@ -6,7 +6,7 @@
 //! that does not answer. A failed request is not retried: its client waits in the handshake, and may connect again.
 
 mod answer;
-mod memory;
+mod cache;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,19 +19,19 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use self::answer::{Trouble, Verdict};
-use self::memory::{Digest, Memory};
+use self::answer::{BackendFailure, TokenDecision};
+use self::cache::{AnswerCache, TokenDigest};
 use super::claims::invalid;
 use super::{not_understood, unavailable};
 use crate::logging::periodic::{Periodic, Summary};
-use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
+use crate::upstream::circuit_breaker::{BreakerTransition, CircuitBreaker, OPEN_MS};
 use crate::upstream::http_client::{HttpClient, HttpFailure, Redirects, TIMEOUT};
 
 /// Most requests at once; the next one waits as long as a request may take.
 const CALLS: usize = 64;
 
 /// Most tokens with a running or waiting request; the next one is refused.
-const FLIGHTS: usize = 1_024;
+const IN_FLIGHT_MAX: usize = 1_024;
 
 /// Most cached answers of each kind, and most bytes of them.
 const ANSWERS: usize = 10_000;
@@ -44,7 +44,7 @@ const ANSWER_MAX: usize = 64 * 1024;
 const REFUSED_MS: i64 = 5_000;
 
 /// The settings of a [`Backend`].
-pub struct Settings {
+pub struct BackendSettings {
     /// The URL of the application.
     pub url: String,
     /// Seconds that an accepted token is cached; 0 asks each time.
@@ -58,32 +58,32 @@ pub struct Settings {
 pub struct Backend(Arc<Inner>);
 
 struct Inner {
-    outside: HttpClient,
+    http: HttpClient,
     calls: Semaphore,
-    known: Mutex<Known>,
-    kept_ms: i64,
+    state: Mutex<BackendState>,
+    cache_ms: i64,
     leeway_ms: i64,
     answered: AtomicU64,
     failed: AtomicU64,
     shed: AtomicU64,
     /// Limits the log lines for failed requests, because any client can cause them.
-    unclear: Periodic,
+    failures: Periodic,
     /// Limits the log lines for answers that were not understood. Separate, so that failed requests do not hide their
     /// reason.
     not_understood: Periodic,
 }
 
-struct Known {
-    holders: Memory<Identity>,
+struct BackendState {
+    accepted: AnswerCache<Identity>,
     /// Separate from the accepted tokens, so that invented tokens evict none of them.
-    refused: Memory<Fault>,
-    flights: HashMap<Digest, watch::Receiver<Option<Result<Identity, Fault>>>>,
+    rejected: AnswerCache<Fault>,
+    in_flight: HashMap<TokenDigest, watch::Receiver<Option<Result<Identity, Fault>>>>,
     breaker: CircuitBreaker,
 }
 
-/// The state of the application, for health checks and metrics.
+/// The status of the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct BackendStatus {
     /// Requests that it answered with an acceptance or a rejection.
     pub answered: u64,
     /// Requests that failed.
@@ -91,7 +91,7 @@ pub struct Standing {
     /// Tokens refused without a request: too many at once, or the circuit breaker is open.
     pub shed: u64,
     /// Cached answers.
-    pub remembered: usize,
+    pub cached: usize,
     /// Tokens that wait for an answer.
     pub waiting: usize,
     /// The circuit breaker is open, because the application did not answer.
@@ -103,22 +103,22 @@ impl Backend {
     ///
     /// # Errors
     /// See [`HttpClient::new`].
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    pub fn new(settings: &BackendSettings) -> Result<Self, String> {
         Ok(Self(Arc::new(Inner {
-            outside: HttpClient::new(&settings.url, Redirects::Refused)?,
+            http: HttpClient::new(&settings.url, Redirects::Refused)?,
             calls: Semaphore::new(CALLS),
-            known: Mutex::new(Known {
-                holders: Memory::new(ANSWERS, ANSWER_BYTES),
-                refused: Memory::new(ANSWERS, ANSWER_BYTES),
-                flights: HashMap::new(),
+            state: Mutex::new(BackendState {
+                accepted: AnswerCache::new(ANSWERS, ANSWER_BYTES),
+                rejected: AnswerCache::new(ANSWERS, ANSWER_BYTES),
+                in_flight: HashMap::new(),
                 breaker: CircuitBreaker::new(TIMEOUT),
             }),
-            kept_ms: i64::from(settings.cache_secs) * 1_000,
+            cache_ms: i64::from(settings.cache_secs) * 1_000,
             leeway_ms: i64::from(settings.leeway_secs) * 1_000,
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             shed: AtomicU64::new(0),
-            unclear: Periodic::default(),
+            failures: Periodic::default(),
             not_understood: Periodic::default(),
         })))
     }
@@ -133,27 +133,27 @@ impl Backend {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(invalid("The token is malformed").by("token"));
         }
-        let mut landing = match self.0.recall(token, now_ms) {
-            Recalled::Known(decision) => return (*decision).and_then(|identity| unexpired(identity, now_ms)),
-            Recalled::Flying(landing) => landing,
+        let mut answer = match self.0.look_up(token, now_ms) {
+            Lookup::Cached(decision) => return (*decision).and_then(|identity| unexpired(identity, now_ms)),
+            Lookup::InFlight(answer) => answer,
         };
-        let decision = match landing.wait_for(Option::is_some).await {
+        let decision = match answer.wait_for(Option::is_some).await {
             Ok(decision) => decision.clone(),
             Err(_) => None,
         };
         decision.unwrap_or_else(|| Err(unavailable(Duration::ZERO))).and_then(|identity| unexpired(identity, now_ms))
     }
 
-    /// The state of the application.
-    pub fn auth_state(&self, now_ms: i64) -> Standing {
-        let known = self.0.lock();
-        Standing {
+    /// The status of the application.
+    pub fn status(&self, now_ms: i64) -> BackendStatus {
+        let state = self.0.lock();
+        BackendStatus {
             answered: self.0.answered.load(Ordering::Relaxed),
             failed: self.0.failed.load(Ordering::Relaxed),
             shed: self.0.shed.load(Ordering::Relaxed),
-            remembered: known.holders.len() + known.refused.len(),
-            waiting: known.flights.len(),
-            open: known.breaker.is_open(now_ms),
+            cached: state.accepted.len() + state.rejected.len(),
+            waiting: state.in_flight.len(),
+            open: state.breaker.is_open(now_ms),
         }
     }
 }
@@ -165,37 +165,37 @@ fn unexpired(identity: Identity, now_ms: i64) -> Result<Identity, Fault> {
     Ok(identity)
 }
 
-enum Recalled {
-    Known(Box<Result<Identity, Fault>>),
-    Flying(watch::Receiver<Option<Result<Identity, Fault>>>),
+enum Lookup {
+    Cached(Box<Result<Identity, Fault>>),
+    InFlight(watch::Receiver<Option<Result<Identity, Fault>>>),
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BackendState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn recall(self: &Arc<Self>, token: &str, now_ms: i64) -> Recalled {
-        let digest: Digest = Sha256::digest(token).into();
-        let mut known = self.lock();
-        if let Some(identity) = known.holders.recall(&digest, now_ms) {
-            return Recalled::Known(Box::new(Ok(identity)));
+    fn look_up(self: &Arc<Self>, token: &str, now_ms: i64) -> Lookup {
+        let digest: TokenDigest = Sha256::digest(token).into();
+        let mut state = self.lock();
+        if let Some(identity) = state.accepted.get(&digest, now_ms) {
+            return Lookup::Cached(Box::new(Ok(identity)));
         }
-        if let Some(fault) = known.refused.recall(&digest, now_ms) {
-            return Recalled::Known(Box::new(Err(fault)));
+        if let Some(fault) = state.rejected.get(&digest, now_ms) {
+            return Lookup::Cached(Box::new(Err(fault)));
         }
-        if let Some(landing) = known.flights.get(&digest) {
-            return Recalled::Flying(landing.clone());
+        if let Some(answer) = state.in_flight.get(&digest) {
+            return Lookup::InFlight(answer.clone());
         }
-        if known.flights.len() >= FLIGHTS || !known.breaker.would_admit(now_ms) {
-            return Recalled::Known(Box::new(Err(self.shed())));
+        if state.in_flight.len() >= IN_FLIGHT_MAX || !state.breaker.would_admit(now_ms) {
+            return Lookup::Cached(Box::new(Err(self.shed())));
         }
-        let (landed, landing) = watch::channel(None);
-        known.flights.insert(digest, landing.clone());
-        let flight = Flight { backend: self.clone(), digest };
+        let (sender, answer) = watch::channel(None);
+        state.in_flight.insert(digest, answer.clone());
+        let request = TokenRequest { backend: self.clone(), digest };
         // Runs as its own task: the first client may disconnect while others still wait.
-        tokio::spawn(flight.fly(token.to_owned(), now_ms, landed));
-        Recalled::Flying(landing)
+        tokio::spawn(request.run(token.to_owned(), now_ms, sender));
+        Lookup::InFlight(answer)
     }
 
     fn shed(&self) -> Fault {
@@ -204,32 +204,32 @@ impl Inner {
     }
 
     /// Requests a decision about `token`. Returns it with the size of the answer in bytes.
-    async fn ask(&self, token: &str, asked_ms: i64) -> (Verdict, usize) {
-        let asked = Instant::now();
-        let answer = self.outside.get(Some(token), ANSWER_MAX).await;
-        let now_ms = later(asked_ms, asked);
-        let (decision, weight) = match answer {
-            Ok(answer) => (answer::read(&answer, self.leeway_ms), answer.size()),
+    async fn request_decision(&self, token: &str, requested_ms: i64) -> (TokenDecision, usize) {
+        let requested = Instant::now();
+        let http_answer = self.http.get(Some(token), ANSWER_MAX).await;
+        let now_ms = later(requested_ms, requested);
+        let (decision, weight) = match http_answer {
+            Ok(http_answer) => (answer::read(&http_answer, self.leeway_ms), http_answer.size()),
             // The answer is too long, but the application is up.
             Err(failure @ HttpFailure::TooLong(_)) => {
-                (Verdict::Unclear(Trouble::NotUnderstood, failure.to_string()), 0)
+                (TokenDecision::Undecided(BackendFailure::NotUnderstood, failure.to_string()), 0)
             }
-            Err(failure) => (Verdict::Unclear(Trouble::Down, failure.to_string()), 0),
+            Err(failure) => (TokenDecision::Undecided(BackendFailure::Unavailable, failure.to_string()), 0),
         };
-        let broken = matches!(decision, Verdict::Unclear(Trouble::Down, _));
+        let broken = matches!(decision, TokenDecision::Undecided(BackendFailure::Unavailable, _));
         let turn = self.lock().breaker.record(!broken, now_ms);
         match (&decision, turn) {
-            (Verdict::Unclear(_, why), Some(Transition::Opened)) => {
-                log::warn!("auth.backend.url does not answer, and is left alone for {} s: {why}", OPEN_MS / 1_000);
+            (TokenDecision::Undecided(_, why), Some(BreakerTransition::Opened)) => {
+                log::warn!("auth.backend.url does not answer; no requests for {} s: {why}", OPEN_MS / 1_000);
             }
-            (Verdict::Unclear(Trouble::NotUnderstood, why), _) => {
+            (TokenDecision::Undecided(BackendFailure::NotUnderstood, why), _) => {
                 if let Some(Summary { count, .. }) = self.not_understood.count(None, now_ms) {
-                    log::warn!(count; "auth.backend.url did not tell whose a token is: {why}");
+                    log::warn!(count; "auth.backend.url gave no decision about a token: {why}");
                 }
             }
-            (Verdict::Unclear(_, why), _) => {
-                if let Some(Summary { count, .. }) = self.unclear.count(None, now_ms) {
-                    log::info!(count; "auth.backend.url did not tell whose a token is: {why}");
+            (TokenDecision::Undecided(_, why), _) => {
+                if let Some(Summary { count, .. }) = self.failures.count(None, now_ms) {
+                    log::info!(count; "auth.backend.url gave no decision about a token: {why}");
                 }
             }
             (_, Some(_)) => log::info!("auth.backend.url answers again"),
@@ -240,20 +240,20 @@ impl Inner {
 }
 
 /// A request about one token. When it is dropped, the token can be requested again.
-struct Flight {
+struct TokenRequest {
     backend: Arc<Inner>,
-    digest: Digest,
+    digest: TokenDigest,
 }
 
-impl Flight {
-    async fn fly(self, token: String, now_ms: i64, landed: watch::Sender<Option<Result<Identity, Fault>>>) {
-        let decision = self.judge(&token, now_ms).await;
+impl TokenRequest {
+    async fn run(self, token: String, now_ms: i64, sender: watch::Sender<Option<Result<Identity, Fault>>>) {
+        let decision = self.decide(&token, now_ms).await;
         // Dropped only after the answer is cached, so that no second request starts in between.
         drop(self);
-        landed.send_replace(Some(decision));
+        sender.send_replace(Some(decision));
     }
 
-    async fn judge(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
+    async fn decide(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         let backend = &self.backend;
         let waiting = Instant::now();
         let Ok(Ok(_permit)) = timeout(TIMEOUT, backend.calls.acquire()).await else {
@@ -264,31 +264,31 @@ impl Flight {
         if !backend.lock().breaker.admit(now_ms) {
             return Err(backend.shed());
         }
-        let (decision, weight) = backend.ask(token, now_ms).await;
+        let (decision, weight) = backend.request_decision(token, now_ms).await;
         let count = match &decision {
-            Verdict::Unclear(..) => &backend.failed,
+            TokenDecision::Undecided(..) => &backend.failed,
             _ => &backend.answered,
         };
         count.fetch_add(1, Ordering::Relaxed);
         match decision {
-            Verdict::Holder(identity) => {
+            TokenDecision::Accepted(identity) => {
                 // The validity begins at the request: the answer may not reflect later changes.
-                backend.lock().holders.keep(self.digest, (*identity).clone(), weight, now_ms, backend.kept_ms);
+                backend.lock().accepted.insert(self.digest, (*identity).clone(), weight, now_ms, backend.cache_ms);
                 Ok(*identity)
             }
-            Verdict::Refused(fault) => {
-                backend.lock().refused.keep(self.digest, fault.clone(), 0, now_ms, REFUSED_MS);
+            TokenDecision::Rejected(fault) => {
+                backend.lock().rejected.insert(self.digest, fault.clone(), 0, now_ms, REFUSED_MS);
                 Err(fault)
             }
-            Verdict::Unclear(Trouble::NotUnderstood, _) => Err(not_understood()),
-            Verdict::Unclear(..) => Err(unavailable(Duration::from_secs(1))),
+            TokenDecision::Undecided(BackendFailure::NotUnderstood, _) => Err(not_understood()),
+            TokenDecision::Undecided(..) => Err(unavailable(Duration::from_secs(1))),
         }
     }
 }
 
-impl Drop for Flight {
+impl Drop for TokenRequest {
     fn drop(&mut self) {
-        self.backend.lock().flights.remove(&self.digest);
+        self.backend.lock().in_flight.remove(&self.digest);
     }
 }
 

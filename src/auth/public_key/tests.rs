@@ -29,7 +29,7 @@ fn with(mut jwk: Value, more: Value) -> Value {
 }
 
 #[test]
-fn a_pem_file_holds_the_one_public_key_that_its_algorithm_takes() {
+fn a_pem_file_contains_one_public_key_for_its_algorithm() {
     let keys = [
         (pem!("rsa-2048.public"), "an RSA key", "RS256 RS384 RS512 PS256 PS384 PS512"),
         (pem!("rsa-3072.public"), "an RSA key", "RS256 RS384 RS512 PS256 PS384 PS512"),
@@ -48,27 +48,27 @@ fn a_pem_file_holds_the_one_public_key_that_its_algorithm_takes() {
                 read.unwrap();
             } else {
                 let why = read.unwrap_err();
-                assert!(why.starts_with(&format!("holds {kind}; {algorithm} needs ")), "{kind} {algorithm}: {why}");
+                assert!(why.starts_with(&format!("contains {kind}; {algorithm} needs ")), "{kind} {algorithm}: {why}");
             }
         }
     }
 }
 
 #[test]
-fn what_is_no_public_key_is_said_and_not_shown() {
+fn an_invalid_pem_file_is_refused_without_its_content() {
     let good = pem!("rsa-2048.public");
     let (too_long, odd) = (good.replacen("MII", "MIJ", 1), good.replacen("MIIBCgKC", "MIIBCgOC", 1));
     for (text, why) in [
-        ("", "is no PEM file with one public key"),
-        ("garbage", "is no PEM file with one public key"),
-        (&good[..200], "is no PEM file with one public key"),
-        (&format!("{good}{good}"), "is no PEM file with one public key"),
-        (&too_long, "is no PEM file with one public key"),
-        (&odd, "holds an RSA key that is malformed"),
-        (pem!("rsa-2048.private"), "holds a private key; the hub needs the public one alone"),
-        (pem!("p256.private"), "holds a private key; the hub needs the public one alone"),
-        (pem!("rsa-2048.certificate"), "holds a CERTIFICATE; expected a PUBLIC KEY"),
-        (pem!("rsa-1024.public"), "holds an RSA key of other than 2048 to 4096 bits"),
+        ("", "is not a PEM file with one public key"),
+        ("garbage", "is not a PEM file with one public key"),
+        (&good[..200], "is not a PEM file with one public key"),
+        (&format!("{good}{good}"), "is not a PEM file with one public key"),
+        (&too_long, "is not a PEM file with one public key"),
+        (&odd, "contains an RSA key that is malformed"),
+        (pem!("rsa-2048.private"), "contains a private key; expected only the public key"),
+        (pem!("p256.private"), "contains a private key; expected only the public key"),
+        (pem!("rsa-2048.certificate"), "contains a CERTIFICATE; expected a PUBLIC KEY"),
+        (pem!("rsa-1024.public"), "contains an RSA key of other than 2048 to 4096 bits"),
     ] {
         assert_eq!(from_pem(text, Algorithm::RS256).unwrap_err(), why, "{text}");
     }
@@ -78,7 +78,7 @@ fn what_is_no_public_key_is_said_and_not_shown() {
 
 /// The points of small order on Curve25519 (RFC 7748, section 6, and later literature), some of them not canonical.
 #[test]
-fn a_key_for_which_anybody_can_sign_is_none() {
+fn a_point_of_small_order_is_not_a_key() {
     for point in [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -98,7 +98,7 @@ fn a_key_for_which_anybody_can_sign_is_none() {
 }
 
 #[test]
-fn a_jwk_serves_only_where_all_it_says_fits() {
+fn a_jwk_is_used_only_if_all_its_members_fit() {
     let rsa = || jwk(pem!("rsa-2048.private"), Algorithm::RS256);
     let p256 = || jwk(pem!("p256.private"), Algorithm::ES256);
     let p384 = || jwk(pem!("p384.private"), Algorithm::ES384);
@@ -176,7 +176,7 @@ fn a_jwk_serves_only_where_all_it_says_fits() {
 }
 
 #[test]
-fn a_set_is_used_as_far_as_it_fits_and_a_token_names_its_key() {
+fn the_usable_keys_of_a_set_are_found_by_kid() {
     let key = |kid: &str| with(jwk(pem!("p256.private"), Algorithm::ES256), json!({ "kid": kid }));
     let parse = |keys: Vec<Value>| {
         let set = json!({"keys": keys, "more": true}).to_string();
@@ -185,7 +185,7 @@ fn a_set_is_used_as_far_as_it_fits_and_a_token_names_its_key() {
     let odd = json!({"kty": "oct", "k": "AQAB", "kid": "c"});
     let (set, left_out) = parse(vec![key("a"), json!(null), odd, key("b"), key("twice"), key("twice")]);
     assert_eq!((set.len(), left_out.len()), (4, 2), "{left_out:?}");
-    assert_eq!(left_out[1], "key 2 does not serve ES256: it is a shared secret");
+    assert_eq!(left_out[1], "key 2 is not usable for ES256: it is a shared secret");
     for (kid, found) in [
         (Some("a"), None),
         (Some("b"), None),
@@ -202,14 +202,14 @@ fn a_set_is_used_as_far_as_it_fits_and_a_token_names_its_key() {
     let nameless = jwk(pem!("p256.private"), Algorithm::ES256);
     let (nameless, _) = parse(vec![nameless]);
     assert_eq!(nameless.find(None).err(), None);
-    assert_eq!(nameless.find(Some("a")).err(), Some(Missing::Unknown), "who names a key means no other");
+    assert_eq!(nameless.find(Some("a")).err(), Some(Missing::Unknown), "a named key selects no other key");
     let (none, _) = parse(vec![]);
     assert_eq!(none.find(None).err(), Some(Missing::Unknown));
     assert!(none.is_empty());
 }
 
 #[test]
-fn what_is_no_set_is_refused_whole() {
+fn an_invalid_set_is_refused_as_a_whole() {
     let many = json!({"keys": vec![json!({}); KEYS_MAX + 1]}).to_string();
     for text in ["", "{}", "[]", "null", "{\"keys\": {}}", "{\"keys\": [}", &many] {
         assert!(KeySet::parse(text.as_bytes(), Algorithm::ES256).is_err(), "{text}");

@@ -9,7 +9,7 @@ use super::{WINDOW_MS, refused};
 
 /// How long a forward step of the wall clock is not trusted, in ms. The clock may be set back, and then stale requests
 /// would be fresh again. After this time, requests from before the step are stale by either clock.
-const DOUBT_MS: i64 = 2 * WINDOW_MS;
+const UNTRUSTED_MS: i64 = 2 * WINDOW_MS;
 
 /// The nonces that are kept.
 pub(super) struct Nonces {
@@ -20,22 +20,16 @@ pub(super) struct Nonces {
     capacity: usize,
     /// Requests signed before this time (ms since the epoch) are refused, because their nonces are lost.
     not_before: i64,
-    past: Past,
+    past: PassedTime,
 }
 
 impl Nonces {
     pub(super) fn new(capacity: usize) -> Self {
-        let (until, past) = (HashMap::new(), Past::default());
+        let (until, past) = (HashMap::new(), PassedTime::default());
         Self { until, earliest: i64::MAX, capacity, not_before: i64::MIN, past }
     }
 
-    pub(super) fn remember(
-        &mut self,
-        name: [u8; 16],
-        timestamp: i64,
-        now_ms: i64,
-        elapsed_ms: i64,
-    ) -> Result<(), Fault> {
+    pub(super) fn record(&mut self, name: [u8; 16], timestamp: i64, now_ms: i64, elapsed_ms: i64) -> Result<(), Fault> {
         if timestamp < self.not_before {
             return Err(refused("The request was signed before the hub started; sign it again"));
         }
@@ -81,23 +75,24 @@ impl Nonces {
     }
 }
 
-/// The wall time that has certainly passed. A forward step of the wall clock counts only after [`DOUBT_MS`].
+/// The wall time that has certainly passed. A forward step of the wall clock counts only after [`UNTRUSTED_MS`].
 #[derive(Default)]
-struct Past {
+struct PassedTime {
     /// How far the trusted wall clock is ahead of the monotonic clock, in ms.
     ahead: Option<i64>,
     /// When the forward step was first seen, by the monotonic clock.
-    doubted_since: Option<i64>,
+    untrusted_since: Option<i64>,
 }
 
-impl Past {
+impl PassedTime {
     fn at(&mut self, now_ms: i64, elapsed_ms: i64) -> i64 {
         let ahead = now_ms - elapsed_ms;
-        let believed = self.ahead.get_or_insert(ahead);
-        let is_doubted = ahead > *believed && elapsed_ms - *self.doubted_since.get_or_insert(elapsed_ms) < DOUBT_MS;
-        if !is_doubted {
-            (*believed, self.doubted_since) = (ahead, None);
+        let trusted = self.ahead.get_or_insert(ahead);
+        let is_untrusted =
+            ahead > *trusted && elapsed_ms - *self.untrusted_since.get_or_insert(elapsed_ms) < UNTRUSTED_MS;
+        if !is_untrusted {
+            (*trusted, self.untrusted_since) = (ahead, None);
         }
-        *believed + elapsed_ms
+        *trusted + elapsed_ms
     }
 }

@@ -47,7 +47,7 @@ fn refusal(request: Signed<'_>) -> String {
 }
 
 #[test]
-fn a_known_signature_holds() {
+fn a_known_signature_is_accepted() {
     // From: printf 'POST/api/push1767225600000abc123' | openssl dgst -sha256 -hmac key-text
     let v1 = "68a9f54b3b6206e7436954c3c91ff5013173a974fda94cc2fec2d46312146b58";
     // The same, with the hex SHA-256 of the body after the nonce.
@@ -79,7 +79,7 @@ fn each_part_is_signed() {
 }
 
 #[test]
-fn the_body_is_signed_by_v2_alone() {
+fn only_v2_signs_the_body() {
     let v1 = signature(&GOOD);
     let other_body = Signed { body: b"{}", signature: &v1, ..GOOD };
     Signatures::new().check(&other_body, KEY, "backend", &Clock::manual(NOW)).unwrap();
@@ -90,7 +90,7 @@ fn the_body_is_signed_by_v2_alone() {
 }
 
 #[test]
-fn the_signature_of_a_v2_request_holds_for_no_v1_request_with_another_body() {
+fn a_v2_signature_is_not_valid_for_a_v1_request_with_another_body() {
     let v2 = signature(&Signed { version: "v2", ..GOOD });
     let nonce = format!("{}{}", GOOD.nonce, hex::encode(Sha256::digest(GOOD.body)));
     let downgraded = Signed { nonce: &nonce, body: b"{}", signature: &v2, ..GOOD };
@@ -99,7 +99,7 @@ fn the_signature_of_a_v2_request_holds_for_no_v1_request_with_another_body() {
 }
 
 #[test]
-fn what_is_missing_or_misshapen_is_named() {
+fn a_missing_or_malformed_part_is_named() {
     let signature = signature(&GOOD);
     let good = Signed { signature: &signature, ..GOOD };
     let long = "n".repeat(NONCE_MAX + 1);
@@ -129,26 +129,26 @@ fn what_is_missing_or_misshapen_is_named() {
     ] {
         let message = refusal(Signed { timestamp, ..good });
         let got: String = timestamp.chars().take(40).collect();
-        let told = format!("X-Request-Timestamp is not a whole number of milliseconds since 1970: got {got:?}");
-        assert_eq!(message, told);
+        let expected = format!("X-Request-Timestamp is not a whole number of milliseconds since 1970: got {got:?}");
+        assert_eq!(message, expected);
     }
 }
 
 #[test]
-fn a_timestamp_in_another_unit_is_told_so_and_what_came() {
-    for (timestamp, told) in [
+fn a_timestamp_in_another_unit_is_refused_with_its_value() {
+    for (timestamp, problem) in [
         ("1767225600", "is in milliseconds since 1970: got 1767225600, which looks like seconds"),
         ("1767225600000000", "is in milliseconds since 1970: got 1767225600000000, which looks like microseconds"),
         ("1767225600000000000", "is in milliseconds since 1970: got 1767225600000000000, which looks like nanoseconds"),
         ("1767225000000", "is more than 5 minutes from the server's time: got 1767225000000, 600 s behind"),
         ("1767226000000", "is more than 5 minutes from the server's time: got 1767226000000, 400 s ahead"),
     ] {
-        assert_eq!(refusal(Signed { timestamp, signature: "x", ..GOOD }), format!("X-Request-Timestamp {told}"));
+        assert_eq!(refusal(Signed { timestamp, signature: "x", ..GOOD }), format!("X-Request-Timestamp {problem}"));
     }
 }
 
 #[test]
-fn nonces_of_every_usual_kind_are_taken() {
+fn nonces_of_every_usual_kind_are_accepted() {
     let signatures = Signatures::new();
     for nonce in ["1", "550e8400-e29b-41d4-a716-446655440000", "c".repeat(64).as_str(), "Zz".repeat(64).as_str()] {
         check(&signatures, Signed { nonce, ..GOOD }, NOW).unwrap();
@@ -156,7 +156,7 @@ fn nonces_of_every_usual_kind_are_taken() {
 }
 
 #[test]
-fn a_timestamp_is_good_for_five_minutes_either_way() {
+fn a_timestamp_may_differ_by_five_minutes() {
     for (now_ms, holds) in [
         (NOW, true),
         (NOW + WINDOW_MS, true),
@@ -171,7 +171,7 @@ fn a_timestamp_is_good_for_five_minutes_either_way() {
 }
 
 #[test]
-fn a_nonce_serves_once_as_long_as_its_request_is_fresh() {
+fn a_nonce_is_accepted_once_while_its_timestamp_is_valid() {
     let signatures = Signatures::new();
     // Signed by a clock that is five minutes ahead: fresh for ten minutes.
     let ahead = (NOW + WINDOW_MS).to_string();
@@ -191,7 +191,7 @@ fn a_nonce_serves_once_as_long_as_its_request_is_fresh() {
 }
 
 #[test]
-fn the_same_nonce_serves_two_keys() {
+fn two_keys_may_use_the_same_nonce() {
     let signatures = Signatures::new();
     let signature = signature(&GOOD);
     let request = Signed { signature: &signature, ..GOOD };
@@ -205,7 +205,7 @@ fn the_same_nonce_serves_two_keys() {
 }
 
 #[test]
-fn a_wrong_signature_uses_no_nonce_up() {
+fn a_wrong_signature_does_not_use_its_nonce() {
     let signatures = Signatures::new();
     let forged = "0".repeat(64);
     let request = Signed { signature: &forged, ..GOOD };
@@ -214,7 +214,7 @@ fn a_wrong_signature_uses_no_nonce_up() {
 }
 
 #[test]
-fn of_many_requests_with_one_nonce_at_once_exactly_one_passes() {
+fn exactly_one_of_concurrent_requests_with_one_nonce_passes() {
     let signatures = Signatures::new();
     for round in 0..50 {
         let nonce = format!("round-{round}");
@@ -236,8 +236,8 @@ fn of_many_requests_with_one_nonce_at_once_exactly_one_passes() {
 }
 
 #[test]
-fn when_no_more_nonces_fit_the_request_is_refused_and_none_is_forgotten() {
-    let signatures = Signatures::remembering(3);
+fn a_request_beyond_the_bound_of_nonces_is_refused_and_no_nonce_is_evicted() {
+    let signatures = Signatures::with_capacity(3);
     let later = (NOW + 1_000).to_string();
     check(&signatures, Signed { nonce: "a", ..GOOD }, NOW).unwrap();
     check(&signatures, Signed { nonce: "b", timestamp: &later, ..GOOD }, NOW).unwrap();
@@ -256,7 +256,7 @@ fn when_no_more_nonces_fit_the_request_is_refused_and_none_is_forgotten() {
 }
 
 #[test]
-fn a_nonce_is_known_to_the_next_start_and_no_request_passes_between() {
+fn a_nonce_survives_a_restart_and_no_request_passes_in_between() {
     let before = Signatures::new();
     check(&before, GOOD, NOW).unwrap();
     let taken = before.take();
@@ -271,7 +271,7 @@ fn a_nonce_is_known_to_the_next_start_and_no_request_passes_between() {
 }
 
 #[test]
-fn after_a_crash_what_was_signed_before_the_start_is_refused_over_further_starts_too() {
+fn after_a_crash_requests_signed_before_the_start_are_refused_across_further_starts() {
     let start = NOW + 1_000;
     let crashed = Signatures::new();
     crashed.restore(None, start);
@@ -293,16 +293,16 @@ fn check_by(signatures: &Signatures, request: Signed<'_>, clock: &Clock) -> Resu
 }
 
 #[test]
-fn no_step_of_the_wall_clock_makes_a_nonce_good_again() {
+fn a_step_of_the_wall_clock_does_not_make_a_nonce_valid_again() {
     const HOUR: i64 = 3_600_000;
-    let (signatures, clock) = (Signatures::remembering(2), Clock::manual(NOW));
+    let (signatures, clock) = (Signatures::with_capacity(2), Clock::manual(NOW));
     check_by(&signatures, GOOD, &clock).unwrap();
     // An hour ahead, the request is stale, and another request sweeps the nonces.
     clock.step(HOUR);
     let ahead = (NOW + HOUR).to_string();
     check_by(&signatures, Signed { nonce: "a", timestamp: &ahead, ..GOOD }, &clock).unwrap();
     let full = check_by(&signatures, Signed { nonce: "b", timestamp: &ahead, ..GOOD }, &clock);
-    assert_eq!(full, Err(Fault::overloaded()), "the step is doubted");
+    assert_eq!(full, Err(Fault::overloaded()), "the step is not trusted yet");
     clock.step(-HOUR);
     let fault = check_by(&signatures, GOOD, &clock).unwrap_err();
     assert_eq!(fault.message, "X-Request-Nonce was used before");

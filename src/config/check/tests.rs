@@ -100,7 +100,7 @@ fn each_way_to_verify_tokens_can_be_configured() {
 }
 
 #[test]
-fn an_api_key_has_a_name_of_its_own_and_one_of_key_and_sha256() {
+fn an_api_key_has_a_unique_name_and_either_key_or_sha256() {
     let digest = "a".repeat(64);
     for (keys, key) in [
         ("{ name = 'a' }".to_owned(), "api.keys[0]"),
@@ -127,7 +127,7 @@ fn a_key_and_its_sha256_have_one_digest() {
 }
 
 #[test]
-fn a_topic_rule_that_could_not_hold_is_refused() {
+fn an_impossible_topic_rule_is_refused() {
     for (rule, key) in [
         ("pattern = ''", "pattern"),
         ("pattern = 'user:*'", "pattern"),
@@ -139,18 +139,19 @@ fn a_topic_rule_that_could_not_hold_is_refused() {
     }
     let twice = "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'a'";
     assert_eq!(wrong(twice), ["topics[1].pattern"]);
-    let told = |text: &str| problems(&toml::from_str(text).unwrap()).into_iter().map(|it| it.text).collect::<Vec<_>>();
-    assert_eq!(told(twice), ["topics[0] has the pattern \"a\" too, and the first one holds"]);
+    let errors =
+        |text: &str| problems(&toml::from_str(text).unwrap()).into_iter().map(|it| it.text).collect::<Vec<_>>();
+    assert_eq!(errors(twice), ["topics[0] has the pattern \"a\" too; the first one applies"]);
     let key = |name: &str, key: &str| format!("[[api.keys]]\nname = '{name}'\nkey = '{key}'\n");
-    assert_eq!(told(&(key("a", "1") + &key("a", "2"))), ["api.keys[0] is called \"a\" too"]);
+    assert_eq!(errors(&(key("a", "1") + &key("a", "2"))), ["api.keys[0] is called \"a\" too"]);
     let sha256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
     let hashed = format!("[[api.keys]]\nname = 'b'\nsha256 = '{sha256}'\n");
-    assert_eq!(told(&(key("a", "1") + &hashed)), ["\"b\" is the same key as \"a\" (api.keys[0])"]);
-    assert_eq!(told("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"), ["chats[0] has the id \"a\" too"]);
+    assert_eq!(errors(&(key("a", "1") + &hashed)), ["\"b\" is the same key as \"a\" (api.keys[0])"]);
+    assert_eq!(errors("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"), ["chats[0] has the id \"a\" too"]);
 }
 
 #[test]
-fn chats_have_ids_of_their_own() {
+fn chats_have_unique_ids() {
     assert_eq!(wrong("[[chats]]\nid = ''"), ["chats[0].id"]);
     assert_eq!(wrong("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"), ["chats[1].id"]);
     assert_eq!(wrong(&format!("[[chats]]\nid = 'a'\nname = '{}'", "x".repeat(201))), ["chats[0].name"]);

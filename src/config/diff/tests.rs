@@ -1,8 +1,14 @@
-use super::super::{ApiKey, Audience, LogFormat};
+use super::super::{ApiKeyEntry, AudienceSetting, LogFormat};
 use super::*;
 
-fn key(name: &str, key: &str) -> ApiKey {
-    ApiKey { name: name.into(), key: Some(Secret::new(key)), sha256: None, require_signature: false, per_minute: None }
+fn key(name: &str, key: &str) -> ApiKeyEntry {
+    ApiKeyEntry {
+        name: name.into(),
+        key: Some(Secret::new(key)),
+        sha256: None,
+        require_signature: false,
+        per_minute: None,
+    }
 }
 
 /// Every key of the structs, including keys without a value.
@@ -39,7 +45,7 @@ fn elsewhere() -> Config {
     let socketio = &mut config.socketio;
     (socketio.ping_interval_ms, socketio.ping_timeout_ms, socketio.max_payload) = (6, 7, 8_000);
     (config.recovery.window_secs, config.recovery.bytes) = (9, 10);
-    config.presence.audience = Audience::Off;
+    config.presence.audience = AudienceSetting::Off;
     config.limits.mailbox = 11;
     config.log.format = LogFormat::Json;
     config.cluster.driver = "other".into();
@@ -48,7 +54,7 @@ fn elsewhere() -> Config {
 }
 
 #[test]
-fn every_key_is_classified_once_and_nothing_else_is() {
+fn exactly_the_existing_keys_are_classified_once() {
     let keys = keys();
     for key in &keys {
         let of_it = KEYS.iter().filter(|(outer, _)| key == outer || key.starts_with(&format!("{outer}.")));
@@ -63,7 +69,7 @@ fn every_key_is_classified_once_and_nothing_else_is() {
 }
 
 #[test]
-fn what_needs_a_restart_stays_and_all_else_does_not() {
+fn a_reload_keeps_keys_that_need_a_restart_and_applies_the_others() {
     let (running, new) = (Config::default(), elsewhere());
     let changed: Vec<_> = Values::of(&running).changes(&Values::of(&new)).into_iter().map(|it| it.key).collect();
     let restart: BTreeSet<_> = keys().into_iter().filter(|key| effect(key) == Some(Restart)).collect();
@@ -103,7 +109,7 @@ fn a_change_names_its_key_and_shows_no_secret() {
 }
 
 #[test]
-fn what_is_written_is_read_again_and_holds_no_secret() {
+fn written_values_are_read_again_and_contain_no_secret() {
     let mut config = elsewhere();
     config.api.keys = vec![key("one", "first-secret-key")];
     config.auth.jwt_secret = Some(Secret::new("a jwt secret \"of\" these tests"));

@@ -1,4 +1,4 @@
-//! Tests: the precedence of sources, and the place that an error names.
+//! Tests: the precedence of sources, and the position that an error names.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn port_flag(port: u16) -> Flag {
 }
 
 #[test]
-fn flags_go_before_variables_before_the_file_before_defaults() {
+fn flags_override_variables_then_the_file_then_defaults() {
     let file = "[server]\nport = 1\nhost = '::1'\nshutdown_secs = 3";
     let variables = [("HUBBUB_SERVER__PORT", "2"), ("HUBBUB_SERVER__HOST", "0.0.0.0")];
     let config = load(file, &variables, vec![port_flag(3)]).unwrap();
@@ -60,7 +60,7 @@ fn a_variable_is_read_as_the_type_of_its_key() {
     assert_eq!(config.api.keys[0].name, "app");
     assert_eq!(config.auth.issuer, ["https://id.example"]);
     assert_eq!(config.auth.audience, ["chat", "push"]);
-    assert_eq!(config.presence.audience, super::super::Audience::SharedRooms);
+    assert_eq!(config.presence.audience, super::super::AudienceSetting::SharedRooms);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn an_error_names_the_variable_or_the_flag() {
 }
 
 #[test]
-fn what_contradicts_an_unset_key_is_itself_to_blame() {
+fn an_error_about_an_unset_key_names_the_contradicting_line() {
     assert_eq!(
         refused("[server]\nheartbeat_interval_secs = 60"),
         "config.toml:2: server.client_timeout_secs: expected more than server.heartbeat_interval_secs (60), got 60"
@@ -175,7 +175,7 @@ fn no_error_shows_a_secret() {
 }
 
 #[test]
-fn a_file_that_is_named_must_be_there() {
+fn a_named_file_must_exist() {
     let error = Config::load(&Sources { file: Some("/nowhere/hub.toml".into()), ..Sources::default() });
     assert_eq!(
         error.unwrap_err().to_string(),
@@ -184,7 +184,7 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
-fn a_file_of_any_editor_is_read_and_what_is_no_text_is_refused() {
+fn a_byte_order_mark_and_crlf_are_read_and_invalid_utf8_is_refused() {
     assert_eq!(load("\u{feff}[server]\r\nport = 1\r\n", &[], vec![]).unwrap().server.port, 1);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
@@ -199,7 +199,7 @@ fn a_file_of_any_editor_is_read_and_what_is_no_text_is_refused() {
 }
 
 #[test]
-fn what_kubernetes_sets_for_a_service_called_hubbub_is_no_key() {
+fn variables_of_a_kubernetes_service_named_hubbub_are_ignored() {
     let variables = [
         ("HUBBUB_SERVICE_HOST", "10.0.0.1"),
         ("HUBBUB_SERVICE_PORT_HTTP", "8081"),
@@ -211,7 +211,7 @@ fn what_kubernetes_sets_for_a_service_called_hubbub_is_no_key() {
 }
 
 #[test]
-fn the_outbox_grows_with_the_frame_size_unless_it_was_set() {
+fn by_default_the_outbox_grows_with_the_frame_size() {
     let large = load("server.max_frame_size = 1000000", &[], vec![]).unwrap();
     assert_eq!(large.limits.outbox_bytes, 4_000_000);
     let set = "limits.outbox_bytes = 70000\nserver.max_frame_size = 65536";
@@ -223,7 +223,7 @@ fn the_outbox_grows_with_the_frame_size_unless_it_was_set() {
 }
 
 #[test]
-fn one_user_makes_no_more_than_half_of_the_rooms_unless_that_was_set() {
+fn by_default_one_user_makes_at_most_half_of_the_rooms() {
     for (set, rooms_per_user) in [
         ("", 1_000),
         ("limits.rooms = 1000", 500),
@@ -236,7 +236,7 @@ fn one_user_makes_no_more_than_half_of_the_rooms_unless_that_was_set() {
 }
 
 #[test]
-fn a_check_lists_everything_that_is_impossible() {
+fn every_impossible_value_is_listed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.toml");
     std::fs::write(&path, "server.shutdown_secs = 0\nserver.max_connections = 0").unwrap();

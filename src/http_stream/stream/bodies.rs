@@ -22,7 +22,7 @@ impl HttpStream {
             }
             let Permit::Bytes(most) = self.exchange.permit() else { return Ok(ReadStep::Wait) };
             if self.waiting != DeadlineKind::Body {
-                self.set_deadline(DeadlineKind::Body, self.listener.connections.times().body);
+                self.set_deadline(DeadlineKind::Body, self.context.connections.times().body);
                 if std::mem::take(&mut self.expects_continue) {
                     self.interim = CONTINUE;
                 }

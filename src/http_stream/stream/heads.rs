@@ -56,7 +56,7 @@ impl HttpStream {
 
     /// Sets the deadline for the expected input, once.
     fn await_head(&mut self) {
-        let times = self.listener.connections.times();
+        let times = self.context.connections.times();
         let (waiting, time) = match (self.waiting, self.buffer.is_empty()) {
             (DeadlineKind::FirstHead | DeadlineKind::Idle | DeadlineKind::Head, true)
             | (DeadlineKind::FirstHead | DeadlineKind::Head, false) => {
@@ -71,7 +71,7 @@ impl HttpStream {
     /// Sets the deadline for the close, once.
     fn await_close(&mut self) {
         if self.waiting != DeadlineKind::Close {
-            self.set_deadline(DeadlineKind::Close, self.listener.connections.times().head);
+            self.set_deadline(DeadlineKind::Close, self.context.connections.times().head);
         }
     }
 
@@ -82,7 +82,7 @@ impl HttpStream {
             head::check_partial(&self.buffer)?;
             return Ok(false);
         }
-        let Some(head) = head::parse_under(&self.listener.base, &self.buffer)? else { return Ok(false) };
+        let Some(head) = head::parse_under(&self.context.base, &self.buffer)? else { return Ok(false) };
         let original = self.buffer.split_to(head.length);
         self.exchange.set_host_last(head.upgrades && head::is_host_last(&original));
         self.output = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
@@ -101,7 +101,7 @@ impl HttpStream {
         if self.exchange.take_known() || self.upgrades {
             return false;
         }
-        let Some((at, turn)) = self.listener.pacer.reserve(Instant::now()) else { return false };
+        let Some((at, turn)) = self.context.pacer.reserve(Instant::now()) else { return false };
         self.turn = Some(turn);
         self.waiting = DeadlineKind::Turn;
         self.deadline.as_mut().reset(at);
@@ -128,9 +128,9 @@ impl HttpStream {
     fn refuse(&mut self, fault: Fault) {
         let is_http = fault.code != Code::InvalidRequest || head::is_http(&self.buffer);
         if !is_http {
-            self.listener.notices.not_http(self.socket.peer_addr().ok().map(|peer| peer.ip()));
+            self.context.notices.not_http(self.socket.peer_addr().ok().map(|peer| peer.ip()));
         }
-        self.output = BytesMut::from(&head::stand_in(&self.listener.base, &self.buffer)[..]);
+        self.output = BytesMut::from(&head::stand_in(&self.context.base, &self.buffer)[..]);
         self.buffer = BytesMut::new();
         self.rest = RemainingBody::Done;
         self.is_last = true;

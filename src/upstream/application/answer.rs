@@ -60,7 +60,7 @@ impl UpstreamOutcome {
     }
 
     /// The sentence for the client.
-    pub const fn words(self) -> &'static str {
+    pub const fn message(self) -> &'static str {
         match self {
             Self::Answered => "The application answered",
             Self::Refused => "The application refused the request",
@@ -94,7 +94,7 @@ impl UpstreamError {
     }
 
     /// Whether another attempt may succeed.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(super) fn is_temporary(&self) -> bool {
         self.outcome == UpstreamOutcome::Unavailable
     }
 

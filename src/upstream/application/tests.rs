@@ -21,8 +21,9 @@ fn question() -> ApplicationRequest {
     }
 }
 
-fn backend(url: String, timeout: Duration) -> Upstream {
-    Upstream::new(&UpstreamSettings { url, api_key: Some(HeaderValue::from_static("s3cret")), timeout }).unwrap()
+fn backend(url: String, timeout: Duration) -> UpstreamApplication {
+    UpstreamApplication::new(&UpstreamSettings { url, api_key: Some(HeaderValue::from_static("s3cret")), timeout })
+        .unwrap()
 }
 
 /// The URL of a port on which nothing listens.
@@ -38,7 +39,7 @@ fn silent() -> (TcpListener, String) {
     (listener, url)
 }
 
-fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
+fn outcomes(backend: &UpstreamApplication) -> Vec<(&'static str, u64)> {
     let ended = backend.counts().ended();
     ended.filter(|(.., count)| *count > 0).map(|(_, outcome, count)| (outcome.as_str(), count)).collect()
 }
@@ -46,7 +47,7 @@ fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
 #[tokio::test]
 async fn an_unreachable_application_is_retried_until_the_breaker_opens() {
     let backend = backend(nowhere(), Duration::from_secs(10));
-    let words = ApplicationFailure(UpstreamOutcome::Unavailable.words());
+    let words = ApplicationFailure(UpstreamOutcome::Unavailable.message());
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
@@ -61,7 +62,7 @@ async fn a_request_that_times_out_is_not_repeated() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_millis(300));
     let started = Instant::now();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Timeout.words()));
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Timeout.message()));
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert_eq!((outcomes(&backend), backend.counts().retries()), (vec![("timeout", 1)], 0));
 }
@@ -98,7 +99,7 @@ async fn requests_beyond_the_bound_are_not_sent() {
     let backend = backend(url, Duration::from_secs(10));
     let inner = backend.0.clone();
     let reserved: Vec<_> = (0..WAITING).map(|_| inner.reserve(1).unwrap()).collect();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Overloaded.words()));
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(UpstreamOutcome::Overloaded.message()));
     assert_eq!(backend.status().waiting, WAITING);
     drop(reserved);
     let large = inner.reserve(WAITING_BYTES + 1);

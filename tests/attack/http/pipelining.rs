@@ -20,7 +20,7 @@ async fn pipelined_requests_wait_while_the_client_reads_no_responses() {
         Ok(written) => *sent += written,
         Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
     };
-    // Send until the hub takes no more bytes and its count of responses is steady.
+    // Send until the hub reads no more bytes and its count of responses is steady.
     let mut last = (0, 0);
     eventually(DEADLINE, "the hub takes no more bytes", || {
         push(&mut sent);

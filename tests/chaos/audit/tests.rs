@@ -64,7 +64,7 @@ fn a_refused_message_must_not_arrive_and_an_unanswered_one_can() {
 }
 
 #[test]
-fn where_no_loss_is_allowed_readers_receive_the_history_and_no_report_of_a_loss() {
+fn readers_receive_the_history_and_no_loss_report_if_no_loss_is_allowed() {
     let faults = |history: &[u64], events: &[ReaderEvent]| {
         let history: Vec<_> = history.iter().map(|n| message(*n)).chain([LAST]).collect();
         DeliveryAudit::of(&attempts(&[PublishResult::Accepted; 3]), Some(&[history]), &[record(events)]).faults.len()

@@ -177,6 +177,6 @@ async fn a_client_that_stops_polling_under_load_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_whose_connection_is_reset_under_load_misses_only_bytes_in_flight() {
+async fn a_reset_under_load_loses_only_bytes_in_flight() {
     assert_all_received(&[ChatTransport::WebSocket, ChatTransport::Raw], ListenerCut::Reset).await;
 }

@@ -108,10 +108,10 @@ async fn one_of_two_clients_with_one_token_recovers_the_session() {
             ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await,
             ChatClient::of(&hub, ChatTransport::Polling, "alice").await,
         ];
-        let asked = json!({ "recoveryToken": token });
+        let request = json!({ "recoveryToken": token });
         let numbers = [
-            rivals[0].send_request("connection:recover", asked.clone()).await,
-            rivals[1].send_request("connection:recover", asked).await,
+            rivals[0].send_request("connection:recover", request.clone()).await,
+            rivals[1].send_request("connection:recover", request).await,
         ];
         let mut replayed = Vec::new();
         for (rival, number) in rivals.iter_mut().zip(numbers) {
@@ -131,7 +131,7 @@ async fn one_of_two_clients_with_one_token_recovers_the_session() {
 }
 
 #[tokio::test]
-async fn a_session_whose_token_expired_resumes_with_a_fresh_token() {
+async fn a_session_with_an_expired_token_resumes_with_a_fresh_one() {
     let hub = hub("[auth]\nleeway_secs = 0\n");
     let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join(CHAT).await;

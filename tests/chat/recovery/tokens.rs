@@ -87,8 +87,8 @@ async fn messages_that_the_queue_dropped_are_in_the_history() {
     let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
     let recovered = recover(&mut alice, &token).await;
     assert_eq!((recovered.contents(), recovered.dropped), (vec!["2", "3", "4"], Some(2)));
-    let asked = json!({"chatId": CHAT, "before": recovered.messages[0]["id"]});
-    let page = alice.request("message:history", asked).await;
+    let request = json!({"chatId": CHAT, "before": recovered.messages[0]["id"]});
+    let page = alice.request("message:history", request).await;
     let missing: Vec<_> = page["messages"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
     assert_eq!(missing, ["0", "1"]);
     assert_eq!(hub.metric("hubbub_buffered_messages"), 0.0);

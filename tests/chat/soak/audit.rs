@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::records::{Arrival, ClientRecord, EventTally, GapCause, MembershipRecord, Receipts, StoredChats};
+use super::records::{Arrival, ClientRecord, EventCounts, GapCause, MembershipRecord, Receipts, StoredChats};
 
 /// A message may be lost with its connection if it was sent within this time after the cut: a busy hub detects the cut
 /// late.
@@ -23,7 +23,7 @@ pub(super) struct ChatAudit<'a> {
     positions: HashMap<&'a str, (usize, usize)>,
     /// By chat and position; `None` for a message without a sender.
     times: Vec<Vec<Option<SendTimes>>>,
-    pub(super) counts: EventTally,
+    pub(super) counts: EventCounts,
     pub(super) faults: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> ChatAudit<'a> {
     /// Runs all checks.
     pub(super) fn of(stored: &'a StoredChats, records: &'a [ClientRecord]) -> Self {
         let mut positions = HashMap::new();
-        let (mut counts, mut faults) = (EventTally::default(), Vec::new());
+        let (mut counts, mut faults) = (EventCounts::default(), Vec::new());
         for (chat, messages) in stored.chats.iter().enumerate() {
             for (position, (id, _)) in messages.iter().enumerate() {
                 if positions.insert(id.as_str(), (chat, position)).is_some() {

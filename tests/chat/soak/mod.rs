@@ -113,7 +113,7 @@ async fn read_store(reader: &mut ChatClient) -> StoredChats {
     stored
 }
 
-/// Fails unless the hub's answers agree with these members of each chat, and nobody types.
+/// Fails unless the hub's answers agree with these members of each chat, and no user is typing.
 async fn assert_members(hub: &Hub, reader: &mut ChatClient, clients: &[(String, Vec<usize>)]) {
     for chat in 0..CHATS {
         let id = json!({"chatId": chat_id(chat)});
@@ -210,7 +210,7 @@ async fn two_hundred_clients_receive_every_message_once_and_in_order() {
     drop(reader);
     let suspended = hub.metric("hubbub_suspended_sessions");
     let left = Instant::now();
-    let names = ["parked_sessions", "parked_messages", "rooms", "users", "chat_typists"];
+    let names = ["suspended_sessions", "buffered_messages", "rooms", "users", "chat_typists"];
     eventually(WINDOW + DEADLINE, "nothing is left", || {
         hub.connections() == 0 && names.iter().all(|name| hub.metric(&format!("hubbub_{name}")) == 0.0)
     })

@@ -88,9 +88,9 @@ pub(super) struct SentReceipt {
 
 /// Event counts by name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct EventTally(pub(super) BTreeMap<&'static str, u64>);
+pub(super) struct EventCounts(pub(super) BTreeMap<&'static str, u64>);
 
-impl EventTally {
+impl EventCounts {
     pub(super) fn add(&mut self, name: &'static str, count: usize) {
         *self.0.entry(name).or_default() += count as u64;
     }
@@ -107,7 +107,7 @@ pub(super) struct ClientRecord {
     pub(super) memberships: Vec<MembershipRecord>,
     pub(super) sent: Vec<SentMessage>,
     pub(super) receipts: Vec<SentReceipt>,
-    pub(super) counts: EventTally,
+    pub(super) counts: EventCounts,
     /// Violations that the client detected.
     pub(super) faults: Vec<String>,
 }

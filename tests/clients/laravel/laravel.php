@@ -144,7 +144,7 @@ namespace {
         }
     }
 
-    class Moment extends DateTimeImmutable
+    class Timestamp extends DateTimeImmutable
     {
         public function toISOString(): string
         {
@@ -198,9 +198,9 @@ namespace {
         return new Guard();
     }
 
-    function now(): Moment
+    function now(): Timestamp
     {
-        return new Moment();
+        return new Timestamp();
     }
 
     function response(): Answers

@@ -95,7 +95,7 @@ async fn the_same_host_is_the_one_of_the_host_header() {
 }
 
 #[tokio::test]
-async fn refused_and_lost_connections_take_no_place() {
+async fn refused_and_lost_connections_do_not_count_as_connections() {
     let hub = Hub::with("[server]\nmax_connections = 2\n[limits.raw]\nconnections_per_minute = 0");
     for _ in 0..20 {
         refused(&hub, "/ws?token=nonsense", &[]).await;

@@ -74,7 +74,7 @@ async fn the_header_overrides_the_subprotocol_and_the_subprotocol_overrides_the_
 }
 
 #[tokio::test]
-async fn a_bad_token_is_refused_even_with_a_good_one_in_another_place() {
+async fn a_bad_token_is_refused_even_with_a_good_one_in_another_position() {
     let hub = Hub::start();
     let path = format!("/ws?token={}", token("alice"));
     let answer = refused(&hub, &path, &[("Authorization", "Bearer nonsense")]).await;

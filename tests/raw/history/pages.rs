@@ -63,7 +63,7 @@ async fn pages_of_history_are_read_over_http_in_both_directions() {
     let nothing = hub.http().request("GET", "/api/rooms/unheard%20of/history").key().send();
     assert_eq!((nothing.status, &nothing.json()["code"]), (404, &json!("NOT_FOUND")), "{nothing:?}");
     assert_eq!(hub.get("/api/rooms/log/history").status, 401);
-    // A room whose name ends in `/history` is requested by its escaped name.
+    // A room name that ends in `/history` must be escaped in the request.
     let named = hub.http().request("GET", "/api/rooms/a%2Fhistory").key().send();
     assert_eq!((named.status, &named.json()["error"]), (404, &json!("No such room")));
 }

@@ -21,17 +21,17 @@ async fn a_topic_without_history_in_the_new_configuration_is_not_restored() {
     for topic in ["stays", "goes"] {
         push(&hub, topic, &json!({"ü": [1.50]}));
     }
-    let (stays, goes) = (position(&hub, "stays").await, position(&hub, "goes").await);
+    let (kept_position, denied_position) = (position(&hub, "stays").await, position(&hub, "goes").await);
     let config = hub.dir().join("config.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("pattern = \"*\"", "pattern = \"stays\"")).unwrap();
     let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
-    let (mut client, recovered, position) = resume(&hub, "stays", &before(&stays, 1)).await;
-    assert_eq!((recovered, position), (true, stays));
+    let (mut client, recovered, position) = resume(&hub, "stays", &before(&kept_position, 1)).await;
+    assert_eq!((recovered, position), (true, kept_position));
     let message = crate::support::client::without_time(client.next().await);
     assert_eq!(message, json!({"type": "news", "topic": "stays", "data": {"ü": [1.50]}, "offset": 1}));
     let mut other = Client::of(&hub, "other").await;
-    let subscribe = json!({"type": "Subscribe", "data": {"topics": ["goes"], "since": {"goes": goes}}});
+    let subscribe = json!({"type": "Subscribe", "data": {"topics": ["goes"], "since": {"goes": denied_position}}});
     let denied = other.ask(subscribe, "Status").await["data"]["details"]["denied"].take();
     assert_eq!(denied, json!([{"topic": "goes", "code": "FORBIDDEN"}]));
     assert_eq!(hub.http().request("GET", "/api/rooms/goes/history").key().send().status, 404);

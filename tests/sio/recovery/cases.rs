@@ -5,7 +5,7 @@ use super::script::{CutKind, OtherClient, RecoveryStep, Transports, WrongToken, 
 use CutKind::{Disconnected, PollAborted, Silent, StillOpen, Suspended, Unobserved};
 use RecoveryStep::*;
 
-use crate::support::Transport::{Polling, WebSocket};
+use crate::support::SioTransport::{Polling, WebSocket};
 
 const ALL: [Transports; 4] = [(WebSocket, WebSocket), (WebSocket, Polling), (Polling, WebSocket), (Polling, Polling)];
 /// The client returns on the transport that it had.

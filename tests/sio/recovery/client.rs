@@ -7,16 +7,16 @@ use super::{greeting, reconnect_status, recovery_failed, state_recovered, wait_u
 use crate::support::socketio::{SocketPacket, events};
 use crate::support::token::token;
 use crate::support::wait::within;
-use crate::support::{DEADLINE, Hub, Sio, Transport};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport};
 
 pub(super) struct RecoveryClient {
     pub(super) sio: Sio,
-    pub(super) saved: SavedSession,
+    pub(super) saved: ClientState,
 }
 
 /// The state that a client keeps over a cut.
 #[derive(Debug, Clone)]
-pub(super) struct SavedSession {
+pub(super) struct ClientState {
     pub(super) user: String,
     pub(super) token: Option<String>,
     pub(super) sid: String,
@@ -27,18 +27,18 @@ pub(super) struct SavedSession {
 
 impl RecoveryClient {
     /// A connected client of `user` that has read its greeting.
-    pub(super) async fn of(hub: &Hub, transport: Transport, user: &str) -> Self {
+    pub(super) async fn of(hub: &Hub, transport: SioTransport, user: &str) -> Self {
         Self::with_token(hub, transport, user, &token(user)).await
     }
 
-    pub(super) async fn with_token(hub: &Hub, transport: Transport, user: &str, token: &str) -> Self {
-        let saved = SavedSession::new(user, Some(token));
+    pub(super) async fn with_token(hub: &Hub, transport: SioTransport, user: &str, token: &str) -> Self {
+        let saved = ClientState::new(user, Some(token));
         saved.connect_and_read_greeting(hub, transport, &json!({ "token": token })).await
     }
 
     /// A client without a token. `user` is the user that it becomes later.
-    pub(super) async fn guest(hub: &Hub, transport: Transport, user: &str) -> Self {
-        SavedSession::new(user, None).connect_and_read_greeting(hub, transport, &Value::Null).await
+    pub(super) async fn guest(hub: &Hub, transport: SioTransport, user: &str) -> Self {
+        ClientState::new(user, None).connect_and_read_greeting(hub, transport, &Value::Null).await
     }
 
     /// The next packet, presence events included. Stores the offset of an event and removes it from the arguments.
@@ -100,16 +100,16 @@ impl RecoveryClient {
 
     /// Ends the connection without a DISCONNECT. A WebSocket is reset, and bytes in flight are lost. A polling client sends
     /// a close packet, as one does that changes its transport.
-    pub(super) async fn cut(mut self, transport: Transport) -> SavedSession {
+    pub(super) async fn cut(mut self, transport: SioTransport) -> ClientState {
         match transport {
-            Transport::WebSocket => self.sio.into_wire().reset(),
-            Transport::Polling => self.sio.send("1").await,
+            SioTransport::WebSocket => self.sio.into_wire().reset(),
+            SioTransport::Polling => self.sio.send("1").await,
         }
         self.saved
     }
 
     /// As [`RecoveryClient::cut`], and waits until the hub has suspended the session.
-    pub(super) async fn suspend(self, hub: &Hub, transport: Transport) -> SavedSession {
+    pub(super) async fn suspend(self, hub: &Hub, transport: SioTransport) -> ClientState {
         let before = hub.metric("hubbub_suspended_sessions");
         let saved = self.cut(transport).await;
         wait_until_suspended(hub, before + 1.0).await;
@@ -117,13 +117,13 @@ impl RecoveryClient {
     }
 
     /// Sends a DISCONNECT, as `socket.disconnect()` does.
-    pub(super) async fn disconnect(mut self) -> SavedSession {
+    pub(super) async fn disconnect(mut self) -> ClientState {
         self.sio.send("41").await;
         self.saved
     }
 }
 
-impl SavedSession {
+impl ClientState {
     pub(super) fn new(user: &str, token: Option<&str>) -> Self {
         let (sid, pid) = (String::new(), String::new());
         Self { user: user.to_owned(), token: token.map(str::to_owned), sid, pid, offset: None }
@@ -142,7 +142,7 @@ impl SavedSession {
     }
 
     /// Connects with this payload. The greeting is not read yet.
-    pub(super) async fn connect(&self, hub: &Hub, transport: Transport, auth: &Value) -> RecoveryClient {
+    pub(super) async fn connect(&self, hub: &Hub, transport: SioTransport, auth: &Value) -> RecoveryClient {
         let mut sio = Sio::open(hub, transport).await;
         let answer = sio.connect("/", auth).await.unwrap_or_else(|error| panic!("the CONNECT was refused: {error}"));
         let text = |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned();
@@ -151,7 +151,7 @@ impl SavedSession {
         RecoveryClient { sio, saved: Self { sid, pid, ..self.clone() } }
     }
 
-    async fn connect_and_read_greeting(&self, hub: &Hub, transport: Transport, auth: &Value) -> RecoveryClient {
+    async fn connect_and_read_greeting(&self, hub: &Hub, transport: SioTransport, auth: &Value) -> RecoveryClient {
         let mut client = self.connect(hub, transport, auth).await;
         let received = client.next_events(2).await;
         assert_eq!(received, greeting(&client.saved.sid));
@@ -159,12 +159,12 @@ impl SavedSession {
     }
 
     /// Reconnects, and the session resumes. The missed events come next.
-    pub(super) async fn resume(&self, hub: &Hub, transport: Transport) -> RecoveryClient {
+    pub(super) async fn resume(&self, hub: &Hub, transport: SioTransport) -> RecoveryClient {
         self.resume_at_attempt(hub, transport, 1).await
     }
 
-    /// As [`SavedSession::resume`], at this attempt since the cut.
-    pub(super) async fn resume_at_attempt(&self, hub: &Hub, transport: Transport, attempt: u32) -> RecoveryClient {
+    /// As [`ClientState::resume`], at this attempt since the cut.
+    pub(super) async fn resume_at_attempt(&self, hub: &Hub, transport: SioTransport, attempt: u32) -> RecoveryClient {
         let mut client = self.connect(hub, transport, &self.auth()).await;
         let received = client.next_events(4).await;
         let status = vec![reconnect_status(attempt), state_recovered(&self.user)];
@@ -174,7 +174,7 @@ impl SavedSession {
     }
 
     /// Reconnects, and the session does not resume: the client gets another one.
-    pub(super) async fn fail_to_resume(&self, hub: &Hub, transport: Transport) -> RecoveryClient {
+    pub(super) async fn fail_to_resume(&self, hub: &Hub, transport: SioTransport) -> RecoveryClient {
         let mut client = self.connect(hub, transport, &self.auth()).await;
         assert_ne!(client.saved.pid, self.pid, "the client has its old session");
         let received = client.next_events(4).await;

@@ -3,16 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, to_room, wait_until_empty,
-};
+use super::{ClientState, RecoveryClient, greeting, hub, reconnect_status, recovery_failed, to_room, wait_until_empty};
 use crate::support::token::{now, token, token_with};
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, SioTransport};
 
 #[tokio::test]
-async fn a_session_whose_token_expired_resumes_with_a_fresh_token() {
+async fn a_session_with_an_expired_token_resumes_with_a_fresh_one() {
     let hub = hub("auth.leeway_secs = 0");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let short = token_with(json!({"sub": "alice", "exp": now() + 2}));
         let mut alice = RecoveryClient::with_token(&hub, transport, "alice", &short).await;
         alice.sio.join("one").await;
@@ -20,7 +18,7 @@ async fn a_session_whose_token_expired_resumes_with_a_fresh_token() {
         let codes: Vec<_> = received.iter().filter_map(|packet| packet.data[1]["code"].as_str()).collect();
         assert_eq!(codes, ["TOKEN_EXPIRED"], "{received:?}");
         let missed = to_room(&hub, "one", 1);
-        let saved = SavedSession { token: Some(token("alice")), ..alice.saved };
+        let saved = ClientState { token: Some(token("alice")), ..alice.saved };
         let mut alice = saved.resume(&hub, transport).await;
         alice.expect_exactly(&[missed]).await;
         alice.disconnect().await;
@@ -31,31 +29,31 @@ async fn a_session_whose_token_expired_resumes_with_a_fresh_token() {
 #[tokio::test]
 async fn an_unknown_private_id_recovers_nothing() {
     let hub = hub("");
-    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
     let missed = to_room(&hub, "one", 1);
     for pid in ["", "x", &"y".repeat(5_000), &saved.pid[1..], &saved.pid.to_lowercase()] {
         if pid == saved.pid {
             continue;
         }
-        let wrong = SavedSession { pid: pid.to_owned(), ..saved.clone() };
-        wrong.fail_to_resume(&hub, Transport::WebSocket).await.disconnect().await;
+        let wrong = ClientState { pid: pid.to_owned(), ..saved.clone() };
+        wrong.fail_to_resume(&hub, SioTransport::WebSocket).await.disconnect().await;
     }
     // A value of another type is ignored.
     for pid in [json!(1), json!(null), json!(["x"]), json!({})] {
         let auth = json!({"token": token("alice"), "pid": pid, "offset": 7});
-        let mut client = saved.connect(&hub, Transport::WebSocket, &auth).await;
+        let mut client = saved.connect(&hub, SioTransport::WebSocket, &auth).await;
         assert_eq!(client.next_events(2).await, greeting(&client.saved.sid));
         client.disconnect().await;
     }
     // `/chat` has no private ids.
-    let mut chat = Sio::open(&hub, Transport::WebSocket).await;
+    let mut chat = Sio::open(&hub, SioTransport::WebSocket).await;
     let answer = chat.connect("/chat", &saved.auth()).await.unwrap();
     assert!(answer["sid"] != saved.sid.as_str() && answer.get("pid").is_none(), "{answer}");
     chat.send("41/chat,").await;
 
-    let mut alice = saved.resume(&hub, Transport::WebSocket).await;
+    let mut alice = saved.resume(&hub, SioTransport::WebSocket).await;
     alice.expect_exactly(&[missed]).await;
     alice.disconnect().await;
     drop(chat);
@@ -64,9 +62,9 @@ async fn an_unknown_private_id_recovers_nothing() {
 
 /// Connects with this payload: the reply, the hub's first events, and the arguments of an event of a room.
 async fn connect_and_join(hub: &Hub, auth: &Value) -> (Value, Vec<Value>, Value) {
-    let mut sio = Sio::open(hub, Transport::WebSocket).await;
+    let mut sio = Sio::open(hub, SioTransport::WebSocket).await;
     let answer = sio.connect("/", auth).await.unwrap();
-    let mut client = RecoveryClient { sio, saved: SavedSession::new("alice", None) };
+    let mut client = RecoveryClient { sio, saved: ClientState::new("alice", None) };
     let greeting = client.next_events(if auth.get("pid").is_some() { 4 } else { 2 }).await;
     client.sio.join("one").await;
     to_room(hub, "one", 1);

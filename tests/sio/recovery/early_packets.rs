@@ -3,17 +3,17 @@
 use serde_json::json;
 
 use super::{
-    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, state_recovered, to_room,
+    ClientState, RecoveryClient, greeting, hub, reconnect_status, recovery_failed, state_recovered, to_room,
     wait_until_empty,
 };
 use crate::support::socketio::SocketPacket;
-use crate::support::wire::Frame;
-use crate::support::{Hub, Sio, Transport};
+use crate::support::wire::RawFrame;
+use crate::support::{Hub, Sio, SioTransport};
 
 /// A client returns and sends these packets in one write.
-async fn send_at_once(hub: &Hub, saved: &SavedSession, packets: &[String]) -> Sio {
-    let mut sio = Sio::open(hub, Transport::WebSocket).await;
-    let frames: Vec<u8> = packets.iter().flat_map(|packet| Frame::text(packet.as_str()).encode()).collect();
+async fn send_at_once(hub: &Hub, saved: &ClientState, packets: &[String]) -> Sio {
+    let mut sio = Sio::open(hub, SioTransport::WebSocket).await;
+    let frames: Vec<u8> = packets.iter().flat_map(|packet| RawFrame::text(packet.as_str()).encode()).collect();
     sio.wire().send(&frames).await;
     sio.id.clone_from(&saved.sid);
     sio
@@ -23,9 +23,9 @@ async fn send_at_once(hub: &Hub, saved: &SavedSession, packets: &[String]) -> Si
 async fn a_session_resumes_once_for_two_connects() {
     let hub = hub("");
     for is_same in [true, false] {
-        let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
         alice.sio.join("one").await;
-        let saved = alice.suspend(&hub, Transport::WebSocket).await;
+        let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
         let missed = to_room(&hub, "one", 1);
         let mut other = saved.auth();
         if !is_same {
@@ -56,9 +56,9 @@ async fn a_session_resumes_once_for_two_connects() {
 #[tokio::test]
 async fn a_session_does_not_resume_when_a_disconnect_follows_its_connect() {
     let hub = hub("");
-    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
     to_room(&hub, "one", 1);
     let connect = format!("40{}", saved.auth());
     let mut sio = send_at_once(&hub, &saved, &[connect.clone(), "41".to_owned(), connect]).await;

@@ -1,16 +1,16 @@
-//! Sessions that end for good: a later CONNECT gets a new session. Most cases are in [`cases`](super::cases).
+//! Sessions that cannot be recovered: a later CONNECT gets a new session. Most cases are in [`cases`](super::cases).
 
 use serde_json::json;
 
-use super::{RecoveryClient, SavedSession, hub, post, recovery_failed, wait_until_empty};
+use super::{ClientState, RecoveryClient, hub, post, recovery_failed, wait_until_empty};
 use crate::support::account::{sign_in, sign_out, user};
 use crate::support::token::{now, token_with};
-use crate::support::{DEADLINE, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Sio, SioTransport, eventually};
 
 #[tokio::test]
 async fn a_client_that_disconnects_gets_a_new_session_on_the_same_connection() {
     let hub = hub("");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.send("41").await;
         let answer = alice.sio.connect("/", &alice.saved.auth()).await.unwrap();
@@ -24,7 +24,7 @@ async fn a_client_that_disconnects_gets_a_new_session_on_the_same_connection() {
 #[tokio::test]
 async fn a_session_ends_when_its_token_is_revoked() {
     let hub = hub("");
-    for (transport, user) in Transport::BOTH.into_iter().zip(["alice", "bob"]) {
+    for (transport, user) in SioTransport::BOTH.into_iter().zip(["alice", "bob"]) {
         for is_suspended in [false, true] {
             let user = &format!("{user}-{is_suspended}");
             let old = token_with(json!({"sub": user, "iat": now() - 60}));
@@ -40,7 +40,7 @@ async fn a_session_ends_when_its_token_is_revoked() {
             let mut sio = Sio::open(&hub, transport).await;
             assert_eq!(sio.connect("/", &saved.auth()).await.unwrap_err()["message"], "Unauthorized");
             let token = Some(token_with(json!({"sub": user, "iat": now() + 2})));
-            SavedSession { token, ..saved }.fail_to_resume(&hub, transport).await.disconnect().await;
+            ClientState { token, ..saved }.fail_to_resume(&hub, transport).await.disconnect().await;
             wait_until_empty(&hub).await;
         }
     }
@@ -51,11 +51,11 @@ async fn a_session_ends_when_its_user_signs_out() {
     let hub = hub("");
     let id = user(&hub, "alice");
     let signed_in = sign_in(&hub, "alice");
-    let alice = RecoveryClient::with_token(&hub, Transport::WebSocket, &id, &signed_in.access).await;
+    let alice = RecoveryClient::with_token(&hub, SioTransport::WebSocket, &id, &signed_in.access).await;
     let saved = alice.saved.clone();
     sign_out(&hub, &signed_in.id, &signed_in.access);
     wait_until_empty(&hub).await;
     let token = Some(sign_in(&hub, "alice").access);
-    SavedSession { token, ..saved }.fail_to_resume(&hub, Transport::WebSocket).await.disconnect().await;
+    ClientState { token, ..saved }.fail_to_resume(&hub, SioTransport::WebSocket).await.disconnect().await;
     wait_until_empty(&hub).await;
 }

@@ -4,11 +4,11 @@
 use serde_json::json;
 
 use super::{
-    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, state_recovered, to_room,
+    ClientState, RecoveryClient, greeting, hub, reconnect_status, recovery_failed, state_recovered, to_room,
     wait_until_empty,
 };
 use crate::support::socketio::SocketPacket;
-use crate::support::{Hub, Sio, Transport, Wire};
+use crate::support::{Hub, Sio, SioTransport, Wire};
 
 /// Sends the head of a POST with `packets`. The body follows later.
 async fn start_post(hub: &Hub, client: &mut RecoveryClient, packets: &str) -> Wire {
@@ -20,8 +20,8 @@ async fn start_post(hub: &Hub, client: &mut RecoveryClient, packets: &str) -> Wi
 }
 
 /// Sends a CONNECT that asks for recovery while the session is still connected.
-async fn start_recovery(hub: &Hub, saved: &SavedSession) -> Sio {
-    let mut sio = Sio::open(hub, Transport::WebSocket).await;
+async fn start_recovery(hub: &Hub, saved: &ClientState) -> Sio {
+    let mut sio = Sio::open(hub, SioTransport::WebSocket).await;
     sio.send(&format!("40{}", saved.auth())).await;
     // The hub has read the first CONNECT when it answers the second one.
     assert_eq!(sio.connect("/nowhere", &json!({})).await.unwrap_err()["message"], "Invalid namespace");
@@ -33,7 +33,7 @@ async fn start_recovery(hub: &Hub, saved: &SavedSession) -> Sio {
 
 /// A client starts to send a DISCONNECT, and returns before the hub has read all of it.
 async fn return_before_disconnect(hub: &Hub, disconnect: &str) {
-    let mut alice = RecoveryClient::of(hub, Transport::Polling, "alice").await;
+    let mut alice = RecoveryClient::of(hub, SioTransport::Polling, "alice").await;
     alice.sio.join("one").await;
     let saved = alice.saved.clone();
     let mut request = start_post(hub, &mut alice, disconnect).await;
@@ -66,7 +66,7 @@ async fn a_session_does_not_resume_when_its_disconnect_arrives_late() {
 async fn a_client_that_is_cut_while_it_waits_for_its_session_resumes_it_at_the_next_attempt() {
     let hub = hub("");
     for is_cut in [true, false] {
-        let mut alice = RecoveryClient::of(&hub, Transport::Polling, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, SioTransport::Polling, "alice").await;
         alice.sio.join("one").await;
         let missed = to_room(&hub, "one", 1);
         let saved = alice.saved.clone();

@@ -1,9 +1,9 @@
 //! The memory for events of suspended sessions has a bound. The longest-suspended sessions are evicted first.
 
 use super::{
-    RecoveryClient, SavedSession, hub, many_to_room, recovery_failed, to_room, wait_until_empty, wait_until_suspended,
+    ClientState, RecoveryClient, hub, many_to_room, recovery_failed, to_room, wait_until_empty, wait_until_suspended,
 };
-use crate::support::{Hub, Transport};
+use crate::support::{Hub, SioTransport};
 
 const BOUND: usize = 400_000;
 const TEXT: usize = 20_000;
@@ -23,7 +23,7 @@ fn metric(hub: &Hub, name: &str) -> usize {
 }
 
 /// Suspends sessions one after the other, each in a room of its own.
-async fn suspend_all(hub: &Hub, transport: Transport) -> Vec<SavedSession> {
+async fn suspend_all(hub: &Hub, transport: SioTransport) -> Vec<ClientState> {
     let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
         let mut client = RecoveryClient::of(hub, transport, &format!("user-{n}")).await;
@@ -38,7 +38,7 @@ async fn the_longest_suspended_sessions_are_evicted_first() {
     let text = "x".repeat(TEXT);
     for workers in [1, 2] {
         let hub = hub(&format!("recovery.bytes = {BOUND}\nserver.workers = {workers}"));
-        let saved_sessions = suspend_all(&hub, Transport::WebSocket).await;
+        let saved_sessions = suspend_all(&hub, SioTransport::WebSocket).await;
         // The sessions miss events in reverse order.
         for n in (0..SESSIONS).rev() {
             many_to_room(&hub, &format!("room-{n}"), n..n + 1, &text);
@@ -56,7 +56,7 @@ async fn the_longest_suspended_sessions_are_evicted_first() {
         assert!(metric(&hub, "hubbub_buffered_messages") <= capacity + workers);
         let mut recovered = Vec::new();
         for (n, saved) in saved_sessions.iter().enumerate() {
-            let mut client = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
+            let mut client = saved.connect(&hub, SioTransport::WebSocket, &saved.auth()).await;
             let first = client.next_events(4).await;
             let is_recovered = first[1][0] == "system:state_recovered";
             assert!(is_recovered || first[1] == recovery_failed(), "{first:?}");
@@ -89,15 +89,15 @@ async fn an_event_that_many_sessions_missed_is_stored_once() {
     let most = |times: usize| (times * 10 * (TEXT + 1_000)) as f64;
     let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
-        let mut client = RecoveryClient::of(&hub, Transport::WebSocket, &format!("user-{n}")).await;
+        let mut client = RecoveryClient::of(&hub, SioTransport::WebSocket, &format!("user-{n}")).await;
         client.sio.join("one").await;
-        saved_sessions.push(client.suspend(&hub, Transport::WebSocket).await);
+        saved_sessions.push(client.suspend(&hub, SioTransport::WebSocket).await);
     }
     let missed = many_to_room(&hub, "one", 0..10, &text);
     assert!(hub.metric("hubbub_recovery_bytes") < most(1));
     let mut clients = Vec::new();
     for saved in &saved_sessions {
-        let mut client = saved.resume(&hub, Transport::WebSocket).await;
+        let mut client = saved.resume(&hub, SioTransport::WebSocket).await;
         client.expect_exactly(&missed).await;
         // The replayed events are stored again, once for all sessions.
         assert!(hub.metric("hubbub_recovery_bytes") < most(2));
@@ -116,7 +116,7 @@ async fn events_that_clients_never_confirm_are_bounded_too() {
     let text = "x".repeat(TEXT);
     let mut clients = Vec::new();
     for n in 0..4 {
-        let transport = if n == 3 { Transport::Polling } else { Transport::WebSocket };
+        let transport = if n == 3 { SioTransport::Polling } else { SioTransport::WebSocket };
         let mut client = RecoveryClient::of(&hub, transport, &format!("user-{n}")).await;
         client.sio.join(&format!("room-{n}")).await;
         client.sio.join("all").await;
@@ -138,13 +138,13 @@ async fn events_that_clients_never_confirm_are_bounded_too() {
     // The offset that a client names confirms the events up to it, so they need not be stored.
     let mut saved_sessions = Vec::new();
     for (n, client) in clients.into_iter().enumerate() {
-        let transport = if n == 3 { Transport::Polling } else { Transport::WebSocket };
+        let transport = if n == 3 { SioTransport::Polling } else { SioTransport::WebSocket };
         saved_sessions.push(client.suspend(&hub, transport).await);
     }
     for (n, saved) in saved_sessions.iter().enumerate() {
         let missed = to_room(&hub, &format!("room-{n}"), n);
         stored_bytes(&hub, 2);
-        let mut client = saved.resume(&hub, Transport::WebSocket).await;
+        let mut client = saved.resume(&hub, SioTransport::WebSocket).await;
         client.expect_exactly(&[missed]).await;
         client.disconnect().await;
     }
@@ -157,7 +157,7 @@ async fn one_unconfirmed_event_for_each_of_many_sessions_is_within_the_bound() {
     let text = "x".repeat(TEXT);
     let mut clients = Vec::new();
     for n in 0..SESSIONS {
-        let mut client = RecoveryClient::of(&hub, Transport::WebSocket, &format!("user-{n}")).await;
+        let mut client = RecoveryClient::of(&hub, SioTransport::WebSocket, &format!("user-{n}")).await;
         client.sio.join(&format!("room-{n}")).await;
         clients.push(client);
     }
@@ -175,7 +175,7 @@ async fn one_unconfirmed_event_for_each_of_many_sessions_is_within_the_bound() {
 #[tokio::test]
 async fn confirmed_events_are_not_stored() {
     let hub = hub("socketio.ping_interval_ms = 50\nsocketio.ping_timeout_ms = 15000");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let sent = many_to_room(&hub, "one", 0..50, "x");
@@ -194,9 +194,9 @@ async fn confirmed_events_are_not_stored() {
 async fn sessions_that_never_return_leave_nothing_behind() {
     let hub = hub("recovery.window_secs = 1");
     for n in 0..SESSIONS {
-        let mut client = RecoveryClient::of(&hub, Transport::Polling, &format!("user-{n}")).await;
+        let mut client = RecoveryClient::of(&hub, SioTransport::Polling, &format!("user-{n}")).await;
         client.sio.join("one").await;
-        client.cut(Transport::Polling).await;
+        client.cut(SioTransport::Polling).await;
         to_room(&hub, "one", n);
     }
     wait_until_empty(&hub).await;

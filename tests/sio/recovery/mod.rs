@@ -42,7 +42,7 @@ mod restart;
 
 use serde_json::{Value, json};
 
-use self::client::{RecoveryClient, SavedSession};
+use self::client::{ClientState, RecoveryClient};
 use crate::support::{DEADLINE, Hub, eventually};
 
 /// The defaults of these tests. The client sends no `User-Agent`, so `auto` would give it no offsets.

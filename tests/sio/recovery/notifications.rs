@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{RecoveryClient, hub, post, wait_until_empty, wait_until_suspended};
-use crate::support::{DEADLINE, Hub, Transport, eventually};
+use crate::support::{DEADLINE, Hub, SioTransport, eventually};
 
 /// Sends a notification to alice. The result is the event as she receives it.
 #[track_caller]
@@ -16,7 +16,7 @@ fn notify(hub: &Hub, id: &str) -> Value {
 #[tokio::test]
 async fn a_missed_notification_is_delivered_once() {
     let hub = hub("");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         let notify = |id: &str| notify(&hub, &format!("{id}-{transport:?}"));
         let live = notify("live");
@@ -49,7 +49,7 @@ async fn a_missed_notification_is_delivered_once() {
 #[tokio::test]
 async fn the_backlog_is_not_repeated_once_the_client_has_confirmed_it() {
     let hub = hub("socketio.ping_interval_ms = 50\nsocketio.ping_timeout_ms = 15000");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let notify = |id: &str| notify(&hub, &format!("{id}-{transport:?}"));
         let unread = notify("unread");
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
@@ -78,7 +78,7 @@ async fn the_backlog_is_not_repeated_once_the_client_has_confirmed_it() {
 async fn a_notification_that_was_lost_with_the_connection_is_delivered_again() {
     let hub = hub("");
     let unread = notify(&hub, "unread");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         // The client does not read it.
         eventually(DEADLINE, "the backlog is sent", || hub.metric("hubbub_notifications_redelivered_total") >= 1.0)

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::{RecoveryClient, SavedSession, hub, many_to_room, post, to_room, wait_until_empty, wait_until_suspended};
+use super::{ClientState, RecoveryClient, hub, many_to_room, post, to_room, wait_until_empty, wait_until_suspended};
 use crate::support::http::Http;
 use crate::support::socketio::SocketPacket;
 use crate::support::token::token;
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 #[tokio::test]
 async fn a_client_that_is_cut_before_it_reads_the_reply_loses_and_repeats_nothing() {
     let hub = hub("");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let received = to_room(&hub, "one", 0);
@@ -32,8 +32,8 @@ async fn a_client_that_is_cut_before_it_reads_the_reply_loses_and_repeats_nothin
             .await;
             missed.push(to_room(&hub, "one", 10 * n));
             match transport {
-                Transport::WebSocket => sio.into_wire().reset(),
-                Transport::Polling => sio.send("1").await,
+                SioTransport::WebSocket => sio.into_wire().reset(),
+                SioTransport::Polling => sio.send("1").await,
             }
             wait_until_suspended(&hub, 1.0).await;
             missed.push(to_room(&hub, "one", 10 * n + 1));
@@ -63,12 +63,12 @@ async fn has_resumed(client: &mut Sio, missed: &Value) -> bool {
 #[tokio::test]
 async fn two_clients_that_name_one_session_never_share_it() {
     let hub = hub("");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let saved = alice.suspend(&hub, transport).await;
         let missed = to_room(&hub, "one", 1);
-        let mut rivals = [Sio::open(&hub, transport).await, Sio::open(&hub, Transport::WebSocket).await];
+        let mut rivals = [Sio::open(&hub, transport).await, Sio::open(&hub, SioTransport::WebSocket).await];
         for rival in &mut rivals {
             rival.send(&format!("40{}", saved.auth())).await;
         }
@@ -89,7 +89,7 @@ async fn two_clients_that_name_one_session_never_share_it() {
 #[tokio::test]
 async fn missed_bytes_are_replayed_as_attachments() {
     let hub = hub("");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let saved = alice.suspend(&hub, transport).await;
@@ -114,7 +114,7 @@ async fn on_small_buffers(hub: &Hub) -> RecoveryClient {
     let answer = sio.connect("/", &json!({ "token": token })).await.unwrap();
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     let (sid, pid) = (text("sid"), text("pid"));
-    let saved = SavedSession { user: "alice".to_owned(), token: Some(token), sid, pid, offset: None };
+    let saved = ClientState { user: "alice".to_owned(), token: Some(token), sid, pid, offset: None };
     let mut alice = RecoveryClient { sio, saved };
     alice.next_events(2).await;
     alice.sio.join("one").await;
@@ -126,7 +126,7 @@ async fn a_session_resumes_while_its_old_socket_is_full() {
     let hub = hub("");
     let stuck = on_small_buffers(&hub).await;
     let missed = many_to_room(&hub, "one", 0..150, &"x".repeat(2_000));
-    let mut alice = stuck.saved.resume(&hub, Transport::WebSocket).await;
+    let mut alice = stuck.saved.resume(&hub, SioTransport::WebSocket).await;
     alice.expect_exactly(&missed).await;
     let live = to_room(&hub, "one", 1);
     alice.expect_exactly(&[live]).await;
@@ -145,7 +145,7 @@ async fn a_slow_consumer_resumes_without_loss() {
         assert!(n < 5_000, "{n} unread events did not end the connection");
         missed.extend(many_to_room(&hub, "one", n..n + 200, "some words"));
     }
-    let mut alice = alice.saved.resume(&hub, Transport::WebSocket).await;
+    let mut alice = alice.saved.resume(&hub, SioTransport::WebSocket).await;
     alice.expect_exactly(&missed).await;
     alice.disconnect().await;
     wait_until_empty(&hub).await;
@@ -183,20 +183,20 @@ async fn a_client_that_is_cut_again_and_again_under_load_receives_each_event_onc
     // misses more events at a cut.
     let hub = hub("socketio.ping_interval_ms = 30\nsocketio.ping_timeout_ms = 20000\n\
         recovery.queue = 1000000\nlimits.outbox_bytes = 100000000");
-    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     alice.sio.join("one").await;
     alice.sio.join("other").await;
     let stop = Arc::new(AtomicBool::new(false));
     let (http, stopped) = (hub.http(), stop.clone());
     let publisher = thread::spawn(move || publish(&http, &stopped));
     let mut count = 0;
-    let mut transport = Transport::WebSocket;
+    let mut transport = SioTransport::WebSocket;
     for cut in 0..CUTS {
         // Some cuts come long before the client has read all.
         for _ in 0..cut % 7 * 5 {
             expect_number(&mut alice, &mut count).await;
         }
-        let next = if cut % 3 == 2 { Transport::Polling } else { Transport::WebSocket };
+        let next = if cut % 3 == 2 { SioTransport::Polling } else { SioTransport::WebSocket };
         let saved = match cut % 4 {
             // The old connection still looks alive.
             0 => alice.saved.clone(),

@@ -6,13 +6,15 @@ use std::fs;
 
 use super::{RecoveryClient, hub, many_to_room, restart, to_room, wait_until_empty, wait_until_suspended};
 use crate::support::chat_client::{ChatClient, ChatTransport};
-use crate::support::{DEADLINE, Hub, Transport};
+use crate::support::{DEADLINE, Hub, SioTransport};
 
 #[tokio::test]
 async fn clients_that_are_connected_when_the_hub_stops_resume_after_its_start() {
     let hub = hub("server.shutdown_secs = 10");
     let mut clients = Vec::new();
-    for (n, transport) in [Transport::WebSocket, Transport::Polling, Transport::WebSocket].into_iter().enumerate() {
+    for (n, transport) in
+        [SioTransport::WebSocket, SioTransport::Polling, SioTransport::WebSocket].into_iter().enumerate()
+    {
         let mut client = RecoveryClient::of(&hub, transport, &format!("user-{n}")).await;
         client.sio.join("one").await;
         clients.push((client, transport));
@@ -77,9 +79,9 @@ async fn the_queue_of_a_suspended_chat_session_survives_a_restart() {
 #[tokio::test]
 async fn a_suspended_session_is_stored_without_its_tokens() {
     let mut hub = hub("");
-    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
     let mut carol = ChatClient::of(&hub, ChatTransport::WebSocket, "carol").await;
     carol.join("general").await;
     let recovery_token = carol.recovery_token().await;
@@ -111,7 +113,7 @@ async fn sixty_sessions_with_many_missed_events_survive_two_restarts_with_other_
     let hub = hub("");
     let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
-        let transport = if n % 5 == 0 { Transport::Polling } else { Transport::WebSocket };
+        let transport = if n % 5 == 0 { SioTransport::Polling } else { SioTransport::WebSocket };
         let mut client = RecoveryClient::of(&hub, transport, &format!("user-{n}")).await;
         client.sio.join("all").await;
         client.sio.join(&format!("room-{}", n % 7)).await;
@@ -133,7 +135,7 @@ async fn sixty_sessions_with_many_missed_events_survive_two_restarts_with_other_
     let hub = restart(hub).await;
     all.extend(many_to_room(&hub, "all", 100..200, &text));
     for (n, saved) in saved_sessions.iter().enumerate() {
-        let mut client = saved.resume(&hub, Transport::WebSocket).await;
+        let mut client = saved.resume(&hub, SioTransport::WebSocket).await;
         client.expect(&all[..100]).await;
         client.expect(std::slice::from_ref(&own[n % 7])).await;
         client.expect_exactly(&all[100..]).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{RecoveryClient, hub, post, state_recovered, to_room, to_user, wait_until_empty};
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The members of a room: `[[user, sessions], …]`.
 #[track_caller]
@@ -43,7 +43,7 @@ async fn a_session_does_not_rejoin_a_topic_that_a_reload_closed_to_its_user() {
     let rules =
         |closed: &str| format!("topics = [{closed}{{pattern = \"*\", subscribe = \"anyone\", publish = \"anyone\"}}]");
     let closed = rules("{pattern = \"two\", subscribe = \"role:editor\", publish = \"anyone\"}, ");
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let hub = hub(&rules(""));
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         for room in ["one", "two"] {
@@ -62,9 +62,9 @@ async fn a_session_does_not_rejoin_a_topic_that_a_reload_closed_to_its_user() {
 #[tokio::test]
 async fn a_resumed_session_is_in_its_rooms_once_and_can_leave_them() {
     let hub = hub("");
-    let mut bob = RecoveryClient::of(&hub, Transport::WebSocket, "bob").await;
+    let mut bob = RecoveryClient::of(&hub, SioTransport::WebSocket, "bob").await;
     bob.sio.join("one").await;
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         for room in ["one", "two"] {
             alice.sio.join(room).await;
@@ -111,7 +111,7 @@ async fn a_resumed_session_is_in_its_rooms_once_and_can_leave_them() {
 async fn a_session_does_not_rejoin_a_chat_that_was_closed_to_its_user() {
     let hub = hub("");
     let open = json!({"name": "c", "public": true});
-    for transport in Transport::BOTH {
+    for transport in SioTransport::BOTH {
         for is_deleted in [false, true] {
             chat(&hub, "PUT", "c", &open);
             chat(&hub, "PUT", "stays", &open);
@@ -170,12 +170,12 @@ fn presence(event: &str, user: &str) -> (String, String) {
 #[tokio::test]
 async fn a_short_cut_does_not_change_the_presence_of_a_user() {
     let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 60000");
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
-    let alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut bob = Sio::of(&hub, SioTransport::WebSocket, "bob").await;
+    let alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
-    let alice = alice.suspend(&hub, Transport::WebSocket).await.resume(&hub, Transport::WebSocket).await;
+    let alice = alice.suspend(&hub, SioTransport::WebSocket).await.resume(&hub, SioTransport::WebSocket).await;
     // The next presence event is of carol, so there was none of alice.
-    let carol = RecoveryClient::of(&hub, Transport::WebSocket, "carol").await;
+    let carol = RecoveryClient::of(&hub, SioTransport::WebSocket, "carol").await;
     assert_eq!(next_presence(&mut bob).await, presence("user_online", "carol"));
     drop((alice, carol));
 }
@@ -183,14 +183,14 @@ async fn a_short_cut_does_not_change_the_presence_of_a_user() {
 #[tokio::test]
 async fn a_suspended_user_is_offline_after_the_linger_time_and_online_when_the_session_resumes() {
     let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 200");
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
-    let alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut bob = Sio::of(&hub, SioTransport::WebSocket, "bob").await;
+    let alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
     assert_eq!(next_presence(&mut bob).await, presence("user_offline", "alice"));
     let state = hub.http().request("GET", "/api/presence/alice").key().send().json();
     assert_eq!((&state["online"], &state["sessions"]), (&json!(false), &json!([])), "{state}");
-    let mut alice = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
+    let mut alice = saved.connect(&hub, SioTransport::WebSocket, &saved.auth()).await;
     assert_eq!(alice.next_events(4).await[1], state_recovered("alice"));
     assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
     let state = hub.http().request("GET", "/api/presence/alice").key().send().json();
@@ -202,17 +202,17 @@ async fn a_suspended_user_is_offline_after_the_linger_time_and_online_when_the_s
 #[tokio::test]
 async fn a_suspended_session_is_no_recipient() {
     let hub = hub("");
-    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let other = RecoveryClient::of(&hub, Transport::Polling, "alice").await;
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let other = RecoveryClient::of(&hub, SioTransport::Polling, "alice").await;
+    let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
     let answer =
         post(&hub, "/api/push", &json!({"userId": "alice", "event": "to-user", "data": {"n": 1, "to": "alice"}}));
     assert_eq!((&answer["recipients"], &answer["delivered"]), (&json!(1), &json!(true)), "{answer}");
     let answer = post(&hub, "/api/room", &json!({"room": "one", "event": "to-room", "data": {"n": 1, "in": "one"}}));
     assert_eq!((&answer["recipients"], &answer["delivered"]), (&json!(0), &json!(false)), "{answer}");
     let last = to_user(&hub, "alice", 2);
-    let mut alice = saved.resume(&hub, Transport::WebSocket).await;
+    let mut alice = saved.resume(&hub, SioTransport::WebSocket).await;
     let (user, room) = (json!(["to-user", {"n": 1, "to": "alice"}]), json!(["to-room", {"n": 1, "in": "one"}]));
     alice.expect_exactly(&[user, room, last]).await;
     for client in [alice, other] {

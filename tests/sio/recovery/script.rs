@@ -4,15 +4,15 @@
 use serde_json::{Value, json};
 
 use super::{
-    RecoveryClient, SavedSession, crash, disconnect_user, hub, many_to_room, restart, to_all, to_room, to_user,
+    ClientState, RecoveryClient, crash, disconnect_user, hub, many_to_room, restart, to_all, to_room, to_user,
 };
 use super::{wait_until_empty, wait_until_suspended};
-use crate::support::socketio::{SessionEnd, SocketPacket, events};
+use crate::support::socketio::{ObservedEnd, SocketPacket, events};
 use crate::support::token::{now, token, token_with};
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The transport of the first connection, and of the first return. Further returns alternate between the two.
-pub(super) type Transports = (Transport, Transport);
+pub(super) type Transports = (SioTransport, SioTransport);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RecoveryStep {
@@ -142,12 +142,12 @@ struct RecoveryScript {
 
 enum ScriptClient {
     Connected(Box<RecoveryClient>),
-    Away(SavedSession),
+    Away(ClientState),
 }
 
 impl RecoveryScript {
     fn new(hub: Hub, transports: Transports, resumed: f64) -> Self {
-        let client = ScriptClient::Away(SavedSession::new("alice", None));
+        let client = ScriptClient::Away(ClientState::new("alice", None));
         let (rooms, due, failed_sid) = (Vec::new(), Vec::new(), String::new());
         Self { hub, transports, client, is_alice: false, rooms, due, failed_sid, open: None, resumed }
     }
@@ -212,14 +212,14 @@ impl RecoveryScript {
         }
     }
 
-    fn saved(&mut self) -> &mut SavedSession {
+    fn saved(&mut self) -> &mut ClientState {
         match &mut self.client {
             ScriptClient::Connected(client) => &mut client.saved,
             ScriptClient::Away(saved) => saved,
         }
     }
 
-    /// Takes the connection out of a client that goes away.
+    /// Takes the connection out of a client that leaves.
     fn take_client(&mut self) -> RecoveryClient {
         let saved = self.saved().clone();
         match std::mem::replace(&mut self.client, ScriptClient::Away(saved)) {
@@ -282,7 +282,7 @@ impl RecoveryScript {
     }
 
     async fn lose_reply(&mut self) {
-        if self.transports.0 == Transport::Polling {
+        if self.transports.0 == SioTransport::Polling {
             let hub = &self.hub;
             eventually(DEADLINE, "the poll is answered", || hub.metric("hubbub_recovery_bytes") > 0.0).await;
             self.client().sio.polling().abort_poll();
@@ -337,7 +337,7 @@ impl RecoveryScript {
             OtherClient::Bob => ("bob", Some(token("bob"))),
             OtherClient::Guest => ("alice", None),
         };
-        let named = SavedSession { user: user.to_owned(), token, ..saved };
+        let named = ClientState { user: user.to_owned(), token, ..saved };
         let mut other = named.fail_to_resume(&self.hub, self.transports.1).await;
         assert_ne!(other.saved.sid, self.saved().sid);
         other.sio.expect_silence().await;
@@ -349,7 +349,7 @@ impl RecoveryScript {
             WrongToken::Garbage => "nonsense".to_owned(),
             WrongToken::Expired => token_with(json!({"sub": "alice", "exp": now() - 60})),
         };
-        let auth = SavedSession { token: Some(token), ..self.saved().clone() }.auth();
+        let auth = ClientState { token: Some(token), ..self.saved().clone() }.auth();
         let mut sio = Sio::open(&self.hub, self.transports.1).await;
         let error = sio.connect("/", &auth).await.unwrap_err();
         assert_eq!(error, json!({"message": "Unauthorized", "data": {"code": code}}));
@@ -373,5 +373,5 @@ async fn assert_old_connection_ends(mut old: RecoveryClient) {
     received.retain(|packet| packet.data[0] != "to-room");
     assert_eq!(received.pop().map(|packet| packet.kind), Some(SocketPacket::DISCONNECT));
     assert_eq!(events(&received), [json!(["disconnected", {"reason": "session_recovered"}])]);
-    assert_ne!(end, SessionEnd::UnknownSession);
+    assert_ne!(end, ObservedEnd::UnknownSession);
 }

@@ -124,13 +124,13 @@ fn kill(child: &mut Child) -> String {
 /// Collects the lines of a pipe, and sends the address once a line has it. With `resume`, it then waits until that
 /// channel closes; a message ends the reading.
 fn read_output(
-    pipe: impl Read + Send + 'static,
+    source: impl Read + Send + 'static,
     output: Arc<Mutex<String>>,
     send_address: SyncSender<SocketAddr>,
     mut resume: Option<Receiver<()>>,
 ) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut lines = BufReader::new(pipe);
+        let mut lines = BufReader::new(source);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).into_owned();

@@ -15,19 +15,19 @@ use self::polling::open_websocket_with;
 use super::client::PRESENCE;
 use super::hub::Hub;
 use super::token::token;
-use super::wire::{Frame, Wire, opcode};
+use super::wire::{RawFrame, Wire, opcode};
 
-pub(crate) use self::packets::{EnginePacket, SEPARATOR, SocketPacket, decode_payload, events};
+pub(crate) use self::packets::{SEPARATOR, SocketPacket, WirePacket, decode_payload, events};
 pub(crate) use self::polling::{POLLING, PollingSession, WEBSOCKET, open_websocket, unknown_sid};
 
 /// The transport of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub(crate) enum SioTransport {
     Polling,
     WebSocket,
 }
 
-impl Transport {
+impl SioTransport {
     pub(crate) const BOTH: [Self; 2] = [Self::Polling, Self::WebSocket];
 }
 
@@ -38,7 +38,7 @@ enum EngineConnection {
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SessionEnd {
+pub(crate) enum ObservedEnd {
     /// A close packet answered a poll.
     ClosePacket,
     /// A poll found no session.
@@ -52,21 +52,21 @@ pub(crate) struct Sio {
     /// The socket id on `/`.
     pub(crate) id: String,
     engine: EngineConnection,
-    unread: VecDeque<EnginePacket>,
-    end: Option<SessionEnd>,
+    unread: VecDeque<WirePacket>,
+    end: Option<ObservedEnd>,
     next_ack_id: u64,
 }
 
 impl Sio {
     /// Opens a session and joins no namespace.
-    pub(crate) async fn open(hub: &Hub, transport: Transport) -> Self {
+    pub(crate) async fn open(hub: &Hub, transport: SioTransport) -> Self {
         Self::open_at(hub.address(), transport).await
     }
 
-    pub(crate) async fn open_at(address: SocketAddr, transport: Transport) -> Self {
+    pub(crate) async fn open_at(address: SocketAddr, transport: SioTransport) -> Self {
         let engine = match transport {
-            Transport::Polling => EngineConnection::Polling(PollingSession::open_at(address, POLLING).await),
-            Transport::WebSocket => EngineConnection::Socket(open_websocket(address).await.0),
+            SioTransport::Polling => EngineConnection::Polling(PollingSession::open_at(address, POLLING).await),
+            SioTransport::WebSocket => EngineConnection::Socket(open_websocket(address).await.0),
         };
         Self::over(engine)
     }
@@ -88,19 +88,19 @@ impl Sio {
     }
 
     /// A client of `user` on `/` that has read its greeting.
-    pub(crate) async fn of(hub: &Hub, transport: Transport, user: &str) -> Self {
+    pub(crate) async fn of(hub: &Hub, transport: SioTransport, user: &str) -> Self {
         Self::with_token(hub, transport, &token(user)).await
     }
 
     /// As [`Sio::of`], with this token.
-    pub(crate) async fn with_token(hub: &Hub, transport: Transport, token: &str) -> Self {
+    pub(crate) async fn with_token(hub: &Hub, transport: SioTransport, token: &str) -> Self {
         let mut client = Self::open(hub, transport).await;
         client.join_root(&json!({ "token": token })).await;
         client
     }
 
     /// As [`Sio::of`], without a token.
-    pub(crate) async fn guest(hub: &Hub, transport: Transport) -> Self {
+    pub(crate) async fn guest(hub: &Hub, transport: SioTransport) -> Self {
         let mut client = Self::open(hub, transport).await;
         client.join_root(&Value::Null).await;
         client
@@ -113,7 +113,7 @@ impl Sio {
     }
 
     /// A client of `user` on `/chat`.
-    pub(crate) async fn of_chat(hub: &Hub, transport: Transport, user: &str) -> Self {
+    pub(crate) async fn of_chat(hub: &Hub, transport: SioTransport, user: &str) -> Self {
         let mut client = Self::open(hub, transport).await;
         client.connect("/chat", &json!({"token": token(user)})).await.unwrap();
         client
@@ -142,7 +142,7 @@ impl Sio {
         match &mut self.engine {
             EngineConnection::Polling(polling) => polling.post(packet).await.status == 200,
             EngineConnection::Socket(wire) => {
-                wire.try_send(&Frame::text(packet).encode()).await;
+                wire.try_send(&RawFrame::text(packet).encode()).await;
                 true
             }
         }
@@ -161,9 +161,9 @@ impl Sio {
                 polling.send(body).await;
             }
             EngineConnection::Socket(wire) => {
-                wire.send_frame(&Frame::text(packet)).await;
+                wire.send_frame(&RawFrame::text(packet)).await;
                 for &bytes in attachments {
-                    wire.send_frame(&Frame::new(opcode::BINARY, bytes)).await;
+                    wire.send_frame(&RawFrame::new(opcode::BINARY, bytes)).await;
                 }
             }
         }
@@ -215,15 +215,15 @@ impl Sio {
     }
 
     /// The next packet of Engine.IO; none at the end. Answers pings and skips noops.
-    pub(crate) async fn packet(&mut self) -> Option<EnginePacket> {
+    pub(crate) async fn packet(&mut self) -> Option<WirePacket> {
         loop {
             if let Some(packet) = self.unread.pop_front() {
                 match packet {
-                    EnginePacket::Text(text) if text == "2" => {
+                    WirePacket::Text(text) if text == "2" => {
                         self.try_send("3").await;
                     }
-                    EnginePacket::Text(text) if text == "6" => {}
-                    EnginePacket::Text(text) if text == "1" => self.end = Some(SessionEnd::ClosePacket),
+                    WirePacket::Text(text) if text == "6" => {}
+                    WirePacket::Text(text) if text == "1" => self.end = Some(ObservedEnd::ClosePacket),
                     packet => return Some(packet),
                 }
                 continue;
@@ -243,19 +243,21 @@ impl Sio {
                     self.unread.extend(decode_payload(&answer.body));
                 } else {
                     assert_eq!((answer.status, answer.json()), (400, unknown_sid()));
-                    self.end = Some(SessionEnd::UnknownSession);
+                    self.end = Some(ObservedEnd::UnknownSession);
                 }
             }
             EngineConnection::Socket(wire) => match wire.frame().await {
                 Some(frame) if frame.opcode == opcode::TEXT => {
-                    self.unread.push_back(EnginePacket::Text(String::from_utf8(frame.payload).unwrap()));
+                    self.unread.push_back(WirePacket::Text(String::from_utf8(frame.payload).unwrap()));
                 }
                 Some(frame) if frame.opcode == opcode::BINARY => {
-                    self.unread.push_back(EnginePacket::Binary(frame.payload));
+                    self.unread.push_back(WirePacket::Binary(frame.payload));
                 }
-                Some(frame) if frame.opcode == opcode::CLOSE => self.end = Some(SessionEnd::Closed(frame.close_code())),
+                Some(frame) if frame.opcode == opcode::CLOSE => {
+                    self.end = Some(ObservedEnd::Closed(frame.close_code()))
+                }
                 Some(_) => {}
-                None => self.end = Some(SessionEnd::Closed(None)),
+                None => self.end = Some(ObservedEnd::Closed(None)),
             },
         }
     }
@@ -273,12 +275,12 @@ impl Sio {
     /// As [`Sio::try_receive`], presence events included.
     pub(crate) async fn try_receive_any(&mut self) -> Option<SocketPacket> {
         let packet = self.packet().await?;
-        let EnginePacket::Text(text) = &packet else { panic!("an attachment without a packet: {packet:?}") };
+        let WirePacket::Text(text) = &packet else { panic!("an attachment without a packet: {packet:?}") };
         let text = text.strip_prefix('4').unwrap_or_else(|| panic!("no message: {text}"));
         let (mut received, attachments) = SocketPacket::parse(text);
         for _ in 0..attachments {
             match self.packet().await {
-                Some(EnginePacket::Binary(bytes)) => received.attachments.push(bytes),
+                Some(WirePacket::Binary(bytes)) => received.attachments.push(bytes),
                 other => panic!("expected an attachment: {other:?}"),
             }
         }
@@ -317,7 +319,7 @@ impl Sio {
     }
 
     /// Reads to the end of the session: the remaining packets, and the kind of end.
-    pub(crate) async fn read_to_end(&mut self) -> (Vec<SocketPacket>, SessionEnd) {
+    pub(crate) async fn read_to_end(&mut self) -> (Vec<SocketPacket>, ObservedEnd) {
         let mut packets = Vec::new();
         while let Some(packet) = self.try_receive().await {
             packets.push(packet);
@@ -339,11 +341,11 @@ impl Sio {
             polling.start_poll().await;
         }
         let mut wire = polling.start_upgrade().await;
-        wire.send_frame(&Frame::text("2probe")).await;
+        wire.send_frame(&RawFrame::text("2probe")).await;
         assert_eq!(wire.text().await, "3probe");
         let last = polling.poll_body().await;
         self.unread.extend(decode_payload(&last));
-        wire.send_frame(&Frame::text("5")).await;
+        wire.send_frame(&RawFrame::text("5")).await;
         self.engine = EngineConnection::Socket(wire);
     }
 
@@ -358,8 +360,8 @@ impl Sio {
     /// The packets that arrived and were not received yet.
     pub(crate) fn take_unread(&mut self) -> Vec<SocketPacket> {
         let socket_packet = |packet| match packet {
-            EnginePacket::Text(text) => text.strip_prefix('4').map(|text| SocketPacket::parse(text).0),
-            EnginePacket::Binary(_) => None,
+            WirePacket::Text(text) => text.strip_prefix('4').map(|text| SocketPacket::parse(text).0),
+            WirePacket::Binary(_) => None,
         };
         self.unread.drain(..).filter_map(socket_packet).collect()
     }

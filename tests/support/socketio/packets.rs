@@ -9,7 +9,7 @@ pub(crate) const SEPARATOR: char = '\u{1e}';
 
 /// A packet of Engine.IO. A text packet begins with the digit of its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum EnginePacket {
+pub(crate) enum WirePacket {
     Text(String),
     Binary(Vec<u8>),
 }
@@ -22,10 +22,10 @@ pub(super) fn read_handshake(packet: &str) -> Value {
 }
 
 /// The packets of a polling body.
-pub(crate) fn decode_payload(body: &str) -> impl Iterator<Item = EnginePacket> {
+pub(crate) fn decode_payload(body: &str) -> impl Iterator<Item = WirePacket> {
     body.split(SEPARATOR).map(|packet| match packet.strip_prefix('b') {
-        Some(text) => EnginePacket::Binary(STANDARD.decode(text).unwrap()),
-        None => EnginePacket::Text(packet.to_owned()),
+        Some(text) => WirePacket::Binary(STANDARD.decode(text).unwrap()),
+        None => WirePacket::Text(packet.to_owned()),
     })
 }
 

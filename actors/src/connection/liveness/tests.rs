@@ -1,24 +1,24 @@
-//! When a seat is looked at, and what ends its session.
+//! The checks of sessions: their times, and the reasons to close.
 
 use super::super::tests::{handle, session_table, spec, written};
 use super::*;
 use crate::connection::SessionSpec;
 
-/// What is due at each of `moments`, one after the other.
-fn due(session_table: &SessionTable, moments: &[i64]) -> Vec<bool> {
-    let beat = |&moment| {
-        let due = session_table.common.due_times.due(0, moment).is_some();
-        session_table.sweep(moment, moment);
+/// Sweeps at each of `times`. Returns whether a session was due.
+fn due(session_table: &SessionTable, times: &[i64]) -> Vec<bool> {
+    let sweep = |&time| {
+        let due = session_table.common.due_times.due(0, time).is_some();
+        session_table.sweep(time, time);
         due
     };
-    moments.iter().map(beat).collect()
+    times.iter().map(sweep).collect()
 }
 
 #[test]
 fn a_session_is_checked_when_it_is_due() {
     let session_table = session_table();
     let handle = handle(&session_table);
-    // At first, and when its ping is due; that it answered only now does not show before.
+    // The first check is due at once, the second with the ping.
     assert_eq!(due(&session_table, &[1, 2, 29, 30]), [true, false, false, true]);
     handle.with_outbox(|outbox| outbox.advance(1));
     let _ = handle.note_pong(31);
@@ -27,20 +27,20 @@ fn a_session_is_checked_when_it_is_due() {
 }
 
 #[test]
-fn the_memory_of_queues_is_kept_while_something_stirs_every_second() {
+fn queues_keep_their_memory_while_they_are_used_every_second() {
     let session_table = session_table();
     let handle = session_table.insert(SessionSpec { heartbeat: None, expiry: Expiry::NEVER, ..spec() });
     assert_eq!(due(&session_table, &[0, 1]), [true, false]);
     handle.send(Bytes::from("abc"));
     assert_eq!(due(&session_table, &[1, 2, IDLE_MS, IDLE_MS + 1]), [true, false, false, true]);
-    // Not written yet: it is looked at as often.
+    // The frame is not written yet, so the checks continue.
     assert_eq!(due(&session_table, &[2 * IDLE_MS, 2 * IDLE_MS + 1]), [false, true]);
     handle.with_outbox(|outbox| outbox.advance(3));
     assert_eq!(due(&session_table, &[3 * IDLE_MS + 1, i64::MAX - 1]), [true, false]);
 }
 
 #[test]
-fn a_promise_is_waited_for_without_a_look_and_its_memory_goes_once_it_is_kept() {
+fn a_pending_reply_needs_no_check_and_releases_its_memory_once_it_is_fulfilled() {
     let session_table = session_table();
     let handle = session_table.insert(SessionSpec { heartbeat: None, expiry: Expiry::NEVER, ..spec() });
     let reply_slot = handle.reserve(1);
@@ -52,14 +52,14 @@ fn a_promise_is_waited_for_without_a_look_and_its_memory_goes_once_it_is_kept() 
 }
 
 #[test]
-fn an_expiry_that_is_brought_forward_is_met() {
+fn an_earlier_expiry_is_checked_in_time() {
     let session_table = session_table();
     let handle = handle(&session_table);
     assert_eq!(due(&session_table, &[1, 2]), [true, false]);
     handle.expire_at(Expiry::new(Some(3), 2, 2));
     assert_eq!(due(&session_table, &[2, 3]), [true, true]);
     assert_eq!(handle.closed(), Some(Close::TokenExpired));
-    // Until the refusal is written.
+    // The checks continue until the refusal is written.
     handle.with_outbox(|outbox| outbox.advance(usize::MAX));
     assert_eq!(due(&session_table, &[3 + IDLE_MS, 3 + 2 * IDLE_MS, i64::MAX - 1]), [true, true, false]);
 }
@@ -69,17 +69,17 @@ fn silence_without_a_ping_ends_no_session() {
     let session_table = session_table();
     let hasty = Heartbeat { interval_ms: 30, timeout_ms: 40, ping_frame: b"?" };
     let handle = session_table.insert(SessionSpec { heartbeat: Some(hasty), ..spec() });
-    // Looked at too late for both: it is asked, and has half of the time to answer.
+    // The check is too late for both: the ping is sent, and the client has half of the time to answer.
     assert_eq!((handle.check_liveness(50, 50), handle.closed(), written(&handle).as_str()), (55, None, "?"));
     let _ = handle.note_pong(50);
-    // A ping that is a little late puts nothing off.
+    // A ping that is slightly late extends no deadline.
     assert_eq!((handle.check_liveness(82, 82), handle.closed()), (90, None));
     assert_eq!((handle.check_liveness(89, 89), handle.closed()), (90, None));
     assert_eq!((handle.check_liveness(90, 90), handle.closed()), (i64::MAX, Some(Close::NoHeartbeat)));
 }
 
 #[test]
-fn a_slow_reader_that_is_not_read_lives_while_it_reads_and_is_a_slow_consumer_when_it_does_not() {
+fn a_paused_session_with_a_full_outbox_stays_open_only_while_its_client_reads() {
     let session_table = session_table();
     let slow = || {
         let handle = handle(&session_table);
@@ -91,33 +91,33 @@ fn a_slow_reader_that_is_not_read_lives_while_it_reads_and_is_a_slow_consumer_wh
         let _ = handle.check_liveness(30, 30);
         handle
     };
-    let (reads, does_not, is_free) = (slow(), slow(), slow());
-    reads.note_output_taken();
-    is_free.with_outbox(|outbox| outbox.advance(45));
-    for handle in [&reads, &does_not, &is_free] {
+    let (reading, stuck, free) = (slow(), slow(), slow());
+    reading.note_output_read();
+    free.with_outbox(|outbox| outbox.advance(45));
+    for handle in [&reading, &stuck, &free] {
         let _ = handle.check_liveness(90, 90);
     }
-    let closed = [&reads, &does_not, &is_free].map(|handle| handle.closed());
+    let closed = [&reading, &stuck, &free].map(|handle| handle.closed());
     assert_eq!(closed, [None, Some(Close::SlowConsumer), None]);
     assert_eq!(session_table.common.stats.slow_consumers.get(), 1);
-    // It took nothing since.
-    let _ = (reads.check_liveness(120, 120), reads.check_liveness(200, 200));
-    assert_eq!(reads.closed(), Some(Close::SlowConsumer));
+    // The client read nothing since.
+    let _ = (reading.check_liveness(120, 120), reading.check_liveness(200, 200));
+    assert_eq!(reading.closed(), Some(Close::SlowConsumer));
 
-    // What it took before it was asked says nothing of now; nor that it polls, while its pongs are read.
+    // Output that was read before the ping does not count. Polling does not count while pongs are read.
     let early = slow();
     early.set_reads_paused(false, || 31);
-    early.note_output_taken();
+    early.note_output_read();
     let _ = early.check_liveness(60, 60);
     early.note_polled();
     let _ = early.check_liveness(120, 120);
     assert_eq!(early.closed(), Some(Close::NoHeartbeat));
-    let polls = slow();
-    polls.note_polled();
-    let _ = polls.check_liveness(90, 90);
-    assert_eq!(polls.closed(), None);
+    let polling = slow();
+    polling.note_polled();
+    let _ = polling.check_liveness(90, 90);
+    assert_eq!(polling.closed(), None);
 
-    // Once it is read again, it has the whole time to give a sign.
+    // After the pause, the client has the whole timeout.
     let again = slow();
     again.with_outbox(|outbox| outbox.advance(60));
     again.set_reads_paused(false, || 89);
@@ -138,12 +138,12 @@ fn a_clock_set_forward_expires_sessions() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_by_an_hour_keeps_nobody_beyond_the_expiry() {
+fn a_clock_set_back_by_an_hour_does_not_extend_a_session() {
     const HOUR: i64 = 3_600_000;
     let session_table = session_table();
     let expiry = Expiry::new(Some(HOUR + 60_000), HOUR, 0);
     let handle = session_table.insert(SessionSpec { heartbeat: None, expiry, ..spec() });
-    // Looked at every 30 s, and at the end by the time that passed.
+    // The expiry is checked every 30 s, and at the end by the elapsed time.
     assert_eq!((handle.check_liveness(0, 1), handle.closed()), (1 + EXPIRY_CHECK_MAX, None));
     assert_eq!((handle.check_liveness(59_999, 59_999), handle.closed()), (60_000, None));
     assert_eq!((handle.check_liveness(60_000, 60_000), handle.closed()), (i64::MAX, Some(Close::TokenExpired)));

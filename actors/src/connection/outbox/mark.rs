@@ -2,24 +2,24 @@
 
 use std::num::NonZeroUsize;
 
-/// The place of the marked frame, counted from the front, and its value; `None` while no frame is marked.
+/// The position of the marked frame, counted from the front, and its value; `None` while no frame is marked.
 #[derive(Debug, Default)]
-pub(super) struct Mark(Option<(NonZeroUsize, u64)>);
+pub(super) struct LatencyMark(Option<(NonZeroUsize, u64)>);
 
-impl Mark {
+impl LatencyMark {
     /// Marks the last of `frames` frames with `accepted_us`. Does nothing while a frame is marked.
     pub(super) fn set(&mut self, frames: usize, accepted_us: u64) {
         if self.0.is_none() {
-            self.0 = NonZeroUsize::new(frames).map(|place| (place, accepted_us));
+            self.0 = NonZeroUsize::new(frames).map(|position| (position, accepted_us));
         }
     }
 
-    /// Notes that `frames` frames at the front are gone. Returns the value of the mark if its frame is one of them.
+    /// Records that `frames` frames left the front. Returns the value of the mark if its frame is one of them.
     pub(super) fn pass(&mut self, frames: usize) -> Option<u64> {
-        let (place, accepted_us) = self.0?;
-        let place = place.get().checked_sub(frames).and_then(NonZeroUsize::new);
-        self.0 = place.map(|place| (place, accepted_us));
-        if place.is_none() { Some(accepted_us) } else { None }
+        let (position, accepted_us) = self.0?;
+        let position = position.get().checked_sub(frames).and_then(NonZeroUsize::new);
+        self.0 = position.map(|position| (position, accepted_us));
+        if position.is_none() { Some(accepted_us) } else { None }
     }
 
     /// Removes the mark.
@@ -36,18 +36,18 @@ mod tests {
     /// An outbox of three frames of three bytes, the second of which is marked with 7.
     fn marked() -> Outbox {
         let mut outbox = outbox(100, 100);
-        assert_eq!(deliver(&mut outbox, "abc"), Offer::Taken);
-        assert_eq!(deliver(&mut outbox, "def"), Offer::Taken);
+        assert_eq!(deliver(&mut outbox, "abc"), Offer::Queued);
+        assert_eq!(deliver(&mut outbox, "def"), Offer::Queued);
         outbox.mark(7);
-        assert_eq!(deliver(&mut outbox, "ghi"), Offer::Taken);
+        assert_eq!(deliver(&mut outbox, "ghi"), Offer::Queued);
         outbox
     }
 
     #[test]
     fn a_mark_is_returned_once_when_the_last_byte_of_its_frame_is_written() {
         let mut outbox = marked();
-        let gone: Vec<_> = (0..9).map(|_| outbox.advance(1)).collect();
-        assert_eq!(gone, [None, None, None, None, None, Some(7), None, None, None]);
+        let marks: Vec<_> = (0..9).map(|_| outbox.advance(1)).collect();
+        assert_eq!(marks, [None, None, None, None, None, Some(7), None, None, None]);
         assert_eq!(outbox.advance(0), None);
     }
 
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!((outbox.advance(2), outbox.advance(1)), (None, Some(9)));
         outbox.mark(10);
         deliver(&mut outbox, "jkl");
-        assert_eq!(outbox.advance(3), None, "nothing was there to be marked");
+        assert_eq!(outbox.advance(3), None, "there was no frame to mark");
     }
 
     #[test]
@@ -83,9 +83,9 @@ mod tests {
         overflowed.overflow();
         assert_eq!(overflowed.advance(2), None);
 
-        let mut abandoned = marked();
-        abandoned.discard();
-        assert_eq!(abandoned.advance(0), None);
+        let mut discarded = marked();
+        discarded.discard();
+        assert_eq!(discarded.advance(0), None);
 
         let mut recalled = marked();
         recalled.recall(&mut |wanted| **wanted == *frame("abc"));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_outbox_that_is_still_written_keeps_its_mark() {
+    fn a_closed_outbox_keeps_its_mark_until_it_is_written() {
         let mut outbox = marked();
         outbox.close_with(frame("bye"));
         assert_eq!((outbox.advance(3), outbox.advance(9)), (None, Some(7)));

@@ -20,7 +20,7 @@ pub(super) fn outbox(bytes: usize, frames: usize) -> Outbox {
 fn frames_leave_in_order_and_in_parts() {
     let mut outbox = outbox(100, 100);
     for text in ["abc", "de", "f"] {
-        assert_eq!(deliver(&mut outbox, text), Offer::Taken);
+        assert_eq!(deliver(&mut outbox, text), Offer::Queued);
     }
     outbox.advance(4);
     assert_eq!(waiting(&outbox), "e|f");
@@ -31,7 +31,7 @@ fn frames_leave_in_order_and_in_parts() {
 }
 
 #[test]
-fn the_memory_of_a_queue_goes_once_it_is_empty() {
+fn an_empty_queue_releases_its_memory() {
     let mut outbox = outbox(100, 100);
     deliver(&mut outbox, "abc");
     assert_eq!((outbox.release_idle_memory(), waiting(&outbox).as_str()), (false, "abc"));
@@ -41,7 +41,7 @@ fn the_memory_of_a_queue_goes_once_it_is_empty() {
 }
 
 #[test]
-fn frames_are_passed_on_whole() {
+fn frames_are_forwarded_whole() {
     let mut outbox = outbox(10, 100);
     deliver(&mut outbox, "12345");
     deliver(&mut outbox, "6789");
@@ -52,7 +52,7 @@ fn frames_are_passed_on_whole() {
 }
 
 #[test]
-fn an_overflow_keeps_only_the_frame_that_is_half_written() {
+fn an_overflow_keeps_only_a_partly_written_frame() {
     let mut outbox = outbox(10, 100);
     deliver(&mut outbox, "12345");
     deliver(&mut outbox, "6789");
@@ -65,7 +65,7 @@ fn an_overflow_keeps_only_the_frame_that_is_half_written() {
 #[test]
 fn the_number_of_frames_is_bounded_too_and_one_large_frame_always_fits() {
     let mut outbox = outbox(10, 2);
-    assert_eq!(deliver(&mut outbox, "a frame of more than ten bytes"), Offer::Taken);
+    assert_eq!(deliver(&mut outbox, "a frame of more than ten bytes"), Offer::Queued);
     assert_eq!(deliver(&mut outbox, "x"), Offer::Overflowed { dropped: 2 });
 
     let mut outbox = self::outbox(1000, 2);
@@ -78,7 +78,7 @@ fn the_number_of_frames_is_bounded_too_and_one_large_frame_always_fits() {
 fn an_outbox_below_half_takes_any_frame() {
     let mut outbox = outbox(10, 6);
     for (text, is_under_half) in [("1", true), ("234", true), ("a long one", false)] {
-        assert_eq!(deliver(&mut outbox, text), Offer::Taken);
+        assert_eq!(deliver(&mut outbox, text), Offer::Queued);
         assert_eq!(outbox.is_under_half(), is_under_half);
     }
     assert_eq!(deliver(&mut outbox, "x"), Offer::Overflowed { dropped: 4 });
@@ -126,7 +126,7 @@ fn recall_drops_frames_except_a_partly_written_one() {
 }
 
 #[test]
-fn a_closed_outbox_gives_up_what_waited_for_an_answer() {
+fn a_closed_outbox_drops_frames_that_wait_for_a_reply() {
     let mut outbox = outbox(100, 100);
     deliver(&mut outbox, "ready");
     outbox.offer(frame("live"), Some(1));

@@ -96,10 +96,8 @@ impl RecoveryToken {
     /// [`crate::model::fault::Code::Internal`] when the operating system has no randomness.
     pub fn random() -> Result<Self, Fault> {
         let mut bits = [0; 32];
-        getrandom::fill(&mut bits).map_err(|error| {
-            log::error!("the system has no randomness: {error}");
-            Fault::internal()
-        })?;
+        getrandom::fill(&mut bits)
+            .map_err(|error| Fault::internal().caused_by(format!("the system has no randomness: {error}")))?;
         Ok(Self(bits.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()))
     }
 

@@ -69,7 +69,7 @@ fn a_suspended_session_expires_at_its_time() {
 }
 
 #[test]
-fn dropping_the_records_of_a_user_keeps_those_of_others() {
+fn dropping_the_records_of_a_user_keeps_the_records_of_others() {
     let mut tokens = TokenTable::new(100, 9);
     let live = holder("a");
     tokens.issue(live.clone(), &token("live"));

@@ -8,11 +8,12 @@ use actix::{AsyncContext, Context};
 use super::RoomShard;
 use super::chat_view::ChatView;
 use super::messages::{Inspect, PostMessage, PublishReceipt, SetTyping};
-use crate::chats::members::{AnnouncementRate, ChatMembers};
 use crate::connection::SessionAddr;
 use crate::events::{ServerEvent, json};
+use crate::facts::Fact;
 use crate::model::ids::{EventName, RoomName, UserId};
 use crate::publication::{Event, Publication};
+use crate::rooms::chat_members::{AnnouncementRate, ChatMembers};
 use crate::rooms::replies::PendingWrite;
 use crate::rooms::timers::TimerKind;
 use crate::runtime::mailbox::Receive;
@@ -81,7 +82,8 @@ impl RoomShard {
     pub(super) fn exit(&mut self, name: &RoomName, user: &UserId, addr: SessionAddr, ctx: &mut Context<Self>) {
         let now = self.clock.now_ms();
         let Some(room) = self.rooms.get_mut(name) else { return };
-        let was_last = room.exit(user);
+        let Some(was_last) = room.exit(user) else { return };
+        self.observers.observe(Fact::Left { room: name, user });
         if room.sessions == 0 {
             self.listed.remove(name);
         }

@@ -3,8 +3,8 @@
 use ahash::AHashMap;
 
 use super::room::RoomState;
-use crate::chats::members::ChatMembers;
 use crate::model::ids::RoomName;
+use crate::rooms::chat_members::ChatMembers;
 
 /// The chats of a shard that have members.
 pub(crate) struct ChatView<'a>(&'a AHashMap<RoomName, RoomState>);

@@ -1,8 +1,8 @@
 //! The state of a room at its shard.
 
 use super::member_counts::{UserCounts, WorkerCounts};
-use crate::chats::members::ChatMembers;
 use crate::model::ids::UserId;
+use crate::rooms::chat_members::ChatMembers;
 use crate::rooms::counts::CountedRoom;
 
 /// The members of a room, by user and by worker.
@@ -31,10 +31,10 @@ impl RoomState {
         self.users.enter(user)
     }
 
-    /// Removes a session of `user`; whether it was the user's last.
-    pub(super) fn exit(&mut self, user: &UserId) -> bool {
-        let was_last = self.users.exit(user);
-        self.sessions -= usize::from(was_last.is_some());
-        was_last == Some(true)
+    /// Removes a session of `user`; whether it was the user's last. `None` when the user is no member.
+    pub(super) fn exit(&mut self, user: &UserId) -> Option<bool> {
+        let was_last = self.users.exit(user)?;
+        self.sessions -= 1;
+        Some(was_last)
     }
 }

@@ -1,4 +1,4 @@
-//! What is meant for the application, with one and without.
+//! Requests for the application, with an application and without.
 
 use serde_json::{Value, json};
 
@@ -7,23 +7,23 @@ use crate::application::{ApplicationFailure, ApplicationReply, ApplicationReques
 use crate::connection::UNORDERED_REPLIES_MAX;
 use crate::events::json::Json;
 
-/// An application that answers when the test says so; dropped unsaid, it fails.
+/// An application that passes requests to the test. A request without a reply fails.
 struct OnDemand(mpsc::Sender<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>);
 
 impl Application for OnDemand {
     fn ask(
         &self,
-        question: ApplicationRequest,
+        request: ApplicationRequest,
     ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
-        let (answer, answered) = oneshot::channel();
-        self.0.try_send((question, answer)).unwrap();
+        let (reply, answered) = oneshot::channel();
+        self.0.try_send((request, reply)).unwrap();
         Box::pin(async move { answered.await.map_err(|_| ApplicationFailure("It is away")) })
     }
 }
 
 fn with_application() -> (TestHub, mpsc::Receiver<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>) {
-    let (asked, questions) = mpsc::channel(2 * UNORDERED_REPLIES_MAX);
-    (TestHub::of(LONG, Some(Arc::new(OnDemand(asked)))), questions)
+    let (sender, requests) = mpsc::channel(2 * UNORDERED_REPLIES_MAX);
+    (TestHub::with_application(Arc::new(OnDemand(sender))), requests)
 }
 
 fn answered(text: &str) -> ApplicationReply {
@@ -38,8 +38,8 @@ fn data(line: &str, name: &str) -> Value {
 
 #[actix::test]
 async fn without_an_application_the_hub_answers_by_itself() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Raw, "42").await;
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "42").await;
     for (event, sent, member, answer) in [
         ("client:event", json!({"type": "a", "data": {"n": 1}}), "data", json!({"n": 1})),
         ("client:event", json!({"type": "a"}), "data", Value::Null),
@@ -83,14 +83,14 @@ async fn without_an_application_the_hub_answers_by_itself() {
 }
 
 #[actix::test]
-async fn an_application_is_told_all_and_its_answer_is_the_clients() {
-    let (bench, mut questions) = with_application();
-    let client = bench.client(Surface::Root, "42").await;
+async fn an_application_receives_the_whole_payload_and_its_reply_goes_to_the_client() {
+    let (hub, mut requests) = with_application();
+    let client = hub.client(Surface::Root, "42").await;
     client.ask("client:message", r#"{"content":"hi", "more":1.0}"#, Some("7")).await;
-    let (question, answer) = questions.recv().await.unwrap();
-    let id = question.request_id;
+    let (request, answer) = requests.recv().await.unwrap();
+    let id = request.request_id;
     assert_eq!(
-        serde_json::to_string(&question).unwrap(),
+        serde_json::to_string(&request).unwrap(),
         format!(
             concat!(
                 r#"{{"userId":"42","socketId":"{}","event":"client:message","message":{{"content":"hi", "more":1.0}},"#,
@@ -105,26 +105,26 @@ async fn an_application_is_told_all_and_its_answer_is_the_clients() {
     assert_eq!(client.receive().await, [format!("message:ack {reply} #7"), format!("#7: {reply}")]);
 
     client.ask("client:event", r#"{"type":"a"}"#, None).await;
-    let (question, answer) = questions.recv().await.unwrap();
+    let (request, answer) = requests.recv().await.unwrap();
     drop(answer);
     let code = "EVENT_PROCESSING_ERROR";
     assert_eq!(
         client.receive().await,
         [format!(
             r#"server:response {{"success":false,"requestId":"{}","error":"It is away","code":"{code}"}}"#,
-            question.request_id
+            request.request_id
         )]
     );
 }
 
 #[actix::test]
-async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once() {
-    let (bench, mut questions) = with_application();
-    let client = bench.client(Surface::Raw, "alice").await;
-    let mut asked = Vec::new();
+async fn a_slow_application_delays_no_other_reply_and_gets_a_bounded_number_of_requests() {
+    let (hub, mut requests) = with_application();
+    let client = hub.client(Surface::Raw, "alice").await;
+    let mut pending = Vec::new();
     for _ in 0..UNORDERED_REPLIES_MAX {
         client.ask("client:action", r#"{"action":"wait"}"#, Some("1")).await;
-        asked.push(questions.recv().await.unwrap());
+        pending.push(requests.recv().await.unwrap());
     }
     client.ask("client:action", r#"{"action":"wait"}"#, Some("2")).await;
     client.ask("ping", "{}", Some("3")).await;
@@ -132,25 +132,25 @@ async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once()
     let [refused, pinged, joined] = client.receive().await;
     assert_eq!((refused.as_str(), pinged.as_str()), ("refused client:action: OVERLOADED #2", "#3: done"));
     assert!(joined.starts_with("#4: "), "{joined}");
-    assert_eq!(bench.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
+    assert_eq!(hub.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
     assert_eq!(client.receive().await, ["news 1"]);
-    assert!(questions.try_recv().is_err(), "what was refused was not asked");
+    assert!(requests.try_recv().is_err(), "a refused request is not sent");
 
-    let (last, answer) = asked.pop().unwrap();
+    let (last, answer) = pending.pop().unwrap();
     answer.send(answered("2")).unwrap();
     let [line] = client.receive().await;
     assert_eq!(line, format!(r#"#1: {{"success":true,"requestId":"{}","result":2}}"#, last.request_id));
     client.ask("client:action", r#"{"action":"wait"}"#, Some("5")).await;
-    asked.push(questions.recv().await.unwrap());
+    pending.push(requests.recv().await.unwrap());
 }
 
 #[actix::test]
-async fn a_hub_that_goes_away_waits_for_what_the_application_was_asked() {
-    let (bench, mut questions) = with_application();
-    let client = bench.client(Surface::Raw, "alice").await;
+async fn a_draining_hub_waits_for_the_replies_of_the_application() {
+    let (hub, mut requests) = with_application();
+    let client = hub.client(Surface::Raw, "alice").await;
     client.ask("client:event", r#"{"type":"a"}"#, Some("1")).await;
-    let (_, answer) = questions.recv().await.unwrap();
-    bench.hub.drain(AT_ONCE).await;
+    let (_, answer) = requests.recv().await.unwrap();
+    hub.drain(AT_ONCE).await;
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
     assert_eq!(client.receive().await, ["refused client:event: SHUTTING_DOWN #2"]);
     assert_eq!(client.handle.closed(), None);

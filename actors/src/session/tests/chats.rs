@@ -1,49 +1,32 @@
-//! Chats from within: what a session's limits and its token mean there, and recovery while the hub is busy.
+//! Chats: a session's limits and token apply to them, and a busy hub recovers their messages.
 
 use super::*;
 
-async fn made(bench: &TestHub, id: &str) {
+async fn create_chat(hub: &TestHub, id: &str) {
     let chat = Chat::new(ChatId::parse(id, "id").unwrap(), String::new(), String::new(), 0).unwrap();
-    bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
+    hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
 }
 
-/// The lines up to the one that begins with this, as soon as it is there.
-async fn heard(client: &TestClient, beginning: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let enough = async {
-        while !lines.iter().any(|line: &String| line.starts_with(beginning)) {
-            lines.extend(client.take());
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    assert!(timeout(DEADLINE, enough).await.is_ok(), "waited for {beginning}, and heard {lines:?}");
-    lines
-}
-
-async fn until(what: impl Fn() -> bool) {
-    let holds = async {
-        while !what() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    assert!(timeout(DEADLINE, holds).await.is_ok());
+/// The lines up to the one that begins with this.
+async fn lines_until(client: &TestClient, beginning: &str) -> Vec<String> {
+    client.receive_until(|line| line.starts_with(beginning)).await
 }
 
 #[actix::test]
 async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
-    let bench = TestHub::with(LONG, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.rooms_per_session = 100;
         settings.topics_per_request = 100;
         settings.messages_per_minute.raw = 5;
     });
     let ids: Vec<String> = (0..7).map(|number| format!("c{number}")).collect();
     for id in &ids {
-        made(&bench, id).await;
+        create_chat(&hub, id).await;
     }
-    let client = bench.client(Surface::Raw, "alice").await;
+    let client = hub.client(Surface::Raw, "alice").await;
     let topics: Vec<String> = ids.iter().map(|id| format!("chat:{id}")).collect();
     client.ask("Subscribe", &serde_json::json!({ "topics": topics }).to_string(), Some("1")).await;
-    let lines = heard(&client, r#"Status {"status":"subscribed""#).await;
+    let lines = lines_until(&client, r#"Status {"status":"subscribed""#).await;
     let status = lines.iter().find(|line| line.starts_with("Status")).unwrap();
     let denied = r#""denied":[{"topic":"chat:c5","code":"RATE_LIMITED","details":{"retryAfter":60}},{"topic":"chat:c6","code":"RATE_LIMITED","details":{"retryAfter":60}}]"#;
     assert!(status.contains(denied), "{status}");
@@ -51,21 +34,21 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
 
 #[actix::test]
 async fn a_user_without_access_does_not_create_a_chat() {
-    let bench = TestHub::with(LONG, None, |settings| settings.auto_create_chats = true);
+    let hub = TestHub::with(GRACE_MS, None, |settings| settings.auto_create_chats = true);
     let narrowed = Identity { subscribe: Some(vec![Pattern::new("news.*")]), ..identity("mallory") };
-    let client = bench.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();
+    let client = hub.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();
     client.ask("join:chat", r#"{"chatId":"made"}"#, Some("1")).await;
-    heard(&client, "refused join:chat: NOT_FOUND #1").await;
-    assert!(!bench.hub.chats().exists("made"));
+    lines_until(&client, "refused join:chat: NOT_FOUND #1").await;
+    assert!(!hub.chats().exists("made"));
 }
 
 #[actix::test]
-async fn a_user_makes_so_many_chats_by_joining_them_on_all_sessions_together() {
-    let bench = TestHub::with(LONG, None, |settings| {
+async fn joins_on_all_sessions_of_a_user_create_at_most_the_limit_of_chats() {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         (settings.auto_create_chats, settings.chats_per_user, settings.rooms_per_session) = (true, 3, 100);
         settings.messages_per_minute.chat = 0;
     });
-    let alice = [bench.client(Surface::Chat, "alice").await, bench.client(Surface::Chat, "alice").await];
+    let alice = [hub.client(Surface::Chat, "alice").await, hub.client(Surface::Chat, "alice").await];
     for (number, client) in alice.iter().enumerate() {
         for chat in 0..4 {
             client.ask("join:chat", &format!(r#"{{"chatId":"c{number}-{chat}"}}"#), Some("1")).await;
@@ -74,25 +57,25 @@ async fn a_user_makes_so_many_chats_by_joining_them_on_all_sessions_together() {
     let mut refused = 0;
     for client in &alice {
         client.ask("presence:stats", "{}", Some("2")).await;
-        let lines = heard(client, "#2: ").await;
+        let lines = lines_until(client, "#2: ").await;
         refused += lines.iter().filter(|line| *line == "refused join:chat: LIMIT_REACHED #1").count();
     }
-    assert_eq!((refused, bench.hub.chats().count()), (5, 3));
-    let made = (0..4).map(|chat| format!("c0-{chat}")).find(|chat| bench.hub.chats().exists(chat)).unwrap();
+    assert_eq!((refused, hub.chats().count()), (5, 3));
+    let made = (0..4).map(|chat| format!("c0-{chat}")).find(|chat| hub.chats().exists(chat)).unwrap();
     let join = format!(r#"{{"chatId":"{made}"}}"#);
-    let bob = bench.client(Surface::Chat, "bob").await;
+    let bob = hub.client(Surface::Chat, "bob").await;
     bob.ask("join:chat", &join, Some("3")).await;
     bob.ask("join:chat", r#"{"chatId":"new"}"#, Some("4")).await;
-    heard(&bob, "#4: ").await;
-    bench.hub.delete_chat(ChatId::parse(&made, "id").unwrap()).await.unwrap();
+    lines_until(&bob, "#4: ").await;
+    hub.delete_chat(ChatId::parse(&made, "id").unwrap()).await.unwrap();
     alice[1].ask("join:chat", r#"{"chatId":"again"}"#, Some("5")).await;
-    heard(&alice[1], "#5: ").await;
-    assert_eq!(bench.hub.chats().count(), 4);
+    lines_until(&alice[1], "#5: ").await;
+    assert_eq!(hub.chats().count(), 4);
 }
 
 #[actix::test]
-async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox_has_places() {
-    let bench = TestHub::with(LONG, None, |settings| {
+async fn a_session_in_more_chats_than_a_mailbox_holds_is_recovered_completely() {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.mailbox = 8;
         settings.rooms_per_session = 100;
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -101,27 +84,27 @@ async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox
     });
     let ids: Vec<String> = (0..20).map(|number| format!("c{number:02}")).collect();
     let join = |id: &str| serde_json::json!({ "chatId": id }).to_string();
-    let (bob, alice) = (bench.client(Surface::Chat, "bob").await, bench.client(Surface::Chat, "alice").await);
+    let (bob, alice) = (hub.client(Surface::Chat, "bob").await, hub.client(Surface::Chat, "alice").await);
     for id in &ids {
-        made(&bench, id).await;
+        create_chat(&hub, id).await;
         for client in [&bob, &alice] {
             client.ask("join:chat", &join(id), Some("1")).await;
-            heard(client, "#1").await;
+            lines_until(client, "#1").await;
         }
     }
     bob.ask("connection:create-session", "{}", Some("2")).await;
-    let lines = heard(&bob, "#2").await;
+    let lines = lines_until(&bob, "#2").await;
     let token = lines.iter().find_map(|line| line.split(r#""recoveryToken":""#).nth(1)).unwrap()[..64].to_owned();
     drop(bob);
-    until(|| bench.hub.stats().suspended.get() == 1).await;
+    wait_until(|| hub.stats().suspended.get() == 1).await;
     for id in &ids {
         let message = serde_json::json!({ "chatId": id, "content": "x" }).to_string();
         alice.ask("message:send", &message, Some("3")).await;
-        heard(&alice, "#3").await;
+        lines_until(&alice, "#3").await;
     }
-    let bob = bench.client(Surface::Chat, "bob").await;
+    let bob = hub.client(Surface::Chat, "bob").await;
     bob.ask("connection:recover", &serde_json::json!({ "recoveryToken": token }).to_string(), Some("4")).await;
-    let lines = heard(&bob, "#4").await;
+    let lines = lines_until(&bob, "#4").await;
     let recovered = lines.iter().find(|line| line.starts_with("connection:recovered")).unwrap();
     assert!(recovered.ends_with(r#""queuedMessages":20}"#), "{recovered}");
     assert!(ids.iter().all(|id| recovered.contains(id.as_str())), "{recovered}");

@@ -1,4 +1,4 @@
-//! What was missed, and that it comes once, in its order, behind the answer and before anything new.
+//! A join with `since`: missed messages follow the reply once, in order, before live messages.
 
 use serde_json::{Value, json};
 
@@ -10,8 +10,8 @@ use crate::model::ids::RoomName;
 use crate::rooms::rules::HistoryRule;
 
 /// A hub with a history of `messages` messages a topic, except for topics that begin with `plain`.
-fn bench(messages: usize, age_ms: Option<i64>) -> TestHub {
-    TestHub::with(LONG, None, |settings| {
+fn start_hub(messages: usize, age_ms: Option<i64>) -> TestHub {
+    TestHub::with(GRACE_MS, None, |settings| {
         let keeps = TopicRule { history: Some(HistoryRule { messages, age_ms }), ..settings.rules.0[0].clone() };
         settings.rules.0[0].pattern = Pattern::new("plain*");
         settings.rules.0.push(keeps);
@@ -24,44 +24,44 @@ fn room(name: &str) -> RoomName {
 }
 
 impl TestHub {
-    /// Publishes each of these texts to a room.
-    async fn tell(&self, room: &str, texts: impl IntoIterator<Item = u64>) {
-        for text in texts {
-            let (name, data) = (EventName::of_hub("x"), Bytes::from(text.to_string()));
-            self.hub.publish(PublishTarget::Room(super::history::room(room)), name, data).await.unwrap();
+    /// Publishes each of these numbers to a room.
+    async fn publish_numbers(&self, room: &str, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            let (name, data) = (EventName::of_hub("x"), Bytes::from(number.to_string()));
+            self.inner.publish(PublishTarget::Room(super::history::room(room)), name, data).await.unwrap();
         }
     }
 
     async fn epoch(&self, name: &str) -> String {
-        self.hub.history(&room(name), Part::Newest, 1).await.unwrap().unwrap().epoch.to_string()
+        self.history(&room(name), Part::Newest, 1).await.unwrap().unwrap().epoch.to_string()
     }
 }
 
-/// A request for topics, each with the offset that its client has.
+/// A request for topics, each with the last offset that the client received.
 fn since(epoch: &str, topics: &[(&str, u64)]) -> String {
     let names: Vec<_> = topics.iter().map(|(topic, _)| topic).collect();
     let since = topics.iter().map(|(topic, offset)| (topic.to_string(), json!({"epoch": epoch, "offset": offset})));
     json!({"topics": names, "since": since.collect::<serde_json::Map<_, _>>()}).to_string()
 }
 
-/// The details of an answer.
+/// The details of a reply.
 fn details(line: &str) -> Value {
     let mut status: Value = serde_json::from_str(line.strip_prefix("Status ").unwrap()).unwrap();
     status["details"].take()
 }
 
-/// What an answer says of a topic: the offset where it stood, and whether all that was missed follows.
-fn auth_state(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
+/// The position of a topic in a reply, and whether all missed messages follow.
+fn recovery_of(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
     let details = details(line);
     (details["positions"][topic]["offset"].as_u64(), details["recovered"][topic].as_bool())
 }
 
 #[actix::test]
 async fn missed_messages_follow_the_reply_before_new_ones() {
-    let bench = bench(10, None);
-    bench.tell("news", 1..=4).await;
-    let epoch = bench.epoch("news").await;
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    hub.publish_numbers("news", 1..=4).await;
+    let epoch = hub.epoch("news").await;
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
     let [status, third, fourth] = alice.receive().await;
     assert_eq!(
@@ -74,16 +74,16 @@ async fn missed_messages_follow_the_reply_before_new_ones() {
         })
     );
     assert_eq!([third, fourth], ["3: x 3", "4: x 4"]);
-    bench.tell("news", [5]).await;
+    hub.publish_numbers("news", [5]).await;
     assert_eq!(alice.receive().await, ["5: x 5"]);
 }
 
 #[actix::test]
 async fn an_unrecoverable_position_replays_nothing() {
-    let bench = bench(3, None);
-    bench.tell("news", 1..=5).await;
-    let epoch = bench.epoch("news").await;
-    // The oldest that is kept is 3.
+    let hub = start_hub(3, None);
+    hub.publish_numbers("news", 1..=5).await;
+    let epoch = hub.epoch("news").await;
+    // The oldest stored message is 3.
     for (epoch, offset, follow) in [
         (epoch.as_str(), 5, Some(0)),
         (&epoch, 2, Some(3)),
@@ -93,7 +93,7 @@ async fn an_unrecoverable_position_replays_nothing() {
         (&epoch, u64::MAX, None),
         ("another", 4, None),
     ] {
-        let client = bench.client(Surface::Raw, "alice").await;
+        let client = hub.client(Surface::Raw, "alice").await;
         client.ask("Subscribe", &since(epoch, &[("news", offset)]), None).await;
         client.ask("Ping", r#"{"timestamp":1}"#, None).await;
         let mut lines = Vec::new();
@@ -101,7 +101,7 @@ async fn an_unrecoverable_position_replays_nothing() {
             lines.extend(client.take());
             sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(auth_state(&lines[0], "news"), (Some(5), Some(follow.is_some())), "{epoch} {offset}");
+        assert_eq!(recovery_of(&lines[0], "news"), (Some(5), Some(follow.is_some())), "{epoch} {offset}");
         let missed: Vec<_> = lines[1..].iter().filter(|line| line.contains(": x ")).cloned().collect();
         let expected: Vec<_> = (6 - follow.unwrap_or(0)..=5).map(|number| format!("{number}: x {number}")).collect();
         assert_eq!(missed, expected, "{epoch} {offset}");
@@ -110,111 +110,107 @@ async fn an_unrecoverable_position_replays_nothing() {
 
 #[actix::test]
 async fn a_topic_without_history_has_no_position_and_recovers_nothing() {
-    let bench = bench(3, None);
-    bench.tell("plain", 1..=2).await;
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(3, None);
+    hub.publish_numbers("plain", 1..=2).await;
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since("e", &[("plain", 1)]), None).await;
     let [status] = alice.receive().await;
-    assert_eq!((&details(&status)["positions"], auth_state(&status, "plain").1), (&json!({}), Some(false)));
-    bench.tell("plain", [3]).await;
+    assert_eq!((&details(&status)["positions"], recovery_of(&status, "plain").1), (&json!({}), Some(false)));
+    hub.publish_numbers("plain", [3]).await;
     assert_eq!(alice.receive().await, ["x 3"]);
-    assert!(bench.hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
+    assert!(hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
 }
 
 #[actix::test]
-async fn half_of_what_may_wait_for_a_client_is_for_what_it_missed_of_all_topics_together() {
-    // 100 frames may wait.
-    let bench = bench(100, None);
-    bench.tell("a", 1..=51).await;
-    bench.tell("b", 1..=20).await;
-    let (epoch_of_a, epoch_of_b) = (bench.epoch("a").await, bench.epoch("b").await);
-    let told = async |offset_of_a: u64| {
-        let client = bench.client(Surface::Raw, "alice").await;
+async fn missed_messages_of_all_topics_fill_at_most_half_of_the_outbox_frames() {
+    // The outbox holds 100 frames.
+    let hub = start_hub(100, None);
+    hub.publish_numbers("a", 1..=51).await;
+    hub.publish_numbers("b", 1..=20).await;
+    let (epoch_of_a, epoch_of_b) = (hub.epoch("a").await, hub.epoch("b").await);
+    let subscribe = async |offset_of_a: u64| {
+        let client = hub.client(Surface::Raw, "alice").await;
         let position = |epoch: &str, offset| json!({"epoch": epoch, "offset": offset});
         let since = json!({"a": position(&epoch_of_a, offset_of_a), "b": position(&epoch_of_b, 0)});
         client.ask("Subscribe", &json!({"topics": ["a", "b"], "since": since}).to_string(), None).await;
         client.ask("Ping", r#"{"timestamp":1}"#, None).await;
-        let mut lines = Vec::new();
-        while !lines.iter().any(|line: &String| line.starts_with("Pong")) {
-            lines.extend(client.take());
-            sleep(Duration::from_millis(1)).await;
-        }
+        let lines = client.receive_until(|line| line.starts_with("Pong")).await;
         assert_eq!(client.handle.closed(), None);
-        (auth_state(&lines[0], "a").1, auth_state(&lines[0], "b").1, lines.len() - 2)
+        (recovery_of(&lines[0], "a").1, recovery_of(&lines[0], "b").1, lines.len() - 2)
     };
-    assert_eq!(told(0).await, (Some(false), Some(true), 20));
-    assert_eq!(told(1).await, (Some(true), Some(false), 50));
-    assert_eq!(told(21).await, (Some(true), Some(true), 50));
-    assert_eq!(told(20).await, (Some(true), Some(false), 31));
+    assert_eq!(subscribe(0).await, (Some(false), Some(true), 20));
+    assert_eq!(subscribe(1).await, (Some(true), Some(false), 50));
+    assert_eq!(subscribe(21).await, (Some(true), Some(true), 50));
+    assert_eq!(subscribe(20).await, (Some(true), Some(false), 31));
 }
 
 #[actix::test]
-async fn half_of_the_bytes_that_may_wait_for_a_client_is_for_what_it_missed() {
-    let bench = bench(100, None);
+async fn missed_messages_fill_at_most_half_of_the_outbox_bytes() {
+    let hub = start_hub(100, None);
     let large = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2)));
-    // As a line with its offset, a name, two separators and an end, half of 65,536 bytes.
+    // The line has an offset, a name, two separators and an end: together half of 65,536 bytes.
     for (data, fits) in [(32_768 - 6, true), (32_768 - 5, false)] {
         let name = format!("of {data}");
-        bench.hub.publish(PublishTarget::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
-        let epoch = bench.epoch(&name).await;
-        let alice = bench.client(Surface::Raw, "alice").await;
+        hub.inner.publish(PublishTarget::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
+        let epoch = hub.epoch(&name).await;
+        let alice = hub.client(Surface::Raw, "alice").await;
         alice.ask("Subscribe", &since(&epoch, &[(&name, 0)]), None).await;
         if fits {
             let [status, missed] = alice.receive().await;
-            assert_eq!((auth_state(&status, &name).1, missed.len()), (Some(true), 32_768 - 1));
+            assert_eq!((recovery_of(&status, &name).1, missed.len()), (Some(true), 32_768 - 1));
         } else {
             let [status] = alice.receive().await;
-            assert_eq!(auth_state(&status, &name).1, Some(false));
+            assert_eq!(recovery_of(&status, &name).1, Some(false));
         }
     }
 }
 
 #[actix::test]
 async fn a_member_receives_the_position_and_whether_messages_were_missed() {
-    let bench = bench(10, None);
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [status] = alice.receive().await;
-    assert_eq!(auth_state(&status, "news"), (Some(0), None));
-    bench.tell("news", 1..=2).await;
+    assert_eq!(recovery_of(&status, "news"), (Some(0), None));
+    hub.publish_numbers("news", 1..=2).await;
     assert_eq!(alice.receive().await, ["1: x 1", "2: x 2"]);
-    let epoch = bench.epoch("news").await;
+    let epoch = hub.epoch("news").await;
     for (offset, recovered) in [(2, true), (1, false), (3, false)] {
         alice.ask("Subscribe", &since(&epoch, &[("news", offset)]), None).await;
         let [status] = alice.receive().await;
-        assert_eq!(auth_state(&status, "news"), (Some(2), Some(recovered)), "{offset}");
+        assert_eq!(recovery_of(&status, "news"), (Some(2), Some(recovered)), "{offset}");
     }
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [status] = alice.receive().await;
-    assert_eq!(auth_state(&status, "news"), (Some(2), None));
-    bench.tell("news", [3]).await;
+    assert_eq!(recovery_of(&status, "news"), (Some(2), None));
+    hub.publish_numbers("news", [3]).await;
     assert_eq!(alice.receive().await, ["3: x 3"]);
 }
 
 #[actix::test]
 async fn own_messages_are_numbered_and_replayed() {
-    let bench = bench(10, None);
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, None);
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [_] = alice.receive().await;
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, None).await;
     let [ack] = alice.receive().await;
     assert!(ack.starts_with("Ack") && ack.contains(r#""recipients":0"#), "{ack}");
     drop(alice);
-    let epoch = bench.epoch("news").await;
-    let again = bench.client(Surface::Raw, "alice").await;
+    let epoch = hub.epoch("news").await;
+    let again = hub.client(Surface::Raw, "alice").await;
     again.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
     let [status, own] = again.receive().await;
-    assert_eq!(auth_state(&status, "news"), (Some(1), Some(true)));
+    assert_eq!(recovery_of(&status, "news"), (Some(1), Some(true)));
     assert!(own.starts_with("1: Broadcast {"), "{own}");
 }
 
 #[actix::test]
-async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer() {
-    let bench = bench(10, None);
-    bench.tell("news", 1..=2).await;
-    let epoch = bench.epoch("news").await;
-    let alice = bench.client(Surface::Raw, "alice").await;
+async fn missed_messages_of_concurrent_requests_follow_the_reply_to_each() {
+    let hub = start_hub(10, None);
+    hub.publish_numbers("news", 1..=2).await;
+    let epoch = hub.epoch("news").await;
+    let alice = hub.client(Surface::Raw, "alice").await;
     let again = since(&epoch, &[("news", 1)]);
     alice.ask("Subscribe", &again, Some("1")).await;
     alice.ask("Unsubscribe", r#"{"topics":["news"]}"#, Some("2")).await;
@@ -223,70 +219,70 @@ async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer()
     let lines: [String; 6] = alice.receive().await;
     let ends: Vec<_> = lines.iter().map(|line| &line[line.len() - 2..]).collect();
     assert_eq!(ends, ["#1", " 2", "#2", "#3", " 2", "#4"], "{lines:?}");
-    let said = [0, 3, 5].map(|index| auth_state(&lines[index][..lines[index].len() - 3], "news").1);
-    assert_eq!(said, [Some(true), Some(true), Some(false)]);
+    let recovered = [0, 3, 5].map(|index| recovery_of(&lines[index][..lines[index].len() - 3], "news").1);
+    assert_eq!(recovered, [Some(true), Some(true), Some(false)]);
 }
 
 #[actix::test]
 async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch() {
-    let bench = bench(10, Some(5_000));
-    bench.tell("news", [1]).await;
-    let epoch = bench.epoch("news").await;
-    bench.hub.clock().advance(4_999);
-    bench.tell("news", [2]).await;
-    bench.hub.clock().advance(1);
-    let alice = bench.client(Surface::Raw, "alice").await;
+    let hub = start_hub(10, Some(5_000));
+    hub.publish_numbers("news", [1]).await;
+    let epoch = hub.epoch("news").await;
+    hub.clock().advance(4_999);
+    hub.publish_numbers("news", [2]).await;
+    hub.clock().advance(1);
+    let alice = hub.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
     let [status] = alice.receive().await;
-    assert_eq!(auth_state(&status, "news"), (Some(2), Some(false)));
-    // While somebody is there the numbering stays, though nothing is kept.
-    bench.hub.clock().advance(5_000);
-    let bob = bench.client(Surface::Raw, "bob").await;
+    assert_eq!(recovery_of(&status, "news"), (Some(2), Some(false)));
+    // While the topic has a member, the epoch stays, though no message is stored.
+    hub.clock().advance(5_000);
+    let bob = hub.client(Surface::Raw, "bob").await;
     bob.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
     let [status] = bob.receive().await;
-    assert_eq!(auth_state(&status, "news"), (Some(2), Some(true)));
+    assert_eq!(recovery_of(&status, "news"), (Some(2), Some(true)));
     for client in [alice, bob] {
         client.ask("Unsubscribe", r#"{"topics":["news"]}"#, None).await;
         let [_] = client.receive().await;
     }
-    assert!(bench.hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
-    bench.tell("news", [3]).await;
-    assert_ne!(bench.epoch("news").await, epoch);
+    assert!(hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
+    hub.publish_numbers("news", [3]).await;
+    assert_ne!(hub.epoch("news").await, epoch);
 }
 
 #[actix::test]
 async fn history_is_counted_and_bounded() {
-    let bench = TestHub::with(LONG, None, |settings| {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         settings.rules.0[0].history = Some(HistoryRule { messages: 10, age_ms: None });
         settings.history_bytes = 10_000;
     });
-    let stats = bench.hub.stats();
+    let stats = hub.stats();
     for number in 0..100 {
-        bench.tell(&format!("topic-{number}"), [1]).await;
+        hub.publish_numbers(&format!("topic-{number}"), [1]).await;
         assert!(stats.history_bytes.get() <= 10_000);
     }
     assert!(stats.history_bytes.get() > 8_000);
-    let gone = stats.histories_evicted.get();
-    assert!((90..100).contains(&gone), "{gone}");
-    assert!(bench.hub.history(&room("topic-0"), Part::Newest, 1).await.unwrap().is_none());
-    assert!(bench.hub.history(&room("topic-99"), Part::Newest, 1).await.unwrap().is_some());
+    let evicted = stats.histories_evicted.get();
+    assert!((90..100).contains(&evicted), "{evicted}");
+    assert!(hub.history(&room("topic-0"), Part::Newest, 1).await.unwrap().is_none());
+    assert!(hub.history(&room("topic-99"), Part::Newest, 1).await.unwrap().is_some());
 }
 
 #[actix::test]
-async fn on_socketio_nothing_is_recovered_and_what_is_live_is_numbered_all_the_same() {
-    let bench = bench(10, None);
-    bench.tell("news", [1]).await;
-    let alice = bench.client(Surface::Root, "alice").await;
+async fn socketio_joins_replay_nothing_and_live_messages_have_offsets() {
+    let hub = start_hub(10, None);
+    hub.publish_numbers("news", [1]).await;
+    let alice = hub.client(Surface::Root, "alice").await;
     alice.ask("room:join", r#"{"room":"news"}"#, Some("1")).await;
     let lines: [String; 2] = alice.receive().await;
     assert!(lines[0].contains("room:join:ack"), "{lines:?}");
-    bench.tell("news", [2]).await;
+    hub.publish_numbers("news", [2]).await;
     assert_eq!(alice.receive().await, ["2: x 2"]);
 }
 
 #[test]
-fn a_place_that_cannot_be_is_blamed_by_its_path() {
-    for (place, field) in [
+fn an_invalid_position_is_refused_with_its_path() {
+    for (position, field) in [
         (json!({"epoch": "e", "offset": -1}), "since.news.offset"),
         (json!({"epoch": "e", "offset": 1.5}), "since.news.offset"),
         (json!({"epoch": "e", "offset": "1"}), "since.news.offset"),
@@ -297,7 +293,7 @@ fn a_place_that_cannot_be_is_blamed_by_its_path() {
         (json!(7), "since.news"),
         (json!(null), "since.news"),
     ] {
-        let request = json!({"topics": ["news"], "since": {"news": place}});
+        let request = json!({"topics": ["news"], "since": {"news": position}});
         let fault = parse::<Subscribe>(request.to_string().as_bytes()).unwrap_err();
         assert_eq!(fault.field.as_deref(), Some(field), "{request}: {}", fault.message);
     }

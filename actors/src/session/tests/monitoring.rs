@@ -1,4 +1,4 @@
-//! What the monitor is told of sessions, and what they are told of it.
+//! The events that sessions report to the monitor, and the replies of the monitor to its clients.
 
 use serde_json::{Value, json};
 
@@ -8,84 +8,85 @@ use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
 use crate::events::json as parsing;
 use crate::limits::fixed_window::WINDOW_MS;
 use crate::model::identity::Identity;
-use crate::monitor::TellEvents;
+use crate::monitor::FindEvents;
 use crate::monitor::event_log::Viewer;
 use crate::refusal_log::counts::RefusedAt;
 
-fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
+/// A query of an admin, and the receiver of its reply.
+fn admin_query(ask: &str) -> (FindEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
     let admin = Identity { roles: vec!["admin".into()], ..identity("admin") };
     let ask: AskEvents = parsing::parse(ask.as_bytes()).unwrap();
-    let (reply, told) = oneshot::channel();
-    (TellEvents { ask, viewer: Viewer::new(&admin), reply }, told)
+    let (reply, events) = oneshot::channel();
+    (FindEvents { ask, viewer: Viewer::new(&admin), reply }, events)
 }
 
 /// The events of one kind in the event log, oldest first: the user and the details.
-async fn remembered(bench: &TestHub, kind: &str) -> Vec<Value> {
-    let (ask, told) = asked_for(&json!({"type": kind, "limit": 100}).to_string());
-    bench.hub.monitor().post(ask).unwrap();
+async fn logged(hub: &TestHub, kind: &str) -> Vec<Value> {
+    let (ask, events) = admin_query(&json!({"type": kind, "limit": 100}).to_string());
+    hub.monitor().post(ask).unwrap();
     let event = |event: &ConnectionEvent| json!([event.user_id, event.details]);
-    told.await.unwrap().iter().rev().map(event).collect()
+    events.await.unwrap().iter().rev().map(event).collect()
 }
 
-/// As [`remembered`], as soon as there are so many.
-async fn comes_to_be_remembered(bench: &TestHub, kind: &str, count: usize) -> Vec<Value> {
-    let come = async {
+/// As [`logged`], once there are at least `count` events.
+async fn logged_at_least(hub: &TestHub, kind: &str, count: usize) -> Vec<Value> {
+    let enough = async {
         loop {
-            let events = remembered(bench, kind).await;
+            let events = logged(hub, kind).await;
             if events.len() >= count {
                 return events;
             }
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(DEADLINE, come).await.unwrap()
+    timeout(DEADLINE, enough).await.unwrap()
 }
 
 #[actix::test]
-async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
-    let bench = TestHub::start(LONG);
+async fn the_end_of_a_session_is_logged_with_its_reason_and_a_fault_also_as_an_error() {
+    let hub = TestHub::start(GRACE_MS);
     let mut disconnects = Vec::new();
-    for (close, noted, reason) in [
+    for (close, end, reason) in [
         (Some(Close::SlowConsumer), None, "slow consumer"),
         (Some(Close::Kicked), Some(Close::Left), "disconnected by the application"),
         (None, Some(Close::Malformed), "malformed packet"),
         (None, Some(Close::Left), "client left"),
         (None, None, "connection lost"),
     ] {
-        let client = bench.client(Surface::Raw, "alice").await;
-        bench.hub.clock().advance(250);
-        if let Some(noted) = noted {
-            client.handle.note_end(noted);
+        let client = hub.client(Surface::Raw, "alice").await;
+        hub.clock().advance(250);
+        if let Some(end) = end {
+            client.handle.note_end(end);
         }
         if let Some(close) = close {
             client.handle.close(close);
         }
         drop(client);
         disconnects.push(json!(["alice", {"surface": "raw", "reason": reason, "duration": 250}]));
-        assert_eq!(comes_to_be_remembered(&bench, "disconnect", disconnects.len()).await, disconnects);
+        assert_eq!(logged_at_least(&hub, "disconnect", disconnects.len()).await, disconnects);
     }
     let faults = ["slow consumer", "malformed packet"];
     assert_eq!(
-        remembered(&bench, "error").await,
+        logged(&hub, "error").await,
         faults.map(|reason| json!(["alice", {"surface": "raw", "reason": reason}]))
     );
-    assert_eq!(remembered(&bench, "connect").await, vec![json!(["alice", {"surface": "raw"}]); 5]);
+    assert_eq!(logged(&hub, "connect").await, vec![json!(["alice", {"surface": "raw"}]); 5]);
 }
 
 #[actix::test]
-async fn a_session_that_may_come_back_is_remembered_as_cut_off_all_the_same() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Raw, "alice").await;
+async fn a_suspended_session_is_logged_as_disconnected() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "alice").await;
     client.ask("connection:create-session", "{}", None).await;
     assert_eq!(client.receive::<1>().await.len(), 1);
     client.requests.send(Inbound::Closing).await.unwrap();
     drop(client);
     let ended = json!(["alice", {"surface": "raw", "reason": "connection lost", "duration": 0}]);
-    assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [ended]);
-    assert_eq!(bench.hub.stats().suspended.get(), 1);
+    assert_eq!(logged_at_least(&hub, "disconnect", 1).await, [ended]);
+    assert_eq!(hub.stats().suspended.get(), 1);
 }
 
-/// An application that a defect of the hub keeps from being asked.
+/// An application that panics on each request.
 struct Defect;
 
 impl Application for Defect {
@@ -98,20 +99,20 @@ impl Application for Defect {
 }
 
 #[actix::test]
-async fn a_session_that_a_defect_ends_is_an_error() {
-    let bench = TestHub::of(LONG, Some(Arc::new(Defect)));
-    let client = bench.client(Surface::Raw, "alice").await;
+async fn a_session_that_panics_is_logged_as_an_error() {
+    let hub = TestHub::with_application(Arc::new(Defect));
+    let client = hub.client(Surface::Raw, "alice").await;
     client.ask("client:message", r#"{"content":"hi"}"#, None).await;
     let details = json!({"surface": "raw", "reason": "internal error"});
-    assert_eq!(comes_to_be_remembered(&bench, "error", 1).await, [json!(["alice", details])]);
+    assert_eq!(logged_at_least(&hub, "error", 1).await, [json!(["alice", details])]);
     let details = json!({"surface": "raw", "reason": "internal error", "duration": 0});
-    assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [json!(["alice", details])]);
+    assert_eq!(logged_at_least(&hub, "disconnect", 1).await, [json!(["alice", details])]);
 }
 
 #[actix::test]
-async fn a_session_that_is_refused_again_and_again_is_remembered_once_a_minute() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Chat, "alice").await;
+async fn repeated_refusals_of_a_session_are_logged_once_a_minute() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Chat, "alice").await;
     let ask = async || {
         for _ in 0..9 {
             client.ask("room:leave", r#"{"room":"lobby"}"#, Some("1")).await;
@@ -121,16 +122,16 @@ async fn a_session_that_is_refused_again_and_again_is_remembered_once_a_minute()
     };
     let limited = json!(["alice", {"surface": "/chat", "code": "RATE_LIMITED"}]);
     ask().await;
-    assert_eq!(remembered(&bench, "rate_limit").await, std::slice::from_ref(&limited));
-    bench.hub.clock().advance(WINDOW_MS);
+    assert_eq!(logged(&hub, "rate_limit").await, std::slice::from_ref(&limited));
+    hub.clock().advance(WINDOW_MS);
     ask().await;
-    assert_eq!(remembered(&bench, "rate_limit").await, [limited.clone(), limited]);
+    assert_eq!(logged(&hub, "rate_limit").await, [limited.clone(), limited]);
 }
 
 #[actix::test]
-async fn a_join_that_is_denied_is_remembered_with_its_room_once_a_minute() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Chat, "alice").await;
+async fn denied_joins_are_logged_once_a_minute_with_their_room() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Chat, "alice").await;
     let ask = async |event, data| {
         client.ask(event, data, Some("1")).await;
         client.receive::<1>().await
@@ -139,63 +140,63 @@ async fn a_join_that_is_denied_is_remembered_with_its_room_once_a_minute() {
         let details = json!({"surface": "/chat", "reason": "join denied", "code": "NOT_FOUND", "room": room});
         json!(["alice", details])
     };
-    // Who asks for what there is not wants to join nothing.
+    // A query about an unknown chat is no join.
     ask("room:info", r#"{"chatId":"none"}"#).await;
-    assert_eq!(remembered(&bench, "auth_failure").await, [] as [Value; 0]);
+    assert_eq!(logged(&hub, "auth_failure").await, [] as [Value; 0]);
     ask("join:chat", r#"{"chatId":"none"}"#).await;
     ask("join:chat", r#"{"chatId":"other"}"#).await;
-    assert_eq!(remembered(&bench, "auth_failure").await, [denied("chat:none")]);
-    bench.hub.clock().advance(WINDOW_MS);
+    assert_eq!(logged(&hub, "auth_failure").await, [denied("chat:none")]);
+    hub.clock().advance(WINDOW_MS);
     let mut room_join = json!(["alice", {"surface": "/chat", "reason": "join denied", "code": "FORBIDDEN"}]);
     room_join[1]["room"] = "user:bob".into();
     ask("room:join", r#"{"room":"user:bob"}"#).await;
-    assert_eq!(remembered(&bench, "auth_failure").await, [denied("chat:none"), room_join]);
+    assert_eq!(logged(&hub, "auth_failure").await, [denied("chat:none"), room_join]);
 }
 
 #[actix::test]
 async fn a_guests_events_have_a_user_once_there_is_one() {
-    let bench = TestHub::start(LONG);
-    let guest = bench.guest().await;
+    let hub = TestHub::start(GRACE_MS);
+    let guest = hub.guest().await;
     guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
     guest.receive::<1>().await;
     guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
     guest.receive::<1>().await;
     drop(guest);
     let ended = json!(["alice", {"surface": "/", "reason": "connection lost", "duration": 0}]);
-    assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [ended]);
-    assert_eq!(remembered(&bench, "connect").await, [json!([null, {"surface": "/"}])]);
+    assert_eq!(logged_at_least(&hub, "disconnect", 1).await, [ended]);
+    assert_eq!(logged(&hub, "connect").await, [json!([null, {"surface": "/"}])]);
     let refused = json!([null, {"surface": "/", "code": "INVALID_TOKEN"}]);
-    assert_eq!(remembered(&bench, "auth_failure").await, [refused]);
+    assert_eq!(logged(&hub, "auth_failure").await, [refused]);
 }
 
 #[actix::test]
-async fn a_session_that_could_not_be_opened_neither_began_nor_ended() {
-    let bench = TestHub::start(LONG);
+async fn a_session_that_fails_to_open_is_not_logged() {
+    let hub = TestHub::start(GRACE_MS);
     let alice = identity("alice");
-    bench.hub.revoke(&Revocation::of_user(&alice.user, 2_000, 2_000)).await;
-    let refused = bench.open(Surface::Raw, AuthState::Known(Arc::new(alice))).await.err().unwrap();
+    hub.revoke(&Revocation::of_user(&alice.user, 2_000, 2_000)).await;
+    let refused = hub.open(Surface::Raw, AuthState::Known(Arc::new(alice))).await.err().unwrap();
     assert_eq!(refused.code, Code::TokenRevoked);
-    assert_eq!((remembered(&bench, "connect").await, remembered(&bench, "disconnect").await), (vec![], vec![]));
+    assert_eq!((logged(&hub, "connect").await, logged(&hub, "disconnect").await), (vec![], vec![]));
 }
 
 #[actix::test]
 async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Chat, "alice").await;
-    assert_eq!(remembered(&bench, "connect").await.len(), 1);
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Chat, "alice").await;
+    assert_eq!(logged(&hub, "connect").await.len(), 1);
     let busy: Vec<_> = std::iter::from_fn(|| {
-        let (ask, told) = asked_for("{}");
-        bench.hub.monitor().post(ask).ok().map(|()| told)
+        let (ask, events) = admin_query("{}");
+        hub.monitor().post(ask).ok().map(|()| events)
     })
     .collect();
-    assert_eq!(busy.len(), bench.hub.settings().mailbox);
-    bench.hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
-    let stats = bench.hub.stats();
+    assert_eq!(busy.len(), hub.settings().mailbox);
+    hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
+    let stats = hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
-    let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));
+    let health = crate::monitor::health::check(&hub.vitals(Default::default()));
     assert_eq!(health.issues, ["The mailbox of monitor is 100% full"]);
-    for told in busy {
-        told.await.unwrap();
+    for events in busy {
+        events.await.unwrap();
     }
     client.ask("monitoring:metrics", "{}", Some("1")).await;
     let metrics = r#""totalConnections":1,"activeConnections":1,"failedConnections":1,"averageConnectionDuration":0,"peakConnections":1,"connectionsPerMinute":1,"lastReset":"1970-01-01T00:16:40.000Z""#;
@@ -203,9 +204,9 @@ async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
 }
 
 #[actix::test]
-async fn the_error_rate_is_of_the_requests_up_to_this_one() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Raw, "alice").await;
+async fn the_error_rate_counts_the_requests_before_this_one() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "alice").await;
     for event in ["Ping", "nonsense", "Subscribe"] {
         client.ask(event, "{}", None).await;
     }

@@ -1,12 +1,12 @@
-//! What the claim `topics.publish` of a token lets its holder write to others, whichever event does it.
+//! The claim `topics.publish` of a token applies to every event that writes to others.
 
 use super::*;
 use crate::events::Writes;
 use crate::events::table::CLIENT;
 
-/// A bench without limits on how much is asked.
-fn bench() -> TestHub {
-    TestHub::with(LONG, None, |settings| {
+/// A hub without rate limits.
+fn start_hub() -> TestHub {
+    TestHub::with(GRACE_MS, None, |settings| {
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.chat_per_minute = ChatPerMinute { messages: 0, typing: 0 };
         settings.notifications_per_minute = 0;
@@ -14,7 +14,7 @@ fn bench() -> TestHub {
     })
 }
 
-/// Data with which each event that writes would be taken.
+/// Valid data of each event that writes to others.
 fn data(event: &str) -> &'static str {
     match event {
         "Broadcast" => r#"{"topic":"news.sport","payload":1}"#,
@@ -37,26 +37,18 @@ impl TestHub {
         let publish = Some(topics.iter().map(|topic| Pattern::new(*topic)).collect());
         let identity = Identity { publish, ..identity("alice") };
         let client = self.open(surface, AuthState::Known(Arc::new(identity))).await.unwrap();
-        client.greeted(surface).await;
+        client.receive_greeting(surface).await;
         client.ask(event, data(event), Some("1")).await;
-        let answered = async {
-            loop {
-                if let Some(line) = client.take().into_iter().find(|line| line.contains("#1")) {
-                    return line;
-                }
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(DEADLINE, answered).await.unwrap_or_else(|_| panic!("{event} is not answered"))
+        client.line_with("#1").await
     }
 }
 
 #[actix::test]
 async fn a_token_that_may_publish_nothing_sends_no_event_that_writes_to_others() {
-    let bench = bench();
+    let hub = start_hub();
     for row in CLIENT {
         for &surface in row.on {
-            let answer = bench.answer(surface, &[], row.name).await;
+            let answer = hub.answer(surface, &[], row.name).await;
             let is_refused = answer.starts_with("refused") && answer.contains("FORBIDDEN");
             assert_eq!(is_refused, row.writes != Writes::Nothing, "{} on {surface:?}: {answer}", row.name);
         }
@@ -65,7 +57,7 @@ async fn a_token_that_may_publish_nothing_sends_no_event_that_writes_to_others()
 
 #[actix::test]
 async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
-    let bench = bench();
+    let hub = start_hub();
     let topics = ["news.*", "user:bob", "thread:7", "chat:general"];
     for row in CLIENT.iter().filter(|row| row.writes != Writes::Nothing) {
         let own = match row.writes {
@@ -76,32 +68,32 @@ async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
             Writes::Any | Writes::Nothing => "elsewhere",
         };
         let is_refused = |answer: &str| answer.contains("FORBIDDEN");
-        // In no chat yet, whoever may write there is told that.
-        let allowed = bench.answer(row.on[0], &[own], row.name).await;
+        // The session is in no chat. An allowed write is refused for that reason only.
+        let allowed = hub.answer(row.on[0], &[own], row.name).await;
         assert!(!is_refused(&allowed), "{} by `{own}`: {allowed}", row.name);
         for other in topics.into_iter().filter(|topic| *topic != own && row.writes != Writes::Any) {
-            let answer = bench.answer(row.on[0], &[other], row.name).await;
+            let answer = hub.answer(row.on[0], &[other], row.name).await;
             assert!(is_refused(&answer), "{} by `{other}`: {answer}", row.name);
         }
     }
 }
 
 #[actix::test]
-async fn a_publish_whose_room_dies_meanwhile_has_an_unknown_outcome() {
-    let bench = bench();
-    let alice = bench.client(Surface::Raw, "alice").await;
-    bench.hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
+async fn a_publish_has_an_unknown_outcome_if_its_room_panics() {
+    let hub = start_hub();
+    let alice = hub.client(Surface::Raw, "alice").await;
+    hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, Some("1")).await;
     assert_eq!(alice.receive().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
-    let published = bench.hub.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
+    let published = hub.inner.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
     assert_eq!(published.unwrap_err().code, Code::OutcomeUnknown);
 }
 
 #[actix::test]
-async fn a_token_without_the_claim_is_not_narrowed() {
-    let bench = bench();
-    let alice = bench.client(Surface::Raw, "alice").await;
-    let bob = bench.client(Surface::Raw, "bob").await;
+async fn a_token_without_the_claim_may_publish() {
+    let hub = start_hub();
+    let alice = hub.client(Surface::Raw, "alice").await;
+    let bob = hub.client(Surface::Raw, "bob").await;
     alice.ask("DirectMessage", r#"{"target_user":"bob","payload":1}"#, Some("1")).await;
     assert!(bob.receive::<1>().await[0].starts_with("DirectMessage"));
 }

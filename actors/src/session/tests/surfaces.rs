@@ -1,11 +1,11 @@
-//! What the surfaces differ in, and what they have in common.
+//! Replies and refusals on all surfaces.
 
 use super::*;
 
 #[actix::test]
-async fn an_answer_that_is_no_event_of_the_raw_surface_is_a_reply_to_those_who_named_their_request() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Raw, "alice").await;
+async fn on_the_raw_surface_other_replies_answer_only_requests_with_an_id() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "alice").await;
     client.ask("room:join", r#"{"room":"lobby"}"#, Some("1")).await;
     client.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     client.ask("ping", "{}", None).await;
@@ -27,9 +27,9 @@ async fn an_answer_that_is_no_event_of_the_raw_surface_is_a_reply_to_those_who_n
 }
 
 #[actix::test]
-async fn an_answer_on_a_namespace_is_an_event_and_an_acknowledgement_where_each_is_due() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Root, "42").await;
+async fn a_reply_on_a_namespace_is_an_event_and_an_acknowledgement_if_requested() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Root, "42").await;
     client.ask("register", r#"{"userId":42}"#, None).await;
     client.ask("room:join", r#"{"room":"lobby"}"#, Some("0")).await;
     client.ask("ping", r#"{"timestamp":1}"#, Some("1")).await;
@@ -42,14 +42,14 @@ async fn an_answer_on_a_namespace_is_an_event_and_an_acknowledgement_where_each_
     assert_eq!(pinged, "#1: done");
     assert_eq!(
         limited, "refused ping: RATE_LIMITED",
-        "a push client's fifth message; the publish was not acknowledged"
+        "the fifth message of a push client; the publish was not acknowledged"
     );
 }
 
 #[actix::test]
-async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_surfaces_alike() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Raw, "alice").await;
+async fn a_refused_join_contains_its_room_and_all_surfaces_have_the_limit_of_rooms() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Raw, "alice").await;
     for room in ["a", "b", "c", "$all", "user:bob"] {
         client.ask("room:join", &format!(r#"{{"room":"{room}"}}"#), Some("1")).await;
     }
@@ -70,21 +70,21 @@ async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_sur
         ]
     );
     let alice = PublishTarget::User(UserId::parse("alice", "user").unwrap());
-    assert_eq!(bench.publish(alice, "still").await, 1, "nobody leaves the room of the own user");
+    assert_eq!(hub.publish(alice, "still").await, 1, "a session never leaves the room of its user");
 }
 
 #[actix::test]
-async fn members_of_all_surfaces_hear_each_other() {
-    let bench = TestHub::start(LONG);
-    let (raw, root) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Root, "bob").await);
-    let chat = bench.client(Surface::Chat, "carol").await;
+async fn members_on_all_surfaces_receive_broadcasts() {
+    let hub = TestHub::start(GRACE_MS);
+    let (raw, root) = (hub.client(Surface::Raw, "alice").await, hub.client(Surface::Root, "bob").await);
+    let chat = hub.client(Surface::Chat, "carol").await;
     raw.ask("Subscribe", r#"{"topics":["lobby"]}"#, None).await;
     root.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     let ([_], [_]) = (raw.receive().await, root.receive().await);
-    for (sender, presence_listeners) in [(&raw, vec![&root]), (&root, vec![&raw]), (&chat, vec![&raw, &root])] {
+    for (sender, members) in [(&raw, vec![&root]), (&root, vec![&raw]), (&chat, vec![&raw, &root])] {
         sender.ask("Broadcast", r#"{"topic":"lobby","payload":[1]}"#, Some("7")).await;
-        for hearer in presence_listeners {
-            let [line] = hearer.receive().await;
+        for member in members {
+            let [line] = member.receive().await;
             assert!(line.starts_with(r#"Broadcast {"topic":"lobby","payload":[1],"from_user":"#), "{line}");
         }
         let [acknowledged] = sender.receive().await;
@@ -94,27 +94,27 @@ async fn members_of_all_surfaces_hear_each_other() {
 }
 
 #[actix::test]
-async fn a_chat_that_is_closed_to_a_member_is_left_with_a_word() {
-    let bench = TestHub::start(LONG);
+async fn a_member_leaves_a_chat_that_becomes_private_and_gets_a_notice() {
+    let hub = TestHub::start(GRACE_MS);
     let chat = Chat::new(ChatId::parse("c", "id").unwrap(), String::new(), String::new(), 0).unwrap();
-    bench.hub.put_chat(Chat { public: true, ..chat.clone() }).await.unwrap();
-    let client = bench.client(Surface::Root, "alice").await;
+    hub.put_chat(Chat { public: true, ..chat.clone() }).await.unwrap();
+    let client = hub.client(Surface::Root, "alice").await;
     client.ask("room:join", r#"{"room":"chat:c"}"#, None).await;
     let [joined, update] = client.receive().await;
     assert_eq!(joined, r#"room:join:ack {"success":true,"room":"chat:c"}"#);
     assert!(update.starts_with(r#"room:online-update {"chatId":"c","onlineUsers":[{"userId":"alice""#), "{update}");
-    bench.hub.put_chat(Chat { public: false, ..chat }).await.unwrap();
+    hub.put_chat(Chat { public: false, ..chat }).await.unwrap();
     assert_eq!(client.receive().await, [r#"room:leave:ack {"success":true,"room":"chat:c"}"#]);
 }
 
 #[actix::test]
-async fn a_session_with_a_user_renews_its_token_and_takes_no_other_users() {
-    let bench = TestHub::start(LONG);
-    let client = bench.client(Surface::Root, "alice").await;
+async fn a_session_renews_its_token_and_refuses_the_token_of_another_user() {
+    let hub = TestHub::start(GRACE_MS);
+    let client = hub.client(Surface::Root, "alice").await;
     client.ask("authenticate", r#"{"token":"bob"}"#, None).await;
     client.ask("authenticate", r#"{"token":"alice"}"#, None).await;
     let [refused, renewed] = client.receive().await;
     assert_eq!(refused, "refused authenticate: FORBIDDEN");
     assert!(renewed.starts_with(r#"authenticated {"user":{"id":"alice""#), "{renewed}");
-    assert_eq!((bench.sessions_of("alice"), bench.sessions_of("bob")), (1, 0));
+    assert_eq!((hub.sessions_of("alice"), hub.sessions_of("bob")), (1, 0));
 }

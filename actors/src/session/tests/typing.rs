@@ -1,12 +1,12 @@
-//! Typists, and what the others in their threads hear.
+//! Typing in threads, and the events that the other members receive.
 
 use super::*;
 
-/// After which silence a typist stops, in ms of the manual clock.
+/// The configured typing timeout, ms of the manual clock.
 const SILENCE: i64 = 40;
 
-fn bench(change: impl FnOnce(&mut Settings)) -> TestHub {
-    TestHub::with(LONG, None, |settings| {
+fn start_hub(change: impl FnOnce(&mut Settings)) -> TestHub {
+    TestHub::with(GRACE_MS, None, |settings| {
         settings.typing_ms = SILENCE;
         settings.typing_per_minute = 0;
         settings.messages_per_minute = MessagesPerMinute::default();
@@ -22,20 +22,10 @@ fn typing(user: &str, thread: &str, typing: bool) -> String {
 }
 
 impl TestClient {
-    /// Asks, and waits for the acknowledgement.
+    /// Sends a request, and waits for its acknowledgement.
     async fn done(&self, event: &str, data: &str) {
         self.ask(event, data, Some("1")).await;
-        let heard = async {
-            loop {
-                let lines = self.take();
-                if !lines.is_empty() {
-                    return lines;
-                }
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let lines = timeout(DEADLINE, heard).await.unwrap();
-        assert!(lines.iter().any(|line| line.starts_with("#1: ")), "{lines:?}");
+        self.receive_until(|line| line.starts_with("#1: ")).await;
     }
 
     async fn start(&self, thread: &str) {
@@ -52,10 +42,10 @@ impl TestClient {
 }
 
 #[actix::test]
-async fn the_others_in_a_thread_hear_who_types_there_and_who_typed_takes_part() {
-    let bench = bench(|_| {});
-    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Raw, "bob").await);
-    let elsewhere = bench.client(Surface::Root, "3").await;
+async fn members_of_a_thread_receive_typing_events_and_typing_joins_the_thread() {
+    let hub = start_hub(|_| {});
+    let (alice, bob) = (hub.client(Surface::Root, "1").await, hub.client(Surface::Raw, "bob").await);
+    let elsewhere = hub.client(Surface::Root, "3").await;
     bob.join_thread().await;
     alice.start("456").await;
     alice.start("456").await;
@@ -70,28 +60,28 @@ async fn the_others_in_a_thread_hear_who_types_there_and_who_typed_takes_part() 
 
 #[actix::test]
 async fn a_silent_typist_stops_once_and_an_active_one_is_announced_again() {
-    let bench = bench(|_| {});
-    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
+    let hub = start_hub(|_| {});
+    let (alice, bob) = (hub.client(Surface::Root, "1").await, hub.client(Surface::Root, "2").await);
     bob.join_thread().await;
     alice.start("456").await;
-    bench.hub.clock().advance(SILENCE / 2 - 1);
+    hub.clock().advance(SILENCE / 2 - 1);
     alice.start("456").await;
-    bench.hub.clock().advance(SILENCE / 2);
+    hub.clock().advance(SILENCE / 2);
     alice.start("456").await;
-    bench.hub.clock().advance(SILENCE - 1);
+    hub.clock().advance(SILENCE - 1);
     sleep(Duration::from_millis(100)).await;
     assert_eq!(bob.receive().await, [typing("1", "456", true), typing("1", "456", true)]);
-    bench.hub.clock().advance(1);
+    hub.clock().advance(1);
     assert_eq!(bob.receive().await, [typing("1", "456", false)]);
-    bench.hub.clock().advance(10 * SILENCE);
+    hub.clock().advance(10 * SILENCE);
     sleep(Duration::from_millis(100)).await;
     assert_eq!(bob.take(), Vec::<String>::new());
 }
 
 #[actix::test]
 async fn leaving_or_ending_stops_typing() {
-    let bench = bench(|_| {});
-    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
+    let hub = start_hub(|_| {});
+    let (alice, bob) = (hub.client(Surface::Root, "1").await, hub.client(Surface::Root, "2").await);
     bob.join_thread().await;
     alice.start("456").await;
     alice.done("room:leave", r#"{"room":"thread:456"}"#).await;
@@ -102,13 +92,13 @@ async fn leaving_or_ending_stops_typing() {
 }
 
 #[actix::test]
-async fn a_session_types_in_so_many_threads_at_once() {
-    let bench = bench(|settings| settings.rooms_per_session = 100);
-    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
+async fn a_session_types_in_a_bounded_number_of_threads() {
+    let hub = start_hub(|settings| settings.rooms_per_session = 100);
+    let (alice, bob) = (hub.client(Surface::Root, "1").await, hub.client(Surface::Root, "2").await);
     bob.join_thread().await;
     alice.start("456").await;
-    bench.hub.clock().advance(1);
-    for thread in 0..crate::session::typing::THREADS_MAX {
+    hub.clock().advance(1);
+    for thread in 0..crate::session::events::community::typing::THREADS_MAX {
         assert_eq!(bob.take().len(), usize::from(thread == 0));
         alice.start(&thread.to_string()).await;
     }
@@ -117,8 +107,8 @@ async fn a_session_types_in_so_many_threads_at_once() {
 
 #[actix::test]
 async fn invalid_threads_and_excess_typing_are_refused() {
-    let bench = bench(|settings| settings.typing_per_minute = 7);
-    let client = bench.client(Surface::Root, "1").await;
+    let hub = start_hub(|settings| settings.typing_per_minute = 7);
+    let client = hub.client(Surface::Root, "1").await;
     for thread in ["", "1.5", "null", "[]", "\"\""] {
         let data = if thread.is_empty() { "{}".to_owned() } else { format!(r#"{{"thread_id":{thread}}}"#) };
         client.ask("typing_start", &data, None).await;

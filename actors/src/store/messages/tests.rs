@@ -17,11 +17,11 @@ fn id(text: &str) -> ChatMessageId {
 }
 
 /// A message of `alice` in the chat `c`.
-fn said(text: &str, at: i64) -> ChatMessage {
-    said_in("c", text, at)
+fn text_message(text: &str, at: i64) -> ChatMessage {
+    text_message_in("c", text, at)
 }
 
-fn said_in(room: &str, text: &str, at: i64) -> ChatMessage {
+fn text_message_in(room: &str, text: &str, at: i64) -> ChatMessage {
     ChatMessage {
         id: id(text),
         content: Content(format!("{text}!\n\t🌍")),
@@ -37,20 +37,20 @@ fn ids(messages: &[ChatMessage]) -> Vec<&str> {
     messages.iter().map(|message| message.id.as_str()).collect()
 }
 
-struct Shelf {
+struct ChatStore {
     store: Store,
     directory: tempfile::TempDir,
 }
 
-impl Shelf {
+impl ChatStore {
     /// A store with the chats `c` and `d`.
     async fn new() -> Self {
-        let shelf = Self::at(tempfile::tempdir().unwrap());
+        let chats = Self::at(tempfile::tempdir().unwrap());
         for id in ["c", "d"] {
             let made = Chat::new(chat(id), String::new(), String::new(), 1).unwrap();
-            shelf.store.put_chat(made).await.unwrap();
+            chats.store.put_chat(made).await.unwrap();
         }
-        shelf
+        chats
     }
 
     fn at(directory: tempfile::TempDir) -> Self {
@@ -66,8 +66,8 @@ impl Shelf {
         self.store.keep_message(message, ()).unwrap().await
     }
 
-    async fn confirm(&self, message: &str, who: &str, receipt: Receipt, now: i64) -> Result<bool, Fault> {
-        let confirmed = self.store.confirm(chat("c"), id(message), user(who), receipt, now).await?;
+    async fn confirm(&self, message: &str, name: &str, receipt: Receipt, now: i64) -> Result<bool, Fault> {
+        let confirmed = self.store.confirm(chat("c"), id(message), user(name), receipt, now).await?;
         assert_eq!(confirmed.author, user("alice"));
         Ok(confirmed.changed)
     }
@@ -86,21 +86,21 @@ impl Shelf {
     }
 
     /// The counts, checked against the rows.
-    async fn tally(&self) -> [u64; 3] {
+    async fn counts(&self) -> [u64; 3] {
         let counted = |conn: &Connection| {
             let sql = "SELECT (SELECT count(*) FROM messages), count(*), count(read_at),
                        (SELECT count(*) FROM chats WHERE messages <>
                         (SELECT count(*) FROM messages WHERE chat_id = chats.id)) FROM receipts";
             Ok(conn.query_row(sql, (), |row| {
                 let count = |at| row.get::<_, i64>(at).map(|count| count as u64);
-                assert_eq!(count(3)?, 0, "chats whose messages are more or fewer");
+                assert_eq!(count(3)?, 0, "chats with a wrong count");
                 Ok([count(0)?, count(1)?, count(2)?])
             })?)
         };
-        let (messages, delivered, read) = self.store.message_figures().await.unwrap();
-        let tally = [messages, delivered, read];
-        assert_eq!(tally, self.store.read(counted).await.unwrap());
-        tally
+        let (messages, delivered, read) = self.store.message_counts().await.unwrap();
+        let counts = [messages, delivered, read];
+        assert_eq!(counts, self.store.read(counted).await.unwrap());
+        counts
     }
 }
 
@@ -109,68 +109,71 @@ fn page(expected: &[&str], has_more: bool) -> Result<(Vec<String>, bool), Fault>
 }
 
 #[tokio::test]
-async fn what_was_said_and_who_read_it_outlives_a_restart() {
-    let shelf = Shelf::new().await;
-    let picture = ChatMessage { content_type: ContentType("image".into()), ..said("two", 20) };
-    shelf.keep(said("one", 10)).await.unwrap();
-    shelf.keep(picture.clone()).await.unwrap();
-    assert_eq!(shelf.confirm("two", "bob", Receipt::Read, 30).await, Ok(true));
-    let shelf = shelf.reopened().await;
-    assert_eq!(shelf.store.history(chat("c"), None, 50, 1_000).await, Ok((vec![said("one", 10), picture], false)));
-    let status = shelf.status("two").await;
+async fn messages_and_receipts_survive_a_restart() {
+    let chats = ChatStore::new().await;
+    let picture = ChatMessage { content_type: ContentType("image".into()), ..text_message("two", 20) };
+    chats.keep(text_message("one", 10)).await.unwrap();
+    chats.keep(picture.clone()).await.unwrap();
+    assert_eq!(chats.confirm("two", "bob", Receipt::Read, 30).await, Ok(true));
+    let chats = chats.reopened().await;
+    assert_eq!(
+        chats.store.history(chat("c"), None, 50, 1_000).await,
+        Ok((vec![text_message("one", 10), picture], false))
+    );
+    let status = chats.status("two").await;
     assert_eq!((status.delivered_to, status.read_by), (vec![user("bob")], vec![user("bob")]));
-    assert_eq!(shelf.store.last_message_at(chat("c")).await, Ok(Some(20)));
-    assert_eq!(shelf.store.last_message_at(chat("d")).await, Ok(None));
-    assert_eq!(shelf.tally().await, [2, 1, 1]);
-    shelf.keep(said("three", 5)).await.unwrap();
-    assert_eq!(shelf.history(None, 50, 1_000).await, page(&["one", "two", "three"], false));
+    assert_eq!(chats.store.last_message_at(chat("c")).await, Ok(Some(20)));
+    assert_eq!(chats.store.last_message_at(chat("d")).await, Ok(None));
+    assert_eq!(chats.counts().await, [2, 1, 1]);
+    chats.keep(text_message("three", 5)).await.unwrap();
+    assert_eq!(chats.history(None, 50, 1_000).await, page(&["one", "two", "three"], false));
 }
 
 #[tokio::test]
-async fn a_chat_that_is_gone_takes_no_message_and_that_is_no_failure_of_the_store() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said("one", 10)).await.unwrap();
-    let gone = shelf.store.keep_message(said_in("nowhere", "two", 20), "passenger").unwrap();
-    let beside = shelf.store.keep_message(said("three", 30), "passenger").unwrap();
+async fn a_message_to_a_missing_chat_is_refused_and_is_no_failure_of_the_store() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message("one", 10)).await.unwrap();
+    let gone = chats.store.keep_message(text_message_in("nowhere", "two", 20), "passenger").unwrap();
+    let beside = chats.store.keep_message(text_message("three", 30), "passenger").unwrap();
     assert_eq!(gone.await, Err(Fault::new(Code::NotFound, "Chat not found or access denied")));
     assert_eq!(beside.await, Ok("passenger"));
-    assert_eq!((shelf.store.failing(), shelf.store.counts().failures), (None, 0));
-    assert_eq!(shelf.tally().await, [2, 0, 0]);
+    assert_eq!((chats.store.failing(), chats.store.counts().failures), (None, 0));
+    assert_eq!(chats.counts().await, [2, 0, 0]);
 }
 
 #[tokio::test]
-async fn what_waits_to_be_written_can_be_confirmed_and_asked_for() {
-    let shelf = Shelf::new().await;
-    let kept = shelf.store.keep_message(said("one", 10), ()).unwrap();
-    assert_eq!(shelf.confirm("one", "bob", Receipt::Delivered, 20).await, Ok(true));
-    let more = shelf.store.keep_message(said("two", 30), ()).unwrap();
-    assert_eq!(shelf.status("two").await.sent_at, 30);
-    let last = shelf.store.keep_message(said("three", 40), ()).unwrap();
-    assert_eq!(shelf.history(Some("three"), 50, 1_000).await, page(&["one", "two"], false));
-    let end = shelf.store.keep_message(said("four", 50), ()).unwrap();
-    assert_eq!(shelf.history(None, 50, 1_000).await, page(&["one", "two", "three", "four"], false));
+async fn a_queued_message_can_be_confirmed_and_found() {
+    let chats = ChatStore::new().await;
+    let kept = chats.store.keep_message(text_message("one", 10), ()).unwrap();
+    assert_eq!(chats.confirm("one", "bob", Receipt::Delivered, 20).await, Ok(true));
+    let more = chats.store.keep_message(text_message("two", 30), ()).unwrap();
+    assert_eq!(chats.status("two").await.sent_at, 30);
+    let last = chats.store.keep_message(text_message("three", 40), ()).unwrap();
+    assert_eq!(chats.history(Some("three"), 50, 1_000).await, page(&["one", "two"], false));
+    let end = chats.store.keep_message(text_message("four", 50), ()).unwrap();
+    assert_eq!(chats.history(None, 50, 1_000).await, page(&["one", "two", "three", "four"], false));
     for kept in [kept.await, more.await, last.await, end.await] {
         assert_eq!(kept, Ok(()));
     }
 }
 
 #[tokio::test]
-async fn history_goes_on_while_the_store_cannot_write() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said("one", 10)).await.unwrap();
-    let other = Connection::open(shelf.store.path()).unwrap();
+async fn history_is_readable_while_the_store_cannot_write() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message("one", 10)).await.unwrap();
+    let other = Connection::open(chats.store.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!(shelf.keep(said("two", 20)).await, Err(Fault::store_unavailable()));
-    assert_eq!(shelf.store.keep_message(said("two", 20), ()).err(), Some(Fault::store_unavailable()));
-    assert_eq!(shelf.history(None, 50, 1_000).await, page(&["one"], false));
+    assert_eq!(chats.keep(text_message("two", 20)).await, Err(Fault::store_unavailable()));
+    assert_eq!(chats.store.keep_message(text_message("two", 20), ()).err(), Some(Fault::store_unavailable()));
+    assert_eq!(chats.history(None, 50, 1_000).await, page(&["one"], false));
 }
 
 #[tokio::test]
-async fn a_receipt_counts_once_and_reading_is_getting() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said("one", 10)).await.unwrap();
+async fn a_repeated_receipt_changes_nothing_and_a_read_receipt_includes_delivery() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message("one", 10)).await.unwrap();
     let mut seen = Vec::new();
-    for (who, receipt, now) in [
+    for (name, receipt, now) in [
         ("bob", Receipt::Delivered, 20),
         ("bob", Receipt::Delivered, 21),
         ("bob", Receipt::Read, 40),
@@ -178,11 +181,11 @@ async fn a_receipt_counts_once_and_reading_is_getting() {
         ("carol", Receipt::Read, 30),
         ("carol", Receipt::Delivered, 50),
     ] {
-        seen.push(shelf.confirm("one", who, receipt, now).await.unwrap());
+        seen.push(chats.confirm("one", name, receipt, now).await.unwrap());
     }
     assert_eq!(seen, [true, false, true, false, true, false]);
-    assert_eq!(shelf.tally().await, [1, 2, 2]);
-    let (room, status) = shelf.store.delivery_status(id("one")).await.unwrap().unwrap();
+    assert_eq!(chats.counts().await, [1, 2, 2]);
+    let (room, status) = chats.store.delivery_status(id("one")).await.unwrap().unwrap();
     let expected = DeliveryStatus {
         message: id("one"),
         delivered_to: vec![user("bob"), user("carol")],
@@ -196,65 +199,65 @@ async fn a_receipt_counts_once_and_reading_is_getting() {
 }
 
 #[tokio::test]
-async fn a_message_is_confirmed_in_its_own_chat_alone() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said("one", 10)).await.unwrap();
+async fn a_message_is_confirmed_only_in_its_own_chat() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message("one", 10)).await.unwrap();
     let missing = Fault::new(Code::NotFound, "Message not found");
-    let confirm = |room, message| shelf.store.confirm(chat(room), id(message), user("bob"), Receipt::Read, 20);
+    let confirm = |room, message| chats.store.confirm(chat(room), id(message), user("bob"), Receipt::Read, 20);
     assert_eq!(confirm("c", "two").await, Err(missing.clone()));
     assert_eq!(confirm("d", "one").await, Err(missing.clone()));
-    assert_eq!(shelf.store.delivery_status(id("two")).await, Ok(None));
-    assert_eq!(shelf.tally().await, [1, 0, 0]);
-    let status = shelf.status("one").await;
+    assert_eq!(chats.store.delivery_status(id("two")).await, Ok(None));
+    assert_eq!(chats.counts().await, [1, 0, 0]);
+    let status = chats.status("one").await;
     assert_eq!((status.delivered_to, status.read_by, status.last_update), (vec![], vec![], 10));
 }
 
 #[tokio::test]
-async fn the_first_of_many_receipts_are_named_and_all_are_counted() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said("one", 10)).await.unwrap();
+async fn the_first_1000_receipts_are_listed_and_all_are_counted() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message("one", 10)).await.unwrap();
     // User 0 received the message last and read it first.
-    shelf
+    chats
         .sql(
             "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n LIMIT 1001)
              INSERT INTO receipts SELECT 1, n, 5000 - n, CASE WHEN n < 1000 THEN 6000 + n END FROM n",
         )
         .await;
-    let status = shelf.status("one").await;
+    let status = chats.status("one").await;
     assert_eq!((status.delivered_count, status.read_count), (Some(1_001), None));
     assert_eq!((status.delivered_to.len(), status.read_by.len()), (RECEIPTS_NAMED_MAX, RECEIPTS_NAMED_MAX));
     assert_eq!((&status.delivered_to[0], &status.read_by[0]), (&user("1000"), &user("0")));
     assert_eq!(status.last_update, 6_999);
-    assert_eq!(shelf.tally().await, [1, 1_001, 1_000]);
-    assert_eq!(shelf.confirm("one", "1000", Receipt::Read, 7_000).await, Ok(true));
-    assert_eq!(shelf.status("one").await.read_count, Some(1_001));
+    assert_eq!(chats.counts().await, [1, 1_001, 1_000]);
+    assert_eq!(chats.confirm("one", "1000", Receipt::Read, 7_000).await, Ok(true));
+    assert_eq!(chats.status("one").await.read_count, Some(1_001));
 }
 
 #[tokio::test]
 async fn history_pages_backwards_within_its_bounds() {
-    let shelf = Shelf::new().await;
+    let chats = ChatStore::new().await;
     for (at, text) in ["a1", "a2", "a3", "a4"].into_iter().enumerate() {
-        shelf.keep(said_in("d", &format!("d{at}"), 1)).await.unwrap();
-        shelf.keep(said(text, 10)).await.unwrap();
+        chats.keep(text_message_in("d", &format!("d{at}"), 1)).await.unwrap();
+        chats.keep(text_message(text, 10)).await.unwrap();
     }
-    assert_eq!(shelf.history(None, 2, 1_000).await, page(&["a3", "a4"], true));
-    assert_eq!(shelf.history(Some("a3"), 2, 1_000).await, page(&["a1", "a2"], false));
-    assert_eq!(shelf.history(Some("a1"), 2, 1_000).await, page(&[], false));
-    let each = said("a1", 0).content.0.len();
-    assert_eq!(shelf.history(None, 4, 3 * each).await, page(&["a2", "a3", "a4"], true));
-    assert_eq!(shelf.history(None, 4, 3 * each - 1).await, page(&["a3", "a4"], true));
-    assert_eq!(shelf.history(None, 4, 0).await, page(&["a4"], true));
+    assert_eq!(chats.history(None, 2, 1_000).await, page(&["a3", "a4"], true));
+    assert_eq!(chats.history(Some("a3"), 2, 1_000).await, page(&["a1", "a2"], false));
+    assert_eq!(chats.history(Some("a1"), 2, 1_000).await, page(&[], false));
+    let each = text_message("a1", 0).content.0.len();
+    assert_eq!(chats.history(None, 4, 3 * each).await, page(&["a2", "a3", "a4"], true));
+    assert_eq!(chats.history(None, 4, 3 * each - 1).await, page(&["a3", "a4"], true));
+    assert_eq!(chats.history(None, 4, 0).await, page(&["a4"], true));
     let missing = Fault::new(Code::NotFound, "Message not found");
-    assert_eq!(shelf.history(Some("d1"), 2, 1_000).await, Err(missing.clone()));
-    assert_eq!(shelf.history(Some("unknown"), 2, 1_000).await, Err(missing));
-    assert_eq!(shelf.store.history(chat("nowhere"), None, 2, 1_000).await, Ok((vec![], false)));
+    assert_eq!(chats.history(Some("d1"), 2, 1_000).await, Err(missing.clone()));
+    assert_eq!(chats.history(Some("unknown"), 2, 1_000).await, Err(missing));
+    assert_eq!(chats.store.history(chat("nowhere"), None, 2, 1_000).await, Ok((vec![], false)));
 }
 
 #[tokio::test]
-async fn a_chat_keeps_its_newest_messages_and_receipts_go_with_the_others() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said_in("d", "other", 1)).await.unwrap();
-    shelf
+async fn a_chat_keeps_its_newest_messages_and_evicts_the_oldest_with_their_receipts() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message_in("d", "other", 1)).await.unwrap();
+    chats
         .sql(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 10000)
              INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
@@ -262,45 +265,45 @@ async fn a_chat_keeps_its_newest_messages_and_receipts_go_with_the_others() {
              INSERT INTO receipts SELECT seq, 'bob', 1, NULL FROM messages WHERE seq < 5",
         )
         .await;
-    assert_eq!(shelf.tally().await, [10_001, 4, 0]);
-    shelf.keep(said("new", 20_000)).await.unwrap();
-    shelf.keep(said("newer", 20_001)).await.unwrap();
-    assert_eq!(shelf.tally().await, [10_001, 2, 0]);
-    assert_eq!(shelf.history(Some("4"), 10, 1_000).await, page(&["3"], false));
-    let (last, _) = shelf.store.history(chat("c"), None, 2, 1_000).await.unwrap();
+    assert_eq!(chats.counts().await, [10_001, 4, 0]);
+    chats.keep(text_message("new", 20_000)).await.unwrap();
+    chats.keep(text_message("newer", 20_001)).await.unwrap();
+    assert_eq!(chats.counts().await, [10_001, 2, 0]);
+    assert_eq!(chats.history(Some("4"), 10, 1_000).await, page(&["3"], false));
+    let (last, _) = chats.store.history(chat("c"), None, 2, 1_000).await.unwrap();
     assert_eq!(ids(&last), ["new", "newer"]);
     // Only another program can exceed the bound by so many; they are deleted in several steps.
-    shelf
+    chats
         .sql(
             "INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
              SELECT 'more' || seq, 'c', 'alice', 'Alice', 'text', 'x', 1 FROM messages LIMIT 100",
         )
         .await;
     for (text, left) in [("a", 10_000 + 101 - 64), ("b", 10_000), ("c", 10_000)] {
-        shelf.keep(said(text, 1)).await.unwrap();
-        assert_eq!(shelf.tally().await[0], left + 1);
+        chats.keep(text_message(text, 1)).await.unwrap();
+        assert_eq!(chats.counts().await[0], left + 1);
     }
 }
 
 #[tokio::test]
-async fn a_chat_that_is_deleted_takes_its_messages_and_receipts_out_of_the_tally() {
-    let shelf = Shelf::new().await;
-    shelf.keep(said_in("d", "other", 1)).await.unwrap();
+async fn deleting_a_chat_removes_its_messages_and_receipts_from_the_counts() {
+    let chats = ChatStore::new().await;
+    chats.keep(text_message_in("d", "other", 1)).await.unwrap();
     for text in ["one", "two"] {
-        shelf.keep(said(text, 10)).await.unwrap();
-        shelf.confirm(text, "bob", Receipt::Delivered, 20).await.unwrap();
-        shelf.confirm(text, "carol", Receipt::Read, 20).await.unwrap();
+        chats.keep(text_message(text, 10)).await.unwrap();
+        chats.confirm(text, "bob", Receipt::Delivered, 20).await.unwrap();
+        chats.confirm(text, "carol", Receipt::Read, 20).await.unwrap();
     }
-    assert_eq!(shelf.tally().await, [3, 4, 2]);
-    assert_eq!(shelf.store.delete_chat(chat("c")).await, Ok(true));
-    shelf.store.purged().await;
-    assert_eq!(shelf.tally().await, [1, 0, 0]);
-    let late = shelf.keep(said("late", 30)).await.unwrap_err();
-    assert_eq!((late.code, shelf.tally().await), (Code::NotFound, [1, 0, 0]));
+    assert_eq!(chats.counts().await, [3, 4, 2]);
+    assert_eq!(chats.store.delete_chat(chat("c")).await, Ok(true));
+    chats.store.purged().await;
+    assert_eq!(chats.counts().await, [1, 0, 0]);
+    let late = chats.keep(text_message("late", 30)).await.unwrap_err();
+    assert_eq!((late.code, chats.counts().await), (Code::NotFound, [1, 0, 0]));
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+async fn a_file_of_version_1_is_migrated_with_its_messages_and_receipts() {
     let directory = tempfile::tempdir().unwrap();
     let old = Connection::open(directory.path().join(FILE)).unwrap();
     schema::make(&old, 1);
@@ -313,12 +316,12 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_i
     )
     .unwrap();
     drop(old);
-    let shelf = Shelf::at(directory);
-    assert_eq!(shelf.tally().await, [2, 2, 1]);
-    assert_eq!(shelf.status("one").await.last_update, 12);
-    shelf.keep(said("three", 30)).await.unwrap();
-    assert_eq!(shelf.confirm("two", "bob", Receipt::Read, 31).await, Ok(true));
-    assert_eq!(shelf.history(None, 50, 1_000).await, page(&["one", "two", "three"], false));
-    let shelf = shelf.reopened().await;
-    assert_eq!(shelf.tally().await, [3, 2, 2]);
+    let chats = ChatStore::at(directory);
+    assert_eq!(chats.counts().await, [2, 2, 1]);
+    assert_eq!(chats.status("one").await.last_update, 12);
+    chats.keep(text_message("three", 30)).await.unwrap();
+    assert_eq!(chats.confirm("two", "bob", Receipt::Read, 31).await, Ok(true));
+    assert_eq!(chats.history(None, 50, 1_000).await, page(&["one", "two", "three"], false));
+    let chats = chats.reopened().await;
+    assert_eq!(chats.counts().await, [3, 2, 2]);
 }

@@ -50,13 +50,14 @@ async fn make(store: &Store, at: i64) -> bool {
 async fn fill(store: &Store, messages: i64, receipts: i64) {
     let fill = move |conn: &Connection| {
         let numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
-        let said = format!(
+        let add_messages = format!(
             "{numbers} INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
              SELECT 'm' || i, 'c', 'alice', 'Alice', 'text', 'hello', i FROM n"
         );
-        conn.execute(&said, [messages])?;
-        let got = format!("{numbers} INSERT INTO receipts SELECT seq, 'u' || i, 1, 2 FROM messages, n WHERE i <= ?1");
-        Ok(conn.execute(&got, [receipts])?)
+        conn.execute(&add_messages, [messages])?;
+        let add_receipts =
+            format!("{numbers} INSERT INTO receipts SELECT seq, 'u' || i, 1, 2 FROM messages, n WHERE i <= ?1");
+        Ok(conn.execute(&add_receipts, [receipts])?)
     };
     store.write(fill).await.unwrap();
 }
@@ -68,14 +69,14 @@ fn rows(conn: &Connection) -> Result<(i64, i64), rusqlite::Error> {
 }
 
 /// Waits until no rows are left.
-async fn all_goes(store: &Store) {
+async fn assert_all_deleted(store: &Store) {
     store.purged().await;
     assert_eq!(store.read(|conn| Ok(rows(conn)?)).await, Ok((0, 0)));
-    assert_eq!(store.message_figures().await, Ok((0, 0, 0)));
+    assert_eq!(store.message_counts().await, Ok((0, 0, 0)));
 }
 
 #[tokio::test]
-async fn a_slice_has_no_more_rows_than_it_may_and_all_go_in_the_end() {
+async fn slices_are_bounded_and_delete_all_rows_in_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
@@ -84,17 +85,17 @@ async fn a_slice_has_no_more_rows_than_it_may_and_all_go_in_the_end() {
         mark(conn, &id("c"))?;
         let mut slices = Vec::new();
         let (mut before, _) = rows(conn)?;
-        while let Some(said) = slice(conn)? {
+        while let Some(reported) = slice(conn)? {
             let (after, _) = rows(conn)?;
             slices.push((before - after) as usize);
-            assert!(said == slices[slices.len() - 1] || after == 0, "it says what it did");
+            assert!(reported == slices[slices.len() - 1] || after == 0, "the number of deleted rows");
             before = after;
         }
         Ok(slices)
     });
     let slices = slices.await.unwrap();
     assert_eq!((slices.iter().sum::<usize>(), slices.iter().max()), (2_500, Some(&SLICE_ROWS)));
-    all_goes(&store).await;
+    assert_all_deleted(&store).await;
 
     make(&store, 1).await;
     fill(&store, 250, 0).await;
@@ -102,11 +103,11 @@ async fn a_slice_has_no_more_rows_than_it_may_and_all_go_in_the_end() {
         mark(conn, &id("c"))?;
         Ok(slice(conn)?)
     });
-    assert_eq!(first.await, Ok(Some(SLICE_MESSAGES)), "messages alone are fewer");
+    assert_eq!(first.await, Ok(Some(SLICE_MESSAGES)), "a slice has fewer messages than rows");
 }
 
 #[tokio::test]
-async fn writes_that_wait_go_between_two_slices() {
+async fn queued_writes_run_between_two_slices() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     make(&store, 1).await;
@@ -144,15 +145,18 @@ async fn writes_that_wait_go_between_two_slices() {
         }
     }
     let left = left.lock().unwrap().clone();
-    let gone = |pair: &[i64]| pair[0] - pair[1];
-    assert!(left.windows(2).all(|pair| gone(pair) <= 3 * SLICE_ROWS as i64), "slices let others in: {left:?}");
+    let deleted = |pair: &[i64]| pair[0] - pair[1];
+    assert!(
+        left.windows(2).all(|pair| deleted(pair) <= 3 * SLICE_ROWS as i64),
+        "other writes run between slices: {left:?}"
+    );
     assert!(left.len() >= 4 && left[0] >= 10_500 - 3 * SLICE_ROWS as i64, "{left:?}");
-    all_goes(&store).await;
+    assert_all_deleted(&store).await;
     assert_eq!(store.counts().purged, 10_501, "and the chat's own row");
 }
 
 #[tokio::test]
-async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
+async fn a_new_chat_with_the_id_of_a_deleted_chat_is_empty() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
@@ -160,25 +164,25 @@ async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
     // A command's store deletes nothing in the background.
     store.write(|conn| mark(conn, &id("c"))).await.unwrap();
     assert_eq!(store.delete_chat(id("c")).await, Ok(false));
-    let gone = async |what: &str| {
-        assert_eq!(store.history(id("c"), None, 50, 10_000).await.unwrap().0, [], "{what}");
+    let deleted = async |state: &str| {
+        assert_eq!(store.history(id("c"), None, 50, 10_000).await.unwrap().0, [], "{state}");
         let old = ChatMessageId::parse("m7", "id").unwrap();
         let before = store.history(id("c"), Some(old.clone()), 50, 10_000).await;
-        assert_eq!(before.unwrap_err().code, Code::NotFound, "{what}");
-        assert_eq!(store.delivery_status(old.clone()).await, Ok(None), "{what}");
+        assert_eq!(before.unwrap_err().code, Code::NotFound, "{state}");
+        assert_eq!(store.delivery_status(old.clone()).await, Ok(None), "{state}");
         let confirmed = store.confirm(id("c"), old, user("bob"), Receipt::Read, 9).await;
-        assert_eq!(confirmed.unwrap_err().code, Code::NotFound, "{what}");
-        assert_eq!(store.last_message_at(id("c")).await, Ok(None), "{what}");
+        assert_eq!(confirmed.unwrap_err().code, Code::NotFound, "{state}");
+        assert_eq!(store.last_message_at(id("c")).await, Ok(None), "{state}");
     };
-    gone("deleted").await;
+    deleted("deleted").await;
     assert_eq!(store.chat(id("c")).await, Ok(None));
     assert_eq!((store.chat_access().await.unwrap(), store.chats_of(user("alice"), 9).await.unwrap()), (vec![], vec![]));
     let late = store.keep_message(message("late"), ()).unwrap().await;
     assert_eq!(late.unwrap_err().code, Code::NotFound, "a message behind the deletion");
 
-    assert!(make(&store, 5).await, "it is made, not replaced");
+    assert!(make(&store, 5).await, "it is new, not replaced");
     assert_eq!(store.chat(id("c")).await.unwrap().unwrap().created_at, 5);
-    gone("made again").await;
+    deleted("made again").await;
     store.keep_message(message("new"), ()).unwrap().await.unwrap();
     let count = |conn: &Connection| Ok(conn.query_row("SELECT messages FROM chats", (), |row| row.get::<_, i64>(0))?);
     assert_eq!(store.read(count).await, Ok(1));
@@ -187,15 +191,15 @@ async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
     store.close().await;
     let store = open(directory.path());
     store.purged().await;
-    assert_eq!(store.message_figures().await, Ok((1, 0, 0)));
+    assert_eq!(store.message_counts().await, Ok((1, 0, 0)));
     assert_eq!(store.history(id("c"), None, 50, 10_000).await.unwrap().0, [message("new")]);
     assert_eq!(store.read(count).await, Ok(1));
     assert_eq!(store.delete_chat(id("c")).await, Ok(true));
-    all_goes(&store).await;
+    assert_all_deleted(&store).await;
 }
 
 #[tokio::test]
-async fn a_start_goes_on_with_a_deletion() {
+async fn a_start_continues_a_deletion() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
@@ -206,5 +210,5 @@ async fn a_start_goes_on_with_a_deletion() {
     });
     assert!(half.await.unwrap().is_some());
     store.close().await;
-    all_goes(&open(directory.path())).await;
+    assert_all_deleted(&open(directory.path())).await;
 }

@@ -24,7 +24,7 @@ struct JoinRequest {
 }
 
 #[derive(Serialize)]
-struct JoinReply {
+struct RoomJoinReply {
     success: bool,
     room: String,
 }
@@ -73,7 +73,7 @@ fn receive(socket: &SocketRef, user: Arc<str>, counts: MemberCounts) {
             count(&joins, &join.room, 1);
             socket.join(join.room.clone());
         }
-        let _ = ack.send(&JoinReply { success: true, room: join.room });
+        let _ = ack.send(&RoomJoinReply { success: true, room: join.room });
     });
     let leaves = counts.clone();
     socket.on_disconnect(async move |socket: SocketRef| {

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::super::super::in_process::OutputEvent;
-use super::super::permissions::{self, ChatAccess};
-use super::super::publications::{Publications, PublishTarget};
+use super::super::permissions::{self, FuzzChats};
+use super::super::publications::{PossibleReceivers, Publications};
 use super::super::requests::RequestEffect;
 use super::ClientModel;
 
@@ -13,7 +13,7 @@ const DELIVERY_EVENTS: [&str; 3] = ["Broadcast", "message:new", "pushed"];
 
 impl ClientModel {
     /// Checks one event.
-    pub(super) fn receive(&mut self, event: &OutputEvent, chats: &[&ChatAccess], publications: &mut Publications) {
+    pub(super) fn receive(&mut self, event: &OutputEvent, chats: &[&FuzzChats], publications: &mut Publications) {
         let OutputEvent { name, id, text, number } = event;
         self.last = (*number).filter(|&number| number != u64::MAX).or(self.last);
         match name.as_str() {
@@ -31,17 +31,17 @@ impl ClientModel {
             let is_own =
                 publication.by.is_some_and(|(user, _)| user == self.user) && !DELIVERY_EVENTS.contains(&name.as_str());
             let may_subscribe = match &publication.target {
-                PublishTarget::PublisherOnly => is_own,
-                PublishTarget::Everyone => !self.tokens.is_empty(),
-                PublishTarget::User(user) => user == self.user || is_own,
-                PublishTarget::Room(room) => {
+                PossibleReceivers::PublisherOnly => is_own,
+                PossibleReceivers::Everyone => !self.tokens.is_empty(),
+                PossibleReceivers::User(user) => user == self.user || is_own,
+                PossibleReceivers::Room(room) => {
                     let may = |token: &&str| chats.iter().any(|chats| permissions::may_subscribe(token, room, chats));
                     is_own || self.rooms.contains(room) && self.tokens.iter().any(may)
                 }
             };
             assert!(may_subscribe, "{} received {text}, which is {publication:?}", self.user);
             if id.is_none() && DELIVERY_EVENTS.contains(&name.as_str()) {
-                if let PublishTarget::Room(room) = &publication.target {
+                if let PossibleReceivers::Room(room) = &publication.target {
                     assert!(!self.joining.contains(room), "{} received {text} before the reply to its join", self.user);
                 }
                 publications.receive(self.connection, self.replays, &tag);

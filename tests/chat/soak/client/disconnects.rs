@@ -15,7 +15,7 @@ const RECOVERABLE: Duration = WINDOW.saturating_sub(Duration::from_secs(2));
 
 /// How a client ends its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CutKind {
+enum DisconnectKind {
     Reset,
     /// The client closes its side, and reads to the end.
     HalfClosed,
@@ -31,20 +31,24 @@ impl SoakClient {
     /// Ends the connection in a random way, and recovers the session soon after.
     pub(super) async fn disconnect_and_recover(&mut self) {
         let cut = match (self.transport, self.rng.below(8)) {
-            (ChatTransport::Polling, 0..=3) => CutKind::StoppedPolling,
-            (ChatTransport::Polling, _) | (_, 0) => CutKind::Orderly,
-            (_, 1..=3) => CutKind::Reset,
-            (_, 4..=5) => CutKind::HalfClosed,
-            _ => CutKind::TakenOver,
+            (ChatTransport::Polling, 0..=3) => DisconnectKind::StoppedPolling,
+            (ChatTransport::Polling, _) | (_, 0) => DisconnectKind::Orderly,
+            (_, 1..=3) => DisconnectKind::Reset,
+            (_, 4..=5) => DisconnectKind::HalfClosed,
+            _ => DisconnectKind::TakenOver,
         };
-        if cut != CutKind::Orderly {
+        if cut != DisconnectKind::Orderly {
             self.send_without_waiting().await;
         }
         let mut old = self.end(cut).await;
         let at = Instant::now();
         sleep(self.rng.duration(0, 1_500)).await;
         self.connect().await;
-        let gap = if matches!(cut, CutKind::Reset | CutKind::Orderly) { GapCause::Cut(at) } else { GapCause::None };
+        let gap = if matches!(cut, DisconnectKind::Reset | DisconnectKind::Orderly) {
+            GapCause::Cut(at)
+        } else {
+            GapCause::None
+        };
         let known: Vec<_> =
             self.memberships.iter().map(|(chat, membership)| (*chat, membership.last().cloned())).collect();
         // Sometimes it joins a chat again before the recovery, but not while the old connection still receives it.
@@ -84,30 +88,30 @@ impl SoakClient {
     }
 
     /// Ends the connection. Returns it open if another connection is to take the session over.
-    async fn end(&mut self, cut: CutKind) -> Option<ChatClient> {
+    async fn end(&mut self, cut: DisconnectKind) -> Option<ChatClient> {
         let member = self.member.take()?;
         match cut {
-            CutKind::Reset => {
+            DisconnectKind::Reset => {
                 self.count("disconnects: reset");
                 member.reset();
             }
-            CutKind::HalfClosed => {
+            DisconnectKind::HalfClosed => {
                 self.count("disconnects: half closed");
                 for event in member.half_close().await {
                     self.record_event(&event);
                 }
             }
-            CutKind::Orderly => {
+            DisconnectKind::Orderly => {
                 self.count("disconnects: orderly");
                 member.disconnect().await;
             }
-            CutKind::StoppedPolling => {
+            DisconnectKind::StoppedPolling => {
                 self.count("disconnects: stopped polling");
                 for event in member.stop_polling() {
                     self.record_event(&event);
                 }
             }
-            CutKind::TakenOver => {
+            DisconnectKind::TakenOver => {
                 self.count("disconnects: taken over");
                 return Some(member);
             }
@@ -182,7 +186,8 @@ impl SoakClient {
 
     /// Stays disconnected for longer than its session can be recovered.
     pub(super) async fn stay_away(&mut self) {
-        let cut = if self.transport == ChatTransport::Polling { CutKind::Orderly } else { CutKind::Reset };
+        let cut =
+            if self.transport == ChatTransport::Polling { DisconnectKind::Orderly } else { DisconnectKind::Reset };
         self.end(cut).await;
         let at = Instant::now();
         sleep(WINDOW + self.rng.duration(1_500, 1_000)).await;

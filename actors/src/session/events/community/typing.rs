@@ -1,5 +1,5 @@
-//! Typing in threads. A session stops typing by request, by silence, by leaving the thread, or by ending. The others
-//! are notified once each time.
+//! Typing in threads. A session stops typing by request, after a silence, when it leaves the thread, or at its end.
+//! Each start and each stop is announced once to the other members.
 //!
 //! One timer serves all threads of a session, and runs only while it types.
 
@@ -8,16 +8,16 @@ use std::time::Duration;
 use actix::Context;
 use actix::fut::{ActorFutureExt, WrapFuture};
 
-use super::pending_joins::JoinOutcome;
-use super::{Handle, Outcome, ReplyFuture, Session};
 use crate::events::community::{ThreadId, TypingStart, TypingStop, UserTyping};
 use crate::events::{Done, ServerEvent, json};
 use crate::model::fault::Fault;
 use crate::model::ids::{EventName, RoomName};
 use crate::publication::Event;
+use crate::session::pending_joins::JoinOutcome;
+use crate::session::{Handle, Outcome, ReplyFuture, Session};
 
 /// Threads that a session can type in at once. One more stops the thread with the longest silence.
-pub(super) const THREADS_MAX: usize = 16;
+pub(in crate::session) const THREADS_MAX: usize = 16;
 
 /// Typing in one thread.
 #[derive(Debug)]
@@ -32,21 +32,21 @@ struct TypingThread {
 
 /// The typing state of a session.
 #[derive(Debug, Default)]
-pub(super) struct Typing {
+pub(in crate::session) struct Typing {
     threads: Vec<TypingThread>,
-    /// The timer runs.
+    /// Whether the timer runs.
     has_timer: bool,
 }
 
 impl Session {
-    /// Records typing, and notifies the others if the last notice is older than half of the timeout. So clients with
-    /// their own timeout are notified in time.
+    /// Records typing. Announces it unless the last announcement is younger than half of the timeout. So clients with a
+    /// timeout of their own get the next announcement in time.
     fn type_in(&mut self, room: RoomName, thread: ThreadId) -> Result<(), Fault> {
         let now = self.hub.clock().elapsed_ms();
         let again = self.hub.settings().typing_ms / 2;
         let threads = &mut self.typing.threads;
         let known = threads.iter().position(|typed| typed.room == room).map(|index| threads.swap_remove(index));
-        let told_at = known.as_ref().map(|typed| typed.notified_at).filter(|told_at| now - told_at < again);
+        let notified_at = known.as_ref().map(|typed| typed.notified_at).filter(|notified_at| now - notified_at < again);
         if known.is_none() && threads.len() >= THREADS_MAX {
             let longest = threads.iter().enumerate().min_by_key(|(_, typed)| typed.typed_at);
             if let Some((index, _)) = longest {
@@ -54,19 +54,19 @@ impl Session {
                 self.publish_stopped(&typed);
             }
         }
-        let told_at = match told_at {
-            Some(told_at) => told_at,
+        let notified_at = match notified_at {
+            Some(notified_at) => notified_at,
             None => {
                 let event = self.typing_event(&room, &thread, true)?;
                 if let Err(fault) = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr())) {
-                    // The others still see the earlier notice, so the thread keeps its state.
+                    // The earlier announcement is still valid, so the thread keeps its state.
                     self.typing.threads.extend(known);
                     return Err(fault);
                 }
                 now
             }
         };
-        self.typing.threads.push(TypingThread { room, thread, typed_at: now, notified_at: told_at });
+        self.typing.threads.push(TypingThread { room, thread, typed_at: now, notified_at });
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Session {
     }
 
     /// Stops typing in a thread. Runs before the session leaves it.
-    pub(super) fn stop_typing_in(&mut self, room: &RoomName) {
+    pub(in crate::session) fn stop_typing_in(&mut self, room: &RoomName) {
         let threads = &mut self.typing.threads;
         if let Some(index) = threads.iter().position(|typed| typed.room == *room) {
             let typed = threads.swap_remove(index);
@@ -92,7 +92,7 @@ impl Session {
     }
 
     /// Stops typing in all threads.
-    pub(super) fn stop_typing(&mut self) {
+    pub(in crate::session) fn stop_typing(&mut self) {
         for typed in std::mem::take(&mut self.typing.threads) {
             self.publish_stopped(&typed);
         }

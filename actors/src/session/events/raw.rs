@@ -4,40 +4,40 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
-use super::{Handle, Outcome, Session};
 use crate::events::client_id::compact;
 use crate::events::json::{self, Json};
 use crate::events::raw::{
-    Ack, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status, Subscribe,
-    Unsubscribe, User,
+    Ack, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, RenewToken, Status,
+    Subscribe, Unsubscribe, User,
 };
 use crate::events::{ClientEvent, ServerEvent};
-use crate::idempotency::{Digest, digest};
+use crate::idempotency::{RequestDigest, digest};
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{EventName, MessageId, RoomName};
 use crate::publication::Event;
 use crate::rooms::Published;
+use crate::session::{Handle, Outcome, Session};
 
 /// The required recipients of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DeliveryTarget {
-    /// Every member except the sender's session. None is fine.
+    /// Every member except the sender's session, if there is any.
     Others,
     /// At least one session; it may be the sender's.
     AtLeastOne,
 }
 
-/// Topics in one notice of closed topics.
+/// Topics in one notice of closed topics, at most.
 const CLOSED_AT_ONCE: usize = 100;
 
 /// The digest of a publish request: its target and its content.
-fn request_digest<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
+fn request_digest<E: ClientEvent>(target: &str, payload: &Json) -> RequestDigest {
     digest(&[E::NAME.as_bytes(), target.as_bytes(), &compact(payload)])
 }
 
 impl Session {
-    pub(super) fn greet_raw(&self, identity: &Identity, now: i64) {
+    pub(in crate::session) fn greet_raw(&self, identity: &Identity, now: i64) {
         let welcome = Status::Connected {
             connection_id: self.handle.session(),
             server_time: now,
@@ -47,19 +47,19 @@ impl Session {
         self.send_event(&welcome, now);
     }
 
-    pub(super) fn send_left_raw(&self, room: &RoomName) {
+    pub(in crate::session) fn send_left_raw(&self, room: &RoomName) {
         self.send_event(&Status::Unsubscribed { topics: vec![room.to_string()], code: None }, self.now());
     }
 
     /// Notifies the client of topics that it lost access to, in slices.
-    pub(super) fn send_closed_raw(&self, rooms: &[RoomName]) {
+    pub(in crate::session) fn send_closed_raw(&self, rooms: &[RoomName]) {
         for rooms in rooms.chunks(CLOSED_AT_ONCE) {
             let topics = rooms.iter().map(RoomName::to_string).collect();
             self.send_event(&Status::Unsubscribed { topics, code: Some(Code::Forbidden) }, self.now());
         }
     }
 
-    /// Large messages would fill a member's outbox and close its connection.
+    /// Refuses a large payload: it would fill the outboxes of members and close their connections.
     fn check_size(&self, payload: &Json) -> Result<(), Fault> {
         let most = self.hub.settings().payload_max;
         if payload.as_str().len() > most {
@@ -108,6 +108,17 @@ impl Handle<Ping> for Session {
     }
 }
 
+impl Handle<RenewToken> for Session {
+    fn handle(&mut self, request: RenewToken) -> Result<Outcome<Status>, Fault> {
+        let verified = self.hub.authenticator().authenticate(request.token);
+        let answer = verified.into_actor(self).map(|verified, session, _| {
+            let identity = session.renew_token(verified?)?;
+            Ok(Status::Authenticated { user: User::of(&identity), expires_at: identity.expires_at })
+        });
+        Ok(Outcome::Exclusive(Box::new(|_| Box::pin(answer))))
+    }
+}
+
 impl Handle<Subscribe> for Session {
     fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
@@ -126,8 +137,8 @@ impl Handle<Subscribe> for Session {
                     }
                 };
                 if requested.contains(&topic) {
-                    let all_follows = past.as_ref().and_then(|past| past.recovered);
-                    recovered.insert(topic.clone(), all_follows.unwrap_or(false));
+                    let recovered_all = past.as_ref().and_then(|past| past.recovered);
+                    recovered.insert(topic.clone(), recovered_all.unwrap_or(false));
                 }
                 positions.extend(past.map(|past| (topic.clone(), past.position)));
                 topics.push(topic);

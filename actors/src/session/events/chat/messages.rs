@@ -5,7 +5,6 @@
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
-use super::{Handle, Outcome, Session};
 use crate::chats::no_such_message;
 use crate::events::chat::messages::{
     AskHistory, AskMessageStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed,
@@ -20,6 +19,7 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
 use crate::model::message::Receipt;
 use crate::publication::Event;
+use crate::session::{Handle, Outcome, Session};
 
 /// A page of history may fill this fraction of an outbox (1/4).
 const PAGE_SHARE: usize = 4;
@@ -153,7 +153,7 @@ impl Handle<AskMessageStats> for Session {
     fn handle(&mut self, _: AskMessageStats) -> Result<Outcome<MessageStats>, Fault> {
         let hub = self.hub.clone();
         let answer = async move {
-            let (messages, delivered, read) = hub.store().message_figures().await?;
+            let (messages, delivered, read) = hub.store().message_counts().await?;
             Ok(MessageStats::new(MessageCounts {
                 active_typing_users: hub.stats().typing.get(),
                 tracked_messages: messages,

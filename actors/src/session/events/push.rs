@@ -2,27 +2,27 @@
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
-use super::{Handle, Outcome, Session};
 use crate::events::Done;
 use crate::events::community::Connected;
 use crate::events::push::{AckedPing, JoinRoom, JoinedRoom, LeaveRoom, LeftRoom, Register, Registered, Welcome};
 use crate::events::timestamp::Iso;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RoomName;
+use crate::session::{Handle, Outcome, Session};
 
 impl Session {
-    pub(super) fn greet_root(&self, now: i64) {
+    pub(in crate::session) fn greet_root(&self, now: i64) {
         let socket_id = self.handle.session();
         self.send_event(&Connected { socket_id, timestamp: Iso(now) }, now);
         self.send_event(&Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
-    pub(super) fn send_left_root(&self, room: &RoomName) {
+    pub(in crate::session) fn send_left_root(&self, room: &RoomName) {
         self.send_event(&LeftRoom::new(room.to_string()), self.now());
     }
 
     /// Notifies the client of a room that it lost access to.
-    pub(super) fn send_closed_root(&self, room: &RoomName) {
+    pub(in crate::session) fn send_closed_root(&self, room: &RoomName) {
         self.send_event(&LeftRoom::forbidden(room.to_string()), self.now());
     }
 }

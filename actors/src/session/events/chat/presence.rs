@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use actix::fut::WrapFuture;
 
-use super::{Handle, Outcome, Session};
 use crate::connection::ReplySlot;
 use crate::events::chat::presence::{
     AskOnlineUsers, AskPresenceStats, AskUserStatus, OnlineUsers, PresenceCounts, PresenceStats, SerializedUser,
@@ -21,6 +20,7 @@ use crate::model::surface::Surface;
 use crate::presence::{CountOffline, FindOffline, LIST_SHARE, PresenceAudience, StatusChanged};
 use crate::registry::LiveSession;
 use crate::runtime::mailbox::Full;
+use crate::session::{Handle, Outcome, Session};
 
 /// Users in `presence:online-users`, at most.
 const NAMED_MAX: usize = 1_000;
@@ -28,24 +28,23 @@ const NAMED_MAX: usize = 1_000;
 impl Session {
     /// Reserves the list of online users as the first message on `/chat`. Messages to everybody and to the user follow
     /// it.
-    pub(super) fn reserve_online_users(&self, identity: &Identity) -> Option<ReplySlot> {
-        let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != PresenceAudience::Off;
-        let reply_slot = told.then(|| self.handle.reserve(0))?;
+    pub(in crate::session) fn reserve_online_users(&self, identity: &Identity) -> Option<ReplySlot> {
+        let is_sent = self.surface == Surface::Chat && self.hub.settings().presence.audience != PresenceAudience::Off;
+        let reply_slot = is_sent.then(|| self.handle.reserve(0))?;
         self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
         Some(reply_slot)
     }
 
     /// Sends the online users. The session receives presence events already, so no user is missing. With presence for
     /// shared rooms, the list has only the own user, because the session is in no room yet.
-    pub(super) fn send_online_users(&self, reply_slot: ReplySlot) {
+    pub(in crate::session) fn send_online_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
-        let longest_online = match self.hub.settings().presence.audience {
+        let longest = match self.hub.settings().presence.audience {
             PresenceAudience::All => registry.longest_online(now, self.list_bytes()),
             PresenceAudience::SharedRooms | PresenceAudience::Off => Arc::default(),
         };
         let own = self.identity.as_ref().and_then(|identity| registry.online_user(&identity.user, now));
-        let users =
-            own.map_or_else(|| UsersOnline::all(&longest_online), |own| UsersOnline::with(&longest_online, &own));
+        let users = own.map_or_else(|| UsersOnline::all(&longest), |own| UsersOnline::with(&longest, &own));
         let frame = self.handle.encoder().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
         self.handle.fulfil(reply_slot, Some(frame));
     }
@@ -77,9 +76,9 @@ impl Handle<AskOnlineUsers> for Session {
 
 impl Handle<AskUserStatus> for Session {
     fn handle(&mut self, request: AskUserStatus) -> Result<Outcome<UserStatus>, Fault> {
-        let asker = self.identity()?;
+        let identity = self.identity()?;
         let (user, now) = (request.user_id, self.now());
-        let sees_all = asker.user == user || asker.has_role("admin");
+        let sees_all = identity.user == user || identity.has_role("admin");
         let answer = move |presence: UserPresence| UserStatus::new(if sees_all { presence } else { presence.masked() });
         if let Some(presence) = online_user(&self.hub, &user, now) {
             return Ok(Outcome::Reply(answer(presence)));
@@ -94,14 +93,14 @@ impl Handle<AskPresenceStats> for Session {
     fn handle(&mut self, _: AskPresenceStats) -> Result<Outcome<PresenceStats>, Fault> {
         let hub = self.hub.clone();
         let counted = async move {
-            let gone = hub.presence_mailbox().ask(CountOffline)?.await?;
-            let tally = hub.registry().status_counts();
+            let offline = hub.presence_mailbox().ask(CountOffline)?.await?;
+            let counts = hub.registry().status_counts();
             Ok(PresenceStats::new(PresenceCounts {
-                total_users: tally.users() + gone,
-                online_users: tally.online,
-                away_users: tally.away,
-                busy_users: tally.busy,
-                offline_users: gone,
+                total_users: counts.users() + offline,
+                online_users: counts.online,
+                away_users: counts.away,
+                busy_users: counts.busy,
+                offline_users: offline,
             }))
         };
         Ok(Outcome::Async(Box::pin(counted.into_actor(self))))
@@ -127,9 +126,9 @@ fn online_user(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
 /// The presence of a user without a session.
 ///
 /// # Errors
-/// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
+/// [`Code::NotFound`] for an unknown user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
 async fn offline_user(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
-    let gone = hub.presence_mailbox().ask(|reply| FindOffline { user: user.clone(), reply })?.await?;
+    let found = hub.presence_mailbox().ask(|reply| FindOffline { user: user.clone(), reply })?.await?;
     let offline = |username: String, email: Option<String>, last_seen: Option<i64>| UserPresence {
         user_id: user.clone(),
         username,
@@ -141,10 +140,10 @@ async fn offline_user(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence,
         user_agent: None,
         ip_address: None,
     };
-    if let Some(gone) = gone {
-        return Ok(offline(gone.username.into(), gone.email.map(String::from), Some(gone.at)));
+    if let Some(found) = found {
+        return Ok(offline(found.username.into(), found.email.map(String::from), Some(found.at)));
     }
-    // A user that returned meanwhile is no longer recorded as offline.
+    // A user that reconnected meanwhile is no longer recorded as offline.
     if let Some(presence) = online_user(hub, &user, now) {
         return Ok(presence);
     }

@@ -4,7 +4,6 @@
 use actix::fut::{ActorFutureExt, WrapFuture};
 use serde_json::json;
 
-use super::{Handle, Outcome, Session};
 use crate::application::{ApplicationFailure, ApplicationReply, ApplicationRequest, RequestBody};
 use crate::events::application::{
     Action, ActionResult, ApplicationError, CustomEvent, Message, MessageAck, Response, Time,
@@ -14,6 +13,7 @@ use crate::events::timestamp::Iso;
 use crate::events::{ClientEvent, ServerEvent};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{MessageId, RequestId};
+use crate::session::{Handle, Outcome, Session};
 
 impl Session {
     /// Sends a request to the application, if there is one, and converts its result to the reply.
@@ -33,7 +33,7 @@ impl Session {
             return Err(Fault::too_many_under_way());
         }
         let kind = sent.kind();
-        let question = ApplicationRequest {
+        let request = ApplicationRequest {
             user_id: self.identity()?.user.clone(),
             socket_id: self.handle.session(),
             event: E::NAME,
@@ -41,20 +41,20 @@ impl Session {
             request_id,
             timestamp: Iso(self.now()),
         };
-        let answer = application.ask(question).into_actor(self).map(move |answered, session, _| {
+        let answer = application.ask(request).into_actor(self).map(move |answered, session, _| {
             Ok(match answered {
                 Ok(answered) => done(request_id, answered),
-                Err(ApplicationFailure(why)) => {
-                    let fault = Fault::new(Code::OutcomeUnknown, why).by("backend.url");
+                Err(ApplicationFailure(message)) => {
+                    let fault = Fault::new(Code::OutcomeUnknown, message).by("backend.url");
                     session.note_failed(E::NAME, request_id, kind.failure(), &fault);
-                    failed(request_id, ApplicationError::of(kind, why))
+                    failed(request_id, ApplicationError::of(kind.failure(), message))
                 }
             })
         });
         Ok(Some(Outcome::Unordered(Box::pin(answer))))
     }
 
-    /// The actions of the hub; `None` for an unknown action.
+    /// Performs an action of the hub; `None` for an unknown action.
     fn act(&self, action: &Action) -> Result<Option<Json>, Fault> {
         let now = self.now();
         let identity = self.identity()?;

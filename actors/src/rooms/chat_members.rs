@@ -12,10 +12,10 @@ use crate::events::chat::messages::{ChatUserTyping, TypingUser};
 use crate::events::chat::presence::OnlineUser;
 use crate::events::chat::rooms::{OnlineUpdate, RoomInfo, UserJoined, UserLeft};
 use crate::events::timestamp::Iso;
+use crate::limits::token_bucket::TokenBucket;
 use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{ChatId, UserId};
-use crate::presence::token_bucket::TokenBucket;
 
 /// The most users in `room:online-update`.
 pub const NAMED_MAX: usize = 100;

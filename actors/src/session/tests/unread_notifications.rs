@@ -1,15 +1,15 @@
-//! Notifications, as sessions bring and read them.
+//! The delivery of unread notifications, and `notification_read`.
 
 use super::*;
 use crate::model::ids::NotificationId;
 use crate::notifications::{LastNotification, Notification};
-use crate::store::Notice;
+use crate::store::StoredNotification;
 
 impl TestHub {
-    /// Sends a notification and sees it kept; how many sessions it reached.
+    /// Sends a notification and waits until it is stored. Returns the number of sessions that received it.
     async fn notify(&self, user: &str, data: &'static str) -> usize {
         let notification = Notification::parse(data.as_bytes(), 65_536).unwrap();
-        let notified = self.hub.notify(UserId::parse(user, "user").unwrap(), notification).await;
+        let notified = self.inner.notify(UserId::parse(user, "user").unwrap(), notification).await;
         let (published, safe) = notified.unwrap();
         safe.await.unwrap();
         published.recipients
@@ -20,12 +20,12 @@ const READ_7: &str = r#"notification_updated {"notification_id":7,"read":true,"r
 
 #[actix::test]
 async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() {
-    let bench = TestHub::start(LONG);
-    let (guest, chat) = (bench.guest().await, bench.client(Surface::Chat, "42").await);
-    assert_eq!(bench.notify("42", r#"{"id":7}"#).await, 1);
+    let hub = TestHub::start(GRACE_MS);
+    let (guest, chat) = (hub.guest().await, hub.client(Surface::Chat, "42").await);
+    assert_eq!(hub.notify("42", r#"{"id":7}"#).await, 1);
     assert_eq!(chat.receive().await, [r#"notification {"id":7}"#]);
-    let late_chat = bench.client(Surface::Chat, "42").await;
-    let raw = bench.client(Surface::Raw, "42").await;
+    let late_chat = hub.client(Surface::Chat, "42").await;
+    let raw = hub.client(Surface::Raw, "42").await;
     assert_eq!(raw.receive().await, [r#"notification {"id":7}"#]);
     guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
     guest.ask("authenticate", r#"{"token":"42"}"#, None).await;
@@ -35,13 +35,13 @@ async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() 
     assert_eq!(notification, r#"notification {"id":7}"#);
 
     guest.ask("notification_read", r#"{"notification_id":"7"}"#, Some("1")).await;
-    let mut heard: [String; 2] = guest.receive().await;
-    heard.sort_unstable();
-    assert_eq!(heard, [READ_7.replace("notification_updated", "#1:"), READ_7.to_owned()]);
+    let mut received: [String; 2] = guest.receive().await;
+    received.sort_unstable();
+    assert_eq!(received, [READ_7.replace("notification_updated", "#1:"), READ_7.to_owned()]);
     for other in [&raw, &chat, &late_chat] {
         assert_eq!(other.receive().await, [READ_7]);
     }
-    let again = bench.client(Surface::Root, "42").await;
+    let again = hub.client(Surface::Root, "42").await;
     again.ask("ping", "{}", Some("1")).await;
     assert_eq!(again.receive().await, ["#1: done"]);
     late_chat.ask("notification_read", r#"{"notification_id":7}"#, Some("1")).await;
@@ -49,10 +49,10 @@ async fn unread_notifications_follow_the_greeting_or_the_authentication_reply() 
 }
 
 #[actix::test]
-async fn reading_has_a_limit_of_its_own() {
-    let bench = TestHub::start(LONG);
-    bench.notify("alice", r#"{"id":7}"#).await;
-    let client = bench.client(Surface::Root, "alice").await;
+async fn notification_read_has_a_limit_of_its_own() {
+    let hub = TestHub::start(GRACE_MS);
+    hub.notify("alice", r#"{"id":7}"#).await;
+    let client = hub.client(Surface::Root, "alice").await;
     let [_] = client.receive().await;
     for _ in 0..4 {
         client.ask("notification_read", r#"{"notification_id":7}"#, None).await;
@@ -68,56 +68,33 @@ async fn reading_has_a_limit_of_its_own() {
 
 #[actix::test]
 async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
-    let bench = TestHub::start(LONG);
-    let known = || AuthState::Known(Arc::new(identity("alice")));
-    let opening = SessionStart {
-        surface: Surface::Raw,
-        encoder: &LineEncoder,
-        auth: known(),
-        transport: Transport::default(),
-        peer: Peer::default(),
-        slot: None,
-        heartbeat: None,
-        rate_usage: RateUsage::default(),
-        recovery: None,
-    };
-    let session = Session::open(&bench.worker, opening).await.unwrap();
-    // It came while the store was read, which still had an older one of the same id.
-    bench.notify("alice", r#"{"id":7,"n":2}"#).await;
-    bench.hub.rooms().flush().await;
+    let hub = TestHub::start(GRACE_MS);
+    let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
+    let session = Session::open(&hub.worker, start).await.unwrap();
+    // It arrives while the store is read. The store still has an older version.
+    hub.notify("alice", r#"{"id":7,"n":2}"#).await;
+    hub.rooms().flush().await;
     let notice = |number: i64, id: &str| {
         let id = NotificationId::parse(id, "id").unwrap();
-        Notice { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
+        StoredNotification { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
     };
     session.deliver_unread(vec![notice(1, "6"), notice(2, "7")]);
-    let client =
-        TestClient { requests: mpsc::channel(1).0, handle: session.handle().clone(), read: RefCell::default() };
+    let (client, _inbound) = TestClient::of(&session);
     let [welcome, live, missed] = client.receive().await;
     assert!(welcome.starts_with("Status "));
     assert_eq!([live, missed], [r#"notification {"id":7,"n":2}"#, r#"notification {"id":6,"n":1}"#]);
 }
 
 #[actix::test]
-async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its_room() {
-    let bench = TestHub::start(LONG);
+async fn a_session_reads_older_notifications_from_the_store_and_newer_ones_from_its_room() {
+    let hub = TestHub::start(GRACE_MS);
     let alice = UserId::parse("alice", "user").unwrap();
-    bench.notify("alice", r#"{"id":1}"#).await;
-    let known = AuthState::Known(Arc::new(identity("alice")));
-    let opening = SessionStart {
-        surface: Surface::Raw,
-        encoder: &LineEncoder,
-        auth: known,
-        transport: Transport::default(),
-        peer: Peer::default(),
-        slot: None,
-        heartbeat: None,
-        rate_usage: RateUsage::default(),
-        recovery: None,
-    };
-    let session = Session::open(&bench.worker, opening).await.unwrap();
-    let moment = session.unread_since.unwrap();
-    assert!(moment > LastNotification::default());
-    bench.notify("alice", r#"{"id":2}"#).await;
-    let unread = bench.hub.notifications().unread(alice, moment, 1_000, 1_000_000).await.unwrap();
+    hub.notify("alice", r#"{"id":1}"#).await;
+    let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
+    let session = Session::open(&hub.worker, start).await.unwrap();
+    let since = session.unread_since.unwrap();
+    assert!(since > LastNotification::default());
+    hub.notify("alice", r#"{"id":2}"#).await;
+    let unread = hub.notifications().unread(alice, since, 1_000, 1_000_000).await.unwrap();
     assert_eq!(unread.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["1"]);
 }

@@ -1,4 +1,4 @@
-//! Rooms that clients make are counted exactly, whatever clients do and however they end.
+//! The number of rooms is exact after any sequence of joins, leaves and disconnects.
 
 use super::*;
 use crate::recovery::messages::DropRecords;
@@ -7,10 +7,10 @@ const ROOMS: usize = 10;
 const ROOMS_OF_USER: usize = 4;
 const USERS: usize = 4;
 
-/// Chance that can be repeated (xorshift).
-struct Chance(u64);
+/// A repeatable random sequence (xorshift).
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, most: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -18,7 +18,7 @@ impl Chance {
         (self.0 % most as u64) as usize
     }
 
-    /// A room: one of those that all compete for, or a chat.
+    /// A room that other clients use too, or a chat.
     fn room(&mut self) -> String {
         match self.below(20) {
             chat @ 0..4 => format!("chat:c{chat}"),
@@ -31,53 +31,53 @@ fn user(number: usize) -> UserId {
     UserId::parse(&format!("u{number}"), "user").unwrap()
 }
 
-struct Crowd {
-    bench: TestHub,
+struct Clients {
+    hub: TestHub,
     second: Worker,
     clients: Vec<TestClient>,
-    chance: Chance,
+    random: Random,
 }
 
-impl Crowd {
+impl Clients {
     async fn of(seed: u64) -> Self {
-        let bench = TestHub::with(LONG, None, |settings| {
+        let hub = TestHub::with(GRACE_MS, None, |settings| {
             settings.workers = 2;
             settings.mailbox = 4_096;
             settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 10_000 };
             (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
             settings.messages_per_minute = MessagesPerMinute::default();
         });
-        let second = Worker::start(&bench.hub).unwrap();
+        let second = Worker::start(&hub.inner, &LineEncoder).unwrap();
         for number in 0..4 {
             let id = ChatId::parse(&format!("c{number}"), "id").unwrap();
             let chat = Chat::new(id, String::new(), String::new(), 0).unwrap();
-            bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
+            hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
         }
-        Self { bench, second, clients: Vec::new(), chance: Chance(seed) }
+        Self { hub, second, clients: Vec::new(), random: Random(seed) }
     }
 
     async fn connect(&mut self) {
-        let worker = [&self.bench.worker, &self.second][self.chance.below(2)].clone();
-        let surface = [Surface::Raw, Surface::Chat][self.chance.below(2)];
-        let name = format!("u{}", self.chance.below(USERS));
+        let worker = [&self.hub.worker, &self.second][self.random.below(2)].clone();
+        let surface = [Surface::Raw, Surface::Chat][self.random.below(2)];
+        let name = format!("u{}", self.random.below(USERS));
         self.clients.push(TestHub::open_on(&worker, surface, &name).await);
     }
 
     async fn act(&mut self) {
-        let choice = self.chance.below(20);
+        let choice = self.random.below(20);
         if self.clients.len() < 3 || choice == 0 {
             return self.connect().await;
         }
-        let which = self.chance.below(self.clients.len());
-        let room = self.chance.room();
+        let index = self.random.below(self.clients.len());
+        let room = self.random.room();
         let data = format!(r#"{{"room":"{room}"}}"#);
-        let client = &self.clients[which];
+        let client = &self.clients[index];
         match choice {
-            1 => drop(self.clients.swap_remove(which)),
+            1 => drop(self.clients.swap_remove(index)),
             2 => client.ask("connection:create-session", "{}", None).await,
             3..9 => client.ask("room:leave", &data, None).await,
             9..11 => {
-                // Joined, left and joined again before the first answer is there.
+                // Join, leave and join again before the first reply.
                 client.ask("room:join", &data, None).await;
                 client.ask("room:leave", &data, None).await;
                 client.ask("room:join", &data, None).await;
@@ -86,18 +86,13 @@ impl Crowd {
         }
     }
 
-    /// Waits until nothing is under way, and checks that all numbers agree.
+    /// Waits until no request is pending, and checks all counts.
     async fn check(&self) {
         let is_idle = |client: &TestClient| {
             client.requests.capacity() == client.requests.max_capacity() && !client.handle.has_pending_replies()
         };
-        let idle = async {
-            while !self.clients.iter().all(is_idle) {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(DEADLINE, idle).await.unwrap();
-        let hub = &self.bench.hub;
+        wait_until(|| self.clients.iter().all(is_idle)).await;
+        let hub = &self.hub;
         for _ in 0..3 {
             hub.rooms().flush().await;
             sleep(Duration::from_millis(1)).await;
@@ -108,18 +103,18 @@ impl Crowd {
         self.clients.iter().for_each(|client| drop(client.take()));
         for room in hub.rooms().list(crate::rooms::PageRange { offset: 0, limit: 100 }).await.unwrap().0 {
             let target = PublishTarget::Room(room.room.clone());
-            assert_eq!(self.bench.publish(target, "said").await, room.sessions);
+            assert_eq!(self.hub.publish(target, "news").await, room.sessions);
             hub.rooms().flush().await;
-            let said = |client: &&TestClient| client.take().contains(&"said 1".to_owned());
-            let heard = self.clients.iter().filter(said).count();
-            assert_eq!(heard, room.sessions, "all members of {} get what is said there", room.room);
+            let received = |client: &&TestClient| client.take().contains(&"news 1".to_owned());
+            let recipients = self.clients.iter().filter(received).count();
+            assert_eq!(recipients, room.sessions, "all members of {} receive a publication", room.room);
         }
     }
 
-    /// Ends all sessions, those that may come back too.
+    /// Ends all sessions, suspended ones included.
     async fn end(mut self) {
         self.clients.clear();
-        let hub = self.bench.hub.clone();
+        let hub = self.hub.inner.clone();
         let gone = async {
             while hub.stats().sessions.get() > 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -137,30 +132,30 @@ impl Crowd {
 }
 
 #[actix::test]
-async fn counts_never_exceed_the_limits_and_come_back_whole() {
+async fn counts_never_exceed_the_limits_and_return_to_zero() {
     for seed in [0x9E37_79B9_7F4A_7C15, 0xD605_1D5D_3B5A_91C7, 0x2545_F491_4F6C_DD1D] {
-        let mut crowd = Crowd::of(seed).await;
+        let mut clients = Clients::of(seed).await;
         for _ in 0..40 {
-            for _ in 0..1 + crowd.chance.below(30) {
-                crowd.act().await;
-                for _ in 0..crowd.chance.below(4) {
+            for _ in 0..1 + clients.random.below(30) {
+                clients.act().await;
+                for _ in 0..clients.random.below(4) {
                     tokio::task::yield_now().await;
                 }
             }
-            crowd.check().await;
+            clients.check().await;
         }
-        crowd.end().await;
+        clients.end().await;
     }
 }
 
 #[actix::test]
-async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
-    let bench = TestHub::with(LONG, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
-    let (alice, bob) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
+async fn a_leave_after_a_refused_join_keeps_the_membership_of_others() {
+    let hub = TestHub::with(GRACE_MS, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
+    let (alice, bob) = (hub.client(Surface::Raw, "alice").await, hub.client(Surface::Raw, "bob").await);
     let room = |name| RoomName::parse(name, "room").unwrap();
-    let (rooms, place) = (bench.hub.rooms(), alice.handle.addr());
+    let (rooms, addr) = (hub.rooms(), alice.handle.addr());
     let refused = async |name| {
-        let joined = rooms.join(room(name), Arc::new(identity("alice")), 0, place, None).unwrap().await.unwrap();
+        let joined = rooms.join(room(name), Arc::new(identity("alice")), 0, addr, None).unwrap().await.unwrap();
         assert_eq!(joined.unwrap_err().limit, Some("limits.rooms"));
     };
     let ask = async |event, name: &str| {
@@ -169,28 +164,28 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
     };
     ask("room:join", "x").await;
     for _ in 0..2 {
-        // Before Alice's session learns that it was refused, the room is made by somebody else.
+        // Bob's session creates the room before Alice's session receives the refusal.
         refused("r").await;
         ask("room:leave", "x").await;
         ask("room:join", "r").await;
-        rooms.suspend(room("r"), identity("alice").user, place);
-        rooms.leave(room("r"), identity("alice").user, place).unwrap().await.unwrap();
-        assert_eq!(bench.publish(PublishTarget::Room(room("r")), "said").await, 1);
-        assert_eq!(bob.receive().await, ["said 1"]);
+        rooms.suspend(room("r"), identity("alice").user, addr);
+        rooms.leave(room("r"), identity("alice").user, addr).unwrap().await.unwrap();
+        assert_eq!(hub.publish(PublishTarget::Room(room("r")), "news").await, 1);
+        assert_eq!(bob.receive().await, ["news 1"]);
         ask("room:leave", "r").await;
         ask("room:join", "x").await;
     }
     refused("r").await;
-    rooms.discard_suspended(room("r"), place).await;
+    rooms.discard_suspended(room("r"), addr).await;
     assert_eq!(rooms.counts().get(), (1, 1));
 }
 
 #[actix::test]
-async fn a_user_at_its_room_limit_leaves_room_for_others() {
-    let bench = TestHub::with(LONG, None, |settings| {
+async fn the_room_limit_of_one_user_leaves_rooms_for_others() {
+    let hub = TestHub::with(GRACE_MS, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (10, 3, 100);
     });
-    let (greedy, again) = (bench.client(Surface::Raw, "greedy").await, bench.client(Surface::Raw, "greedy").await);
+    let (greedy, again) = (hub.client(Surface::Raw, "greedy").await, hub.client(Surface::Raw, "greedy").await);
     let subscribe = async |client: &TestClient, topics: &str| {
         client.ask("Subscribe", &format!(r#"{{"topics":{topics}}}"#), None).await;
         let [status] = client.receive().await;
@@ -200,9 +195,9 @@ async fn a_user_at_its_room_limit_leaves_room_for_others() {
     let denied = r#"{"topic":"d","code":"LIMIT_REACHED","details":{"limit":"limits.rooms_per_user"}}"#;
     let status = subscribe(&again, r#"["c","d","a"]"#).await;
     assert!(status.contains(r#""topics":["c","a"]"#) && status.contains(&format!("[{denied}]")), "{status}");
-    let bob = bench.client(Surface::Raw, "bob").await;
+    let bob = hub.client(Surface::Raw, "bob").await;
     assert!(subscribe(&bob, r#"["a","fresh"]"#).await.contains(r#""topics":["a","fresh"],"denied":[]"#));
-    // `a` goes on with Bob in it and stays its maker's.
+    // `a` stays open for Bob, and still counts for the user that created it.
     drop(greedy);
     again.ask("room:leave", r#"{"room":"a"}"#, Some("1")).await;
     again.receive::<1>().await;

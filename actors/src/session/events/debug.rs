@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use actix::{AsyncContext as _, Context, SpawnHandle};
 
-use super::{Handle, Outcome, Session};
 use crate::events::Done;
 use crate::events::debug::{ConnectionStats, DebugMode, EventMetrics, MemoryUsage};
 use crate::events::timestamp::Iso;
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
+use crate::session::{Handle, Outcome, Session};
 
-/// Sessions that may be in debug mode at once.
-pub(crate) const DEBUGGING_MAX: u64 = 100;
+/// Sessions in debug mode at once, at most.
+pub(in crate::session) const DEBUG_SESSIONS_MAX: u64 = 100;
 
 /// A session's debug mode.
 #[derive(Debug)]
-pub(super) struct Debugging {
+pub(in crate::session) struct Debugging {
     hub: Arc<Hub>,
-    /// Set once it runs.
+    /// Set once the timer runs.
     timer: Option<SpawnHandle>,
 }
 
@@ -29,8 +29,8 @@ impl Debugging {
         debugging.add(1);
         // From here on `Drop` undoes the count.
         let this = Self { hub: hub.clone(), timer: None };
-        if debugging.get() > DEBUGGING_MAX {
-            let message = format!("{DEBUGGING_MAX} sessions are in debug mode; try again when one has left it").into();
+        if debugging.get() > DEBUG_SESSIONS_MAX {
+            let message = format!("{DEBUG_SESSIONS_MAX} sessions are in debug mode; try again later").into();
             return Err(Fault { message, ..Fault::limit_reached("debug.sessions") });
         }
         Ok(this)

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
-use super::{Handle, Outcome, ReplyFuture, Session};
-use crate::chats::members::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
 use crate::events::chat::rooms::{
     AskInfo, AskOnline, FullRoomInfo, JoinChat, JoinedChat, LeaveChat, LeftChat, ListRooms, ListedRoom, RoomInfo,
@@ -15,6 +13,8 @@ use crate::events::timestamp::Iso;
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, RoomName};
+use crate::rooms::chat_members::ONLINE_MAX;
+use crate::session::{Handle, Outcome, ReplyFuture, Session};
 use crate::store::Chat;
 
 /// Chats in `room:list`, at most.
@@ -24,8 +24,8 @@ impl Session {
     /// The room of a chat that the user may join.
     ///
     /// # Errors
-    /// [`Code::NotFound`], also where there is such a chat for others.
-    pub(super) fn accessible_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
+    /// [`Code::NotFound`], also for a chat that only other users may join.
+    pub(in crate::session) fn accessible_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
         let room = RoomName::of_chat(chat);
         self.may_subscribe(&room).map_err(|fault| Fault { decided_by: fault.decided_by, ..no_such_chat() })?;
         Ok(room)
@@ -34,8 +34,8 @@ impl Session {
     /// The room of a chat that the session is in.
     ///
     /// # Errors
-    /// As [`Session::open_chat`]; [`Code::Forbidden`] when the session could join it and has not.
-    pub(super) fn joined_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
+    /// As [`Session::accessible_chat`]; [`Code::Forbidden`] for a chat that the session has not joined.
+    pub(in crate::session) fn joined_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
         let room = self.accessible_chat(chat)?;
         if self.rooms.contains(&room) { Ok(room) } else { Err(not_in_chat()) }
     }
@@ -54,23 +54,23 @@ impl Session {
                 Code::Forbidden => Fault { decided_by: fault.decided_by, ..no_such_chat() },
                 _ => fault,
             })?;
-            Ok(JoinedChat::new(*info.ok_or_else(|| Fault::internal().caused_by("a join of a chat had no info of it"))?))
+            Ok(JoinedChat::new(*info.ok_or_else(|| Fault::internal().caused_by("the join of a chat has no info"))?))
         })))
     }
 
     /// Notifies the client that it was removed from a chat.
-    pub(super) fn send_chat_left(&self, chat: ChatId, users: usize) {
+    pub(in crate::session) fn send_chat_left(&self, chat: ChatId, users: usize) {
         self.send_event(&RoomLeft::access_lost(chat, users), self.now());
     }
 }
 
-/// The information about a chat; the state of its members has priority over the store.
-pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Fault> {
-    let seen = hub
+/// The information about a chat: from its members, else from the store.
+async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Fault> {
+    let from_members = hub
         .rooms()
         .inspect(RoomName::of_chat(&chat.id), |chat_members| chat_members.map(|chat_members| chat_members.info()))
         .await?;
-    let info = match seen {
+    let info = match from_members {
         Some(info) => info,
         None => {
             let last_message_at = hub.store().last_message_at(chat.id.clone()).await?;

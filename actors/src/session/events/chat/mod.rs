@@ -1,0 +1,7 @@
+//! Handlers for `/chat`.
+
+mod connection;
+mod messages;
+mod monitoring;
+mod presence;
+mod rooms;

@@ -1,0 +1,8 @@
+//! The handlers of client events, one file for each event family, as in [`crate::events`].
+
+mod application;
+mod chat;
+pub(super) mod community;
+pub(super) mod debug;
+mod push;
+mod raw;
