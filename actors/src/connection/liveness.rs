@@ -251,11 +251,11 @@ pub(super) struct DueTimes(RefCell<Vec<i64>>);
 
 impl DueTimes {
     fn set(&self, index: usize, at: i64) {
-        let mut dues = self.0.borrow_mut();
-        if index >= dues.len() {
-            dues.resize(index + 1, i64::MAX);
+        let mut due_times = self.0.borrow_mut();
+        if index >= due_times.len() {
+            due_times.resize(index + 1, i64::MAX);
         }
-        if let Some(due) = dues.get_mut(index) {
+        if let Some(due) = due_times.get_mut(index) {
             *due = at;
         }
     }
@@ -267,8 +267,8 @@ impl DueTimes {
 
     /// The first due slot from `next` on.
     fn due(&self, next: usize, elapsed: i64) -> Option<usize> {
-        let dues = self.0.borrow();
-        Some(next + dues.get(next..)?.iter().position(|&due| due <= elapsed)?)
+        let due_times = self.0.borrow();
+        Some(next + due_times.get(next..)?.iter().position(|&due| due <= elapsed)?)
     }
 }
 

@@ -7,7 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::ErrorCode;
 
 use crate::model::fault::{Code, Fault};
+use crate::runtime::clock::Clock;
 use crate::runtime::count::Count;
+
+/// The clock that measures how long the disk takes. A test that moves the hub's clock by hours does not make the disk slower.
+pub(super) const DISK_CLOCK: Clock = Clock::System;
 
 /// A transaction that takes longer counts as hanging, ms. Longer than the wait for another program's lock.
 const HANGING_MS: i64 = 5_000;

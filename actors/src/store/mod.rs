@@ -65,7 +65,7 @@ pub use self::accounts::{Account, Credentials};
 pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::chats::{Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
 pub use self::grants::Grants;
-use self::health::StoreError;
+use self::health::{DISK_CLOCK, StoreError};
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, NotificationOutcome, ReadNotification, StoredNotification};
@@ -210,7 +210,7 @@ impl Store {
     /// The reason why the store cannot write; `None` while it can.
     pub fn failing(&self) -> Option<String> {
         let failure = self.0.condition.failure().map(|failure| failure.reason);
-        failure.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
+        failure.or_else(|| self.0.condition.hangs(DISK_CLOCK.elapsed_ms()).then(|| "the disk does not answer".into()))
     }
 
     /// Resolves when another program has written since the previous call.

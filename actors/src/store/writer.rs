@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::health::{Condition, StoreError, StoreHealth};
+use super::health::{Condition, DISK_CLOCK, StoreError, StoreHealth};
 use super::identity::FileIdentities;
 use super::purge;
 use crate::model::fault::Fault;
@@ -113,7 +113,7 @@ impl Writer {
             let timeout = if self.condition.can_purge() { pause } else { WATCH_INTERVAL };
             match self.queue.take_all(BATCH_MAX, timeout) {
                 Taken::Some(jobs) => {
-                    self.condition.writing(Some(self.clock.elapsed_ms()));
+                    self.condition.writing(Some(DISK_CLOCK.elapsed_ms()));
                     self.write_batch(jobs);
                     self.condition.writing(None);
                 }
@@ -135,7 +135,7 @@ impl Writer {
             // A damaged file needs a check of the whole file, so it is tested less often.
             let can_retry = self.condition.failure().is_some_and(|failure| !failure.is_damage);
             if can_retry || self.probed_at.elapsed() >= PROBE_IDLE {
-                self.condition.writing(Some(self.clock.elapsed_ms()));
+                self.condition.writing(Some(DISK_CLOCK.elapsed_ms()));
                 self.probe();
                 self.condition.writing(None);
             }
@@ -204,7 +204,7 @@ impl Writer {
 
     /// Deletes a slice of deleted chats' rows, in its own transaction.
     fn purge(&mut self) {
-        self.condition.writing(Some(self.clock.elapsed_ms()));
+        self.condition.writing(Some(DISK_CLOCK.elapsed_ms()));
         let purged = self.execute("BEGIN IMMEDIATE").and_then(|()| {
             let rows = purge::slice(&self.conn)?;
             self.execute("COMMIT").map(|()| rows)

@@ -109,8 +109,7 @@ impl Simulation {
             clock: clock.clone(),
             ..super::settings::settings()
         };
-        // The store has its own clock: a write would seem to hang when the clock advances by hours.
-        let store = Store::open(directory, Role::Hub, Clock::manual(0)).expect("a store");
+        let store = Store::open(directory, Role::Hub, clock.clone()).expect("a store");
         let hub = Hub::start(settings, Arc::new(NamedTokens(permissions::identity_of)), None, store, Revoked::new(0));
         let chats = FuzzChats::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
         let chats_to_open = chats.iter().map(|(id, access)| chat(id, access)).collect();
