@@ -1,5 +1,7 @@
 //! A hub of actors on one worker for unit tests, with clients that read their output as text.
 
+mod encoder;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -13,6 +15,8 @@ use actix_rt::time::{sleep, timeout};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::encoder::LineEncoder;
+use self::encoder::text;
 use crate::application::Application;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{Heartbeat, SessionHandle};
@@ -28,7 +32,6 @@ use crate::model::ids::{EventName, UserId};
 use crate::model::surface::{Surface, Transport};
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
-use crate::publication::{Correlation, Encoder, Event, EventError, Format};
 use crate::revocations::Revoked;
 use crate::rooms::rules::{AccessRule, Rules, TopicRule};
 use crate::runtime::clock::Clock;
@@ -45,47 +48,6 @@ pub(crate) const GRACE_MS: i64 = 60_000;
 
 /// The rate of a drain that closes all sessions at once.
 pub(crate) const AT_ONCE: DrainRate = DrainRate { per_sec: 0, within: DEADLINE };
-
-/// Encodes each event and each reply as one line of text.
-#[derive(Debug)]
-pub(crate) struct LineEncoder;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The client's id of the request, after a space.
-fn correlation_suffix(correlation: &Correlation) -> String {
-    correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
-}
-
-impl Encoder for LineEncoder {
-    fn format(&self) -> Format {
-        Format::Raw
-    }
-
-    fn surface(&self) -> Option<Surface> {
-        None
-    }
-
-    fn event(&self, event: &Event, _: u64) -> Bytes {
-        let offset = event.offset.map(|offset| format!("{offset}: ")).unwrap_or_default();
-        format!("{offset}{} {}\n", event.name, text(&event.data)).into()
-    }
-
-    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Bytes {
-        format!("{name} {}{}\n", text(data), correlation_suffix(correlation)).into()
-    }
-
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
-        format!("#{}: {}\n", text(correlation), text(data.unwrap_or(b"done"))).into()
-    }
-
-    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
-        let subject = refusal.room.or(refusal.event).unwrap_or("nothing");
-        Some(format!("refused {subject}: {}{}\n", refusal.fault.code, correlation_suffix(refusal.correlation)).into())
-    }
-}
 
 /// Takes a token as the name of its user. `expired`, `bad` and `brief` are special. A delayed token waits for its
 /// receiver.

@@ -67,6 +67,11 @@ impl ChatEntry {
 }
 
 impl Chats {
+    /// A table without chats. One user may create `created_max` chats by joining them.
+    pub(crate) fn new(created_max: usize) -> Self {
+        Self { made_max: AtomicUsize::new(created_max), ..Self::default() }
+    }
+
     /// Whether `user` may join the chat with the id `chat`; `false` when it does not exist.
     pub fn may_join(&self, chat: &str, user: &UserId) -> bool {
         self.chats.get(chat).is_some_and(|entry| match &entry.access {
@@ -186,8 +191,7 @@ mod tests {
 
     #[test]
     fn chats_of_a_user_count_until_they_are_deleted() {
-        let chats = Chats::default();
-        chats.set_created_max(2);
+        let chats = Chats::new(2);
         let id = |text: &str| ChatId::parse(text, "id").unwrap();
         let made = |text: &str, by: Option<&str>| {
             let made_by = by.map(user);

@@ -45,12 +45,11 @@ impl Hub {
         let rooms = Rooms::new(Arc::new(Workers::new(settings.workers)), counts);
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let refusal_log = Arc::new(RefusalLog::new(clock.clone(), stats.clone()));
-        let chats = Arc::new(Chats::default());
-        chats.set_created_max(settings.chats_per_user);
-        let monitor = Monitor::new(clock.clone(), stats.clone(), refusal_log.clone());
-        let monitor = Mailbox::new("monitor", monitor.start(), settings.mailbox);
-        let monitor_observer = MonitorObserver::new(monitor.clone(), stats.clone());
-        let observers = Observers::new([stats.clone() as Arc<dyn Observer>, Arc::new(monitor_observer)]);
+        let chats = Arc::new(Chats::new(settings.chats_per_user));
+        let monitor = Monitor::new(clock.clone(), stats.clone(), refusal_log.clone()).start();
+        let monitor = Mailbox::new("monitor", monitor, settings.mailbox);
+        let reports = Arc::new(MonitorObserver::new(monitor.clone(), stats.clone()));
+        let observers = Observers::new([stats.clone() as Arc<dyn Observer>, reports]);
         let tables = Tables { store: &store, rooms: &rooms, registry: &registry, chats: &chats };
         let actors = CentralActors::start(&settings, &tables, &stats, &observers);
         Arc::new(Self {

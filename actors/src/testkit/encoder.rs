@@ -1,0 +1,48 @@
+//! An encoder whose output a test can read.
+
+use bytes::Bytes;
+
+use crate::model::surface::Surface;
+use crate::publication::{Correlation, Encoder, Event, EventError, Format};
+
+/// Encodes each event and each reply as one line of text.
+#[derive(Debug)]
+pub(crate) struct LineEncoder;
+
+/// Bytes as text.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The client's id of the request, after a space.
+fn correlation_suffix(correlation: &Correlation) -> String {
+    correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
+}
+
+impl Encoder for LineEncoder {
+    fn format(&self) -> Format {
+        Format::Raw
+    }
+
+    fn surface(&self) -> Option<Surface> {
+        None
+    }
+
+    fn event(&self, event: &Event, _: u64) -> Bytes {
+        let offset = event.offset.map(|offset| format!("{offset}: ")).unwrap_or_default();
+        format!("{offset}{} {}\n", event.name, text(&event.data)).into()
+    }
+
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Bytes {
+        format!("{name} {}{}\n", text(data), correlation_suffix(correlation)).into()
+    }
+
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
+        format!("#{}: {}\n", text(correlation), text(data.unwrap_or(b"done"))).into()
+    }
+
+    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
+        let subject = refusal.room.or(refusal.event).unwrap_or("nothing");
+        Some(format!("refused {subject}: {}{}\n", refusal.fault.code, correlation_suffix(refusal.correlation)).into())
+    }
+}
