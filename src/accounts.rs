@@ -196,7 +196,7 @@ impl Accounts {
     pub async fn refresh(&self, refresh_token: &str, now_ms: i64) -> Result<RefreshedToken, Fault> {
         self.check_sign_in()?;
         if refresh_token.len() > REFRESH_MAX {
-            return Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token"));
+            return Err(Fault::new(Code::InvalidToken, "The refresh token is invalid").by("refresh_token"));
         }
         let terms = self.terms.load_full();
         let refreshed = self.store.refresh(digest(refresh_token), now_ms, terms.tokens_until(now_ms)).await?;

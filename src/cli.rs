@@ -51,9 +51,9 @@ enum Command {
     Check(check::Check),
     /// Print a token signed with the configured secret
     Token(Token),
-    /// Make, list and disable the accounts that sign in with a password
+    /// Create, change, list and disable the accounts that sign in with a password
     User(users::Users),
-    /// Make or hash keys of the push API
+    /// Create or hash keys of the push API
     #[command(subcommand)]
     Key(KeyCommand),
     /// Print every event that clients and the hub send
@@ -257,7 +257,7 @@ fn token(sources: &Sources, claims: &Claims) -> Result<String, CommandError> {
     let mut config = configured(sources)?;
     // Checked before a secret is read, because other algorithms have no secret.
     let Some(algorithm) = hmac(&config) else {
-        return Err(CommandError::of("auth.algorithm: tokens are signed with a shared secret only"));
+        return Err(CommandError::of("auth.algorithm: the hub signs tokens only with HS256, HS384 or HS512"));
     };
     if let Some(notice) = secrets::find_jwt(&mut config)?
         && notice.exposed
@@ -309,8 +309,8 @@ fn key_new(name: &str) -> Result<String, CommandError> {
     Ok(format!("key: {key}\n\n[[api.keys]]\nname = {name}\nsha256 = \"{digest}\"\n"))
 }
 
-/// The hash of the key in `input`, a single line. It is not an argument, because all users of the machine can read
-/// those.
+/// The hash of the key in `input`, a single line. It is not an argument, because all users of the machine can read the
+/// arguments.
 fn key_hash(input: impl io::Read) -> Result<String, CommandError> {
     let mut key = String::new();
     // One byte and a line end more than the longest key, so that a longer key is detected.

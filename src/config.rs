@@ -63,14 +63,14 @@ section! {
         backend: Backend = Backend::default(),
         /// `[socketio]`: intervals and bounds of Engine.IO.
         socketio: SocketIo = SocketIo::default(),
-        /// `[recovery]`: the messages kept for disconnected clients.
+        /// `[recovery]`: the messages buffered for suspended sessions.
         recovery: Recovery = Recovery::default(),
         /// `[[topics]]`: the access rules of topics; the first rule with a matching pattern applies. A topic without a
         /// matching rule is refused. A list in the file replaces the built-in rule for `*`.
         topics: Vec<TopicRuleEntry> = vec![TopicRuleEntry::any()],
         /// `[chat]`: the `/chat` surface.
         chat: Chat = Chat::default(),
-        /// `[[chats]]`: chats that a start makes if they do not exist.
+        /// `[[chats]]`: chats that a start creates if they do not exist.
         chats: Vec<ChatRoom> = vec![ChatRoom::general()],
         /// `[presence]`: which clients receive presence changes.
         presence: Presence = Presence::default(),
@@ -265,11 +265,11 @@ section! {
 section! {
     /// `[recovery]`.
     Recovery {
-        /// Seconds that a disconnected session can be recovered; 0 disables recovery. Default 120.
+        /// Seconds for which a suspended session can be recovered; 0 disables recovery. Default 120.
         window_secs: u32 = 120,
-        /// Messages kept for one disconnected session. Default 500.
+        /// Messages buffered for one suspended session. Default 500.
         queue: u32 = 500,
-        /// Bytes of messages kept for all disconnected sessions together. Default 67108864.
+        /// Bytes of messages buffered for all suspended sessions together. Default 67108864.
         bytes: usize = 67_108_864,
     }
 }
@@ -277,12 +277,12 @@ section! {
 section! {
     /// `[chat]`.
     Chat {
-        /// Whether joining a chat that does not exist makes it, as a public chat. Default false.
+        /// Whether a join creates a chat that does not exist, as a public chat. Default false.
         auto_create: bool = false,
     }
 }
 
-/// An item of `[[chats]]`: a chat that a start makes if it does not exist. Later changes over HTTP are kept.
+/// An item of `[[chats]]`: a chat that a start creates if it does not exist. Later changes over HTTP are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatRoom {
@@ -366,12 +366,12 @@ section! {
         outbox_bytes: usize = 1_048_576,
         /// Frames waiting for one slow session, 1 to 1048576. Default 16384.
         outbox_frames: usize = 16_384,
-        /// Rooms that clients may make by joining them, in total, at least 1. Default 1000000.
+        /// Rooms that clients may create by joining them, in total, at least 1. Default 1000000.
         rooms: usize = 1_000_000,
-        /// Existing rooms that one user made, on all sessions of the user, 0 for any number. If not set, it is at most
+        /// Existing rooms that one user created, over all sessions, 0 for any number. If not set, it is at most
         /// half of `limits.rooms`. Default 1000.
         rooms_per_user: usize = 1_000,
-        /// Chats that one user may make by joining them with `chat.auto_create`, 0 for any number. Default 100.
+        /// Chats that one user may create by joining them with `chat.auto_create`, 0 for any number. Default 100.
         chats_per_user: usize = 100,
         /// Bytes of message history of all rooms together, up to 1099511627776; over it, the least recently used
         /// history is evicted. Default 67108864.
@@ -398,9 +398,9 @@ section! {
         push: ConnectionLimits = ConnectionLimits::default(),
         /// `[limits.community]`: Socket.IO with a late `authenticate`.
         community: CommunityLimits = CommunityLimits::default(),
-        /// `[limits.chat]`: Socket.IO on `/chat`.
+        /// `[limits.chat]`: `/chat`, and the chat events of all surfaces.
         chat: ChatLimits = ChatLimits::default(),
-        /// `[limits.http]`: the push API.
+        /// `[limits.http]`: the HTTP service.
         http: HttpLimits = HttpLimits::default(),
         /// `[limits.login]`: `POST /sessions`.
         login: LoginLimits = LoginLimits::default(),
@@ -494,7 +494,7 @@ section! {
 section! {
     /// `[debug]`.
     Debug {
-        /// Whether every client may use `debug_mode`, not only admins. Default false.
+        /// Whether every user may use `debug_mode`, not only admins. Default false.
         open: bool = false,
     }
 }

@@ -135,7 +135,7 @@ async fn a_client_that_reads_nothing_delays_the_end_no_longer_than_configured() 
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
     // It waited for the time that `shutdown_secs` leaves for sessions.
-    assert!(hub.output().contains("1 connections did not read everything within 1 s"), "{}", hub.output());
+    assert!(hub.output().contains("1 connections did not read all messages within 1 s"), "{}", hub.output());
 }
 
 #[tokio::test]

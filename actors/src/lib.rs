@@ -39,7 +39,7 @@
 //! | [`monitor::Monitor`] | one | recent connection events, and their metrics |
 //! | [`store::Store`] | its own threads | accounts, sign-ins, chats, messages, notifications; over a planned restart also histories and suspended sessions |
 //! | [`notifications`] | counters and a table | notifications that are being written to the disk |
-//! | [`registry::Registry`] | a table | the number of connections, and the sessions of each user |
+//! | [`registry::Registry`] | a table | the number of connections, and the live sessions of each user |
 //! | [`chats::writer::ChatWriter`] | one | changes of chats, one at a time |
 //! | [`chats::Chats`] | a table | which users may join which chat; the shard has the members, in [`rooms::chat_members`] |
 //! | [`recovery::Recovery`] | one | recovery tokens and the suspended sessions of each |
@@ -54,16 +54,16 @@
 //! # Guarantees
 //!
 //! * **Order.** The shard gives each room one order. Every member receives the publications of the room in that order.
-//! * **Exactly once.** A member receives each publication that the shard accepts between the reply to its join and the
-//!   reply to its leave, once. The reply to the join precedes the first publication.
+//! * **Exactly once.** A member receives every publication that the shard accepts between the reply to its join and the
+//!   reply to its leave, each exactly once. The reply to the join precedes the first publication.
 //! * **History.** A raw client that joins a topic with `since` receives all later publications, once, in order, between the
 //!   reply to its join and live publications. If the [history](rooms::history) is incomplete, the reply says so.
 //! * **Notifications** are on the disk before the hub accepts them, and reach each session of their user once: see
 //!   [`notifications`].
 //! * **Replies** leave in the order of the requests. Replies of the [application](application::Application) leave when they
 //!   arrive.
-//! * **Chat messages** and receipts are on the disk before they are acknowledged. Other members receive them without this
-//!   wait. A recovered session receives the messages of the meantime: see [`recovery`].
+//! * **Chat messages** and receipts are on the disk before they are acknowledged. Delivery does not wait for the
+//!   disk. A recovered session receives the messages that it missed: see [`recovery`].
 //! * **Recovery on `/`.** A client that names its last offset receives all missed events, once, in order, before live
 //!   events. If the hub cannot provide them, it says so. This holds over a planned restart.
 //! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
@@ -106,12 +106,12 @@
 //! * [`session`], [`worker`]: the session actor, and the shared parts of a worker.
 //! * [`hub`]: the facade, and the start of all actors.
 //! * [`recovery`], [`presence`], [`chats`], [`rooms`]: the central actors.
-//! * [`monitor`], [`limits`], [`idempotency`], [`registry`]: what sessions report, share and are found by.
+//! * [`monitor`], [`limits`], [`idempotency`], [`registry`]: events, limits, stored results, lookup of sessions.
 //! * [`notifications`], [`revocations`]: tables over the store. [`connection`]: the output side of a session.
 //! * [`store`], [`publication`], [`refusal_log`]: the disk; encoded events; the log of refusals.
 //! * [`runtime::counters`], [`refusal_log::counts`]: the counters of the hub, also of each event and each kind of refusal.
 //! * [`application`], [`events`]: requests to the application; the event table and its wire structs.
-//! * [`shutdown::schedule`], [`facts`], [`runtime`], [`model`]: the pace of a drain; what happened; what actors run on; the
+//! * [`shutdown::schedule`], [`facts`], [`runtime`], [`model`]: the rate of a drain; domain facts; mailboxes and clocks; the
 //!   domain.
 
 pub mod application;

@@ -70,7 +70,7 @@ pub(super) async fn put(
     AdmittedBody(body): AdmittedBody,
 ) -> HandlerResult {
     let (chat, made) = state.hub.put_chat(read(&id, &body, state.now_ms())?).await?;
-    let what = if made { "chat made" } else { "chat changed" };
+    let what = if made { "chat created" } else { "chat changed" };
     audit::log(Level::Info, &call, what, &[("chat", chat.id.as_str().into())]);
     let mut answer = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(chat_json(&chat, state.now_ms())))

@@ -1,5 +1,5 @@
 //! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key and its limit,
-//! the signature, and one execution per `Idempotency-IdempotencyKey`.
+//! the signature, and one execution per `Idempotency-Key`.
 //!
 //! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
@@ -34,7 +34,7 @@ use crate::state::idempotency::CachedAnswer;
 /// The headers of an API key: of the push document and of the Laravel document.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 
-/// Longest `Idempotency-IdempotencyKey`, in characters.
+/// Longest `Idempotency-Key`, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// Marks an answer that was given before.

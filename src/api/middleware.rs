@@ -1,7 +1,7 @@
-//! The middleware of every request: the request id, CORS, error bodies in the shape of their path, panics that cost only their
+//! The middleware of every request: the request id, CORS, error bodies in the shape of their path, panics that end only their
 //! own request, and the count of requests.
 //!
-//! Only this module turns a refusal into bytes; [`super::guard`] does so too, because it stores answers.
+//! Only this module and [`super::guard`] turn a refusal into bytes; the guard does so because it stores responses.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

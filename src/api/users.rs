@@ -35,7 +35,7 @@ pub(super) async fn add(state: web::Data<SharedState>, call: Call, AdmittedBody(
     // An API key can grant any role and permission, so the log names them.
     let granted = [("roles", roles.as_str()), ("permissions", permissions.as_str())];
     fields.extend(granted.iter().filter(|(_, names)| !names.is_empty()).map(|(name, names)| (*name, (*names).into())));
-    audit::log(Level::Info, &call, "account made", &fields);
+    audit::log(Level::Info, &call, "account created", &fields);
     Ok(HttpResponse::Created().json(json!({
         "success": true,
         "user": account_json(&account),

@@ -157,7 +157,7 @@ pub(super) fn user(claims: &Map<String, Value>, names: &[&'static str]) -> Resul
         return Err(invalid("The token names no user").by("token sub"));
     };
     let id =
-        id_text(value).ok_or_else(|| of_claim(claim, format!("The token's `{claim}` is no string and no integer")))?;
+        id_text(value).ok_or_else(|| of_claim(claim, format!("The token's `{claim}` is not a string or integer")))?;
     UserId::parse(&id, claim).map_err(|fault| of_claim(claim, format!("The token's {}", fault.message)))
 }
 
@@ -212,9 +212,9 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
     value.and_then(Value::as_str).into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
-/// `sid` or `jti`. If it is unreadable, no revocation could name the token, so the token is rejected.
+/// `sid` or `jti`. If it is unreadable, no revocation can match the token, so the token is rejected.
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
-    let unreadable = || of_claim(claim, format!("The token's `{claim}` is no string and no integer, or too long"));
+    let unreadable = || of_claim(claim, format!("The token's `{claim}` is not a string or integer, or is too long"));
     // A longer id cannot be in a revocation, so its token could not be revoked.
     let read = |value| id_text(value).filter(|text| text.chars().count() <= SUBJECT_MAX).ok_or_else(unreadable);
     claims.get(claim).map(read).transpose()

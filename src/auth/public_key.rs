@@ -182,7 +182,7 @@ pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option
         _ => KeyKind::Other,
     };
     if kind != KeyKind::of(algorithm) {
-        return Err("its kind or curve is another one");
+        return Err("its kind or curve does not fit the algorithm");
     }
     let part = |part: &Option<String>| part.as_deref().and_then(base64url).ok_or("it lacks a part");
     let key = match kind {

@@ -195,6 +195,6 @@ mod tests {
         }
         answering.join().unwrap();
         assert_eq!(tokens.verify("a.b.c", 1_000).await.unwrap_err().code, Code::InvalidToken);
-        assert_eq!(checks.load(Ordering::Relaxed), 4, "nothing is asked about a token that does not hold");
+        assert_eq!(checks.load(Ordering::Relaxed), 4, "an invalid token causes no check");
     }
 }

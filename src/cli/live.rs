@@ -166,7 +166,7 @@ async fn reach(url: Option<&str>) -> TrialResult {
     let Some(url) = url else { return Skipped("it is not set") };
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
-    let Some((host, port)) = host else { return Failed("is no URL with a host".into()) };
+    let Some((host, port)) = host else { return Failed("is not a URL with a host".into()) };
     // An IPv6 address has brackets in a URL, and none elsewhere.
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let connected = async {

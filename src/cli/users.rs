@@ -151,7 +151,7 @@ fn refused(fault: hubbub_actors::model::fault::Fault) -> CommandError {
 }
 
 /// Reads the password from the terminal, or from the first line of standard input. It is never an argument, because all
-/// users of the machine can read those.
+/// users of the machine can read the arguments.
 fn read_password() -> Result<String, CommandError> {
     let failed = |error: io::Error| CommandError::of(format!("the password could not be read: {error}"));
     let password = if io::stdin().is_terminal() {

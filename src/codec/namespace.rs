@@ -163,7 +163,7 @@ pub fn request(whole: Whole) -> Inbound {
             return Inbound::Malformed { event, fault: *fault, correlation: named(ack) };
         }
         Packet::Connect { .. } | Packet::Disconnect { .. } | Packet::Ack { .. } => {
-            let fault = Fault::field("event", "The packet is no event");
+            let fault = Fault::field("event", "The packet is not an event");
             return Inbound::Malformed { event: None, fault, correlation: None };
         }
     };

@@ -79,7 +79,7 @@ fn malformed(message: &[u8]) -> Fault {
         Err(error) => Fault::field("message", format!("The message is not JSON: {error}")),
         Ok(_) => match serde_json::from_slice::<RawEnvelope<'_>>(message) {
             Err(error) if message.trim_ascii_start().starts_with(b"{") => {
-                Fault::field("message", format!("The message is no envelope: {error}"))
+                Fault::field("message", format!("The message is not a valid envelope: {error}"))
             }
             _ => Fault::field("message", "The message is not a JSON object"),
         },

@@ -38,7 +38,7 @@ pub struct Problem {
     pub key: String,
     /// The description of the problem. Contains no secret.
     pub text: String,
-    /// The key that it contradicts. The error names that key's position if this key was not set.
+    /// Another key that this key contradicts. If this key was not set, the error names the position of the other key.
     pub about: Option<&'static str>,
     /// The position to name in the error, if it is known.
     pub position: Option<String>,
@@ -183,7 +183,7 @@ impl Problems {
             }
         } else {
             match (&auth.public_key_file, &auth.jwks) {
-                (Some(_), Some(_)) => self.add("auth.jwks", "auth.public_key_file is set too; one of them"),
+                (Some(_), Some(_)) => self.add("auth.jwks", "auth.public_key_file is set too; set only one of them"),
                 (None, None) => {
                     self.add("auth.algorithm", "needs auth.public_key_file or auth.jwks, and neither is set");
                 }
@@ -225,8 +225,8 @@ impl Problems {
                 self.add(format!("{at}.name"), format!("api.keys[{first}] is called {:?} too", key.name));
             }
             match (&key.key, &key.sha256) {
-                (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; one of them"),
-                (None, None) => self.add(at.as_str(), "has neither key nor sha256; one of them"),
+                (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; set only one of them"),
+                (None, None) => self.add(at.as_str(), "has neither key nor sha256; set one of them"),
                 (Some(raw), None) if !raw.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
                     self.add(format!("{at}.key"), "expected printable ASCII without spaces");
                 }

@@ -273,7 +273,7 @@ pub fn markdown() -> String {
         keys.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "| a change of | holds |\n|---|---|\n| {} | at once, for live sessions too |\n| {} | for connections and sessions that \
+        "| a change of | applies |\n|---|---|\n| {} | at once, for live sessions too |\n| {} | for connections and sessions that \
          begin after the reload |\n| {} | after a restart |\n",
         keys(AtOnce),
         keys(New),

@@ -38,7 +38,7 @@ impl fmt::Display for SecretNotice {
         let path = self.path.display();
         match self.made {
             true => write!(f, "made a random {}: it is in {path}", self.what)?,
-            false => write!(f, "the {} is the one in {path}", self.what)?,
+            false => write!(f, "the {} is read from {path}", self.what)?,
         }
         match self.exposed {
             true => f.write_str(", which other users may read; chmod 600 it"),
@@ -148,7 +148,8 @@ pub fn check_data_dir(config: &Config) -> Result<(), ConfigError> {
 /// When the system returns no random bytes.
 pub fn random() -> Result<Secret, ConfigError> {
     let mut bits = [0; 32];
-    getrandom::fill(&mut bits).map_err(|error| ConfigError::new(format!("no randomness from the system: {error}")))?;
+    getrandom::fill(&mut bits)
+        .map_err(|error| ConfigError::new(format!("no random bytes from the system: {error}")))?;
     Ok(Secret::new(hex::encode(bits)))
 }
 

@@ -1,4 +1,4 @@
-//! The state that the streams of one worker share.
+//! The state that the HTTP streams of one worker share.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -242,7 +242,7 @@ impl<'a> HeadFields<'a> {
         }
         Method::from_bytes(self.method.as_bytes()).map_err(|_| malformed("The method is not a token"))?;
         if self.method == Method::CONNECT.as_str() {
-            return Err(Fault::new(Code::MethodNotAllowed, "The hub is no proxy: CONNECT is not served"));
+            return Err(Fault::new(Code::MethodNotAllowed, "The hub is not a proxy and does not support CONNECT"));
         }
         let uri = Uri::try_from(self.target).map_err(|error| malformed(format!("The request target: {error}")))?;
         percent_encoding::percent_decode_str(uri.path())

@@ -11,7 +11,7 @@
 //! * A waiting handler learns what follows its request ([`Exchange::next_input`]), and when its answer is written
 //!   ([`Exchange::watch_answer`]).
 //! * Every head and every body has a deadline ([`ClientTimeouts`]). The application answers refused requests, with an
-//!   error body and a request id: it receives a stand-in request, and [`Exchange::take_refusal`] returns the reason.
+//!   error body and a request id: it receives a substitute request, and [`Exchange::take_refusal`] returns the reason.
 //! * Requests of unknown clients take turns ([`pacer`]), so that they leave the worker time for its sessions.
 //! * [`linger`] closes connections while their clients may still be sending; [`Connections`] counts the plain
 //!   connections.

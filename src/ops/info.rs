@@ -1,4 +1,4 @@
-//! What the hub is: `GET /` for anyone, `GET /info` for clients of the raw surface, and the answer to a request for `/ws`
+//! Information about the hub: `GET /` for anyone, `GET /info` for clients of the raw surface, and the answer to a request for `/ws`
 //! that is no WebSocket upgrade.
 
 use actix_web::http::header;

@@ -1,4 +1,4 @@
-//! What operators and monitors read from the hub over plain HTTP: health, what the hub is, its metrics, its status. No
+//! The endpoints for operators and monitors over plain HTTP: health, information about the hub, metrics, status. No
 //! handler here changes anything, and none needs a key; the route table is in [`crate::api`].
 
 pub(crate) mod health;

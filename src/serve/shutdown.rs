@@ -1,7 +1,7 @@
 //! The shutdown of a hub. It becomes not ready; then the sessions end, then the HTTP side, then the store closes, all within
 //! `server.shutdown_secs`.
 //!
-//! Each session gets a notice of when to reconnect, then what was accepted for it, then close code 1001;
+//! Each session gets a notice with the time to reconnect, then its accepted messages, then close code 1001;
 //! `server.drain_per_sec` sessions are closed a second. Meanwhile the topics' histories are stored. Last, the store gets the
 //! records of idempotent requests and nonces.
 
@@ -103,7 +103,7 @@ async fn drain(hub: &Arc<Hub>, router: &EngineRouter, rate: DrainRate, stops: &m
     end.await;
     let left = hub.registry().connections();
     if left > 0 {
-        log::warn!("{left} connections did not read everything within {} s", rate.within.as_secs());
+        log::warn!("{left} connections did not read all messages within {} s", rate.within.as_secs());
     }
     None
 }

@@ -147,7 +147,7 @@ impl OutboxSink for NamespaceSession {
     fn wake(self: Rc<Self>) {
         let Some(sender) = self.sender() else { return };
         let connection = sender.engine().handle();
-        // A closed connection takes no more frames; frames left here can still be recalled.
+        // A closed connection takes no more frames; the frames in this outbox can still be taken back.
         while connection.closed().is_none()
             && let Some((frame, accepted_us)) = self.handle.with_outbox(Outbox::take)
         {

@@ -1,5 +1,5 @@
-//! The state of a poll, shared by three: its request, which waits; its connection, on which the client may send another
-//! request, end or fail; and its session, which answers it.
+//! The state of a poll, shared by its request, which waits; by its connection, on which the client may send another
+//! request, end or fail; and by its session, which answers it.
 
 use std::fmt;
 use std::pin::pin;
@@ -132,7 +132,7 @@ impl<A: ReceivesPollChanges> PollRequest<A> {
         }
     }
 
-    /// The poll gets no answer or an error, so its further fate does not matter to the session.
+    /// The poll gets no answer or an error, so the session ignores later changes of the poll.
     pub(super) fn disarm(&self) {
         self.state.is_written.store(true, Ordering::Release);
     }

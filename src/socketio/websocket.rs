@@ -59,7 +59,7 @@ struct UpgradeRequest<'a> {
     worker: &'a Rc<EngineWorker>,
     request: &'a HandshakeRequest<'a>,
     client: ClientInfo,
-    /// The request opens a session, as far as is known.
+    /// Whether the request opens a session, if that is known.
     opens_session: bool,
 }
 
@@ -130,7 +130,7 @@ struct UpgradeAttempt {
 }
 
 impl UpgradeAttempt {
-    /// Probes the socket and switches to it on the client's upgrade packet. A failure costs the socket, not the session
+    /// Probes the socket and switches to it on the client's upgrade packet. A failure closes the socket only
     /// (Engine.IO v4, "Upgrade").
     async fn run(self, mut socket: TcpStream, response: Vec<u8>, early: BytesMut) {
         let Some(engine) = self.worker.find(self.sid) else {
@@ -160,7 +160,7 @@ impl UpgradeAttempt {
             engine.end_probe();
         }
         match probed {
-            Err(_) => self.log_refused(&Fault::new(Code::RequestTimeout, "The upgrade was not done in time")),
+            Err(_) => self.log_refused(&Fault::new(Code::RequestTimeout, "The upgrade did not finish in time")),
             // A disconnect is not a refusal.
             Ok(Err(error)) if error.kind() != io::ErrorKind::InvalidData => {}
             Ok(_) => self.log_refused(&Fault::new(Code::InvalidRequest, "No upgrade")),

@@ -1,4 +1,4 @@
-//! The stored answers to requests with an `Idempotency-IdempotencyKey`: [`hubbub_actors::idempotency`] with a status and a body as the
+//! The stored answers to requests with an `Idempotency-Key`: [`hubbub_actors::idempotency`] with a status and a body as the
 //! answer.
 //!
 //! Each API key has its own share, so the requests of one key never evict the answers of another.

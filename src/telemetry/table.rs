@@ -97,24 +97,24 @@ const OTHERS: &[Metric] = &[
         to.set(now.store.purged);
     }),
     // Publishes and requests that can be repeated.
-    gauge("hubbub_idempotency_entries", "Answers stored by Idempotency-Key.", |_, now, to| {
+    gauge("hubbub_idempotency_entries", "Responses stored by Idempotency-Key.", |_, now, to| {
         to.set(now.idempotency.entries as u64);
     }),
-    gauge("hubbub_idempotency_bytes", "Memory of the answers stored by Idempotency-Key, in bytes.", |_, now, to| {
+    gauge("hubbub_idempotency_bytes", "Memory of the responses stored by Idempotency-Key, in bytes.", |_, now, to| {
         to.set(now.idempotency.bytes as u64);
     }),
     counter(
         "hubbub_idempotency_forgotten_total",
-        "Answers by Idempotency-Key discarded early because the share of their API key was full.",
+        "Responses stored by Idempotency-Key and evicted early because the share of their API key was full.",
         |_, now, to| to.set(now.idempotency.evicted_early),
     ),
-    gauge("hubbub_client_ids", "Answers stored by client_id.", |_, now, to| to.set(now.client_ids.entries as u64)),
-    gauge("hubbub_client_ids_bytes", "Memory of the answers stored by client_id, in bytes.", |_, now, to| {
+    gauge("hubbub_client_ids", "Replies stored by client_id.", |_, now, to| to.set(now.client_ids.entries as u64)),
+    gauge("hubbub_client_ids_bytes", "Memory of the replies stored by client_id, in bytes.", |_, now, to| {
         to.set(now.client_ids.bytes as u64);
     }),
     counter(
         "hubbub_client_ids_forgotten_total",
-        "Answers by client_id discarded early because the memory for them was full.",
+        "Replies stored by client_id and evicted early because their memory was full.",
         |_, now, to| to.set(now.client_ids.evicted_early),
     ),
     // Tokens.
@@ -168,7 +168,7 @@ const OTHERS: &[Metric] = &[
     gauge("hubbub_backend_open", "1 while the circuit breaker of backend.url is open, else 0.", |_, now, to| {
         to.set_if(now.backend.map(|(status, _)| status.open.into()));
     }),
-    gauge("hubbub_backend_in_flight", "Requests to backend.url that are under way.", |_, now, to| {
+    gauge("hubbub_backend_in_flight", "Requests to backend.url in progress.", |_, now, to| {
         to.set_if(now.backend.map(|(status, _)| status.in_flight as u64));
     }),
     histogram(
@@ -183,7 +183,7 @@ const OTHERS: &[Metric] = &[
     // The configuration.
     counter(
         "hubbub_reloads_total",
-        "Reloads of the configuration, by result; one that failed changed nothing.",
+        "Reloads of the configuration, by result; a failed reload changes nothing.",
         |_, now, to| {
             let counts =
                 now.reloads.map_or([0, 0], |reloads| [&reloads.ok, &reloads.failed].map(|count| count.load(Relaxed)));

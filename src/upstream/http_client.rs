@@ -107,8 +107,8 @@ impl fmt::Display for HttpFailure {
 }
 
 impl HttpClient {
-    /// A client for `url`, which is `http` or `https`. Proxies of the environment are not used: how a hub reaches its issuer
-    /// is configured, not inherited.
+    /// A client for `url`, which is `http` or `https`. Proxies of the environment are not used: the route to the issuer
+    /// comes from the configuration alone.
     ///
     /// # Errors
     /// If `url` is malformed, or if the system has no root certificates for `https`.

@@ -32,7 +32,7 @@ pub fn check(head: &RequestHead) -> Result<(), Fault> {
         return required("Sec-WebSocket-Version must be 13");
     }
     let Some(key) = only_value(&head.headers, header::SEC_WEBSOCKET_KEY) else {
-        return Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must be there exactly once"));
+        return Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must appear exactly once"));
     };
     if STANDARD.decode(key).map_or(0, |bytes| bytes.len()) != 16 {
         return Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must be 16 bytes in base64"));
@@ -172,7 +172,7 @@ mod tests {
             let request = opening().append_header(("sec-websocket-key", second)).take().finish();
             let fault = check(request.head()).unwrap_err();
             assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some("Sec-WebSocket-Key")));
-            assert_eq!(fault.message, "Sec-WebSocket-Key must be there exactly once");
+            assert_eq!(fault.message, "Sec-WebSocket-Key must appear exactly once");
         }
     }
 }

@@ -35,7 +35,7 @@ async fn an_account_with_the_required_permissions_connects_on_every_surface() {
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.json()["user"]["permissions"], json!(["realtime", "connect"]));
     Client::connect(&hub, &sign_in(&hub, "bob").access).await;
-    let is_logged = |line: &str| line.contains("account made") && line.contains("permissions=realtime,connect");
+    let is_logged = |line: &str| line.contains("account created") && line.contains("permissions=realtime,connect");
     eventually(DEADLINE, "the change is logged", || hub.output().lines().any(is_logged)).await;
 
     for (permissions, field) in [(json!(["a\n"]), "permissions[0]"), (json!("connect"), "permissions")] {

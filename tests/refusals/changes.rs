@@ -36,8 +36,8 @@ fn each_change_over_http_logs_one_line_with_key_and_request_id() {
     change("batch", "POST", "/api/batch", batch);
 
     let expected = [
-        json!(["made", "INFO", "account made"]),
-        json!(["chat", "INFO", "chat made"]),
+        json!(["made", "INFO", "account created"]),
+        json!(["chat", "INFO", "chat created"]),
         json!(["chat-again", "INFO", "chat changed"]),
         json!(["chat-gone", "INFO", "chat deleted"]),
         json!(["push", "DEBUG", "event pushed"]),
@@ -72,7 +72,7 @@ fn a_sign_out_logs_its_user_and_level_info_omits_pushes() {
     hub.http().request("POST", "/api/broadcast").key().json(&json!({"event": "e", "data": 1})).send();
     wait_until(DEADLINE, "the sign-out is logged", || audited(&hub).len() >= 2);
     let lines = audited(&hub);
-    assert_eq!(lines.iter().map(|line| &line["message"]).collect::<Vec<_>>(), ["account made", "session ended"]);
+    assert_eq!(lines.iter().map(|line| &line["message"]).collect::<Vec<_>>(), ["account created", "session ended"]);
     let line = &lines[1];
     assert_eq!(
         (&line["by"], &line["user"], &line["session"]),

@@ -21,7 +21,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 use crate::store::{Chat, ChatAccessRules, Store};
 
-/// How long a change waits for sessions to leave: one client does not delay other changes longer.
+/// How long a change waits for sessions to leave. The bound keeps one client from delaying other changes.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// Creates or replaces a chat.
@@ -154,7 +154,7 @@ impl ChatWriter {
         }
         let all_left = async {
             for reply in replies {
-                // On an error the session has ended, and so it has left.
+                // On an error the session has ended, so it is no longer in the chat.
                 let _ = reply.await;
             }
         };

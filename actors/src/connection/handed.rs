@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::connection::outbox::Frame;
 use crate::connection::retained::Retained;
 
-/// The publications, in order, each with its frame. An older one has its frame only.
+/// The publications, in order, each with its frame. Older publications have only their frame.
 #[derive(Debug)]
 pub struct Handed {
     most: usize,

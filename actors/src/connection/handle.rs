@@ -36,7 +36,7 @@ pub struct SessionHandle {
     pub(super) connection_end: Cell<Option<Close>>,
     /// The configuration key that caused the close, when it is not the usual one for this close.
     pub(super) closed_by: Cell<Option<&'static str>>,
-    /// Whether the log has the reason of the close already.
+    /// Whether the reason of the close was already logged.
     pub(super) is_close_logged: Cell<bool>,
     pub(super) paused: Cell<bool>,
     pub(super) noted: RefCell<Noted>,

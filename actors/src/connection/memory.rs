@@ -1,5 +1,5 @@
-//! The recovery buffers of a session. A session with a token buffers the messages of its chats from its suspension on,
-//! and the unwritten ones before. A session with a private id buffers all that was sent last.
+//! The recovery buffers of a session. A session with a token buffers the messages of its chats after its suspension,
+//! and the messages that were not written before it. A session with a private id buffers its last sent publications.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -80,7 +80,7 @@ impl Memory {
         }
     }
 
-    /// Buffers a publication. With `behind`, it is sent after that reply. `true`: it is buffered instead of sent.
+    /// Buffers a publication. With `behind`, it is sent after that reply. Returns `true` if it is not sent now.
     fn note(
         &mut self,
         delivery: &Publication,
@@ -112,7 +112,7 @@ impl Memory {
                 true
             }
             Self::Tail(tail, is_cut) => {
-                // A publication behind a reply is written after later ones, so it cannot be passed over yet.
+                // A publication that waits for a reply is written after later publications, so it must stay buffered.
                 let framed = copies.retained_frame(wire);
                 match !is_over || behind.is_some() {
                     true => tail.add(framed, behind),
@@ -160,7 +160,7 @@ impl SessionHandle {
         self.replace(Some(Memory::Tail(tail, false)));
     }
 
-    /// Records that the client receives the publications `brought` now, before all later ones.
+    /// Records that the client now receives the restored publications `brought`, before all later ones.
     pub fn catch_up(&self, brought: Vec<Brought>, ledger: &Rc<Ledger>) {
         for id in brought.iter().filter_map(|delivery| delivery.about.as_ref()) {
             self.noted().add(id);

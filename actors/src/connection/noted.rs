@@ -11,10 +11,10 @@ pub const NOTED_MAX: usize = 1_000;
 /// The noted notifications.
 #[derive(Debug, Default)]
 pub enum Noted {
-    /// Changes are not noted.
+    /// Does not record changes.
     #[default]
     Nothing,
-    /// These changed.
+    /// Records changes: these notifications changed.
     These(Box<AHashSet<NotificationId>>),
     /// More than [`NOTED_MAX`] changed.
     TooMany,

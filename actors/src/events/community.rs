@@ -125,7 +125,7 @@ pub struct NotificationRead {
 #[serde(transparent)]
 pub struct UserNotification(pub Json);
 
-/// A notification was read, to all sessions of its user, including the sender's.
+/// Sent to all sessions of a user, including the sender's, when a notification was read.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NotificationUpdated {
     /// The notification's id, unchanged from its data.
@@ -153,8 +153,8 @@ impl ServerEvent for MarkedRead {
     const ON: &'static [Surface] = &[];
 }
 
-/// A user came online: the first session on any surface started. Other users receive it; on `/ws`, subscribers of
-/// `$presence`.
+/// A user came online: the user's first session on any surface started. Sessions of other users receive it; on `/ws`,
+/// only subscribers of `$presence` receive it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserOnline {
     user_id: Id,
@@ -177,8 +177,8 @@ impl UserOnline {
     }
 }
 
-/// A user went offline: the last session ended, and none started within `presence.linger_ms`. Other users receive it;
-/// on `/ws`, subscribers of `$presence`.
+/// A user went offline: the user's last session ended, and no new session started within `presence.linger_ms`.
+/// Sessions of other users receive it; on `/ws`, only subscribers of `$presence` receive it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserOffline {
     user_id: Id,
@@ -243,7 +243,7 @@ impl JsonSchema for ThreadId {
     }
 }
 
-/// A user starts or stops typing, to the other participants of the thread. Repeated while the user types.
+/// Sent to the other participants of a thread when a user starts or stops typing. Repeated while the user types.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UserTyping {
     user_id: Id,

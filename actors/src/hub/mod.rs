@@ -86,7 +86,7 @@ pub struct PresenceOf {
     pub sessions: Vec<LiveSession>,
 }
 
-/// Resolves when something delivered is on the disk, or with the reason why that failed or is unknown.
+/// Resolves when a delivered event is on the disk, or with a fault if the write failed or may have failed.
 pub type PendingStore = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
 
 /// The addresses of the central actors. Shared by all workers.

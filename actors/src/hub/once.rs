@@ -18,9 +18,9 @@ pub(super) fn client_ids(clock: Clock) -> Idempotency {
     Idempotency::new(CLIENT_IDS, "This `client_id` was used for a different publish", clock)
 }
 
-/// The kind of names from users.
+/// The kind of idempotency keys that users choose: `client_id`.
 const CLIENT_ID: &str = "client_id";
-/// The kind of names from backends.
+/// The kind of idempotency keys that backends choose: `Idempotency-Key`.
 const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 impl Hub {

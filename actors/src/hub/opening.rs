@@ -30,7 +30,7 @@ impl Hub {
         self.is_loaded.store(!self.store.is_waiting(), Ordering::Release);
         if let Err(fault) = self.catch_up().await {
             self.continue_without_store(&fault)?;
-            log::error!("revoked tokens cannot be read; every token is rejected until they can be: {fault}");
+            log::error!("revoked tokens cannot be read; the hub rejects every token until it has read them: {fault}");
             self.revoked.set_unknown(true);
             // Without tokens, no session can join a room.
             return Ok(());
@@ -46,7 +46,7 @@ impl Hub {
         }
     }
 
-    /// Continues without contents that a failing store could not give; [`Hub::open_late`] loads them.
+    /// Continues without the contents that a failing store could not return; [`Hub::open_late`] loads them.
     ///
     /// # Errors
     /// A fault other than [`Code::StoreUnavailable`].
@@ -55,7 +55,7 @@ impl Hub {
             return Err(fault.clone());
         }
         if self.is_loaded.swap(false, Ordering::AcqRel) {
-            log::warn!("the store could not be read completely; the rest is read when it can be written");
+            log::warn!("the store could not be read completely; the hub reads the rest when the store can be written");
         }
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Hub {
         }
         self.store.opened().await;
         while let Err(fault) = self.load(&configured).await {
-            // A full disk shows in the readiness.
+            // `/health/ready` reports a full disk.
             if fault.code != Code::StoreUnavailable {
                 log::warn!("the store cannot be read yet: {fault}");
             }

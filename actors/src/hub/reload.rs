@@ -41,7 +41,7 @@ impl Hub {
         self.application.store(Arc::new(application));
     }
 
-    /// Makes every live session leave the rooms that the rules close to it. Resolves with the number of sessions when
+    /// Makes every live session leave the rooms that it may no longer join. Resolves with the number of sessions when
     /// all have checked.
     pub async fn review_sessions(&self) -> usize {
         let registry = self.registry.clone();

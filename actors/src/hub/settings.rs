@@ -72,7 +72,7 @@ pub struct Settings {
 }
 
 /// A hub of one worker with ample bounds, no limits a minute, no topics, and pings without content. A program that serves
-/// clients sets the fields of its configuration; a test sets the fields that it is about.
+/// clients sets the fields of its configuration; a test sets the fields that it tests.
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -136,7 +136,7 @@ pub struct RecoverySettings {
     pub window_ms: i64,
     /// The newest messages that are buffered for one session.
     pub queue: usize,
-    /// The bytes of all buffers, with the last deliveries to sessions that name the offset they have.
+    /// The bytes of all buffers, and of the last deliveries to clients that report offsets.
     pub bytes: usize,
 }
 

@@ -22,7 +22,7 @@ pub struct Vitals {
     pub is_store_failing: bool,
 }
 
-/// The shares, 0 to 1, from which a value is a warning, and from which it is critical.
+/// The thresholds, 0 to 1: a value at or above `warning` is a warning, at or above `critical` it is critical.
 #[derive(Debug, Clone, Copy)]
 struct Thresholds {
     warning: f64,

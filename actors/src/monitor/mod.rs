@@ -42,7 +42,7 @@ pub(crate) const LOST: &str = "connection lost";
 /// The reason for a refused request to join a room, a topic or a chat.
 const JOIN_DENIED: &str = "join denied";
 
-/// The reason for a refused connection, where the code that clients receive is ambiguous.
+/// The reason for a refused connection, if the client's code does not identify the reason.
 const fn reason_of(code: Code) -> Option<&'static str> {
     match code {
         Code::OriginNotAllowed => Some("origin not allowed"),

@@ -154,7 +154,7 @@ struct NotificationState {
     pending: DashMap<UserId, Vec<StoredNotification>, RandomState>,
 }
 
-/// A notification in `pending`. Dropping it, after the write has succeeded or failed, removes it from there.
+/// A notification in `pending`. Dropping it, after the write has succeeded or failed, removes it from `pending`.
 struct PendingNotification {
     state: Arc<NotificationState>,
     user: UserId,

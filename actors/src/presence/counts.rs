@@ -31,7 +31,7 @@ pub struct OfflineUser {
     pub username: Box<str>,
     /// The user's e-mail address then, unless it is too long.
     pub email: Option<Box<str>>,
-    /// The number of the departure.
+    /// The sequence number of this change to offline.
     number: u64,
 }
 
@@ -41,7 +41,7 @@ pub struct OnlineCounts {
     online: AHashMap<UserId, u32>,
     /// Offline users.
     gone: AHashMap<UserId, OfflineUser>,
-    /// Departures in their order; an entry is valid while `gone` has its number.
+    /// Users in the order in which they went offline; an entry is valid while `gone` has its number.
     order: VecDeque<(UserId, u64)>,
     departures: u64,
 }

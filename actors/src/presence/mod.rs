@@ -40,7 +40,7 @@ use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 /// a thousand times and notified once.
 const EXAMINED_PER_DELIVERY: u64 = 16;
 
-/// A list of users may take one part in so many of the bytes of an outbox.
+/// A list of users may use at most 1/`LIST_SHARE` of the bytes of an outbox.
 pub(crate) const LIST_SHARE: usize = 4;
 
 /// The time from a change to the next list of online users, ms. The list includes later changes.

@@ -318,7 +318,7 @@ impl PendingChanges {
         let waiting = self.notices_of(kind);
         let (_, notice) = waiting.remove(&user)?;
         if waiting.is_empty() {
-            // Returns the memory after a storm.
+            // Frees the memory after a peak of changes.
             *waiting = AHashMap::new();
         }
         Some(notice)

@@ -118,7 +118,7 @@ impl Recovery {
                     _ if !has_waiting => self.rooms.close(addr, Close::Recovered),
                     // Another request waits for this session.
                     RecoveryClaim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_under_way()))),
-                    // Only one client knows a private id: its last attempt was cut, and this is the next one.
+                    // Only one client knows a private id: its last attempt lost its connection; this is the next.
                     RecoveryClaim::Pid(_) => self.refuse_waiting(session, Fault::too_many_under_way()),
                 }
                 self.wait_for_end(session, redeem, ctx);

@@ -100,7 +100,7 @@ pub enum SuspendResult {
 pub enum Redeemed {
     /// The token is unknown, used, expired, or of another user.
     Nothing,
-    /// The session is live: its connection may be dead without notice. The token stays valid.
+    /// The session is live: its connection may be dead, but undetected so far. The token stays valid.
     Live(SessionAddr, SessionId),
     /// The suspended session. The token is used up.
     Suspended(SuspendedSession),

@@ -1,5 +1,5 @@
 //! Connections that have not joined anything yet. They may take a share of all connections. When the share is full, a
-//! new connection evicts the oldest connection after its time to join, and is refused otherwise. Unauthenticated
+//! new connection evicts the oldest one if its time to join is over, or else is refused. Unauthenticated
 //! clients therefore cannot use up all connections.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::model::fault::{Code, Fault};
 use crate::runtime::counters::Stats;
 
-/// Their share of all connections: one of so many.
+/// Pending connections may use at most 1/`SHARE` of all connections.
 const SHARE: usize = 4;
 
 /// How long a connection is safe from eviction, ms.

@@ -39,7 +39,7 @@ const UPDATE_MS_A_USER: usize = 2;
 /// The longest such time, ms.
 const UPDATE_MS_MAX: usize = 2_000;
 
-/// A chat with at most so many users gets an update for every change.
+/// A chat with at most this number of users gets an update for every change.
 const SMALL_CHAT: usize = 16;
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ struct Typist {
 pub enum AnnouncementRate {
     /// Now.
     Now,
-    /// In so many ms: the caller starts a timer.
+    /// In this number of ms: the caller starts a timer.
     In(i64),
     /// At the end of a timer that runs already.
     Scheduled,
@@ -264,12 +264,12 @@ impl ChatMembers {
         users
     }
 
-    /// Whether a receipt with so many deliveries is within the rate; if so, it is counted.
+    /// Whether a receipt with `deliveries` deliveries is within the rate; if so, counts it.
     pub fn may_announce_receipt(&mut self, deliveries: usize, elapsed: i64) -> bool {
         is_within(&mut self.receipts_bucket, deliveries, elapsed)
     }
 
-    /// Whether a join or leave with so many deliveries is within the rate; if so, it is counted. The update of the
+    /// Whether a join or leave with `deliveries` deliveries is within the rate; if so, counts it. The update of the
     /// users is sent in any case.
     pub fn may_announce_member(&mut self, deliveries: usize, elapsed: i64) -> bool {
         is_within(&mut self.members_bucket, deliveries, elapsed)

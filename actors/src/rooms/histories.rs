@@ -1,5 +1,5 @@
 //! The histories of one shard's rooms, and which of them is evicted when all exceed their bound in bytes. Pure. It
-//! knows nothing of members but whether a room has any.
+//! knows only whether a room has members, not which members.
 //!
 //! A history exists while its room has a member or a message. The least recently used history is evicted whole: a part
 //! of a history does not help a client that was away for long. A room with members keeps its epoch and offsets.

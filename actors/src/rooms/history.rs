@@ -1,5 +1,5 @@
 //! The history of one room, for clients that missed messages. Pure. A ring of messages with consecutive offsets from 1,
-//! bounded in number, age and bytes. It knows no members; [`super::histories`] decides evictions.
+//! bounded in number, age and bytes. It does not know the members; [`super::histories`] decides evictions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

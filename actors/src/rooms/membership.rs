@@ -88,7 +88,7 @@ impl Rooms {
         }
     }
 
-    /// Stops deliveries of the room to the suspended session at `addr`; resolves when that took effect.
+    /// Stops deliveries of the room to the suspended session at `addr`; resolves when deliveries have stopped.
     pub(crate) async fn discard_suspended(&self, room: RoomName, addr: SessionAddr) {
         if let Ok(shard) = self.shard(&room) {
             let _ = shard.ask_departure(|reply| DiscardSuspended { room, addr, reply: Some(reply) }).await;

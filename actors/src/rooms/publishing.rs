@@ -92,7 +92,7 @@ impl Rooms {
         Ok(shard.ask(|reply| PostMessage { room, message, event, reply })?.for_change())
     }
 
-    /// Sets whether a session types in a chat. The reply resolves when that took effect.
+    /// Sets whether a session types in a chat. The reply resolves when the change took effect.
     ///
     /// # Errors
     /// As [`Rooms::publish`].

@@ -56,7 +56,7 @@ pub(crate) type JoinReply = ReplyReceiver<Result<Membership, Fault>>;
 /// Resolves when a leave took effect, with the number of users that stay.
 pub(crate) type LeaveReply = ReplyReceiver<usize>;
 
-/// Resolves when a notification has its place in the room's order. [`NotificationWrite`] resolves when it is on the
+/// Resolves when a notification has a position in the room's order. [`NotificationWrite`] resolves when it is on the
 /// disk.
 pub(crate) type NotifyReply = ReplyReceiver<Result<(Published, NotificationWrite), Fault>>;
 

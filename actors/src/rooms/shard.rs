@@ -1,5 +1,5 @@
 //! The actor that owns a share of the rooms: their members, and the order of their publications. [`publishing`] gives
-//! publications their order, [`replay`] is its part for histories, [`chat`] its part for chats.
+//! publications their order, [`replay`] handles histories, and [`chat`] handles chats.
 //!
 //! A publication takes its place in the room's order here and is sent once to each worker with members. When a worker's
 //! fan-out is full, the shard waits for it. The shard's own mailbox then fills, and publishers are refused. Nothing

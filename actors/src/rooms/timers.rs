@@ -17,7 +17,7 @@ pub(crate) enum TimerKind {
 }
 
 /// The timers by their time, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and then in the order of adding. A
-/// chat has at most one timer of each kind: a chat that is emptied and filled again does not add up timers.
+/// chat has at most one timer of each kind: a chat that loses all members and gets new ones does not collect timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BTreeMap<(i64, u64), (RoomName, TimerKind)>,

@@ -38,7 +38,7 @@ impl WorkerMailboxes {
     }
 }
 
-/// The mailboxes of all workers. Each worker adds its own at its start; the server accepts connections after all have.
+/// The mailboxes of all workers. Each worker adds its own at its start; the server accepts connections after that.
 #[derive(Debug)]
 pub(crate) struct Workers {
     workers: Box<[WorkerMailboxes]>,

@@ -29,8 +29,8 @@ impl Session {
         self.identity.as_ref().ok_or_else(Fault::unauthenticated)
     }
 
-    /// Attaches a user to an anonymous session: lists the session, makes the user present, and joins the room of
-    /// everybody and the room of the user, in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
+    /// Attaches a user to a guest session: lists the session, marks the user as online, and joins the room of
+    /// all users and the room of the user, in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
     pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         let joins = self.attach_user_in(identity, own.map(|room| (room, None)))?;
@@ -137,8 +137,8 @@ impl Session {
         Ok(joins)
     }
 
-    /// Closes the session unless it has a user at the end of the grace time. A token check that
-    /// runs then finishes first, because nothing else runs in the session meanwhile.
+    /// Closes the session unless it has a user at the end of the grace time. A running token
+    /// check finishes first, because the session handles nothing else meanwhile.
     pub(super) fn schedule_auth_deadline(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
         self.hub.clock().run_later(ctx, std::time::Duration::from_millis(grace), |session: &mut Self, _| {

@@ -43,19 +43,19 @@ impl Session {
             Found::First(claim) => Ok(Outcome::Async(self.run_first(claim, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {
-                let again = wait.ended().into_actor(self).then(move |(), session, _| {
-                    let outcome = session.hub.accepting();
-                    let outcome =
-                        outcome.and_then(|()| session.run_once(Some(IdempotentRequest { key, digest }), work));
-                    match outcome {
-                        Ok(Outcome::Async(answer)) => answer,
-                        Ok(Outcome::Reply(reply)) => Box::pin(ready(Ok(reply))),
-                        Ok(_) => Box::pin(ready(Err(
-                            Fault::internal().caused_by("a named request has another form of reply")
-                        ))),
-                        Err(fault) => Box::pin(ready(Err(fault))) as ReplyFuture<R>,
-                    }
-                });
+                let again =
+                    wait.ended().into_actor(self).then(move |(), session, _| {
+                        let outcome = session.hub.accepting();
+                        let outcome =
+                            outcome.and_then(|()| session.run_once(Some(IdempotentRequest { key, digest }), work));
+                        match outcome {
+                            Ok(Outcome::Async(answer)) => answer,
+                            Ok(Outcome::Reply(reply)) => Box::pin(ready(Ok(reply))),
+                            Ok(_) => Box::pin(ready(Err(Fault::internal()
+                                .caused_by("a publish with a client_id has an unexpected kind of outcome")))),
+                            Err(fault) => Box::pin(ready(Err(fault))) as ReplyFuture<R>,
+                        }
+                    });
                 Ok(Outcome::Async(Box::pin(again)))
             }
         }

@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// Leaves the named rooms. Resolves when no more of their messages arrive.
+    /// Leaves the named rooms. Resolves when the session receives no more of their messages.
     pub(super) fn leave_rooms(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {

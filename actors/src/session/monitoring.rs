@@ -10,7 +10,7 @@ use crate::model::close::Close;
 use crate::model::surface::Transport;
 use crate::monitor::LOST;
 
-/// The time of the last report before there is any.
+/// The initial time of the last report: no report was sent yet.
 const NEVER: i64 = i64::MIN;
 
 /// The reports about a session.

@@ -1,6 +1,6 @@
 //! Recovers a session on `/` after its connection was cut: Socket.IO's connection state recovery. The client names the
 //! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages,
-//! or the message that the recovery failed.
+//! or a message that the recovery failed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Session {
         self.began_at != self.connected_at
     }
 
-    /// Starts to retain what is sent, so that `pid` can recover the session once it has a user. `last` is the last
+    /// Starts to buffer sent publications, so that `pid` can recover the session once it has a user. `last` is the last
     /// publication that the client received before.
     pub(super) fn enable_recovery(&mut self, pid: RecoveryToken, last: Option<u64>) {
         self.handle.remember(Tail::behind(last, self.hub.settings().buffer_bound()));

@@ -191,7 +191,7 @@ mod tests {
             for elapsed in (0..=schedule.closing_ms).step_by(TICK_MS as usize) {
                 let due = schedule.due(3_000, only, elapsed);
                 for session in std::mem::replace(&mut closed, due)..due {
-                    // Fractions of the golden ratio: as even as chance is in the long run.
+                    // Multiples of the golden ratio: an even distribution, as random numbers have in the long run.
                     let random = (session as u32).wrapping_mul(2_654_435_769);
                     back[(elapsed + schedule.away_ms(random)) as usize / 500] += 1;
                 }

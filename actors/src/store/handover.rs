@@ -64,7 +64,7 @@ impl Store {
         if taken.is_err() {
             // The hub may continue without this state, so a later start must not take it for complete state.
             if let Err(error) = mark_stale(&self.0.path.with_file_name(LOCK_FILE)) {
-                log::warn!("the lock file cannot be marked: {error}");
+                log::warn!("the handed-over state cannot be marked as stale in the lock file: {error}");
             }
         }
         taken

@@ -33,7 +33,7 @@ pub struct Confirmation {
 }
 
 impl Store {
-    /// Stores a message as the last of its chat, and returns `passenger` when the message is on the disk. Queues the
+    /// Stores a message as the last of its chat, and returns the given `passenger` once it is on the disk. Queues the
     /// write before it returns, which fixes the order of writes.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl OpenError {
         Self { path: path.to_owned(), why, may_pass }
     }
 
-    /// Whether a retry can succeed without a change by the operator: the disk is full or fails.
+    /// Whether a retry can succeed although the operator changes nothing: the disk is full or fails.
     pub fn may_pass(&self) -> bool {
         self.may_pass
     }
@@ -268,7 +268,7 @@ fn open_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "trusted_schema", false)?;
-    // This also opens the log. If the first query opened it, the files might be gone by then.
+    // This also opens the log. Otherwise the first query would open it later, when the files may already be removed.
     conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))?;
     Ok(conn)
 }

@@ -136,7 +136,7 @@ fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refres
         .query_row([refresh], |found| Ok((row(found)?, found.get(COLUMNS)?, found.get::<_, i64>(COLUMNS + 1)?)))
         .optional()?;
     match found {
-        None => Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token").into()),
+        None => Err(Fault::new(Code::InvalidToken, "The refresh token is invalid").by("refresh_token").into()),
         Some((.., until)) if until <= now => {
             Err(Fault::new(Code::TokenExpired, "The refresh token has expired").by("refresh_token").into())
         }

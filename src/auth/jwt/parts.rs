@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Unique {
                 let mut unique = Map::new();
                 while let Some((name, value)) = members.next_entry::<String, Value>()? {
                     if unique.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a member that is there twice"));
+                        return Err(A::Error::custom("a duplicate member"));
                     }
                 }
                 Ok(Unique(unique))

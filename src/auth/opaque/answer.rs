@@ -120,7 +120,7 @@ fn user_of(body: &Map<String, Value>) -> Result<UserObject<'_>, String> {
         None => UserObject { user: data, position: "`data`", container: data },
     };
     match (names_a_user(wrapped.user), names_a_user(body)) {
-        (true, true) => Err(format!("the answer names a user in {} and another beside it", wrapped.position)),
+        (true, true) => Err(format!("the answer names a user in {} and another outside it", wrapped.position)),
         (false, true) => Ok(bare),
         (_, false) => Ok(wrapped),
     }
@@ -257,14 +257,14 @@ mod tests {
             (json!({"data": {"user": ["s3cret"]}}), "`data.user` is not an object".into()),
             (json!({"data": [{"id": 1}], "meta": {}}), "`data` is not an object".into()),
             (json!({"data": []}), "`data` is not an object".into()),
-            (json!({"id": 5, "data": {"id": 42}}), "the answer names a user in `data` and another beside it".into()),
+            (json!({"id": 5, "data": {"id": 42}}), "the answer names a user in `data` and another outside it".into()),
             (
                 json!({"sub": "a", "data": {"user": {"id": "a"}}}),
-                "the answer names a user in `data.user` and another beside it".into(),
+                "the answer names a user in `data.user` and another outside it".into(),
             ),
             (
                 json!({"data": {"id": ["s3cret"]}}),
-                "the user in `data` has no usable id: `id` is no string and no integer".into(),
+                "the user in `data` has no usable id: `id` is not a string or integer".into(),
             ),
             (json!({"id": ""}), "the user in the answer has no usable id: `id` is empty".into()),
             (json!({"data": {"id": 1, "exp": "s3cret"}}), "`exp` is not a time".into()),

@@ -68,7 +68,7 @@ impl UpstreamOutcome {
             Self::Unusable => "The application gave no answer that can be passed on",
             Self::Unavailable | Self::BreakerOpen => "The application cannot be reached at the moment; try again",
             Self::Timeout => "The application did not answer in time",
-            Self::Overloaded => "Too many requests to the application are under way; try again",
+            Self::Overloaded => "Too many requests to the application are in progress; try again",
         }
     }
 }

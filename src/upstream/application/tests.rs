@@ -1,4 +1,4 @@
-//! Requests to a test server that answers as the test wants. What clients see is tested in the integration tests.
+//! Requests to a test server with configured responses. The integration tests cover the clients' side.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -63,7 +63,7 @@ impl ServerEvent for CreatedSession {
     }
 }
 
-/// A recovery token, and its earliest expiry: the expiry moves on while the session is connected.
+/// A recovery token and its earliest expiry. The hub extends the expiry while the session is connected.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryTokenIssued {

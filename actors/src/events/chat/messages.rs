@@ -172,7 +172,7 @@ impl TypingUpdated {
     pub const DONE: Self = Self(Success::with_message("Typing status updated"));
 }
 
-/// A user started or stopped typing, to the other members of a chat.
+/// Sent to the other members of a chat when a user started or stopped typing.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatUserTyping {
@@ -242,13 +242,13 @@ impl ReadConfirmed {
     pub const DONE: Self = Self(Success::with_message("Read confirmation recorded"));
 }
 
-/// A message was delivered to a user, to all members of the chat. In a large chat with too many receipts, to the author
-/// alone.
+/// Sent to all members of a chat when a message was delivered to a user; only to the author if a large chat has too
+/// many receipts.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageDelivered(pub Confirmed);
 
-/// A user read a message, to all members of the chat. In a large chat with too many receipts, to the author alone.
+/// Sent to all members of a chat when a user read a message; only to the author if a large chat has too many receipts.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageRead(pub Confirmed);

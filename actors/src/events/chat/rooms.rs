@@ -244,7 +244,7 @@ impl RoomLeft {
     }
 }
 
-/// A user's first session joined a chat, to the other members.
+/// Sent to the other members when a user's first session joined a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserJoined {
@@ -265,7 +265,7 @@ pub struct UserJoined {
     pub online_count: usize,
 }
 
-/// A user's last session left a chat, to the other members.
+/// Sent to the other members when a user's last session left a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserLeft {
@@ -284,8 +284,8 @@ pub struct UserLeft {
     pub online_count: usize,
 }
 
-/// The users in a chat changed, to all members: the 100 that joined first, and the number of all. In a large chat,
-/// changes in quick succession are sent together.
+/// Sent to all members after the users in a chat change: the 100 users that joined first, and the number of all users.
+/// In a large chat, changes in quick succession are sent together.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineUpdate {
@@ -300,7 +300,7 @@ pub struct OnlineUpdate {
     pub timestamp: Iso,
 }
 
-/// A chat was changed over HTTP, to all members.
+/// Sent to all members when a chat was changed over HTTP.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InfoChanged {

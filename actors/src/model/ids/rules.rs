@@ -19,7 +19,7 @@ pub(super) fn visible(text: &str, field: &str) -> Result<(), Fault> {
     // Most names are ASCII, which has no hidden characters.
     let hidden = if text.is_ascii() { None } else { text.chars().find(|&char| is_hidden(char)) };
     let why = match hidden {
-        Some(char) => format!("has a character that does not show (U+{:04X})", u32::from(char)),
+        Some(char) => format!("has an invisible character (U+{:04X})", u32::from(char)),
         None if text.chars().all(char::is_whitespace) => "is white space alone".into(),
         None => return Ok(()),
     };
@@ -70,7 +70,7 @@ mod tests {
             [0xad, 0x61c, 0x200b, 0x200e, 0x200f, 0x202a, 0x202e, 0x2060, 0x2066, 0x2069, 0xfeff, 0xe0000, 0xe007f];
         for code in hidden {
             let name = format!("a{}b", char::from_u32(code).unwrap());
-            let words = format!("`room` has a character that does not show (U+{code:04X})");
+            let words = format!("`room` has an invisible character (U+{code:04X})");
             assert_eq!(RoomName::parse(&name, "room").unwrap_err().message, words);
             assert_eq!(RoomName::of_thread(&name, "room").unwrap_err().message, words);
             assert!(UserId::parse(&name, "id").is_err() && ChatId::parse(&name, "id").is_err(), "{code:x}");

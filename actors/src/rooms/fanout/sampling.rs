@@ -1,6 +1,6 @@
 //! Chooses the deliveries of a publication that are measured: one in [`EVERY`], and at least one.
 
-/// One delivery in so many is measured.
+/// One of `EVERY` deliveries is measured.
 pub(super) const EVERY: usize = 16;
 
 /// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries

@@ -75,7 +75,7 @@ impl Handle<AskRecoveryStats> for Session {
                 active_sessions: hub.stats().sessions.get(),
                 recovery_tokens,
                 queued_messages: hub.stats().buffered_messages.get(),
-                // To a hundredth of a minute.
+                // Rounded to a hundredth of a minute.
                 average_session_age: (hub.registry().average_age_ms(now) / 600) as f64 / 100.0,
             }))
         };
