@@ -116,6 +116,6 @@ impl FromRequest for Call {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let call = request.extensions().get::<Self>().cloned();
-        ready(call.ok_or_else(|| Fault::internal().by("the middleware did not run").into()))
+        ready(call.ok_or_else(|| Fault::internal().caused_by("the middleware did not run").into()))
     }
 }

@@ -51,7 +51,7 @@ impl FromRequest for AdmittedBody {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let body = request.extensions().get::<Self>().cloned();
-        ready(body.ok_or_else(|| Fault::internal().by("the guard did not run").into()))
+        ready(body.ok_or_else(|| Fault::internal().caused_by("the guard did not run").into()))
     }
 }
 

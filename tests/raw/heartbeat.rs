@@ -39,7 +39,7 @@ async fn a_silent_client_is_pinged_and_closed_with_4408_at_its_timeout() {
     for wire in [&mut first, &mut second] {
         ping(wire).await;
     }
-    // One sweep judges both of them: the first when its time is over, the second 1 ms before that.
+    // One sweep checks both clients: the first at its timeout, the second 1 ms before it.
     hub.advance(TIMEOUT_MS - INTERVAL_MS - 1);
     assert_eq!(first.close_code().await, Some(4408));
     first.wait_closed().await;

@@ -116,7 +116,8 @@ fn collect(tokens: &[TokenTree], depth: usize, found: &mut Vec<(Vec<String>, usi
             continue;
         }
         match &tokens[at] {
-            TokenTree::Ident(name) if name == "crate" => targets(&tokens[at + 1..], &[], found),
+            // A program names its crate.
+            TokenTree::Ident(name) if name == "crate" || name == "hubbub" => targets(&tokens[at + 1..], &[], found),
             TokenTree::Ident(name) if name == "super" && !is_ident(tokens, at.wrapping_sub(3), "super") => {
                 let supers = (0..).take_while(|step| is_ident(tokens, at + step * 3, "super")).count();
                 if supers >= depth {

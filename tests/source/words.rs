@@ -143,16 +143,19 @@ fn collect(tokens: TokenStream, found: &mut Vec<(String, usize)>) {
     }
 }
 
-/// The words of an identifier in snake case or camel case, in lower case.
+/// The words of an identifier in snake case, in camel case or of a constant, in lower case.
 fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    for letter in name.chars() {
-        if letter == '_' || letter.is_uppercase() && words.last().is_some_and(|word| !word.is_empty()) {
-            words.push(String::new());
-        }
-        if let (true, Some(word)) = (letter != '_', words.last_mut()) {
+    let mut words = Vec::new();
+    for part in name.split('_') {
+        let is_constant = !part.chars().any(char::is_lowercase);
+        let mut word = String::new();
+        for letter in part.chars() {
+            if letter.is_uppercase() && !is_constant && !word.is_empty() {
+                words.push(std::mem::take(&mut word));
+            }
             word.extend(letter.to_lowercase());
         }
+        words.push(word);
     }
     words.retain(|word| !word.is_empty());
     words
@@ -168,6 +171,7 @@ fn contains_word(text: &str, word: &str) -> bool {
 fn names_are_split_into_words() {
     assert_eq!(words("SessionHandle"), ["session", "handle"]);
     assert_eq!(words("is_under_half"), ["is", "under", "half"]);
-    assert_eq!(words("HTTP2"), ["h", "t", "t", "p2"]);
+    assert_eq!(words("TOLD_MAX"), ["told", "max"]);
+    assert_eq!(words("is_HTTP"), ["is", "http"]);
     assert!(contains_word("a client, whose name", "whose") && !contains_word("whosever", "whose"));
 }

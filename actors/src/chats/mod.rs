@@ -39,7 +39,7 @@ pub struct Chats {
     chats: DashMap<ChatId, ChatEntry, RandomState>,
     participants: AtomicUsize,
     /// The most chats that one user may create by joining them.
-    made_max: AtomicUsize,
+    created_max: AtomicUsize,
     /// The number of chats that each user created by joining them.
     made_by: DashMap<UserId, usize, RandomState>,
 }
@@ -69,7 +69,7 @@ impl ChatEntry {
 impl Chats {
     /// A table without chats. One user may create `created_max` chats by joining them.
     pub(crate) fn new(created_max: usize) -> Self {
-        Self { made_max: AtomicUsize::new(created_max), ..Self::default() }
+        Self { created_max: AtomicUsize::new(created_max), ..Self::default() }
     }
 
     /// Whether `user` may join the chat with the id `chat`; `false` when it does not exist.
@@ -111,7 +111,7 @@ impl Chats {
 
     /// Sets the most chats that one user may create by joining them. Chats beyond it stay.
     pub(crate) fn set_created_max(&self, most: usize) {
-        self.made_max.store(most, Ordering::Relaxed);
+        self.created_max.store(most, Ordering::Relaxed);
     }
 
     /// Checks whether `user` may create one more chat by joining it.
@@ -119,7 +119,7 @@ impl Chats {
     /// # Errors
     /// [`Code::LimitReached`].
     fn check_made_by(&self, user: &UserId) -> Result<(), Fault> {
-        let most = self.made_max.load(Ordering::Relaxed);
+        let most = self.created_max.load(Ordering::Relaxed);
         if self.made_by.get(user).is_some_and(|made| *made >= most) {
             let message = format!("A user may create at most {most} chats by joining them").into();
             return Err(Fault { message, ..Fault::limit_reached("limits.chats_per_user") });

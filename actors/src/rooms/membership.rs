@@ -31,8 +31,7 @@ impl Rooms {
         let shard = self.shard(&room)?;
         let join = |reply| Join { room, identity, connected_at, addr, instead_of, since: None, reply };
         // A replacement continues an accepted membership, and there is at most one for each.
-        let reply = if is_replacement { shard.ask_departure(join) } else { shard.ask(join)? };
-        Ok(reply.for_change())
+        if is_replacement { Ok(shard.ask_departure(join)) } else { shard.ask(join) }
     }
 
     /// As [`Rooms::join`], for a client that may ask for missed messages.
@@ -58,7 +57,7 @@ impl Rooms {
             since,
             reply,
         };
-        Ok(shard.ask(join)?.for_change())
+        shard.ask(join)
     }
 
     /// Reads the history position of a room in which the session at `addr` is a member already. Resolves as

@@ -194,7 +194,7 @@ impl Session {
         }
         async move {
             for left in leaving {
-                left.await.map_err(|_| Fault::outcome_unknown())?;
+                left.await?;
             }
             Ok(())
         }

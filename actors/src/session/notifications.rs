@@ -41,7 +41,11 @@ impl Session {
                 let unread = hub.notifications().unread(user.clone(), since, bytes, hub.clock().now_ms()).await;
                 match unread {
                     Err(Fault { code: Code::Overloaded | Code::StoreUnavailable, .. }) => {}
-                    unread => return unread.unwrap_or_default(),
+                    Err(fault) => {
+                        log::error!("unread notifications cannot be read: {fault}");
+                        return Vec::new();
+                    }
+                    Ok(unread) => return unread,
                 }
                 actix_rt::time::sleep(backoff.next_delay()).await;
             }

@@ -74,7 +74,7 @@ impl PendingJoin {
     /// # Errors
     /// [`crate::model::fault::Code::OutcomeUnknown`] if the shard ends.
     pub(super) async fn outcome(self) -> Result<(JoinOutcome, Option<Membership>), Fault> {
-        let answer = self.joined.await?;
+        let answer = self.joined.for_change().await?;
         Ok(match answer {
             Ok(membership) => (JoinOutcome::Joined((!self.was_member).then_some(self.id)), Some(membership)),
             Err(fault) if self.was_member => (JoinOutcome::Refused(fault), None),

@@ -66,8 +66,10 @@ where
             (Some(result), Ok(())) => result,
             (None, Ok(())) => Err(Fault::internal().caused_by("a write of the store has no result")),
         };
-        // The caller may have stopped waiting; the write stays.
-        let _ = self.reply.send(result);
+        // The caller may have stopped waiting; a write that succeeded stays.
+        if let Err(Err(fault)) = self.reply.send(result) {
+            log::error!("a write without a waiting caller failed: {fault}");
+        }
     }
 }
 

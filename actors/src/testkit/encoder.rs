@@ -1,4 +1,4 @@
-//! An encoder whose output a test can read.
+//! An encoder of readable lines.
 
 use bytes::Bytes;
 

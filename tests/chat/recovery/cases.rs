@@ -96,6 +96,7 @@ async fn run(config: &str, transports: &[ChatTransports], steps: &[ChatStep]) {
             println!("  {step:?}");
             script.run(*step).await;
         }
+        assert!(script.sent.is_empty(), "no step receives {:?}", script.sent);
     }
 }
 

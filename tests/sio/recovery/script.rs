@@ -357,6 +357,7 @@ impl RecoveryScript {
 
     /// Disconnects the client. Nothing may be left, and exactly the sessions that the case names may have resumed.
     async fn end(self) -> (Hub, f64) {
+        assert!(self.due.is_empty(), "the case receives no {:?}", self.due);
         if let ScriptClient::Connected(client) = self.client {
             client.disconnect().await;
         }

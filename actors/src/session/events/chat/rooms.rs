@@ -120,7 +120,7 @@ impl Handle<LeaveChat> for Session {
         let Some(left) = self.leave_room(RoomName::of_chat(&chat).as_str()) else {
             return Err(self.accessible_chat(&chat).map_or_else(|fault| fault, |_| not_in_chat()));
         };
-        let answer = async move { Ok(LeftChat::new(chat, left.await.map_err(|_| Fault::outcome_unknown())?)) };
+        let answer = async move { Ok(LeftChat::new(chat, left.await?)) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
