@@ -133,7 +133,7 @@ fn a_host_that_is_not_an_address_of_this_machine_stops_the_start() {
 }
 
 #[test]
-fn a_usage_that_does_not_exist_exits_with_2() {
+fn an_unknown_command_or_flag_exits_with_2() {
     let dir = dir("");
     for args in [&["nonsense"][..], &["--nonsense"], &["token"], &["key"], &["token", "--user", "a", "--ttl", "soon"]] {
         let ended = run(dir.path(), args);

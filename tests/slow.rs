@@ -102,7 +102,7 @@ async fn flood(hub: &Hub, wire: &mut Wire, frame: &RawFrame) -> u64 {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_requests_and_reads_no_answer_costs_no_memory() {
+async fn a_client_that_sends_requests_and_reads_no_answer_uses_bounded_memory() {
     let questions = [
         ("a Ping", RawFrame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#)),
         ("nonsense", RawFrame::text("x")),

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_names_the_expected_algorithm_and_repeats_no_odd_text() {
+    fn a_mismatch_names_the_expected_algorithm_and_repeats_no_unprintable_name() {
         for (found, expected, message) in [
             ("HS384", Algorithm::HS256, "The token is not signed with HS256, but with HS384"),
             ("ES256K", Algorithm::ES256, "The token is not signed with ES256, but with ES256K"),

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trial_of_the_data_directory_leaves_no_file() {
+    fn the_check_of_the_data_directory_leaves_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("a/b");
         for (directory_of, state) in

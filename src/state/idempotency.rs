@@ -72,7 +72,7 @@ mod tests {
                 ticket.keep(Bytes::from_static(b"answer"));
                 true
             }
-            Found::Again(_) | Found::UnderWay(_) => false,
+            Found::Again(_) | Found::InProgress(_) => false,
         }
     }
 

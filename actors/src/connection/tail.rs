@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn held_publications_survive_giving_up() {
+    fn held_publications_stay_after_the_buffer_is_dropped() {
         let (ledger, mut tail) = tail(9, 1..=1);
         tail.add(retained(&ledger, 2, "x"), Some(7));
         tail.give_up();

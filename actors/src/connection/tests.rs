@@ -185,7 +185,7 @@ fn silence_and_expiry_end_a_session_with_the_first_reason() {
     assert_eq!(silent.closed(), None);
     silent.check_liveness(60, 60);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
-    silent.close(Close::Kicked);
+    silent.close(Close::DisconnectedByBackend);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
     let expired = handle(&session_table);

@@ -282,7 +282,7 @@ impl Disconnected {
             Close::SlowConsumer => "slow_consumer",
             Close::TokenExpired => "token_expired",
             Close::TokenRevoked => "token_revoked",
-            Close::Kicked => "server_disconnect",
+            Close::DisconnectedByBackend => "server_disconnect",
             Close::NoHeartbeat => "ping_timeout",
             Close::NotAuthenticated => "authentication_timeout",
             Close::Limit => "rate_limit",

@@ -72,7 +72,7 @@ impl Hub {
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`] when a queue is full: nothing was done.
     pub async fn disconnect(&self, user: &UserId) -> Result<usize, Fault> {
-        let closed = self.rooms.close_members(RoomName::of_user(user), Close::Kicked);
+        let closed = self.rooms.close_members(RoomName::of_user(user), Close::DisconnectedByBackend);
         let closed = closed.inspect_err(|fault| self.count(fault))?;
         self.recovery.post_when_free(DropRecords::User(user.clone())).await;
         Ok(closed.await?.recipients)

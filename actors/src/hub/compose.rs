@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use actix::Actor;
 use arc_swap::ArcSwap;
 
-use super::{Authenticator, Hub, Settings, once};
+use super::{Authenticator, Hub, Settings, idempotency};
 use crate::application::Application;
 use crate::chats::Chats;
 use crate::chats::writer::ChatWriter;
@@ -63,7 +63,7 @@ impl Hub {
             registry,
             concurrency: Arc::new(ConcurrencyLimits::default()),
             user_agents: UserAgents::default(),
-            client_ids: once::client_ids(clock.clone()),
+            client_ids: idempotency::client_ids(clock.clone()),
             refusal_log,
             chats,
             authenticator,

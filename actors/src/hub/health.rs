@@ -8,7 +8,7 @@ use actix::Addr;
 use super::Hub;
 use crate::connection::sweeper::HeartbeatSweeper;
 use crate::model::fault::Fault;
-use crate::monitor::health::Vitals;
+use crate::monitor::health::HealthInputs;
 use crate::monitor::samples::Counted;
 use crate::runtime::mailbox::Watched;
 use crate::store::{READS_MAX, WRITES_MAX};
@@ -31,7 +31,7 @@ pub enum Readiness {
 
 impl Hub {
     /// The values that decide the health status.
-    pub(crate) fn vitals(&self, requests: Counted) -> Vitals {
+    pub(crate) fn health_inputs(&self, requests: Counted) -> HealthInputs {
         let queues = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.bound()));
         let store = self.store.depths().into_iter().zip([WRITES_MAX, READS_MAX]);
         let queues = queues.chain(store.map(|((name, depth), bound)| (name, depth, bound)));
@@ -39,7 +39,7 @@ impl Hub {
             depth.saturating_mul(other_bound).cmp(&other_depth.saturating_mul(bound))
         });
         let settings = self.settings();
-        Vitals {
+        HealthInputs {
             connections: (self.registry.connections(), self.registry.capacity()),
             requests,
             fullest: fullest.map(|(name, depth, bound)| (name.to_owned(), depth, bound)),

@@ -5,8 +5,8 @@ mod chats;
 mod commands;
 mod compose;
 mod health;
+mod idempotency;
 mod limits;
-mod once;
 mod opening;
 mod queries;
 mod refusals;
@@ -48,7 +48,7 @@ use crate::runtime::mailbox::{Mailbox, Watched};
 use crate::store::Store;
 
 pub use self::health::Readiness;
-pub use self::once::CLIENT_IDS;
+pub use self::idempotency::CLIENT_IDS;
 pub use self::settings::{
     ChatPerMinute, CurrentSettings, DebugSettings, MessagesPerMinute, RecoverySettings, Settings,
 };

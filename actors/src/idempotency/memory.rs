@@ -83,14 +83,14 @@ pub(super) enum RequestState {
     /// A different request has this name.
     Another,
     /// The request is unfinished. The receiver resolves when it ends.
-    UnderWay(watch::Receiver<()>),
+    InProgress(watch::Receiver<()>),
     /// The request has this outcome.
     Ended(End),
 }
 
 #[derive(Debug)]
 enum Progress {
-    UnderWay(watch::Receiver<()>),
+    InProgress(watch::Receiver<()>),
     Ended(End),
 }
 
@@ -147,7 +147,7 @@ impl RequestTable {
         match self.owners.get(&key.owner).and_then(|owner| owner.entries.get(&key.name)) {
             None => RequestState::Nothing,
             Some(entry) if entry.digest != *digest => RequestState::Another,
-            Some(StoredRequest { progress: Progress::UnderWay(wait), .. }) => RequestState::UnderWay(wait.clone()),
+            Some(StoredRequest { progress: Progress::InProgress(wait), .. }) => RequestState::InProgress(wait.clone()),
             Some(StoredRequest { progress: Progress::Ended(end), .. }) => RequestState::Ended(end.clone()),
         }
     }
@@ -170,7 +170,7 @@ impl RequestTable {
             self.evict_oldest(&key.owner, true).ok_or_else(Fault::overloaded)?;
         }
         let owner = self.owners.entry(key.owner.clone()).or_default();
-        owner.entries.insert(key.name.clone(), StoredRequest { digest, progress: Progress::UnderWay(wait) });
+        owner.entries.insert(key.name.clone(), StoredRequest { digest, progress: Progress::InProgress(wait) });
         self.entries += 1;
         Ok(())
     }

@@ -50,7 +50,7 @@ pub enum Found {
     /// The stored answer to an earlier request.
     Again(Bytes),
     /// The same request is unfinished: wait, then look it up again.
-    UnderWay(Wait),
+    InProgress(Wait),
 }
 
 /// The result of a lookup that waits for an unfinished request.
@@ -121,7 +121,7 @@ impl Idempotency {
         let memory = guard.as_mut().ok_or_else(Fault::shutting_down)?;
         match memory.find(key, &digest, self.0.clock.elapsed_ms()) {
             RequestState::Another => Err(Fault::new(Code::Conflict, self.0.conflict)),
-            RequestState::UnderWay(wait) => Ok(Found::UnderWay(Wait(wait))),
+            RequestState::InProgress(wait) => Ok(Found::InProgress(Wait(wait))),
             RequestState::Ended(End::Answered(answer)) => Ok(Found::Again(answer)),
             RequestState::Ended(End::Unknown) => Err(Fault::outcome_unknown()),
             RequestState::Nothing => {
@@ -142,7 +142,7 @@ impl Idempotency {
             match self.look_up(key, digest)? {
                 Found::First(ticket) => return Ok(Claim::First(ticket)),
                 Found::Again(answer) => return Ok(Claim::Again(answer)),
-                Found::UnderWay(wait) => wait.ended().await,
+                Found::InProgress(wait) => wait.ended().await,
             }
         }
     }

@@ -13,7 +13,7 @@ pub enum Close {
     /// The token was revoked: alone, with its sign-in, or with all tokens of its user.
     TokenRevoked,
     /// Disconnected by the application.
-    Kicked,
+    DisconnectedByBackend,
     /// No data arrived within the timeout of the surface: `server.client_timeout_secs`, or Engine.IO's interval and
     /// timeout.
     NoHeartbeat,
@@ -44,7 +44,7 @@ impl Close {
         Self::SlowConsumer,
         Self::TokenExpired,
         Self::TokenRevoked,
-        Self::Kicked,
+        Self::DisconnectedByBackend,
         Self::NoHeartbeat,
         Self::NotAuthenticated,
         Self::Limit,
@@ -63,7 +63,7 @@ impl Close {
             Self::GoingAway => 1001,
             Self::SlowConsumer => 1008,
             Self::TokenExpired | Self::TokenRevoked => 4401,
-            Self::Kicked => 4403,
+            Self::DisconnectedByBackend => 4403,
             Self::NoHeartbeat | Self::NotAuthenticated | Self::Unused => 4408,
             Self::Limit => 4429,
             Self::Left | Self::Recovered => 1000,
@@ -81,7 +81,7 @@ impl Close {
             Self::SlowConsumer => "slow consumer",
             Self::TokenExpired => "token expired",
             Self::TokenRevoked => "token revoked",
-            Self::Kicked => "disconnected by the application",
+            Self::DisconnectedByBackend => "disconnected by the application",
             Self::NoHeartbeat => "no heartbeat",
             Self::NotAuthenticated => "not authenticated in time",
             Self::Limit => "too many messages",
@@ -110,7 +110,7 @@ impl Close {
             | Self::Recovered => true,
             Self::SlowConsumer
             | Self::TokenRevoked
-            | Self::Kicked
+            | Self::DisconnectedByBackend
             | Self::NotAuthenticated
             | Self::Limit
             | Self::Failed
@@ -144,7 +144,7 @@ impl Close {
             | Self::Unused => true,
             Self::TokenExpired
             | Self::TokenRevoked
-            | Self::Kicked
+            | Self::DisconnectedByBackend
             | Self::NotAuthenticated
             | Self::Limit
             | Self::Recovered => false,

@@ -211,7 +211,7 @@ impl Fault {
     }
 
     /// The session has too many requests in progress; the next request must wait for a reply.
-    pub fn too_many_under_way() -> Self {
+    pub fn too_many_in_progress() -> Self {
         let words = "Too many requests are in progress; wait for a reply";
         Self { retry_after: Some(1), ..Self::new(Code::Overloaded, words) }
     }

@@ -9,7 +9,7 @@ const REQUESTS_MIN: u64 = 100;
 
 /// The inputs of the health check.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Vitals {
+pub struct HealthInputs {
     /// Open connections, and the most that are allowed.
     pub connections: (usize, usize),
     /// Requests of the last 5 minutes.
@@ -47,7 +47,7 @@ impl Thresholds {
 }
 
 /// Compares `vitals` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
-pub fn check(vitals: &Vitals) -> Health {
+pub fn check(vitals: &HealthInputs) -> Health {
     let mut health = Health::default();
     let mut found = |status: HealthStatus, issue: &dyn Fn() -> String, recommendation: &'static str| {
         if status > HealthStatus::Healthy {
@@ -106,8 +106,8 @@ fn percent(part: f64) -> String {
 mod tests {
     use super::*;
 
-    fn healthy() -> Vitals {
-        Vitals {
+    fn healthy() -> HealthInputs {
+        HealthInputs {
             connections: (10, 1_000),
             requests: Counted { requests: 1_000, errors: 1 },
             fullest: Some(("presence".into(), 3, 1_000)),
@@ -118,17 +118,19 @@ mod tests {
 
     #[test]
     fn a_hub_below_all_thresholds_is_healthy() {
-        for vitals in [healthy(), Vitals::default(), Vitals { memory: (100, None), fullest: None, ..healthy() }] {
+        for vitals in
+            [healthy(), HealthInputs::default(), HealthInputs { memory: (100, None), fullest: None, ..healthy() }]
+        {
             assert_eq!(check(&vitals), Health::default(), "{vitals:?}");
         }
     }
 
     #[test]
     fn each_value_has_its_thresholds_and_its_issue_text() {
-        let connections = |open| Vitals { connections: (open, 1_000), ..healthy() };
-        let errors = |errors, requests| Vitals { requests: Counted { requests, errors }, ..healthy() };
-        let mailbox = |depth| Vitals { fullest: Some(("fanout-0".into(), depth, 1_000)), ..healthy() };
-        let memory = |resident| Vitals { memory: (resident, Some(1_000)), ..healthy() };
+        let connections = |open| HealthInputs { connections: (open, 1_000), ..healthy() };
+        let errors = |errors, requests| HealthInputs { requests: Counted { requests, errors }, ..healthy() };
+        let mailbox = |depth| HealthInputs { fullest: Some(("fanout-0".into(), depth, 1_000)), ..healthy() };
+        let memory = |resident| HealthInputs { memory: (resident, Some(1_000)), ..healthy() };
         for (vitals, status, issue) in [
             (connections(799), HealthStatus::Healthy, ""),
             (connections(800), HealthStatus::Warning, "80% of the allowed connections are in use"),
@@ -153,7 +155,7 @@ mod tests {
             (memory(799), HealthStatus::Healthy, ""),
             (memory(800), HealthStatus::Warning, "80% of the available memory is in use"),
             (memory(950), HealthStatus::Critical, "95% of the available memory is in use"),
-            (Vitals { is_store_failing: true, ..healthy() }, HealthStatus::Critical, "The store cannot write"),
+            (HealthInputs { is_store_failing: true, ..healthy() }, HealthStatus::Critical, "The store cannot write"),
         ] {
             let health = check(&vitals);
             assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{vitals:?}");
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_status_is_the_worst_one_and_each_issue_has_a_recommendation() {
-        let vitals = Vitals { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..healthy() };
+        let vitals = HealthInputs { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..healthy() };
         assert_eq!(
             serde_json::to_value(check(&vitals)).unwrap(),
             serde_json::json!({

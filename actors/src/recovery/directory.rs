@@ -117,9 +117,9 @@ impl Recovery {
                     // The live session ends first; the request is handled after that.
                     _ if !has_waiting => self.rooms.close(addr, Close::Recovered),
                     // Another request waits for this session.
-                    RecoveryClaim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_under_way()))),
+                    RecoveryClaim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_in_progress()))),
                     // Only one client knows a private id: its last attempt lost its connection; this is the next.
-                    RecoveryClaim::Pid(_) => self.refuse_waiting(session, Fault::too_many_under_way()),
+                    RecoveryClaim::Pid(_) => self.refuse_waiting(session, Fault::too_many_in_progress()),
                 }
                 self.wait_for_end(session, redeem, ctx);
             }
@@ -136,7 +136,7 @@ impl Recovery {
         match self.resuming.get_mut(&TokenHash::of(&redeem.token)) {
             Some(resuming) if redeem.claim.matches(&resuming.holder) => {
                 if let Some(earlier) = resuming.next.replace(redeem) {
-                    let _ = earlier.reply.send(Err(Fault::too_many_under_way()));
+                    let _ = earlier.reply.send(Err(Fault::too_many_in_progress()));
                 }
                 None
             }

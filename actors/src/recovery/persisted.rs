@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_without_one_of_its_deliveries_is_left_out_and_takes_no_address() {
+    fn a_stored_session_that_lacks_a_delivery_is_not_restored() {
         let mut stored = stored(vec![saved(By::Token, 10, tail(&[4, 5])), saved(By::Token, 10, tail(&[4]))]);
         assert_eq!(stored.deliveries.len(), 2, "a shared delivery is stored once");
         stored.deliveries.pop();

@@ -11,7 +11,7 @@ pub fn of_close(close: Close, at: RefusedAt, rule: Option<&'static str>) -> Opti
     let (code, usual) = match close {
         Close::TokenExpired => (Code::TokenExpired, Some("token exp")),
         Close::TokenRevoked => (Code::TokenRevoked, Some("token revoked")),
-        Close::Kicked => (Code::Forbidden, Some("POST /api/disconnect")),
+        Close::DisconnectedByBackend => (Code::Forbidden, Some("POST /api/disconnect")),
         Close::NoHeartbeat if is_raw => (Code::RequestTimeout, Some("server.client_timeout_secs")),
         Close::NoHeartbeat => (Code::RequestTimeout, Some("socketio.ping_timeout_ms")),
         Close::NotAuthenticated => (Code::Unauthenticated, Some("auth.grace_secs")),

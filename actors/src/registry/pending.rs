@@ -11,7 +11,7 @@ use crate::model::fault::{Code, Fault};
 use crate::runtime::counters::Stats;
 
 /// Pending connections may use at most 1/`SHARE` of all connections.
-const SHARE: usize = 4;
+const PENDING_DIVISOR: usize = 4;
 
 /// How long a connection is safe from eviction, ms.
 const GRACE_MS: i64 = 2_000;
@@ -42,7 +42,7 @@ struct WaitingConnection {
 impl PendingConnections {
     /// The share of `capacity` connections, at least one.
     pub(super) fn new(capacity: usize, stats: Arc<Stats>) -> Self {
-        Self { most: (capacity / SHARE).max(1), queue: Mutex::default(), stats }
+        Self { most: (capacity / PENDING_DIVISOR).max(1), queue: Mutex::default(), stats }
     }
 
     /// Adds a connection at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; may evict the oldest one.

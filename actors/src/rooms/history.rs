@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn cleared_messages_leave_the_offsets() {
+    fn offsets_continue_after_messages_are_removed() {
         let mut history = history(rule(9, None), ANY, &[(0, 1); 3]);
         history.clear();
         assert_eq!((history.is_empty(), history.bytes(), history.next()), (true, 0, 4));

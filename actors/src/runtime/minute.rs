@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_counts_in_full_for_a_minute_at_every_reading() {
+    fn a_burst_counts_for_a_whole_minute() {
         let (minute, clock, mut total) = (Minute::default(), Clock::manual(0), 0);
         assert_eq!(minute.events(7, clock.elapsed_ms()), 7, "before the first sample");
         pass(&minute, &clock, &mut total, 240, 0);

@@ -42,7 +42,7 @@ impl Session {
         match self.hub.client_ids().look_up(&key, digest)? {
             Found::First(claim) => Ok(Outcome::Async(self.run_first(claim, work)?)),
             Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
-            Found::UnderWay(wait) => {
+            Found::InProgress(wait) => {
                 let again =
                     wait.ended().into_actor(self).then(move |(), session, _| {
                         let outcome = session.hub.accepting();

@@ -21,7 +21,7 @@ use crate::store::StoredNotification;
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Unread notifications may fill this part of an outbox: 1/2.
-const SHARE: usize = 2;
+const OUTBOX_DIVISOR: usize = 2;
 
 impl Session {
     /// Whether the surface has notifications: all but `/chat`.
@@ -37,7 +37,7 @@ impl Session {
         let reading = async move {
             let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
             loop {
-                let bytes = hub.settings().outbox.bytes / SHARE;
+                let bytes = hub.settings().outbox.bytes / OUTBOX_DIVISOR;
                 let unread = hub.notifications().unread(user.clone(), since, bytes, hub.clock().now_ms()).await;
                 match unread {
                     Err(Fault { code: Code::Overloaded | Code::StoreUnavailable, .. }) => {}

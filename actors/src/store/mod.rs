@@ -33,16 +33,16 @@
 //! its own file: a few methods of [`Store`] around SQL. No SQLite type is visible outside this module.
 
 mod accounts;
-mod answers;
 mod chats;
-mod grants;
 mod handover;
 mod health;
 mod histories;
+mod idempotency;
 mod identity;
 mod messages;
 mod notifications;
 mod opening;
+mod permissions;
 mod purge;
 mod reader;
 mod revocations;
@@ -62,15 +62,15 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials};
-pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::chats::{Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
-pub use self::grants::Grants;
 use self::health::{DISK_CLOCK, StoreError};
 pub use self::histories::{StoredEvent, StoredHistory};
+pub use self::idempotency::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, NotificationOutcome, ReadNotification, StoredNotification};
-pub use self::opening::{OpenError, may_pass};
+pub use self::opening::{OpenError, is_retryable};
 use self::opening::{OpenedFiles, READERS};
+pub use self::permissions::Grants;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{EvictedRevocation, Revocation, RevocationScope, SUBJECT_MAX};
 pub use self::sign_ins::{RefreshedSignIn, SIGN_INS_MAX, SignIn};

@@ -41,7 +41,7 @@ pub struct OpenError {
 
 impl OpenError {
     pub(super) fn io(path: &Path, doing: &str, error: &io::Error) -> Self {
-        Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), may_pass: may_pass(error) }
+        Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), may_pass: is_retryable(error) }
     }
 
     pub(super) fn unusable(path: &Path, reason: UnusableFile) -> Self {
@@ -61,7 +61,7 @@ impl OpenError {
     }
 
     /// Whether a retry can succeed although the operator changes nothing: the disk is full or fails.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         self.may_pass
     }
 
@@ -72,7 +72,7 @@ impl OpenError {
 }
 
 /// Whether a system error means that the disk is full or fails.
-pub fn may_pass(error: &io::Error) -> bool {
+pub fn is_retryable(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
         || error.raw_os_error() == Some(EIO)
@@ -83,7 +83,7 @@ fn is_full(directory: &Path) -> bool {
     let trial = directory.join("hubbub.trial");
     let written = File::create(&trial).and_then(|mut file| file.write_all(&[0; TRIAL_BYTES]));
     let _ = fs::remove_file(&trial);
-    written.is_err_and(|error| may_pass(&error))
+    written.is_err_and(|error| is_retryable(&error))
 }
 
 impl fmt::Display for OpenError {

@@ -41,7 +41,7 @@ impl Store {
         let mut lock = None;
         let error = match OpenedFiles::at(directory, Role::Hub, &mut lock) {
             Ok(opened) => return Self::of(opened, directory, Role::Hub, clock),
-            Err(error) if !error.may_pass() => return Err(error),
+            Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => error,
         };
         let shared = Arc::new(StoreState::new(directory.join(FILE), clock));

@@ -345,7 +345,7 @@ impl ClientModel {
             self.receive(&event, chats, publications);
         }
         if closed.is_some() {
-            let is_by_hub = matches!(closed, Some(Close::Kicked | Close::TokenRevoked));
+            let is_by_hub = matches!(closed, Some(Close::DisconnectedByBackend | Close::TokenRevoked));
             assert!(!is_by_hub || self.may_be_ended_by_hub, "{} was closed without a kick or a revocation", self.user);
             self.is_ended_by_hub |= is_by_hub;
             self.disconnect(0, publications);

@@ -54,7 +54,7 @@ fn elsewhere() -> Config {
 }
 
 #[test]
-fn exactly_the_existing_keys_are_classified_once() {
+fn each_configuration_key_has_one_reload_effect() {
     let keys = keys();
     for key in &keys {
         let of_it = KEYS.iter().filter(|(outer, _)| key == outer || key.starts_with(&format!("{outer}.")));

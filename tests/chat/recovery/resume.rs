@@ -65,7 +65,7 @@ async fn a_session_resumes_on_every_transport() {
 }
 
 #[tokio::test]
-async fn as_many_large_messages_are_recovered_as_half_an_outbox_holds() {
+async fn recovered_messages_fill_at_most_half_of_the_outbox() {
     let hub = hub(TWO_WORKERS);
     let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join(CHAT).await;

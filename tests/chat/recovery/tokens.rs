@@ -42,7 +42,7 @@ async fn only_the_newest_token_recovers_a_session_once_for_its_user() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_session_is_left_when_the_recovery_window_has_passed() {
+async fn an_expired_session_frees_all_its_state() {
     let hub = hub("[recovery]\nwindow_secs = 1\n");
     let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join(CHAT).await;

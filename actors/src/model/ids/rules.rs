@@ -65,7 +65,7 @@ mod tests {
     use crate::model::ids::{ChatId, RoomName, UserId};
 
     #[test]
-    fn an_invisible_name_is_refused_and_joiners_in_scripts_and_emoji_are_accepted() {
+    fn an_invisible_name_is_refused_and_zero_width_joiners_are_accepted() {
         let hidden =
             [0xad, 0x61c, 0x200b, 0x200e, 0x200f, 0x202a, 0x202e, 0x2060, 0x2066, 0x2069, 0xfeff, 0xe0000, 0xe007f];
         for code in hidden {

@@ -1,7 +1,7 @@
 //! Chooses the deliveries of a publication that are measured: one in [`EVERY`], and at least one.
 
 /// One of `EVERY` deliveries is measured.
-pub(super) const EVERY: usize = 16;
+pub(super) const DELIVERIES_PER_SAMPLE: usize = 16;
 
 /// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries
 /// wait longer than the first, so every position must be measured equally often.
@@ -24,7 +24,7 @@ impl Sampling {
     /// time, no delivery is measured.
     pub(super) fn of(&mut self, deliveries: usize, accepted_us: Option<u64>) -> DeliverySample {
         self.phase = self.phase.wrapping_add(0x9E37_79B9);
-        let first = (u64::from(self.phase) * deliveries.clamp(1, EVERY) as u64) >> 32;
+        let first = (u64::from(self.phase) * deliveries.clamp(1, DELIVERIES_PER_SAMPLE) as u64) >> 32;
         DeliverySample { until: first as usize, accepted_us }
     }
 }
@@ -36,7 +36,7 @@ impl DeliverySample {
             self.until -= 1;
             return None;
         }
-        self.until = EVERY - 1;
+        self.until = DELIVERIES_PER_SAMPLE - 1;
         self.accepted_us
     }
 }
@@ -67,7 +67,7 @@ mod tests {
         for deliveries in [2, 10, 16, 40] {
             let mut turns = vec![0; deliveries];
             (0..1_600).flat_map(|_| chosen(&mut sampling, deliveries)).for_each(|position| turns[position] += 1);
-            let even = 1_600 / deliveries.min(EVERY);
+            let even = 1_600 / deliveries.min(DELIVERIES_PER_SAMPLE);
             assert!(turns.iter().all(|turns| (even - even / 8..=even + even / 8).contains(turns)), "{turns:?}");
         }
     }

@@ -30,7 +30,7 @@ impl Session {
     {
         let Some(application) = self.hub.application() else { return Ok(None) };
         if !self.handle.may_reserve_unordered() {
-            return Err(Fault::too_many_under_way());
+            return Err(Fault::too_many_in_progress());
         }
         let kind = sent.kind();
         let request = ApplicationRequest {

@@ -48,7 +48,7 @@ async fn the_end_of_a_session_is_logged_with_its_reason_and_a_fault_also_as_an_e
     let mut disconnects = Vec::new();
     for (close, end, reason) in [
         (Some(Close::SlowConsumer), None, "slow consumer"),
-        (Some(Close::Kicked), Some(Close::Left), "disconnected by the application"),
+        (Some(Close::DisconnectedByBackend), Some(Close::Left), "disconnected by the application"),
         (None, Some(Close::Malformed), "malformed packet"),
         (None, Some(Close::Left), "client left"),
         (None, None, "connection lost"),
@@ -193,7 +193,7 @@ async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
     hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
     let stats = hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
-    let health = crate::monitor::health::check(&hub.vitals(Default::default()));
+    let health = crate::monitor::health::check(&hub.health_inputs(Default::default()));
     assert_eq!(health.issues, ["The mailbox of monitor is 100% full"]);
     for events in busy {
         events.await.unwrap();

@@ -64,7 +64,7 @@ fn a_store_without_write_permission_is_refused_and_does_not_wait() {
 }
 
 #[tokio::test]
-async fn a_look_at_a_store_changes_no_file() {
+async fn reading_a_store_changes_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let look = || Store::look(directory.path()).map_err(|error| error.to_string());
     assert_eq!((look(), names(directory.path()).len()), (Ok(false), 0));
@@ -83,19 +83,19 @@ fn a_command_creates_no_store_and_prints_a_hint() {
     let missing = directory.path().join("data");
     let error = Store::open(&missing, Role::Command, Clock::System).unwrap_err();
     assert!(error.to_string().contains("start the hub once"), "{error}");
-    assert!(!error.may_pass() && !missing.exists());
+    assert!(!error.is_retryable() && !missing.exists());
 }
 
 #[test]
 fn only_a_full_or_failing_disk_is_worth_a_retry() {
-    let of = |kind: io::ErrorKind| may_pass(&kind.into());
+    let of = |kind: io::ErrorKind| is_retryable(&kind.into());
     assert!(of(io::ErrorKind::StorageFull) && of(io::ErrorKind::QuotaExceeded) && of(io::ErrorKind::FileTooLarge));
-    assert!(may_pass(&io::Error::from_raw_os_error(5)), "the disk fails");
+    assert!(is_retryable(&io::Error::from_raw_os_error(5)), "the disk fails");
     assert!(!of(io::ErrorKind::PermissionDenied) && !of(io::ErrorKind::NotFound));
     let directory = tempfile::tempdir().unwrap();
     let sqlite = |code| {
         let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-        OpenError::unusable(&directory.path().join(FILE), UnusableFile::Sqlite(error)).may_pass()
+        OpenError::unusable(&directory.path().join(FILE), UnusableFile::Sqlite(error)).is_retryable()
     };
     use rusqlite::ffi;
     assert!(sqlite(ffi::SQLITE_FULL) && sqlite(ffi::SQLITE_IOERR));

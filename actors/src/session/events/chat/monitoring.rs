@@ -59,6 +59,8 @@ impl Handle<AskStats> for Session {
 impl Handle<AskHealth> for Session {
     fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthReply>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(GetRequestCounts, move |requests| HealthReply::new(health::check(&hub.vitals(requests))))
+        self.ask_monitor(GetRequestCounts, move |requests| {
+            HealthReply::new(health::check(&hub.health_inputs(requests)))
+        })
     }
 }
