@@ -135,9 +135,9 @@ pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) 
 pub fn outside_base_path(base: &BasePath) -> Fault {
     if base.as_str().is_empty() {
         // `OPTIONS *` has no path.
-        return Fault::new(Code::NotFound, "There is nothing here");
+        return Fault::new(Code::NotFound, "No endpoint at this path");
     }
-    Fault::new(Code::NotFound, format!("There is nothing here: this hub is at {base}/")).by("server.base_path")
+    Fault::new(Code::NotFound, format!("No endpoint at this path: this hub is at {base}/")).by("server.base_path")
 }
 
 /// The address that a client's connections count for; `None` if they are exempt.

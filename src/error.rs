@@ -182,7 +182,7 @@ impl HttpError {
         let fault = if status == StatusCode::PAYLOAD_TOO_LARGE {
             Fault::new(Code::PayloadTooLarge, "The body is too large").by("server.max_body")
         } else if status == StatusCode::NOT_FOUND {
-            Fault::new(Code::NotFound, "There is nothing here")
+            Fault::new(Code::NotFound, "No endpoint at this path")
         } else if status.is_client_error() {
             Fault::new(Code::InvalidRequest, error.to_string())
         } else {

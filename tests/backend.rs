@@ -181,14 +181,14 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
         (UpstreamReply::Json(500, json!({"data": 1})), "The application failed"),
         (UpstreamReply::Json(404, json!({"data": 1})), "The application refused the request"),
         (UpstreamReply::Json(422, json!({"data": 1})), "The application refused the request"),
-        (UpstreamReply::Text(200, "<html>".into()), "The application gave no answer that can be passed on"),
-        (UpstreamReply::Text(200, String::new()), "The application gave no answer that can be passed on"),
-        (UpstreamReply::Text(200, "[".repeat(100_000)), "The application gave no answer that can be passed on"),
+        (UpstreamReply::Text(200, "<html>".into()), "The application sent a response that the hub cannot forward"),
+        (UpstreamReply::Text(200, String::new()), "The application sent a response that the hub cannot forward"),
+        (UpstreamReply::Text(200, "[".repeat(100_000)), "The application sent a response that the hub cannot forward"),
         (
             UpstreamReply::Text(200, format!("\"{}\"", "a".repeat(300_000))),
-            "The application gave no answer that can be passed on",
+            "The application sent a response that the hub cannot forward",
         ),
-        (UpstreamReply::Redirect(elsewhere.url("/")), "The application gave no answer that can be passed on"),
+        (UpstreamReply::Redirect(elsewhere.url("/")), "The application sent a response that the hub cannot forward"),
     ] {
         backend.set_reply(reply);
         assert_failures(&mut socket, error).await;
@@ -356,7 +356,7 @@ async fn an_unrequested_content_encoding_is_logged() {
     let mut socket = Sio::of(&hub, SioTransport::WebSocket, "42").await;
     let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!(answer["success"], false, "{answer}");
-    assert_eq!(answer["error"], "The application gave no answer that can be passed on");
+    assert_eq!(answer["error"], "The application sent a response that the hub cannot forward");
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
     let line = "unusable: an answer in the content encoding deflate, although the request had";
     eventually(DEADLINE, "it is logged", || hub.output().contains(line)).await;

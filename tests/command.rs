@@ -324,5 +324,5 @@ async fn secrets_are_created_at_the_first_start_and_reused() {
         "connected",
         "the first token still holds"
     );
-    assert!(!hub.output().contains("made a random"), "made once: {}", hub.output());
+    assert!(!hub.output().contains("created a random"), "created once: {}", hub.output());
 }

@@ -38,7 +38,7 @@ async fn a_trailing_slash_changes_nothing() {
     let answer = wire.response().await;
     assert_eq!(
         (answer.status, &answer.json()["error"]["message"]),
-        (404, &json!("There is nothing here")),
+        (404, &json!("No endpoint at this path")),
         "{answer:?}"
     );
     let presence = hub.http().request("GET", "/api/presence/alice/").key().send();

@@ -104,7 +104,7 @@ fn ws_without_an_upgrade_is_answered_with_the_protocol() {
 fn errors_have_the_format_of_their_path() {
     let hub = Hub::start();
     let nothing = hub.get("/nothing");
-    assert_eq!((nothing.status, nothing.json()), (404, error("NOT_FOUND", "There is nothing here")));
+    assert_eq!((nothing.status, nothing.json()), (404, error("NOT_FOUND", "No endpoint at this path")));
     let wrong = hub.http().request("DELETE", "/info").send();
     assert_eq!((wrong.status, wrong.header("Allow")), (405, Some("GET, HEAD")));
     assert_eq!(wrong.json(), error("METHOD_NOT_ALLOWED", "This path answers GET, HEAD only"));
@@ -115,7 +115,7 @@ fn errors_have_the_format_of_their_path() {
             404,
             json!({
                 "success": false,
-                "error": "There is nothing here",
+                "error": "No endpoint at this path",
                 "code": "NOT_FOUND",
                 "requestId": "r-1",
             })

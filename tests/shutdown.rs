@@ -200,7 +200,7 @@ fn a_sighup_before_the_hub_serves_is_a_reload_and_the_environment_still_override
     let signal = |name: &str| Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
     let mut lines = BufReader::new(hub.stderr.take().unwrap()).lines().map(Result::unwrap);
     // Secrets are made before the hub listens.
-    assert!(lines.next().unwrap().contains("made a random JWT secret"));
+    assert!(lines.next().unwrap().contains("created a random JWT secret"));
     fs::write(&config, "[server]\nport = 0\n[limits]\nrooms = 9\nrooms_per_session = 9\n").unwrap();
     assert!(signal("HUP").success());
     let reloaded = lines.find(|line| line.contains("reloaded")).unwrap();

@@ -125,7 +125,7 @@ fn passwords_and_refresh_tokens_are_stored_only_as_hashes() {
 #[test]
 fn two_hubs_do_not_share_a_data_directory() {
     let hub = Hub::start();
-    assert_refused(&run(hub.dir(), &[]), &["hubbub.lock", "another hub works in this data directory"]);
+    assert_refused(&run(hub.dir(), &[]), &["hubbub.lock", "another hub uses this data directory"]);
     user(&hub, "alice");
 }
 

@@ -160,7 +160,7 @@ fn check_live_fetches_the_keys_and_reaches_the_applications() {
     let issuer = MockUpstream::replying(UpstreamReply::Json(200, json!({"keys": []})));
     let empty = live(&issuer.url("/keys"));
     assert_eq!(empty.status, Some(1), "{empty:?}");
-    assert!(empty.stdout.contains("auth.jwks: failed, no key is for ES256\n"), "{empty:?}");
+    assert!(empty.stdout.contains("auth.jwks: failed, no key fits ES256\n"), "{empty:?}");
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ pub fn app(
 }
 
 async fn not_found() -> HandlerResult {
-    Err(Fault::new(Code::NotFound, "There is nothing here").into())
+    Err(Fault::new(Code::NotFound, "No endpoint at this path").into())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) fn apply_route(policies: &Policies, request: &mut ServiceRequest) -> 
     if route == path {
         return Ok(());
     }
-    let uri = with_path(request.uri(), route).ok_or_else(|| Fault::new(Code::NotFound, "There is nothing here"))?;
+    let uri = with_path(request.uri(), route).ok_or_else(|| Fault::new(Code::NotFound, "No endpoint at this path"))?;
     request.match_info_mut().get_mut().update(&uri);
     request.head_mut().uri = uri;
     Ok(())

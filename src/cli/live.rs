@@ -154,7 +154,7 @@ async fn token_keys(auth: &Auth) -> TrialResult {
         false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.load_counts().0.unwrap_or(0)),
     };
     match loaded {
-        Ok(0) => Failed(format!("no key is for {algorithm:?}")),
+        Ok(0) => Failed(format!("no key fits {algorithm:?}")),
         Ok(1) => Fine(format!("1 key is for {algorithm:?}")),
         Ok(keys) => Fine(format!("{keys} keys are for {algorithm:?}")),
         Err(why) => Failed(why),

@@ -222,7 +222,7 @@ impl Problems {
             if key.name.is_empty() || key.name.contains(char::is_control) {
                 self.add(format!("{at}.name"), "expected a printable name");
             } else if let Some(first) = names.insert(&key.name, index) {
-                self.add(format!("{at}.name"), format!("api.keys[{first}] is called {:?} too", key.name));
+                self.add(format!("{at}.name"), format!("api.keys[{first}] has the name {:?} too", key.name));
             }
             match (&key.key, &key.sha256) {
                 (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; set only one of them"),

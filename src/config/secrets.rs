@@ -37,7 +37,7 @@ impl fmt::Display for SecretNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match self.made {
-            true => write!(f, "made a random {}: it is in {path}", self.what)?,
+            true => write!(f, "created a random {} in {path}", self.what)?,
             false => write!(f, "the {} is read from {path}", self.what)?,
         }
         match self.exposed {
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(files, expected, "no draft is left over");
         assert_eq!(files.iter().map(|it| mode(it)).max(), Some(0o600));
         let shown: Vec<_> = notices.iter().map(ToString::to_string).collect();
-        assert_eq!(shown[0], format!("made a random JWT secret: it is in {}", expected[1].display()));
+        assert_eq!(shown[0], format!("created a random JWT secret in {}", expected[1].display()));
         assert!(!shown.join("").contains(&secret) && !shown.join("").contains(&key));
     }
 

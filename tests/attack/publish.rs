@@ -14,9 +14,9 @@ const REFUSED_EVENTS: [(&str, &str, &str); 6] = [
     ("Broadcast", r#"{"topic": "lobby", "payload": 1}"#, "Not allowed to publish to `lobby`"),
     ("DirectMessage", r#"{"target_user": "bob", "payload": 1}"#, "Not allowed to publish to `user:bob`"),
     ("typing_start", r#"{"thread_id": 7}"#, "Not allowed to publish to `thread:7`"),
-    ("client:event", r#"{"type": "e"}"#, "The token allows no publishing"),
-    ("client:message", r#"{"content": "m"}"#, "The token allows no publishing"),
-    ("client:action", r#"{"action": "echo"}"#, "The token allows no publishing"),
+    ("client:event", r#"{"type": "e"}"#, "The token does not allow publishing"),
+    ("client:message", r#"{"content": "m"}"#, "The token does not allow publishing"),
+    ("client:action", r#"{"action": "echo"}"#, "The token does not allow publishing"),
 ];
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_token_without_publish_rights_writes_to_no_client() {
     let mut chat = Sio::open(&hub, SioTransport::WebSocket).await;
     chat.connect("/chat", &json!({"token": read_only_token("alice")})).await.unwrap();
     let refused = chat.request_on("/chat", "presence:update-status", json!({"status": "away"})).await;
-    let message = "The token allows no publishing";
+    let message = "The token does not allow publishing";
     assert_eq!(refused, json!([{"success": false, "message": message, "code": "FORBIDDEN"}]));
     bob.expect_silence().await;
     // It still subscribes.

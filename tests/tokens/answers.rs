@@ -30,7 +30,7 @@ async fn an_unreadable_answer_is_refused_without_a_retry_and_logged_with_its_rea
     let hub = Hub::with(&with_backend(&backend, "cache_secs = 0"));
     assert_not_understood(&upgrade_with(&hub, "12|s3cret-token").await);
     let lacks = "no user: `user` has none of `id`, `sub`, `userId`, `user_id`";
-    assert_logged(&hub, &["WARN", "auth.backend.url gave no decision about a token", lacks]);
+    assert_logged(&hub, &["WARN", "auth.backend.url returned no usable result for a token", lacks]);
     assert_logged(&hub, &["refused", "code=AUTH_FAILED", "rule=auth.backend.url"]);
 
     let mut guest = Sio::guest(&hub, SioTransport::Polling).await;
@@ -54,7 +54,7 @@ async fn an_unrequested_content_encoding_is_logged() {
     let hub = Hub::with(&with_backend(&backend, ""));
     assert_not_understood(&upgrade_with(&hub, "12|abc").await);
     let reason = "an answer in the content encoding gzip, although the request had `Accept-Encoding: identity`";
-    assert_logged(&hub, &["auth.backend.url gave no decision about a token", reason]);
+    assert_logged(&hub, &["auth.backend.url returned no usable result for a token", reason]);
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
 
     let es256 = key(Algorithm::ES256);

@@ -101,7 +101,7 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
         assert_unavailable(&upgrade_with(&hub, &format!("odd-{number}|alice")).await);
     }
     assert_eq!(hub.metric("hubbub_auth_backend_shed_total"), 0.0);
-    let logged = hub.output().lines().filter(|line| line.contains("gave no decision about a token")).count();
+    let logged = hub.output().lines().filter(|line| line.contains("returned no usable result for a token")).count();
     assert!((2..7).contains(&logged), "at most two lines a minute, and not {logged} of 20");
     for status in [401, 403, 404] {
         backend.set_reply(UpstreamReply::Json(status, json!({"id": "alice"})));

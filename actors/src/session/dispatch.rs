@@ -173,7 +173,7 @@ fn check_publish<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fau
     match event.written_room()? {
         Some(room) => rules::check_token_publish(allowed, &room),
         None if allowed.is_empty() => {
-            Err(Fault::new(Code::Forbidden, "The token allows no publishing").by(rules::TOKEN_PUBLISH))
+            Err(Fault::new(Code::Forbidden, "The token does not allow publishing").by(rules::TOKEN_PUBLISH))
         }
         None => Ok(()),
     }

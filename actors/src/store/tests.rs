@@ -222,7 +222,7 @@ fn a_directory_belongs_to_one_hub_and_commands_may_open_it_too() {
     let inner = directory.path().join("data");
     let _hub = open(&inner);
     let second = Store::open(&inner, Role::Hub, Clock::System).unwrap_err().to_string();
-    assert!(second.contains("hubbub.lock: another hub works in this data directory"), "{second}");
+    assert!(second.contains("hubbub.lock: another hub uses this data directory"), "{second}");
     assert!(Store::open(&inner, Role::Command, Clock::System).is_ok());
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);

@@ -85,10 +85,10 @@ async fn an_unknown_path_or_method_is_refused_without_a_key() {
     let nothing = app.answer(get("/nothing")).await;
     assert_eq!(
         (nothing.status, nothing.json()),
-        (404, json!({"error": {"code": "NOT_FOUND", "message": "There is nothing here", "details": {}}}))
+        (404, json!({"error": {"code": "NOT_FOUND", "message": "No endpoint at this path", "details": {}}}))
     );
     let nothing = app.answer(get("/api/nothing").insert_header(("x-request-id", "r-1"))).await;
-    assert_eq!((nothing.status, nothing.json()), (404, refused("There is nothing here", "NOT_FOUND")));
+    assert_eq!((nothing.status, nothing.json()), (404, refused("No endpoint at this path", "NOT_FOUND")));
     let wrong = app.answer(TestRequest::delete().uri("/health")).await;
     assert_eq!(
         (wrong.status, wrong.json()),

@@ -224,12 +224,12 @@ impl Inner {
             }
             (TokenDecision::Undecided(BackendFailure::NotUnderstood, why), _) => {
                 if let Some(Summary { count, .. }) = self.not_understood.count(None, now_ms) {
-                    log::warn!(count; "auth.backend.url gave no decision about a token: {why}");
+                    log::warn!(count; "auth.backend.url returned no usable result for a token: {why}");
                 }
             }
             (TokenDecision::Undecided(_, why), _) => {
                 if let Some(Summary { count, .. }) = self.failures.count(None, now_ms) {
-                    log::info!(count; "auth.backend.url gave no decision about a token: {why}");
+                    log::info!(count; "auth.backend.url returned no usable result for a token: {why}");
                 }
             }
             (_, Some(_)) => log::info!("auth.backend.url answers again"),

@@ -143,7 +143,7 @@ fn an_impossible_topic_rule_is_refused() {
         |text: &str| problems(&toml::from_str(text).unwrap()).into_iter().map(|it| it.text).collect::<Vec<_>>();
     assert_eq!(errors(twice), ["topics[0] has the pattern \"a\" too; the first one applies"]);
     let key = |name: &str, key: &str| format!("[[api.keys]]\nname = '{name}'\nkey = '{key}'\n");
-    assert_eq!(errors(&(key("a", "1") + &key("a", "2"))), ["api.keys[0] is called \"a\" too"]);
+    assert_eq!(errors(&(key("a", "1") + &key("a", "2"))), ["api.keys[0] has the name \"a\" too"]);
     let sha256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
     let hashed = format!("[[api.keys]]\nname = 'b'\nsha256 = '{sha256}'\n");
     assert_eq!(errors(&(key("a", "1") + &hashed)), ["\"b\" is the same key as \"a\" (api.keys[0])"]);

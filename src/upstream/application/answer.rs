@@ -65,7 +65,7 @@ impl UpstreamOutcome {
             Self::Answered => "The application answered",
             Self::Refused => "The application refused the request",
             Self::Failed => "The application failed",
-            Self::Unusable => "The application gave no answer that can be passed on",
+            Self::Unusable => "The application sent a response that the hub cannot forward",
             Self::Unavailable | Self::BreakerOpen => "The application cannot be reached at the moment; try again",
             Self::Timeout => "The application did not answer in time",
             Self::Overloaded => "Too many requests to the application are in progress; try again",
