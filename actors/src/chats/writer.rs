@@ -173,31 +173,39 @@ impl Actor for ChatWriter {
 
 receives_posts!(ChatWriter);
 
+impl ChatWriter {
+    /// Finishes `change` before the next message, and replies with its result.
+    fn finish<T: 'static>(
+        &self,
+        change: impl Future<Output = T> + 'static,
+        reply: ReplySender<T>,
+        ctx: &mut Context<Self>,
+    ) {
+        ctx.wait(async move { drop(reply.send(change.await)) }.into_actor(self));
+    }
+}
+
 impl Receive<PutChat> for ChatWriter {
     fn receive(&mut self, PutChat { chat, reply }: PutChat, ctx: &mut Self::Context) {
-        let writer = self.clone();
-        ctx.wait(async move { drop(reply.send(writer.put(chat).await)) }.into_actor(self));
+        self.finish(self.clone().put(chat), reply, ctx);
     }
 }
 
 impl Receive<MakeChat> for ChatWriter {
     fn receive(&mut self, MakeChat { chat, reply }: MakeChat, ctx: &mut Self::Context) {
-        let writer = self.clone();
-        ctx.wait(async move { drop(reply.send(writer.make(chat).await)) }.into_actor(self));
+        self.finish(self.clone().make(chat), reply, ctx);
     }
 }
 
 impl Receive<DeleteChat> for ChatWriter {
     fn receive(&mut self, DeleteChat { id, reply }: DeleteChat, ctx: &mut Self::Context) {
-        let writer = self.clone();
-        ctx.wait(async move { drop(reply.send(writer.delete(id).await)) }.into_actor(self));
+        self.finish(self.clone().delete(id), reply, ctx);
     }
 }
 
 impl Receive<OpenChats> for ChatWriter {
     fn receive(&mut self, OpenChats { configured, reply }: OpenChats, ctx: &mut Self::Context) {
-        let writer = self.clone();
-        let open = async move { drop(reply.send(Self::open(&writer.store, &writer.chats, configured).await)) };
-        ctx.wait(open.into_actor(self));
+        let (store, chats) = (self.store.clone(), self.chats.clone());
+        self.finish(async move { Self::open(&store, &chats, configured).await }, reply, ctx);
     }
 }
