@@ -10,6 +10,7 @@ use super::script::{ClientMessage, ExpectedLine, Received, Script, ScriptStep, S
 use crate::support::client::without_time;
 use crate::support::socketio::SocketPacket;
 use crate::support::token::token_with;
+use crate::support::wait::{DEADLINE, eventually};
 use crate::support::{Client, Hub, Sio, SioTransport};
 
 /// A connected client of a script.
@@ -129,17 +130,19 @@ impl Player {
             let (actual_status, actual) = response.take().expect("no response to compare with");
             assert_eq!(*status, actual_status, "{label}, line {}: {actual}", line.line);
             let matches = self.placeholders.matches(body, &actual);
-            assert!(matches, "{label}, line {}: expected\n{body}\nreceived\n{actual}", line.line);
+            let received = Received::Response(actual_status, actual);
+            assert!(matches, "{label}, line {}: {}", line.line, differ(&received, "backend", &[&line]));
         }
-        assert!(response.is_none(), "{label}, line {}: the response is not listed: {response:?}", step.line);
+        if let Some((status, body)) = response {
+            let line = Received::Response(status, body).line("backend");
+            panic!("{label}, line {}: the response is not listed; {PASTE}\n{line}", step.line);
+        }
         for (client, mut expected) in expected {
             while !expected.is_empty() {
                 let received = self.client(&client).next().await;
                 let Some(index) = expected.iter().position(|line| self.accept(&line.message, &received)) else {
-                    panic!(
-                        "{label}, line {}: {client} received\n{received:#?}\nexpected one of\n{expected:#?}",
-                        step.line
-                    );
+                    let expected: Vec<_> = expected.iter().collect();
+                    panic!("{label}, line {}: {}", step.line, differ(&received, &client, &expected));
                 };
                 expected.remove(index);
             }
@@ -160,7 +163,11 @@ impl Player {
                 let connection = Connection::open(&self.hub, on, surface.is_some(), token).await;
                 self.clients.insert(client, connection);
             }
-            StepAction::Cut { client } => drop(self.clients.remove(&client)),
+            StepAction::Cut { client } => {
+                let others = self.hub.connections() - 1;
+                drop(self.clients.remove(&client));
+                eventually(DEADLINE, "the hub ends the session", || self.hub.connections() == others).await;
+            }
             StepAction::Send { client, message } => {
                 let message = match message {
                     ClientMessage::Event(event, data) => ClientMessage::Event(event, self.placeholders.fill(&data)),
@@ -202,6 +209,16 @@ impl Player {
         }
         matches
     }
+}
+
+/// How to paste a received line into a golden file.
+const PASTE: &str = "write `<time>` for a time and a word such as `<id>` for a generated value, then paste";
+
+/// The received line and the expected lines, in the syntax of the golden files.
+fn differ(received: &Received, recipient: &str, expected: &[&ExpectedLine]) -> String {
+    let expected = expected.iter().map(|line| format!("{}    (line {})", line.message.line(recipient), line.line));
+    let expected: Vec<_> = expected.collect();
+    format!("expected one of\n{}\n{PASTE}\n{}", expected.join("\n"), received.line(recipient))
 }
 
 /// A refusal of `/chat` as `/ws` sends it: its message is the text of `details.reason`, or the hub's own text where

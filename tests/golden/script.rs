@@ -42,7 +42,7 @@ pub(super) enum StepAction {
 /// A message from a client.
 #[derive(Debug)]
 pub(super) enum ClientMessage {
-    /// An event that wants an answer.
+    /// An event that requests a reply.
     Event(String, Value),
     /// A whole message of `/ws`.
     Frame(Value),
@@ -67,7 +67,7 @@ pub(super) struct ExpectedLine {
 }
 
 /// A message to a client or the backend.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Received {
     /// The data of an acknowledgement; `null` where it has none.
     Answer(Value),
@@ -76,6 +76,19 @@ pub(super) enum Received {
     Frame(Value),
     /// The status and the body of an HTTP response.
     Response(u16, Value),
+}
+
+impl Received {
+    /// The message as a line of a golden file.
+    pub(super) fn line(&self, recipient: &str) -> String {
+        match self {
+            Self::Answer(Value::Null) => format!("{recipient} ="),
+            Self::Answer(data) => format!("{recipient} = {data}"),
+            Self::Event(name, data) => format!("{recipient} < {name} {data}"),
+            Self::Frame(frame) => format!("{recipient} < {frame}"),
+            Self::Response(status, body) => format!("{recipient} = {status} {body}"),
+        }
+    }
 }
 
 impl Script {
