@@ -1,8 +1,9 @@
-//! The README agrees with the program.
+//! README.md and docs/operate.md agree with the program.
 
 use std::collections::BTreeSet;
 use std::fs;
 
+use hubbub::config::diff;
 use hubbub_actors::events::catalogue;
 use hubbub_actors::model::close::Close;
 
@@ -16,6 +17,25 @@ fn readme() -> String {
 #[test]
 fn the_event_tables_equal_the_output_of_hubbub_events() {
     assert_tables("README.md (`hubbub events` prints its tables)", &readme(), &catalogue::markdown());
+}
+
+#[test]
+fn the_table_of_reloads_has_every_configuration_key() {
+    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let keys = |row: &str| -> BTreeSet<String> { row.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    for row in diff::markdown().lines().skip(2) {
+        let (_, effect) = row.trim_end_matches(" |").rsplit_once("| ").unwrap();
+        let documented =
+            manual.lines().find(|line| line.starts_with("| `") && line.ends_with(&format!("| {effect} |")));
+        let (expected, documented) = (keys(row), keys(documented.unwrap_or_default()));
+        let missing: Vec<_> = expected.difference(&documented).collect();
+        let surplus: Vec<_> = documented.difference(&expected).collect();
+        assert!(
+            missing.is_empty() && surplus.is_empty(),
+            "docs/operate.md, row of keys that apply {effect}: add {missing:?}, remove {surplus:?}"
+        );
+    }
+    assert_tables("docs/operate.md", &manual, &diff::markdown());
 }
 
 #[test]

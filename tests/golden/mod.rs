@@ -26,6 +26,8 @@
 //! file may mix such clients with others. Its steps also list the hub's greeting on that surface. With `as_written`, every
 //! client must name its surface.
 //!
+//! Clients that name no surface have refusals in the form of `/chat` in the file; for `/ws`, the player converts them.
+//!
 //! `<time>` is an ISO 8601 time with milliseconds, `<number>` any number, `<any>` anything, and, where a client sends it,
 //! `<token of alice>` a valid token. Any other `<word>` is a text that is the same wherever the word stands.
 
@@ -118,11 +120,11 @@ enum RequestOutcome {
     Refusal,
 }
 
-/// Whether an answer or a message with its whole body accepts or refuses a request; `None` for anything else.
+/// Whether a reply or a message with its whole body accepts or refuses a request; `None` for anything else.
 fn outcome(message: &Received) -> Option<RequestOutcome> {
     let refused = match message {
-        Received::Answer(Value::String(_)) => return None,
-        Received::Answer(data) => data["success"] == false,
+        Received::Reply(Value::String(_)) => return None,
+        Received::Reply(data) => data["success"] == false,
         Received::Frame(frame) if frame["id"].is_null() || frame["data"].is_string() => return None,
         Received::Frame(frame) => frame["type"] == "Error",
         Received::Event(..) | Received::Response(..) => return None,
@@ -144,8 +146,8 @@ fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_su
                 StepAction::Send { client, message } => (client, message),
                 StepAction::Cut { .. } | StepAction::Call { .. } => continue,
             };
-            let answers = step.expected.iter().filter(|expected| expected.recipient == client);
-            let outcomes: Vec<_> = answers.filter_map(|expected| outcome(&expected.message)).collect();
+            let replies = step.expected.iter().filter(|expected| expected.recipient == client);
+            let outcomes: Vec<_> = replies.filter_map(|expected| outcome(&expected.message)).collect();
             for surface in surfaces.iter().filter_map(|surface| named[&client].or(*surface)) {
                 played.entry((message.event().to_owned(), surface.as_str())).or_default().extend(&outcomes);
             }

@@ -55,8 +55,8 @@ impl Connection {
                 let packet = client.receive_any().await;
                 assert_eq!(packet.namespace, *name, "{packet:?}");
                 match packet.data.as_array().unwrap().as_slice() {
-                    [] if packet.kind == SocketPacket::ACK => Received::Answer(Value::Null),
-                    [data] if packet.kind == SocketPacket::ACK => Received::Answer(data.clone()),
+                    [] if packet.kind == SocketPacket::ACK => Received::Reply(Value::Null),
+                    [data] if packet.kind == SocketPacket::ACK => Received::Reply(data.clone()),
                     [Value::String(event), data] => Received::Event(event.clone(), data.clone()),
                     _ => panic!("neither an event with one argument nor an acknowledgement: {packet:?}"),
                 }
@@ -65,11 +65,11 @@ impl Connection {
                 let mut message = client.next_with_presence().await;
                 let data = message["data"].take();
                 match message["type"].as_str().unwrap() {
-                    "Reply" => Received::Answer(data),
+                    "Reply" => Received::Reply(data),
                     "Error" => {
                         let mut refusal = json!({"success": false});
                         refusal.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
-                        Received::Answer(refusal)
+                        Received::Reply(refusal)
                     }
                     event => Received::Event(event.to_owned(), data),
                 }
@@ -81,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Fails if anything arrives before the answer to a request that is sent now.
+    /// Fails if anything arrives before the reply to a request that is sent now.
     async fn expect_silence(&mut self) {
         match self {
             Self::Namespace { name, client } => {
@@ -194,7 +194,7 @@ impl Player {
     fn accept(&mut self, expected: &Received, received: &Received) -> bool {
         let mut placeholders = self.placeholders.clone();
         let matches = match (expected, received) {
-            (Received::Answer(expected), Received::Answer(received)) => {
+            (Received::Reply(expected), Received::Reply(received)) => {
                 let expected = if self.surface == Some(Surface::Raw) { as_raw(expected) } else { expected.clone() };
                 placeholders.matches(&expected, received)
             }
@@ -212,7 +212,8 @@ impl Player {
 }
 
 /// How to paste a received line into a golden file.
-const PASTE: &str = "write `<time>` for a time and a word such as `<id>` for a generated value, then paste";
+const PASTE: &str =
+    "received (write `<time>` for a time and a word such as `<id>` for a generated value before you paste it):";
 
 /// The received line and the expected lines, in the syntax of the golden files.
 fn differ(received: &Received, recipient: &str, expected: &[&ExpectedLine]) -> String {
@@ -223,16 +224,16 @@ fn differ(received: &Received, recipient: &str, expected: &[&ExpectedLine]) -> S
 
 /// A refusal of `/chat` as `/ws` sends it: its message is the text of `details.reason`, or the hub's own text where
 /// `/chat` uses the sentence of its document.
-fn as_raw(answer: &Value) -> Value {
-    let mut answer = answer.clone();
-    if answer["success"] != false {
-        return answer;
+fn as_raw(reply: &Value) -> Value {
+    let mut reply = reply.clone();
+    if reply["success"] != false {
+        return reply;
     }
-    let details = answer.get_mut("details").and_then(Value::as_object_mut);
+    let details = reply.get_mut("details").and_then(Value::as_object_mut);
     if let Some(reason) = details.and_then(|details| details.remove("reason")) {
-        answer["message"] = reason;
-    } else if answer["code"] == "RATE_LIMITED" {
-        answer["message"] = json!("Rate limit exceeded");
+        reply["message"] = reason;
+    } else if reply["code"] == "RATE_LIMITED" {
+        reply["message"] = json!("Rate limit exceeded");
     }
-    answer
+    reply
 }
