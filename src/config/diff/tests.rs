@@ -1,9 +1,5 @@
-use self::tables::assert_tables;
 use super::super::{ApiKeyEntry, AudienceSetting, LogFormat};
 use super::*;
-
-#[path = "../../../tests/support/tables.rs"]
-mod tables;
 
 fn key(name: &str, key: &str) -> ApiKeyEntry {
     ApiKeyEntry {
@@ -133,9 +129,4 @@ fn written_values_are_read_again_and_contain_no_secret() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     assert!(Values::from_toml("a = ").is_err());
-}
-
-#[test]
-fn the_documentation_has_the_table() {
-    assert_tables("docs/operate.md", include_str!("../../../docs/operate.md"), &markdown());
 }
