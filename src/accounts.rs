@@ -150,7 +150,7 @@ impl Accounts {
         let credentials = found.filter(|found| verified.matches && !found.account.disabled);
         let credentials = credentials.ok_or_else(wrong_credentials)?;
 
-        // Read the time after the hashing: a revocation during the hashing must be older than the token made here, or
+        // Read the time after the hashing: a revocation during the hashing must be older than the token created here, or
         // prevent it.
         let (now_ms, terms) = (clock.now_ms(), self.terms.load_full());
         let refresh_token = random()?;

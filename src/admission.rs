@@ -92,7 +92,7 @@ impl HandshakeRequest<'_> {
     }
 }
 
-/// Counts and logs that a connection of `address` was refused. `id` is the request id in its answer.
+/// Counts and logs that a connection of `address` was refused. `id` is the request id in its response.
 pub fn note_refused_connection(state: &SharedState, address: Option<IpAddr>, id: &HttpRequestId, fault: &Fault) {
     let at = RefusedAt::Http;
     state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);

@@ -164,7 +164,7 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
 }
 
 impl Command {
-    /// Rejects flags before the command that have no effect on it.
+    /// Refuses flags before the command that have no effect on it.
     fn check(&self, before: &ServerFlags) -> Result<(), clap::Error> {
         let (name, allowed) = match self {
             Self::Serve(_) | Self::Check(_) => return Ok(()),
@@ -281,7 +281,7 @@ fn hmac(config: &Config) -> Option<Hmac> {
 }
 
 impl Claims {
-    /// The claims of a token made at `now` with a lifetime of `ttl`, in seconds.
+    /// The claims of a token created at `now` with a lifetime of `ttl`, in seconds.
     fn to_json(&self, now: i64, ttl: u64) -> Value {
         let mut claims = json!({
             "sub": self.user,

@@ -1,7 +1,7 @@
 //! The configuration: one struct for each `[section]`, with the unit, bounds and default of every key in one place.
 //!
 //! This module owns the keys, not their use. [`source`] reads the values and names the place of an error; [`check`]
-//! rejects invalid values; [`secrets`] makes the secrets of the first start.
+//! refuses invalid values; [`secrets`] creates the secrets of the first start.
 
 pub mod check;
 pub mod diff;
@@ -155,7 +155,7 @@ impl Server {
 section! {
     /// `[auth]`.
     Auth {
-        /// The secret for HS256, HS384 and HS512, at least 16 bytes. Without it, [`secrets::ensure`] makes a secret.
+        /// The secret for HS256, HS384 and HS512, at least 16 bytes. Without it, [`secrets::ensure`] creates a secret.
         jwt_secret: Option<Secret> = None,
         /// The only algorithm accepted in tokens. All except HS* need [`Self::public_key_file`] or [`Self::jwks`].
         /// Default `HS256`.
@@ -199,7 +199,7 @@ section! {
     /// `[auth.backend]`.
     AuthBackend {
         /// The `http(s)` URL that verifies opaque tokens, which are all tokens except JWTs. Default none: they are
-        /// rejected.
+        /// refused.
         url: Option<String> = None,
         /// Seconds that an accepted token is cached, at most 86400; 0 asks each time. Default 60.
         cache_secs: u32 = 60,
@@ -209,7 +209,7 @@ section! {
 section! {
     /// `[api]`.
     Api {
-        /// `[[api.keys]]`: the keys of the push API. Without any, [`secrets::ensure`] makes a key.
+        /// `[[api.keys]]`: the keys of the push API. Without any, [`secrets::ensure`] creates a key.
         keys: Vec<ApiKeyEntry> = Vec::new(),
     }
 }
@@ -241,7 +241,7 @@ section! {
         url: Option<String> = None,
         /// The key that the hub sends in `X-API-Key`. Default none.
         api_key: Option<Secret> = None,
-        /// Milliseconds to wait for an answer, retries included, at least 1. Default 5000.
+        /// Milliseconds to wait for a response, retries included, at least 1. Default 5000.
         timeout_ms: u32 = 5_000,
     }
 }
@@ -321,7 +321,7 @@ impl Auth {
 }
 
 impl ChatRoom {
-    /// The chat, made at `now`.
+    /// The chat, created at `now`.
     ///
     /// # Errors
     /// The first invalid value, with its key as the field.
@@ -486,7 +486,7 @@ section! {
         /// The log level: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list in the form of `RUST_LOG`
         /// (`info,hubbub::refused=off`). Default `info`.
         level: String = "info".into(),
-        /// The format of a line: `text`, or `json` with one object a line. Default `text`.
+        /// The format of a line: `text`, or `json` with one object per line. Default `text`.
         format: LogFormat = LogFormat::Text,
     }
 }

@@ -1,4 +1,4 @@
-//! `X-Request-Id`: names a request in its answer and in the log. It comes from the caller or is made.
+//! `X-Request-Id`: names a request in its response and in the log. It comes from the caller or is generated.
 
 use std::fmt;
 use std::sync::Arc;

@@ -41,7 +41,7 @@ pub struct SharedState {
     current: Arc<ArcSwap<Policies>>,
     /// Checks the signatures of requests.
     pub signatures: Signatures,
-    /// The answers to requests with an `Idempotency-Key`.
+    /// The responses to requests with an `Idempotency-Key`.
     pub idempotency: Idempotency,
     /// The accounts that can sign in.
     pub accounts: Accounts,
@@ -89,7 +89,7 @@ impl SharedState {
         self.current.load_full()
     }
 
-    /// Replaces the policies. Nonces, stored answers and the windows of limits stay.
+    /// Replaces the policies. Nonces, stored responses and the windows of limits stay.
     pub fn replace_policies(&self, policies: Policies) {
         let config = policies.config.clone();
         self.accounts.reconfigure(&config.auth);
@@ -191,7 +191,7 @@ pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
 }
 
 /// As [`tokens`], as a replacement for the verifier of a previous configuration. Keeps the loaded key set and the cached
-/// answers if their configuration is unchanged.
+/// responses if their configuration is unchanged.
 ///
 /// # Errors
 /// As [`tokens`].

@@ -1,5 +1,5 @@
 //! `GET /ws`: the raw WebSocket. Checks the request and opens the session before it answers, so that no event after the
-//! answer is lost.
+//! response is lost.
 
 use std::rc::Rc;
 use std::sync::Arc;

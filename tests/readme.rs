@@ -1,11 +1,14 @@
-//! The README agrees with the program.
+//! README.md and docs/operate.md agree with the program.
 
+use std::collections::BTreeSet;
 use std::fs;
 
+use hubbub::config::diff;
 use hubbub_actors::events::catalogue;
 use hubbub_actors::model::close::Close;
 
 use crate::support::run::hubbub;
+use crate::support::tables::assert_tables;
 
 fn readme() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -13,8 +16,26 @@ fn readme() -> String {
 
 #[test]
 fn the_event_tables_equal_the_output_of_hubbub_events() {
-    let tables = catalogue::markdown();
-    assert!(readme().contains(&tables), "put these into README.md (hubbub events prints them):\n{tables}");
+    assert_tables("README.md (`hubbub events` prints its tables)", &readme(), &catalogue::markdown());
+}
+
+#[test]
+fn the_table_of_reloads_has_every_configuration_key() {
+    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let keys = |row: &str| -> BTreeSet<String> { row.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    for row in diff::markdown().lines().skip(2) {
+        let (_, effect) = row.trim_end_matches(" |").rsplit_once("| ").unwrap();
+        let documented =
+            manual.lines().find(|line| line.starts_with("| `") && line.ends_with(&format!("| {effect} |")));
+        let (expected, documented) = (keys(row), keys(documented.unwrap_or_default()));
+        let missing: Vec<_> = expected.difference(&documented).collect();
+        let surplus: Vec<_> = documented.difference(&expected).collect();
+        assert!(
+            missing.is_empty() && surplus.is_empty(),
+            "docs/operate.md, row of keys that apply {effect}: add {missing:?}, remove {surplus:?}"
+        );
+    }
+    assert_tables("docs/operate.md", &manual, &diff::markdown());
 }
 
 #[test]
@@ -32,4 +53,65 @@ fn the_readme_lists_every_close_code() {
     for close in Close::ALL {
         assert!(readme().contains(&close.code().to_string()), "{close:?}");
     }
+}
+
+/// The parameters of a path have other names in the code: `/api/rooms/{room:.+}` and `/api/rooms/{room}` are `/api/rooms/{}`.
+fn without_names(path: &str) -> String {
+    let mut parts = path.split('{');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |path, part| path + "{}" + part.split_once('}').unwrap().1)
+}
+
+/// Method and path of every route in `src/api/mod.rs`. `GET /ws` only refuses requests without an upgrade.
+fn routes() -> BTreeSet<String> {
+    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/mod.rs")).unwrap();
+    let mut routes = BTreeSet::new();
+    for line in source.lines().filter(|line| line.contains("service(public(") || line.contains("service(guarded(")) {
+        let mut parts = line.splitn(3, '"').skip(1);
+        let (path, handlers) = (without_names(parts.next().unwrap()), parts.next().unwrap());
+        for method in ["get", "put", "post", "delete"] {
+            if handlers.contains(&format!(".{method}(")) {
+                routes.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    assert!(routes.remove("GET /ws"));
+    routes
+}
+
+/// Method and path of every endpoint in the table of README's section "HTTP".
+fn documented_routes() -> BTreeSet<String> {
+    let readme = readme();
+    let (_, table) = readme.split_once("| endpoint | what it does |\n|---|---|\n").unwrap();
+    let mut routes = BTreeSet::new();
+    for row in table.lines().take_while(|line| line.starts_with('|')) {
+        let row = row.replace("\\|", "");
+        let mut methods = Vec::new();
+        let mut is_new = true;
+        for span in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            for word in span.split(' ').take_while(|word| !word.starts_with('{')) {
+                if ["GET", "PUT", "POST", "DELETE"].contains(&word) {
+                    if !is_new {
+                        methods.clear();
+                    }
+                    methods.push(word);
+                    is_new = true;
+                } else if word.starts_with('/') {
+                    let path = without_names(word.split('?').next().unwrap());
+                    routes.extend(methods.iter().map(|method| format!("{method} {path}")));
+                    is_new = false;
+                }
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn the_table_of_endpoints_has_every_route() {
+    let (routes, documented) = (routes(), documented_routes());
+    let missing: Vec<_> = routes.difference(&documented).collect();
+    assert!(missing.is_empty(), "README.md, section HTTP, lacks {missing:?}");
+    let unknown: Vec<_> = documented.difference(&routes).collect();
+    assert!(unknown.is_empty(), "README.md, section HTTP, has endpoints that src/api/mod.rs lacks: {unknown:?}");
 }

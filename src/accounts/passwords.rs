@@ -54,7 +54,7 @@ impl Cost {
 pub struct Verified {
     /// The password matches the hash.
     pub matches: bool,
-    /// The hash has another cost than the requested one, or another program made it.
+    /// The hash has another cost than the requested one, or another program created it.
     pub is_outdated: bool,
 }
 
@@ -135,7 +135,7 @@ impl Hasher {
             (Some(salt), Some(hash)) if is_usual => {
                 self.output(password, &salt, theirs, &ours)?.ct_eq(hash.as_bytes()).into()
             }
-            // A hash of another Argon2 variant, made by another program.
+            // A hash of another Argon2 variant, created by another program.
             _ => Argon2::default().verify_password(password.as_bytes(), &known).is_ok(),
         };
         Ok(Verified { matches, is_outdated })

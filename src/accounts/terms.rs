@@ -1,4 +1,4 @@
-//! How the hub makes the tokens of a sign-in: their secret, lifetime and claims.
+//! How the hub creates the tokens of a sign-in: their secret, lifetime and claims.
 
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::store::Account;

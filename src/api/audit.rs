@@ -1,4 +1,4 @@
-//! Log lines about changes made over HTTP: the API key or user, the request id and the change. They contain no payload.
+//! Log lines about changes over HTTP: the API key or user, the request id and the change. They contain no payload.
 
 use hubbub_actors::runtime::log_line::{self, Field};
 use log::Level;

@@ -1,5 +1,5 @@
 //! `POST /api/batch`: up to [`COMMANDS_MAX`] commands in one request, executed in order. A failed command does not stop the
-//! others. Each result is the answer of the command's own endpoint.
+//! others. Each result is the response of the command's own endpoint.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

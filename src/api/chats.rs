@@ -15,7 +15,7 @@ use super::{HandlerResult, audit, iso, json};
 use crate::state::SharedState;
 
 /// A whole chat. Omitted fields have their default. Unknown fields are refused: a misspelt `participants` would remove
-/// everyone. The answer of `GET` can be sent back, with its `chatId` and `createdAt`.
+/// everyone. The response of `GET` can be sent back, with its `chatId` and `createdAt`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChatBody {

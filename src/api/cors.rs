@@ -1,4 +1,4 @@
-//! CORS: which pages may read an answer, by the list of origins that WebSockets use too.
+//! CORS: which pages may read a response, by the list of origins that WebSockets use too.
 //!
 //! `actix-cors` is not used: it would need a second list of origins, and has no rule for "the same host".
 
@@ -11,17 +11,17 @@ const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 const EXPOSED: &str = "X-Request-Id, Retry-After";
 /// Seconds for which a browser may cache a preflight.
 const MAX_AGE: &str = "600";
-/// Most header names in the answer to a preflight.
+/// Most header names in the response to a preflight.
 const NAMES_MAX: usize = 64;
 /// Most bytes of them.
 const NAMES_BYTES_MAX: usize = 4_096;
 
-/// Whether a page may read the answer.
+/// Whether a page may read the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PageAccess {
     /// The request has no `Origin`.
     None,
-    /// The page may read the answer.
+    /// The page may read the response.
     Allowed {
         /// The `Origin`, as it was sent.
         origin: HeaderValue,
@@ -51,7 +51,8 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The headers that let a page read an answer. Every answer has `Vary`, because caches also store answers without `Origin`.
+/// The headers that let a page read a response. Every response has `Vary`, because caches also store responses without
+/// `Origin`.
 pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
     if let PageAccess::Allowed { origin, credentials } = page {
@@ -64,7 +65,7 @@ pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// The headers of the answer to a preflight, in addition to those of every answer.
+/// The headers of the response to a preflight, in addition to those of every response.
 pub(super) fn preflight_headers(page: &PageAccess, requested: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers =
         vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];

@@ -1,4 +1,4 @@
-//! One row of the route table: a path, its methods, and the answer to any other method.
+//! One row of the route table: a path, its methods, and the response to any other method.
 
 use actix_web::dev::{AppService, HttpServiceFactory};
 use actix_web::http::header::{ALLOW, HeaderValue};

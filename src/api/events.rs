@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{HandlerResult, iso};
 use crate::state::SharedState;
 
-/// Default number of events in an answer.
+/// Default number of events in a response.
 const LIMIT: usize = 100;
 
 /// The query. Unknown parameters are refused: a misspelt filter would have no effect.

@@ -37,7 +37,7 @@ const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 /// Longest `Idempotency-Key`, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
-/// Marks an answer that was given before.
+/// Marks a response that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The body of an admitted request, its escapes [resolved](text::resolve). The guard reads the body, because a signature may
@@ -195,7 +195,7 @@ fn request_digest(request: &ServiceRequest, body: &[u8]) -> RequestDigest {
     digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
 
-/// Answers a request with an idempotency key: by its handler if the key is new, else with the stored answer.
+/// Answers a request with an idempotency key: by its handler if the key is new, else with the stored response.
 async fn answer_idempotent(
     state: web::Data<SharedState>,
     key: IdempotencyKey,

@@ -31,7 +31,7 @@ use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::socketio::query::names_session;
 use crate::state::SharedState;
 
-/// The facts about a request that its answer needs.
+/// The facts about a request that its response needs.
 struct ResponseContext {
     state: web::Data<SharedState>,
     call: Call,
@@ -117,7 +117,7 @@ async fn dispatch(
     }
 }
 
-/// Marks the exchange as answered. If the body was not read, the answer closes the connection (RFC 9112 section 9.6).
+/// Marks the exchange as answered. If the body was not read, the response closes the connection (RFC 9112 section 9.6).
 async fn finish(
     answered: Result<ServiceResponse<BoxBody>, Error>,
     exchange: &Exchange,
@@ -141,7 +141,7 @@ impl ResponseContext {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS")
     }
 
-    /// Adds the headers that every answer has, and counts the answer.
+    /// Adds the headers that every response has, and counts the response.
     fn complete(&self, response: &mut HttpResponse) {
         let status = response.status().as_u16();
         let headers = response.headers_mut();

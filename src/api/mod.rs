@@ -1,8 +1,13 @@
 //! The HTTP API: the route table, the middleware, and one file for each resource.
 //!
 //! A request passes the [`middleware`] (request id, CORS, the shape of errors, metrics), and under `/api` also the
-//! [`guard`] (key, limits, signature, `Idempotency-Key`). A handler parses the request, calls the hub, and returns an answer
-//! or a [`Fault`]; it sets no status but success. The handlers of the operators' endpoints are in [`crate::ops`].
+//! [`guard`] (key, limits, signature, `Idempotency-Key`). A handler parses the request, calls the hub, and returns a
+//! response or a [`Fault`]; it sets no status but success. The handlers of the operators' endpoints are in [`crate::ops`].
+//!
+//! To add a route: write the handler in the file of its resource, a row in [`routes`], and a row in README's section HTTP
+//! (`cargo test --test hub readme` compares both). Tests of the whole app with a manual clock are in `src/api/tests/`:
+//! `guarded.rs` for what the guard does, `routes.rs` for the responses. Tests over sockets are in `tests/`: `push/` for
+//! commands, `raw_http.rs` and `community_http.rs` for operators, `accounts.rs`, `chats.rs` and `revocation.rs`.
 
 mod audit;
 mod batch;
@@ -36,7 +41,11 @@ use crate::state::SharedState;
 use endpoint::{guarded, public};
 use timestamps::iso;
 
-/// The routes, one a line. `public` needs no API key; `guarded` is behind the guard.
+/// The routes, one per line. `public` needs no API key; `guarded` is behind the guard.
+///
+/// The order is significant: the first route with a matching path answers, and `{room:.+}` matches slashes too. So
+/// `/{room:.+}/history` comes before `/{room:.+}`, and takes names away from it: the room `a/history` is requested as
+/// `/api/rooms/a%2Fhistory`.
 pub fn routes(cfg: &mut web::ServiceConfig) {
     cfg.service(public("/").get(info::root))
         .service(public("/health").get(health::health))

@@ -1,4 +1,4 @@
-//! The commands of the push API: what each one does in the hub, its answer and its line in the audit log.
+//! The commands of the push API: what each one does in the hub, its response and its line in the audit log.
 //!
 //! [`super::push`] reads a command from a request.
 
@@ -84,7 +84,7 @@ pub(super) struct ExecutedCommand {
 }
 
 impl ExecutedCommand {
-    /// The answer, once a notification is on disk.
+    /// The response, once a notification is on disk.
     ///
     /// # Errors
     /// [`hubbub_actors::model::fault::Code::StoreUnavailable`].

@@ -43,7 +43,7 @@ pub(super) async fn add(state: web::Data<SharedState>, call: Call, AdmittedBody(
     })))
 }
 
-/// An account in an answer; `permissions` only if it has any.
+/// An account in a response; `permissions` only if it has any.
 pub(super) fn account_json(account: &Account) -> Value {
     let mut user = json!({"id": account.id, "username": account.username, "roles": account.roles});
     if !account.permissions.is_empty() {

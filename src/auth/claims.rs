@@ -80,7 +80,7 @@ pub(super) fn described(user: UserId, claims: &Map<String, Value>) -> Identity {
 
 /// Checks `exp` and `nbf`, and returns the end of the session, leeway included.
 ///
-/// RFC 7519, section 4.1.4: a token is rejected *on* or after its expiry; section 4.1.5: before `nbf`.
+/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`.
 fn lifetime(claims: &Map<String, Value>, requirements: &ClaimRequirements, now_ms: i64) -> Result<Option<i64>, Fault> {
     let not_before = time(claims, "nbf")?;
     let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(requirements.leeway_ms));
@@ -112,7 +112,7 @@ fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -
     if holds { Ok(()) } else { Err(invalid(format!("The token's `{claim}` is not accepted here")).by(rule)) }
 }
 
-/// Checks `iat`. A token from the future would survive a revocation of its user, so it is rejected.
+/// Checks `iat`. A token from the future would survive a revocation of its user, so it is refused.
 fn issue_time(
     claims: &Map<String, Value>,
     requirements: &ClaimRequirements,
@@ -212,7 +212,7 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
     value.and_then(Value::as_str).into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
-/// `sid` or `jti`. If it is unreadable, no revocation can match the token, so the token is rejected.
+/// `sid` or `jti`. If it is unreadable, no revocation can match the token, so the token is refused.
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
     let unreadable = || of_claim(claim, format!("The token's `{claim}` is not a string or integer, or is too long"));
     // A longer id cannot be in a revocation, so its token could not be revoked.

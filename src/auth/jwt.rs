@@ -1,7 +1,7 @@
 //! Verifies signed tokens (RFC 7515, RFC 7518, RFC 8037): with a shared secret or with a public key.
 //!
 //! This module owns the check of the signature. The algorithm is always the configured one: a token with another
-//! algorithm, `none` included, is rejected before any key is used. This module knows neither the meaning of claims nor
+//! algorithm, `none` included, is refused before any key is used. This module knows neither the meaning of claims nor
 //! the origin of keys.
 
 use std::fmt;
@@ -20,7 +20,7 @@ use super::key_source::KeySource;
 
 mod parts;
 
-/// Longest token that is read, in bytes. A longer token is rejected unread.
+/// Longest token that is read, in bytes. A longer token is refused unread.
 pub const TOKEN_MAX: usize = 8 * 1024;
 
 /// The algorithms for a shared secret.
@@ -159,7 +159,7 @@ impl Verifier {
         if algorithm::named(&header.alg) != Some(self.algorithm) {
             return Err(invalid(algorithm::mismatch(&header.alg, self.algorithm)).by("auth.algorithm"));
         }
-        // RFC 7515, section 4.1.11: a token with an unknown critical extension is rejected. The hub knows none.
+        // RFC 7515, section 4.1.11: a token with an unknown critical extension is refused. The hub knows none.
         if header.has_crit {
             return Err(invalid("The token's `crit` asks for an unknown extension").by("token crit"));
         }

@@ -37,7 +37,7 @@ fn unavailable(wait: Duration) -> Fault {
     }
 }
 
-/// The error for a token when the hub does not understand the application's answer. A retry gets the same answer, so
+/// The error for a token when the hub does not understand the application's response. A retry gets the same response, so
 /// the error suggests none.
 fn not_understood() -> Fault {
     Fault::new(Code::AuthUnavailable, "The token cannot be verified: the answer about it was not understood")

@@ -12,7 +12,7 @@ use super::jwt::{self, TOKEN_MAX, Verifier};
 use super::key_source::KeySource;
 use super::opaque::{self, Backend};
 
-/// The last check of a valid token: whether it is revoked. It runs at every verification, cached answers included, so
+/// The last check of a valid token: whether it is revoked. It runs at every verification, cached responses included, so
 /// it must be quick.
 pub type RevocationCheck = Arc<dyn Fn(&Identity) -> Result<(), Fault> + Send + Sync>;
 
@@ -57,7 +57,7 @@ impl Tokens {
         Self { jwt, backend, check: None }
     }
 
-    /// Runs `check` for every valid token; an error of it rejects the token.
+    /// Runs `check` for every valid token; an error of it refuses the token.
     #[must_use]
     pub fn with_check(self, check: RevocationCheck) -> Self {
         Self { check: Some(check), ..self }
@@ -120,7 +120,7 @@ impl Tokens {
 }
 
 /// Whether `token` has the form of a JWT: three parts of base64url, which may be empty. An unsigned JWT thus goes to
-/// the JWT verifier, which rejects it.
+/// the JWT verifier, which refuses it.
 fn is_jwt(token: &str) -> bool {
     token.bytes().filter(|&byte| byte == b'.').count() == 2
         && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))

@@ -90,7 +90,7 @@ fn port(server: &Server) -> TrialResult {
     }
 }
 
-/// Whether files can be made in the data directory, or the directory itself; and the free space.
+/// Whether files can be created in the data directory, or the directory itself; and the free space.
 fn data_directory(directory: &Path) -> TrialResult {
     let shown = directory.display();
     let Some(existing) = existing(directory) else {

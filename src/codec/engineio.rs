@@ -21,7 +21,7 @@ use super::frame::{self, Opcode};
 /// megabyte of events, but not half a million empty packets.
 pub const PACKETS_MAX: usize = 65_536;
 
-/// Most packets of one answer to a poll, including attachments: python-engineio rejects more.
+/// Most packets of one response to a poll, including attachments: python-engineio refuses more.
 pub const ANSWER_PACKETS_MAX: usize = 16;
 
 /// Separates the packets of a polling body.
@@ -29,7 +29,7 @@ pub const SEPARATOR: u8 = 0x1E;
 
 /// A ping as a WebSocket frame.
 pub const PING: &[u8] = b"\x81\x012";
-/// The answer to the probe of an upgrade, as a WebSocket frame.
+/// The reply to the probe of an upgrade, as a WebSocket frame.
 pub const PROBED: &[u8] = b"\x81\x063probe";
 
 /// An Engine.IO packet.
@@ -177,7 +177,7 @@ pub(super) fn append_message<'a>(frames: &mut BytesMut, parts: impl Iterator<Ite
     frame::append(frames, Opcode::Text, std::iter::once(&b"4"[..]).chain(parts));
 }
 
-/// The body of an answer to a poll: the packets of `frames`. Each item may hold several frames. Control frames only
+/// The body of a response to a poll: the packets of `frames`. Each item may hold several frames. Control frames only
 /// concern a WebSocket and are left out.
 ///
 /// The hub encoded the frames itself. An invalid frame is a bug, and skips the rest of its item.
@@ -207,9 +207,9 @@ pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     body
 }
 
-/// How many bytes at the start of `frames` fit into an answer of at most `most` packets, in whole frames, and how many
+/// How many bytes at the start of `frames` fit into a response of at most `most` packets, in whole frames, and how many
 /// packets [`polling_body`] makes of them. Binary frames stay with the text frame before them, because they are its
-/// attachments. An empty answer accepts the first text frame with its attachments in any case.
+/// attachments. An empty response accepts the first text frame with its attachments in any case.
 pub fn fit(frames: &[u8], most: usize) -> (usize, usize) {
     let (mut fits, mut packets, mut rest) = ((0, 0), 0, frames);
     while let Some((opcode, _, after)) = frame::split(rest) {

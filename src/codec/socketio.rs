@@ -2,7 +2,7 @@
 //!
 //! The payload of a packet stays JSON text: it is checked, but not parsed into values. Its arguments are a slice of the
 //! message, or of its [resolved](resolve) text. An array that cannot be read is not malformed: the client gets an
-//! answer, and its connection stays open. Binary attachments follow their packet. [`PacketAssembler`] collects them and
+//! reply, and its connection stays open. Binary attachments follow their packet. [`PacketAssembler`] collects them and
 //! [`embed`] writes them into the text, the form that the rest of the hub uses. Authorization happens elsewhere.
 
 use std::borrow::Cow;
@@ -165,7 +165,7 @@ impl fmt::Display for Namespace {
 /// Parses a packet from the text of an Engine.IO message. The arguments are a slice of it unless escapes were resolved.
 ///
 /// # Errors
-/// A packet that a client must not send. The protocol has no answer for it, so the connection is closed. An array that
+/// A packet that a client must not send. The protocol has no reply for it, so the connection is closed. An array that
 /// cannot be read is [`Packet::Unreadable`] instead.
 pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
     let text = ByteString::try_from(text).map_err(|_| Malformed("not UTF-8"))?;

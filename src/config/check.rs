@@ -1,4 +1,4 @@
-//! Rejects a configuration: impossible values, contradictions, and keys without any effect.
+//! Refuses a configuration: impossible values, contradictions, and keys without any effect.
 
 mod addresses;
 
@@ -171,7 +171,7 @@ impl Problems {
     }
 
     /// The keys that verify tokens: a shared secret, or either a public key or a key set, as the algorithm requires. A
-    /// key that would be ignored is rejected, because the operator expects it to work.
+    /// key that would be ignored is refused, because the operator expects it to work.
     fn token_keys(&mut self, auth: &Auth) {
         let public = [("auth.public_key_file", auth.public_key_file.is_some()), ("auth.jwks", auth.jwks.is_some())];
         if auth.algorithm.is_symmetric() {
@@ -200,7 +200,7 @@ impl Problems {
         }
     }
 
-    /// A URL that the hub requests. A password in it is rejected, because the hub shows its URLs.
+    /// A URL that the hub requests. A password in it is refused, because the hub shows its URLs.
     fn url(&mut self, key: &str, text: &str) {
         match Url::parse(text) {
             Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {

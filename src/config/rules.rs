@@ -29,7 +29,7 @@ pub struct TopicRuleEntry {
     /// Seconds that a message is kept; 0 for as long as there is room. Default 0.
     #[serde(default)]
     pub history_secs: u32,
-    /// Whether subscribers learn of each other's joins and leaves. Not supported yet: `true` is rejected. Default
+    /// Whether subscribers learn of each other's joins and leaves. Not supported yet: `true` is refused. Default
     /// false.
     #[serde(default)]
     pub presence: bool,

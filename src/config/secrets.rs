@@ -1,4 +1,4 @@
-//! The secrets without a configured value: made once, kept in the data directory, and never shown.
+//! The secrets without a configured value: created once, kept in the data directory, and never shown.
 //!
 //! Two hubs that start at once with one directory use the same secret: a file appears with its whole content or not at
 //! all, and the second hub reads it.
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use super::{ApiKeyEntry, Config, ConfigError, Secret};
 
-/// The name of the API key that is made at the first start.
+/// The name of the API key that is created at the first start.
 pub const MADE_KEY: &str = "default";
 
 /// The file of the secret that tokens are signed with.
 const JWT_FILE: &str = "jwt.secret";
 
-/// The file of the API key that is made at the first start.
+/// The file of the API key that is created at the first start.
 const KEY_FILE: &str = "api.key";
 
 /// The location of a secret that is not in the configuration, for the console. Contains no secret.
@@ -27,7 +27,7 @@ pub struct SecretNotice {
     pub what: &'static str,
     /// Its file.
     pub path: PathBuf,
-    /// Whether this start made it.
+    /// Whether this start created it.
     pub made: bool,
     /// Whether other users of the machine may read the file.
     pub exposed: bool,
@@ -47,10 +47,10 @@ impl fmt::Display for SecretNotice {
     }
 }
 
-/// Reads the secrets that are not configured from the data directory, and makes the missing ones.
+/// Reads the secrets that are not configured from the data directory, and creates the missing ones.
 ///
 /// # Errors
-/// When the directory cannot be made or written, or a file in it has invalid content.
+/// When the directory cannot be created or written, or a file in it has invalid content.
 pub fn ensure(config: &mut Config) -> Result<Vec<SecretNotice>, ConfigError> {
     check_data_dir(config)?;
     let mut notices = Vec::new();
@@ -73,15 +73,15 @@ pub fn ensure(config: &mut Config) -> Result<Vec<SecretNotice>, ConfigError> {
     Ok(notices)
 }
 
-/// Whether all secrets of `config` exist, so that [`ensure`] would make none.
+/// Whether all secrets of `config` exist, so that [`ensure`] would create none.
 pub fn are_made(config: &Config) -> bool {
     let is_made = |name| config.server.data_dir.join(name).is_file();
     let secret = config.auth.jwt_secret.is_some() || !config.auth.algorithm.is_symmetric() || is_made(JWT_FILE);
     secret && (!config.api.keys.is_empty() || is_made(KEY_FILE))
 }
 
-/// Checks that a reload keeps the running hub's secrets. If a secret's file is missing, [`ensure`] would make a new
-/// secret, and clients with the old one would be rejected.
+/// Checks that a reload keeps the running hub's secrets. If a secret's file is missing, [`ensure`] would create a new
+/// secret, and clients with the old one would be refused.
 ///
 /// # Errors
 /// One line that names the missing file and the remedy.
@@ -104,7 +104,7 @@ pub fn check_still_present(running: &Config, config: &Config) -> Result<(), Conf
     Ok(())
 }
 
-/// Reads the secret of tokens from the data directory if it is not configured; never makes it. `None` when the
+/// Reads the secret of tokens from the data directory if it is not configured; never creates it. `None` when the
 /// configuration contains it.
 ///
 /// # Errors
@@ -153,7 +153,7 @@ pub fn random() -> Result<Secret, ConfigError> {
     Ok(Secret::new(hex::encode(bits)))
 }
 
-/// The secret in the file `name`, made if it does not exist; `key` is the configuration key that replaces it.
+/// The secret in the file `name`, created if it does not exist; `key` is the configuration key that replaces it.
 fn read_or_make(
     directory: &Path,
     name: &str,
@@ -192,7 +192,7 @@ fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, Secret
     Ok((Secret::new(text), notice))
 }
 
-/// Writes `secret` to the new file `path`, whole; `false` when another process made the file first.
+/// Writes `secret` to the new file `path`, whole; `false` when another process created the file first.
 fn create_whole(path: &Path, secret: &Secret) -> io::Result<bool> {
     // Write a draft next to it and link it: the link appears with its content, and never replaces a file.
     let draft = path.with_extension(uuid::Uuid::new_v4().simple().to_string());

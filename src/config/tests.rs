@@ -50,15 +50,17 @@ fn the_shipped_file_has_every_key_once_with_a_comment() {
     });
     let mut expected = Vec::new();
     keys_of("", &serde_json::to_value(config).unwrap(), &mut expected);
-    expected.sort();
-    let mut found = keys_in(SHIPPED);
-    found.sort();
-    assert_eq!(found, expected);
+    let found = keys_in(SHIPPED);
+    let missing: Vec<_> = expected.iter().filter(|key| !found.contains(key)).collect();
+    assert!(missing.is_empty(), "config.toml lacks {missing:?}: add each with a comment above it");
+    let unknown: Vec<_> = found.iter().filter(|key| !expected.contains(key)).collect();
+    assert!(unknown.is_empty(), "config.toml has keys that do not exist: {unknown:?}");
+    assert_eq!(found.len(), expected.len(), "config.toml has a key twice: {found:?}");
 
     let lines: Vec<_> = SHIPPED.lines().collect();
     for (above, line) in lines.iter().zip(&lines[1..]) {
         if keys_in(line).len() == 1 {
-            assert!(above.starts_with("# ") && keys_in(above).is_empty(), "{line}");
+            assert!(above.starts_with("# ") && keys_in(above).is_empty(), "config.toml: no comment above {line}");
         }
     }
 }

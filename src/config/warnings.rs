@@ -3,7 +3,7 @@
 use super::Config;
 use crate::peer::AllowedOrigins;
 
-/// All warnings, one a line. Contains no secret.
+/// All warnings, one per line. Contains no secret.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let auth = &config.auth;

@@ -1,6 +1,6 @@
 //! Limits the number of plain connections, per address and in total. A connection is plain from its accept until it is
 //! upgraded or ends. Over the total limit, the connection that has had no request for longest is evicted. If every
-//! connection has a request, the hub evicts the connection with the answer that has been unread for longest.
+//! connection has a request, the hub evicts the connection with the response that has been unread for longest.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -60,7 +60,7 @@ pub enum ConnectionRefusal {
 pub(super) enum EvictionReason {
     /// It has no request in progress.
     Idle,
-    /// Its client has not read the answer.
+    /// Its client has not read the response.
     Unread,
 }
 

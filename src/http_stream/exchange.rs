@@ -1,5 +1,5 @@
 //! The state that a plain connection's stream shares with the application: the current request, how much of its body
-//! may be read, and whether its answer is written.
+//! may be read, and whether its response is written.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,14 +9,14 @@ use std::task::{Poll, Waker};
 
 use hubbub_actors::model::fault::{Code, Fault};
 
-/// A connection's phase between a request and its answer.
+/// A connection's phase between a request and its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// No request is being processed.
     Idle,
     /// The application has the request and has not answered.
     Working,
-    /// The application has answered; the answer is not yet written.
+    /// The application has answered; the response is not yet written.
     Answered,
 }
 
@@ -40,9 +40,9 @@ pub enum NextInput {
     End,
 }
 
-/// Is notified when an answer was written. Dropped with the connection if that ends first.
+/// Is notified when a response was written. Dropped with the connection if that ends first.
 pub trait WatchAnswer: fmt::Debug {
-    /// The whole answer was written to the socket.
+    /// The whole response was written to the socket.
     fn mark_written(&self);
 }
 
@@ -54,7 +54,7 @@ pub(super) struct RefusedRequest {
     pub(super) is_http: bool,
 }
 
-/// The requests and answers of one connection.
+/// The requests and responses of one connection.
 #[derive(Debug)]
 pub struct Exchange {
     phase: Cell<Phase>,
@@ -77,7 +77,7 @@ pub struct Exchange {
     next_input: Cell<NextInput>,
     /// Woken when input follows the current request.
     input_waiter: RefCell<Option<Waker>>,
-    /// Notified when the answer to the current request is written.
+    /// Notified when the response to the current request is written.
     answer_watcher: RefCell<Option<Box<dyn WatchAnswer>>>,
 }
 
@@ -138,12 +138,12 @@ impl Exchange {
         })
     }
 
-    /// Notifies `watch` when the answer to the current request is written.
+    /// Notifies `watch` when the response to the current request is written.
     pub fn watch_answer(&self, watch: Box<dyn WatchAnswer>) {
         *self.answer_watcher.borrow_mut() = Some(watch);
     }
 
-    /// The application has answered. The next request is read once the answer is written.
+    /// The application has answered. The next request is read once the response is written.
     pub fn mark_answered(&self) {
         self.phase.set(Phase::Answered);
         self.wake();
@@ -239,14 +239,14 @@ impl Exchange {
         }
     }
 
-    /// The answer is written.
+    /// The response is written.
     pub(super) fn notify_written(&self) {
         if let Some(watch) = self.answer_watcher.take() {
             watch.mark_written();
         }
     }
 
-    /// The answer is written, so the next request can be read.
+    /// The response is written, so the next request can be read.
     pub(super) fn mark_written(&self) {
         self.notify_written();
         self.phase.set(Phase::Idle);

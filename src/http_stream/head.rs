@@ -2,7 +2,7 @@
 //!
 //! Heads are parsed with httparse, like in actix-http and by the same rules. Heads that actix-http would refuse are
 //! refused here, so that every refusal has a body and a request id. Offers to upgrade to anything but a WebSocket are
-//! removed, because actix-http's encoder would repeat them in its answer (RFC 9110 section 7.8 allows a server to
+//! removed, because actix-http's encoder would repeat them in its response (RFC 9110 section 7.8 allows a server to
 //! ignore them).
 
 use std::borrow::Cow;
@@ -160,7 +160,7 @@ fn first_line(input: &[u8]) -> &[u8] {
 }
 
 /// The stand-in for a refused request, which the application answers with the fault. It keeps the properties that
-/// affect the answer: HEAD or not, a path under `/api` of `base` or not, the request id and the origin.
+/// affect the response: HEAD or not, a path under `/api` of `base` or not, the request id and the origin.
 pub fn stand_in(base: &BasePath, input: &[u8]) -> Vec<u8> {
     let mut words = first_line(input).split(|byte| *byte == b' ');
     let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };

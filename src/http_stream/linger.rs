@@ -1,6 +1,6 @@
 //! Closes a connection while its client may still be sending: closes the sending side, reads and drops data for a
 //! bounded time and size, then closes the socket. Closing a socket with unread bytes resets it, and the reset can
-//! destroy an answer that the client has not read yet (RFC 9112 section 9.6).
+//! destroy a response that the client has not read yet (RFC 9112 section 9.6).
 
 use std::future::Future;
 use std::io;

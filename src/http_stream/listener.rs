@@ -1,4 +1,4 @@
-//! Accepts connections: each gets a slot among the plain connections or an error answer.
+//! Accepts connections: each gets a slot among the plain connections or an error response.
 
 use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
@@ -62,7 +62,7 @@ fn fault(refused: ConnectionRefusal) -> Fault {
     Fault { retry_after: Some(1), ..fault }
 }
 
-/// The whole answer to a refused connection. There is no request, so the id is new.
+/// The whole response to a refused connection. There is no request, so the id is new.
 fn refusal(refused: ConnectionRefusal, id: &HttpRequestId, fault: &Fault) -> String {
     let status = match refused {
         ConnectionRefusal::Full => StatusCode::SERVICE_UNAVAILABLE,

@@ -7,8 +7,8 @@
 //! * [`head`] finds the end of a head and removes offers to upgrade to anything but a WebSocket; [`body`] finds the end
 //!   of a body. Both are pure.
 //! * While a request is processed, its body is read as far as its handler permits ([`Exchange::permit_body`]), then one
-//!   head ahead. While an answer waits for the socket, nothing is read.
-//! * A waiting handler learns what follows its request ([`Exchange::next_input`]), and when its answer is written
+//!   head ahead. While a response waits for the socket, nothing is read.
+//! * A waiting handler learns what follows its request ([`Exchange::next_input`]), and when its response is written
 //!   ([`Exchange::watch_answer`]).
 //! * Every head and every body has a deadline ([`ClientTimeouts`]). The application answers refused requests, with an
 //!   error body and a request id: it receives a substitute request, and [`Exchange::take_refusal`] returns the reason.

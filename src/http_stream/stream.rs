@@ -137,7 +137,7 @@ impl HttpStream {
             Phase::Working if self.rest != RemainingBody::Done => self.next_body(cx, out),
             Phase::Working => self.look_ahead(cx),
             Phase::Answered if self.rest != RemainingBody::Done => {
-                // The handler did not read the body, and its answer announces that the connection closes.
+                // The handler did not read the body, and its response announces that the connection closes.
                 self.has_unread = true;
                 self.is_last = true;
                 Ok(ReadStep::End)

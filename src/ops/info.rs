@@ -1,5 +1,5 @@
-//! Information about the hub: `GET /` for anyone, `GET /info` for clients of the raw surface, and the answer to a request for `/ws`
-//! that is no WebSocket upgrade.
+//! Information about the hub: `GET /` for anyone, `GET /info` for clients of the raw surface, and the response to a request
+//! for `/ws` that is no WebSocket upgrade.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};

@@ -18,12 +18,12 @@ pub struct AllowedOrigins {
 pub enum OriginAccess {
     /// The request has no `Origin`, so no page sent it.
     NoPage,
-    /// The page may read the answer.
+    /// The page may read the response.
     Allowed {
         /// Whether the browser may send cookies with the request.
         credentials: bool,
     },
-    /// The page may not read the answer.
+    /// The page may not read the response.
     Foreign,
 }
 

@@ -213,7 +213,7 @@ fn check_file(sources: &Sources) -> Result<(), ReloadError> {
     }
 }
 
-/// Reads the configuration again and makes its policies. Blocks on files, so it must not run on a worker.
+/// Reads the configuration again and creates its policies. Blocks on files, so it must not run on a worker.
 fn read(
     sources: &Sources,
     running: &Policies,

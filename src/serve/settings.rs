@@ -1,4 +1,4 @@
-//! The settings of the hub's actors, made from the configuration.
+//! The settings of the hub's actors, derived from the configuration.
 
 use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::OutboxCapacity;

@@ -1,5 +1,5 @@
 //! The rate limit of one connection's CONNECTs, pure. CONNECTs to unknown namespaces count too: each costs a token
-//! check, a session or at least an answer.
+//! check, a session or at least a reply.
 
 use hubbub_actors::limits::fixed_window::{Decision, Rule, Window};
 
@@ -9,7 +9,7 @@ const CONNECTS: Rule = Rule::a_minute(60);
 /// The name of that limit in the log.
 pub(super) const RULE: &str = "60 CONNECTs of a connection in a minute";
 
-/// Excess CONNECTs that are answered with a refusal. The rest get no answer.
+/// Excess CONNECTs that are answered with a refusal. The rest get no reply.
 const REFUSALS: u32 = 30;
 
 /// The decision on a CONNECT.
@@ -19,7 +19,7 @@ pub(super) enum Attempt {
     Allowed,
     /// It is refused. The next one can be authorized after this many seconds.
     Refused(u32),
-    /// It is refused without an answer. The next one can be authorized after this many seconds.
+    /// It is refused without a reply. The next one can be authorized after this many seconds.
     Unanswered(u32),
     /// The connection is closed.
     Flood,

@@ -32,7 +32,7 @@ use crate::websocket::{Flushable, SocketMessage, SocketReader};
 /// Bytes of one message or polling body of a client that has not joined a namespace. A token fits.
 pub const PENDING_PAYLOAD_MAX: usize = 16_384;
 
-/// Packets that a polling answer carries in addition to the outbox (Engine.IO v4, "Packet encoding").
+/// Packets that a polling response carries in addition to the outbox (Engine.IO v4, "Packet encoding").
 const CLOSE: &[u8] = b"1";
 const NOOP: &[u8] = b"6";
 

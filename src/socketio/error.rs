@@ -1,11 +1,11 @@
-//! The error answer to an Engine.IO request: a status and `{code, message}`.
+//! The error response to an Engine.IO request: a status and `{code, message}`.
 
 use actix_http::StatusCode;
 use actix_http::header::{self, HeaderName, HeaderValue};
 use hubbub_actors::model::fault::{Code, Fault};
 use serde_json::{Value, json};
 
-/// An error answer. The codes are those of the protocol's reference server.
+/// An error response. The codes are those of the protocol's reference server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineError {
     /// The HTTP status.
@@ -68,13 +68,13 @@ impl EngineError {
         Self { status: StatusCode::BAD_REQUEST, code, fault }
     }
 
-    /// The headers of the answer.
+    /// The headers of the response.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         crate::error::headers(&self.fault).into_iter().chain([json])
     }
 
-    /// The body of the answer.
+    /// The body of the response.
     pub fn body(&self) -> String {
         self.json().to_string()
     }

@@ -13,7 +13,7 @@
 //! * [`connects`]: the rate limit of CONNECTs;
 //! * [`polls`]: the state of a poll, shared by its request, its connection and its session;
 //! * [`posting`]: a POST: its body is read after its session was found;
-//! * [`sid`], [`query`] and [`error`]: session ids, query parameters and error answers; [`timer`]: a task that a drop
+//! * [`sid`], [`query`] and [`error`]: session ids, query parameters and error responses; [`timer`]: a task that a drop
 //!   cancels.
 //!
 //! The hub implements [`router::HandshakeAuth`], [`router::PacketHandlerFactory`] and

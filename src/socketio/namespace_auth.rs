@@ -16,9 +16,9 @@ use crate::codec::socketio::Namespace;
 pub enum ConnectRefusal {
     /// The client receives a CONNECT_ERROR with this JSON text: `{"message": …}`.
     Answered(Bytes),
-    /// The client receives no answer.
+    /// The client receives no reply.
     Unanswered,
-    /// The client receives no answer, and its connection is closed.
+    /// The client receives no reply, and its connection is closed.
     Closed(Close),
 }
 

@@ -28,7 +28,7 @@ pub(super) struct NamespaceSession {
     handle: Rc<SessionHandle>,
     state: Data<SharedState>,
     inbox: Inbox,
-    /// Sends to the client, from the answer to its CONNECT to the end.
+    /// Sends to the client, from the reply to its CONNECT to the end.
     sender: RefCell<Option<NamespaceSender>>,
     /// The client was notified of the end.
     end_sent: Cell<bool>,
@@ -55,7 +55,7 @@ impl NamespaceSession {
         self.sender.borrow().clone()
     }
 
-    /// Whether the session may take its next request. The answer needs room in the connection's outbox.
+    /// Whether the session may take its next request. The reply needs room in the connection's outbox.
     fn takes_requests(&self) -> bool {
         self.handle.takes_requests() && self.sender.borrow().as_ref().is_none_or(|sender| sender.engine().has_room())
     }

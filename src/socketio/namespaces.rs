@@ -160,7 +160,7 @@ impl Namespaces {
     }
 
     /// A CONNECT was authorized or refused. If the client sent another CONNECT or a DISCONNECT meanwhile, it receives
-    /// no answer to this one.
+    /// no reply to this one.
     fn authorized(self: Rc<Self>, namespace: &Namespace, result: Result<Rc<dyn NamespaceMember>, ConnectRefusal>) {
         let next = self.members.table.borrow_mut().finish(namespace);
         match result {

@@ -17,7 +17,7 @@ use crate::error::RefusalCause;
 use crate::http_stream::Exchange;
 use crate::request_body;
 
-/// The answer at the paths where the reference server serves the client library.
+/// The response at the paths where the reference server serves the client library.
 const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run `npm install socket.io-client`, or load it \
     from a CDN, for example https://cdn.socket.io/4.8.1/socket.io.min.js";
 

@@ -14,7 +14,7 @@ use super::error::EngineError;
 use super::sid::Sid;
 use crate::http_stream::exchange::{Exchange, NextInput, WatchAnswer};
 
-/// The answer to a poll.
+/// The response to a poll.
 pub(super) type PollResult = Result<Vec<u8>, EngineError>;
 
 /// The shared state of a poll. Its address identifies the poll.
@@ -24,7 +24,7 @@ pub(super) struct PollState {
 }
 
 impl PollState {
-    /// Whether the answer was written to the client's socket, or no answer will be written.
+    /// Whether the response was written to the client's socket, or no response will be written.
     pub(super) fn is_written(&self) -> bool {
         self.is_written.load(Ordering::Acquire)
     }
@@ -62,7 +62,7 @@ pub(super) enum PollChange {
     Followed,
     /// The client closed its sending side.
     Ended,
-    /// The connection ended before the answer was written.
+    /// The connection ended before the response was written.
     Lost,
 }
 
@@ -78,7 +78,7 @@ pub(super) trait ReceivesPollChanges: Actor<Context = Context<Self>> + Handler<P
 
 impl<A: Actor<Context = Context<A>> + Handler<Posted<ChangePoll>>> ReceivesPollChanges for A {}
 
-/// The request's side of a poll. Dropping it before the answer is written reports [`PollChange::Lost`].
+/// The request's side of a poll. Dropping it before the response is written reports [`PollChange::Lost`].
 pub(super) struct PollRequest<A: ReceivesPollChanges> {
     mailbox: Mailbox<A>,
     sid: Sid,
@@ -94,7 +94,7 @@ impl<A: ReceivesPollChanges> PollRequest<A> {
         (Self { mailbox: mailbox.clone(), sid, state }, poll, answered)
     }
 
-    /// Waits for the answer, and registers with `exchange` to learn when it is written.
+    /// Waits for the response, and registers with `exchange` to learn when it is written.
     ///
     /// # Errors
     /// The reason of the refusal.
@@ -103,7 +103,7 @@ impl<A: ReceivesPollChanges> PollRequest<A> {
         answered: oneshot::Receiver<PollResult>,
         exchange: Option<&Exchange>,
     ) -> PollResult {
-        // A session that ends during a poll drops the answer.
+        // A session that ends during a poll drops the response.
         let answer = self.wait(answered, exchange).await.unwrap_or_else(|_| Err(EngineError::unknown_sid()));
         match exchange {
             Some(exchange) if answer.is_ok() => exchange.watch_answer(Box::new(self)),
@@ -132,7 +132,7 @@ impl<A: ReceivesPollChanges> PollRequest<A> {
         }
     }
 
-    /// The poll gets no answer or an error, so the session ignores later changes of the poll.
+    /// The poll gets no response or an error, so the session ignores later changes of the poll.
     pub(super) fn disarm(&self) {
         self.state.is_written.store(true, Ordering::Release);
     }

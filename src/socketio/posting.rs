@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::error::EngineError;
 
-/// A session's answer to a POST.
+/// A session's response to a POST.
 pub(super) type PostResult = Result<(), EngineError>;
 
 /// The request's side of a POST.
@@ -18,7 +18,7 @@ pub(super) struct Posting {
     pub(super) max_size: usize,
     /// Sends the body; dropped when no body will arrive.
     pub(super) body: oneshot::Sender<Bytes>,
-    /// Receives the answer; early, if the session ends before the body arrived.
+    /// Receives the response; early, if the session ends before the body arrived.
     pub(super) result: oneshot::Receiver<PostResult>,
 }
 

@@ -150,7 +150,7 @@ impl UpgradeAttempt {
         let mut probed = timeout(UPGRADE_TIME, probed).await;
         if matches!(probed, Ok(Ok(()))) {
             // A client may upgrade without a probe and with requests in progress. They are answered first. The hub's
-            // time for these answers does not count as the client's delay.
+            // time for these responses does not count as the client's delay.
             probed = timeout(REQUESTS_TIME, engine.finish_requests()).await.map(Ok);
         }
         if matches!(probed, Ok(Ok(()))) && engine.take_socket() {

@@ -1,15 +1,15 @@
-//! The stored answers to requests with an `Idempotency-Key`: [`hubbub_actors::idempotency`] with a status and a body as the
-//! answer.
+//! The stored responses to requests with an `Idempotency-Key`: [`hubbub_actors::idempotency`] with a status and a body as
+//! the response.
 //!
-//! Each API key has its own share, so the requests of one key never evict the answers of another.
+//! Each API key has its own share, so the requests of one key never evict the responses of another.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hubbub_actors::idempotency::{Bound, Bounds, Idempotency};
 use hubbub_actors::runtime::clock::Clock;
 
-/// Most answers of all keys, requests in progress included.
+/// Most responses of all keys, requests in progress included.
 pub const ANSWERS_MAX: usize = 10_000;
-/// Most bytes of names and answers of all keys.
+/// Most bytes of names and responses of all keys.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The smallest share of a key. With more than ten keys, the total grows.
 pub const SHARE_MIN: Bound = Bound { entries: 1_000, bytes: 2 * 1024 * 1024 };
@@ -29,7 +29,7 @@ pub fn new_cache(keys: usize, clock: Clock) -> Idempotency {
     Idempotency::new(bounds(keys), conflict, clock)
 }
 
-/// An answer that can be given again.
+/// A response that can be given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedAnswer {
     /// The status.
@@ -47,7 +47,7 @@ impl CachedAnswer {
         bytes.freeze()
     }
 
-    /// The answer of stored bytes.
+    /// The response of stored bytes.
     pub fn from_bytes(mut bytes: Bytes) -> Option<Self> {
         let body = bytes.split_off(bytes.len().min(2));
         let status = u16::from_be_bytes(bytes[..].try_into().ok()?);

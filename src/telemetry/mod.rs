@@ -35,9 +35,9 @@ pub struct Readings<'a> {
     pub max_connections: usize,
     /// The queues of the hub, with the number of messages that wait in each.
     pub mailboxes: Vec<(String, usize)>,
-    /// The stored answers by `Idempotency-Key`.
+    /// The stored responses by `Idempotency-Key`.
     pub idempotency: Fill,
-    /// The stored answers by `client_id`.
+    /// The stored replies by `client_id`.
     pub client_ids: Fill,
     /// The counts of the store.
     pub store: StoreCounts,

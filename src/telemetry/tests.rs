@@ -1,8 +1,12 @@
 use std::collections::BTreeSet;
 
+use self::tables::assert_tables;
 use super::metric::{Metric, MetricKind};
 use super::*;
 use crate::auth::opaque;
+
+#[path = "../../tests/support/tables.rs"]
+mod tables;
 
 /// The readings of a hub that uses every feature.
 fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings<'a> {
@@ -237,8 +241,8 @@ fn the_manual_has_the_table_of_all_metrics() {
         format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind.as_str(), labels.join(", "), metric.help)
     };
     let header = "| metric | kind | labels | meaning |\n|---|---|---|---|\n";
-    let table = header.to_owned() + &metrics.iter().map(row).collect::<String>() + "\n";
-    assert!(manual().contains(&table), "put this table into docs/operate.md:\n{table}");
+    let table = header.to_owned() + &metrics.iter().map(row).collect::<String>();
+    assert_tables("docs/operate.md", &manual(), &table);
 }
 
 #[test]

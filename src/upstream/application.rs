@@ -31,14 +31,14 @@ use crate::logging::periodic::{Periodic, Summary};
 use crate::upstream::circuit_breaker::{BreakerTransition, CircuitBreaker, OPEN_MS};
 use crate::upstream::http_client::{HttpClient, Redirects};
 
-/// Most requests in flight.
+/// Most requests in progress.
 pub const CALLS: usize = 64;
 
-/// Most requests in flight or waiting, and the bytes of their bodies. Further requests are refused.
+/// Most requests in progress or waiting, and the bytes of their bodies. Further requests are refused.
 pub const WAITING: usize = 1_024;
 const WAITING_BYTES: usize = 32 << 20;
 
-/// Most bytes of an answer. It has to fit into the outbox of a client, beside others.
+/// Most bytes of a response. It has to fit into the outbox of a client, beside others.
 const ANSWER_MAX: usize = 64 * 1024;
 
 /// Most attempts of a request.
@@ -81,7 +81,7 @@ struct UpstreamClient {
 /// The state of the calls to the application, for metrics and health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamStatus {
-    /// Requests in flight.
+    /// Requests in progress.
     pub in_flight: usize,
     /// Requests that wait for a free call.
     pub waiting: usize,

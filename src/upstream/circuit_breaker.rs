@@ -18,7 +18,7 @@ enum BreakerState {
     Closed(u32),
     /// No requests are sent, since this time.
     Open(i64),
-    /// One trial request is in flight, since this time.
+    /// One trial request is in progress, since this time.
     HalfOpen(i64),
 }
 
@@ -75,7 +75,7 @@ impl CircuitBreaker {
                 return Some(BreakerTransition::Closed);
             }
             (BreakerState::HalfOpen(_), false) => self.state = BreakerState::Open(now_ms),
-            // A request that was already in flight when the breaker opened.
+            // A request that was already in progress when the breaker opened.
             (BreakerState::Open(_), false) => {}
         }
         None

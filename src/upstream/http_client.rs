@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::timeout;
 
-/// How long an answer to a GET may take, from the connection to its last byte.
+/// How long a response to a GET may take, from the connection to its last byte.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Idle connections that are kept.
@@ -32,7 +32,7 @@ pub struct HttpClient {
     url: Url,
 }
 
-/// The answer of the service.
+/// The response of the service.
 pub struct HttpAnswer {
     /// The status.
     pub status: u16,
@@ -43,7 +43,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// An answer without a content encoding.
+    /// A response without a content encoding.
     #[cfg(test)]
     pub fn plain(status: u16, body: &[u8]) -> Self {
         Self { status, body: Bytes::copy_from_slice(body), encoding: None }
@@ -76,7 +76,7 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// Longest content encoding that is logged, in bytes.
 const ENCODING_MAX: usize = 20;
 
-/// The content encoding of an answer; `None` for `identity`.
+/// The content encoding of a response; `None` for `identity`.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
     let mut names = values.flat_map(|value| value.split(',')).map(str::trim);
@@ -85,7 +85,7 @@ fn encoding(headers: &HeaderMap) -> Option<String> {
     Some(if is_plain { name.to_ascii_lowercase() } else { "of an unknown name".to_owned() })
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpFailure {
     /// It did not arrive within this time.
@@ -130,7 +130,7 @@ impl HttpClient {
         Ok(Self { client, url })
     }
 
-    /// Sends a GET, with `bearer` if given. An answer of more than `most` bytes is an error.
+    /// Sends a GET, with `bearer` if given. A response of more than `most` bytes is an error.
     ///
     /// # Errors
     /// See [`HttpFailure`].
@@ -142,7 +142,7 @@ impl HttpClient {
         answer(request, TIMEOUT, most).await
     }
 
-    /// Posts JSON to `path` below the URL, and waits up to `within` for the answer.
+    /// Posts JSON to `path` below the URL, and waits up to `within` for the response.
     ///
     /// # Errors
     /// See [`HttpFailure`].

@@ -1,4 +1,4 @@
-//! The answer to a refused upgrade, on a socket that no HTTP service owns.
+//! The response to a refused upgrade, on a socket that no HTTP service owns.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::http_stream::linger::{self, Lingering};
 
-/// How long writing the answer to a refused client may take.
+/// How long writing the response to a refused client may take.
 const TIME: Duration = Duration::from_secs(1);
 
 /// Answers a refused upgrade and closes the socket. Lingers while the client may be sending.
@@ -23,7 +23,7 @@ pub async fn refuse(
     body: &[u8],
 ) {
     let answer = answer(status, headers, body);
-    // A disconnected client needs no answer.
+    // A disconnected client needs no response.
     if let Ok(Ok(())) = timeout(TIME, write(&mut socket, &answer)).await {
         linger::close(socket, lingering).await;
     }

@@ -1,16 +1,16 @@
 //! The golden files: `tests/golden/*.md` document the events of clients with whole bodies: what the sender receives, what
 //! others receive, and how a request is refused. These tests play the files word for word against the real hub.
 //!
-//! A block marked `toml` is the hub's configuration. A block marked `chat` holds steps, one a line:
+//! A block marked `toml` is the hub's configuration. A block marked `chat` holds steps, one per line:
 //!
 //! | line | meaning |
 //! |---|---|
 //! | `alice connects {claims}` | a client connects, with a token of the user `alice` and these claims |
 //! | `alice connects on / {claims}` | the same, on this surface: `/` or `/chat` (Socket.IO), or `/ws` |
 //! | `alice connects on / without a token` | a client connects that shows no token |
-//! | `alice drops` | its connection is cut |
-//! | `alice > event {data}` | it sends an event and asks for an answer |
-//! | `alice = {…}` | it receives the answer: the data of the acknowledgement; `alice =` for one without data |
+//! | `alice drops` | its connection is cut; the next step begins when the hub has ended the session |
+//! | `alice > event {data}` | it sends an event and requests a reply |
+//! | `alice = {…}` | it receives the reply: the data of the acknowledgement; `alice =` for a reply without data |
 //! | `alice < event {data}` | it receives an event |
 //! | `alice > {message}` | it sends this whole message on `/ws` |
 //! | `alice < {message}` | it receives this whole message on `/ws`; the `timestamp` of each is checked and left out |
@@ -20,8 +20,13 @@
 //! A line that begins with two spaces continues the line before it. The lines between two actions arrive in any order, and
 //! nothing else arrives.
 //!
-//! The name of a client is its user, unless its claims have a `sub`. A client that names its surface lists the hub's
-//! greeting too. Where no client names a surface, the file is played twice: on `/chat`, and on `/ws` by the same events.
+//! The name of a client is its user, unless its claims have a `sub`. The list in `golden!` below says on which surfaces a
+//! file is played: `on_chat` connects the clients that name no surface to `/chat`, and `on_raw` to `/ws`, where they send
+//! the same events. A file with both is played twice. A client that names its surface (`connects on`) uses it each time; a
+//! file may mix such clients with others. Its steps also list the hub's greeting on that surface. With `as_written`, every
+//! client must name its surface.
+//!
+//! Clients that name no surface have refusals in the form of `/chat` in the file; for `/ws`, the player converts them.
 //!
 //! `<time>` is an ISO 8601 time with milliseconds, `<number>` any number, `<any>` anything, and, where a client sends it,
 //! `<token of alice>` a valid token. Any other `<word>` is a text that is the same wherever the word stands.
@@ -98,17 +103,28 @@ fn every_golden_file_is_played() {
     assert_eq!(files, played);
 }
 
+#[test]
+fn a_received_message_is_printed_as_a_line_of_a_golden_file() {
+    for (file, _) in FILES {
+        for expected in Script::parse(&text_of(file)).steps.into_iter().flat_map(|step| step.expected) {
+            let line = expected.message.line(&expected.recipient);
+            let steps = Script::parse(&format!("```chat\nalice drops\n{line}\n```")).steps;
+            assert_eq!(steps[0].expected[0].message, expected.message, "{file}, line {}", expected.line);
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum RequestOutcome {
     Success,
     Refusal,
 }
 
-/// Whether an answer or a message with its whole body accepts or refuses a request; `None` for anything else.
+/// Whether a reply or a message with its whole body accepts or refuses a request; `None` for anything else.
 fn outcome(message: &Received) -> Option<RequestOutcome> {
     let refused = match message {
-        Received::Answer(Value::String(_)) => return None,
-        Received::Answer(data) => data["success"] == false,
+        Received::Reply(Value::String(_)) => return None,
+        Received::Reply(data) => data["success"] == false,
         Received::Frame(frame) if frame["id"].is_null() || frame["data"].is_string() => return None,
         Received::Frame(frame) => frame["type"] == "Error",
         Received::Event(..) | Received::Response(..) => return None,
@@ -130,8 +146,8 @@ fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_su
                 StepAction::Send { client, message } => (client, message),
                 StepAction::Cut { .. } | StepAction::Call { .. } => continue,
             };
-            let answers = step.expected.iter().filter(|expected| expected.recipient == client);
-            let outcomes: Vec<_> = answers.filter_map(|expected| outcome(&expected.message)).collect();
+            let replies = step.expected.iter().filter(|expected| expected.recipient == client);
+            let outcomes: Vec<_> = replies.filter_map(|expected| outcome(&expected.message)).collect();
             for surface in surfaces.iter().filter_map(|surface| named[&client].or(*surface)) {
                 played.entry((message.event().to_owned(), surface.as_str())).or_default().extend(&outcomes);
             }
@@ -148,5 +164,5 @@ fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_su
             }
         }
     }
-    assert!(missing.is_empty(), "no golden file plays\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "add these to a file in tests/golden:\n{}", missing.join("\n"));
 }

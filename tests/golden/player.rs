@@ -10,6 +10,7 @@ use super::script::{ClientMessage, ExpectedLine, Received, Script, ScriptStep, S
 use crate::support::client::without_time;
 use crate::support::socketio::SocketPacket;
 use crate::support::token::token_with;
+use crate::support::wait::{DEADLINE, eventually};
 use crate::support::{Client, Hub, Sio, SioTransport};
 
 /// A connected client of a script.
@@ -54,8 +55,8 @@ impl Connection {
                 let packet = client.receive_any().await;
                 assert_eq!(packet.namespace, *name, "{packet:?}");
                 match packet.data.as_array().unwrap().as_slice() {
-                    [] if packet.kind == SocketPacket::ACK => Received::Answer(Value::Null),
-                    [data] if packet.kind == SocketPacket::ACK => Received::Answer(data.clone()),
+                    [] if packet.kind == SocketPacket::ACK => Received::Reply(Value::Null),
+                    [data] if packet.kind == SocketPacket::ACK => Received::Reply(data.clone()),
                     [Value::String(event), data] => Received::Event(event.clone(), data.clone()),
                     _ => panic!("neither an event with one argument nor an acknowledgement: {packet:?}"),
                 }
@@ -64,11 +65,11 @@ impl Connection {
                 let mut message = client.next_with_presence().await;
                 let data = message["data"].take();
                 match message["type"].as_str().unwrap() {
-                    "Reply" => Received::Answer(data),
+                    "Reply" => Received::Reply(data),
                     "Error" => {
                         let mut refusal = json!({"success": false});
                         refusal.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
-                        Received::Answer(refusal)
+                        Received::Reply(refusal)
                     }
                     event => Received::Event(event.to_owned(), data),
                 }
@@ -80,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Fails if anything arrives before the answer to a request that is sent now.
+    /// Fails if anything arrives before the reply to a request that is sent now.
     async fn expect_silence(&mut self) {
         match self {
             Self::Namespace { name, client } => {
@@ -129,17 +130,19 @@ impl Player {
             let (actual_status, actual) = response.take().expect("no response to compare with");
             assert_eq!(*status, actual_status, "{label}, line {}: {actual}", line.line);
             let matches = self.placeholders.matches(body, &actual);
-            assert!(matches, "{label}, line {}: expected\n{body}\nreceived\n{actual}", line.line);
+            let received = Received::Response(actual_status, actual);
+            assert!(matches, "{label}, line {}: {}", line.line, differ(&received, "backend", &[&line]));
         }
-        assert!(response.is_none(), "{label}, line {}: the response is not listed: {response:?}", step.line);
+        if let Some((status, body)) = response {
+            let line = Received::Response(status, body).line("backend");
+            panic!("{label}, line {}: the response is not listed; {PASTE}\n{line}", step.line);
+        }
         for (client, mut expected) in expected {
             while !expected.is_empty() {
                 let received = self.client(&client).next().await;
                 let Some(index) = expected.iter().position(|line| self.accept(&line.message, &received)) else {
-                    panic!(
-                        "{label}, line {}: {client} received\n{received:#?}\nexpected one of\n{expected:#?}",
-                        step.line
-                    );
+                    let expected: Vec<_> = expected.iter().collect();
+                    panic!("{label}, line {}: {}", step.line, differ(&received, &client, &expected));
                 };
                 expected.remove(index);
             }
@@ -160,7 +163,11 @@ impl Player {
                 let connection = Connection::open(&self.hub, on, surface.is_some(), token).await;
                 self.clients.insert(client, connection);
             }
-            StepAction::Cut { client } => drop(self.clients.remove(&client)),
+            StepAction::Cut { client } => {
+                let others = self.hub.connections() - 1;
+                drop(self.clients.remove(&client));
+                eventually(DEADLINE, "the hub ends the session", || self.hub.connections() == others).await;
+            }
             StepAction::Send { client, message } => {
                 let message = match message {
                     ClientMessage::Event(event, data) => ClientMessage::Event(event, self.placeholders.fill(&data)),
@@ -187,7 +194,7 @@ impl Player {
     fn accept(&mut self, expected: &Received, received: &Received) -> bool {
         let mut placeholders = self.placeholders.clone();
         let matches = match (expected, received) {
-            (Received::Answer(expected), Received::Answer(received)) => {
+            (Received::Reply(expected), Received::Reply(received)) => {
                 let expected = if self.surface == Some(Surface::Raw) { as_raw(expected) } else { expected.clone() };
                 placeholders.matches(&expected, received)
             }
@@ -204,18 +211,29 @@ impl Player {
     }
 }
 
+/// How to paste a received line into a golden file.
+const PASTE: &str =
+    "received (write `<time>` for a time and a word such as `<id>` for a generated value before you paste it):";
+
+/// The received line and the expected lines, in the syntax of the golden files.
+fn differ(received: &Received, recipient: &str, expected: &[&ExpectedLine]) -> String {
+    let expected = expected.iter().map(|line| format!("{}    (line {})", line.message.line(recipient), line.line));
+    let expected: Vec<_> = expected.collect();
+    format!("expected one of\n{}\n{PASTE}\n{}", expected.join("\n"), received.line(recipient))
+}
+
 /// A refusal of `/chat` as `/ws` sends it: its message is the text of `details.reason`, or the hub's own text where
 /// `/chat` uses the sentence of its document.
-fn as_raw(answer: &Value) -> Value {
-    let mut answer = answer.clone();
-    if answer["success"] != false {
-        return answer;
+fn as_raw(reply: &Value) -> Value {
+    let mut reply = reply.clone();
+    if reply["success"] != false {
+        return reply;
     }
-    let details = answer.get_mut("details").and_then(Value::as_object_mut);
+    let details = reply.get_mut("details").and_then(Value::as_object_mut);
     if let Some(reason) = details.and_then(|details| details.remove("reason")) {
-        answer["message"] = reason;
-    } else if answer["code"] == "RATE_LIMITED" {
-        answer["message"] = json!("Rate limit exceeded");
+        reply["message"] = reason;
+    } else if reply["code"] == "RATE_LIMITED" {
+        reply["message"] = json!("Rate limit exceeded");
     }
-    answer
+    reply
 }

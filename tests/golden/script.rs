@@ -42,7 +42,7 @@ pub(super) enum StepAction {
 /// A message from a client.
 #[derive(Debug)]
 pub(super) enum ClientMessage {
-    /// An event that wants an answer.
+    /// An event that requests a reply.
     Event(String, Value),
     /// A whole message of `/ws`.
     Frame(Value),
@@ -67,15 +67,28 @@ pub(super) struct ExpectedLine {
 }
 
 /// A message to a client or the backend.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Received {
     /// The data of an acknowledgement; `null` where it has none.
-    Answer(Value),
+    Reply(Value),
     Event(String, Value),
     /// A whole message of `/ws` without its `timestamp`.
     Frame(Value),
     /// The status and the body of an HTTP response.
     Response(u16, Value),
+}
+
+impl Received {
+    /// The message as a line of a golden file.
+    pub(super) fn line(&self, recipient: &str) -> String {
+        match self {
+            Self::Reply(Value::Null) => format!("{recipient} ="),
+            Self::Reply(data) => format!("{recipient} = {data}"),
+            Self::Event(name, data) => format!("{recipient} < {name} {data}"),
+            Self::Frame(frame) => format!("{recipient} < {frame}"),
+            Self::Response(status, body) => format!("{recipient} = {status} {body}"),
+        }
+    }
 }
 
 impl Script {
@@ -152,8 +165,8 @@ impl StepLine<'_> {
                 return ParsedLine::Action(StepAction::Send { client, message });
             }
             ("backend", "=") => Received::Response(first.parse().unwrap(), self.json(data)),
-            (_, "=") if rest.is_empty() => Received::Answer(Value::Null),
-            (_, "=") => Received::Answer(self.json(rest)),
+            (_, "=") if rest.is_empty() => Received::Reply(Value::Null),
+            (_, "=") => Received::Reply(self.json(rest)),
             (_, "<") if rest.starts_with('{') => Received::Frame(self.json(rest)),
             (_, "<") => Received::Event(first.to_owned(), self.json(data)),
             _ => panic!("line {}: no such step: {}", self.line, self.text),

@@ -15,6 +15,7 @@ pub(crate) mod proxy;
 pub(crate) mod rng;
 pub(crate) mod run;
 pub(crate) mod socketio;
+pub(crate) mod tables;
 pub(crate) mod token;
 pub(crate) mod tools;
 pub(crate) mod upstream;

@@ -1,4 +1,4 @@
-//! Tests: forged tokens, made without the private key, for each public-key algorithm.
+//! Tests: forged tokens, created without the private key, for each public-key algorithm.
 
 use std::sync::Arc;
 
@@ -188,7 +188,7 @@ fn pem_bytes(pem: &str) -> Vec<u8> {
     rsa::pkcs8::Document::from_pem(pem).unwrap().1.as_bytes().to_vec()
 }
 
-/// Some libraries accepted an ES256 signature of zeros (CVE-2022-21449); values of r or s out of range are rejected
+/// Some libraries accepted an ES256 signature of zeros (CVE-2022-21449); values of r or s out of range are refused
 /// too.
 #[test]
 fn an_ecdsa_signature_out_of_range_is_invalid() {
@@ -295,7 +295,7 @@ fn ed25519_is_an_alias_of_eddsa_and_does_not_bypass_the_configured_algorithm() {
         let token = signed(&json!({"alg": "Ed25519"}), &key, Algorithm::HS256);
         assert_eq!(at_once(&own, &token).unwrap_err().code, Code::InvalidToken);
     }
-    // Verifiers for other algorithms reject the token, whatever its signature.
+    // Verifiers for other algorithms refuse the token, whatever its signature.
     for case in cases.iter().filter(|case| case.algorithm != Algorithm::EdDSA) {
         for (key, algorithm) in [(&ed.private, Algorithm::EdDSA), (&case.private, case.algorithm)] {
             let fault = at_once(&verifier(case), &signed(&json!({"alg": "Ed25519"}), key, algorithm)).unwrap_err();

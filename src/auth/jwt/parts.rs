@@ -1,6 +1,6 @@
 //! Splits a signed token (RFC 7515, section 3.1) into its header, the signed bytes and its claims.
 //!
-//! The hub parses the header itself, because `jsonwebtoken` rejects unknown algorithm names. The verified bytes are the
+//! The hub parses the header itself, because `jsonwebtoken` refuses unknown algorithm names. The verified bytes are the
 //! token's own bytes, never a re-encoded header or claims.
 
 use std::fmt;

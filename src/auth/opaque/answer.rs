@@ -1,4 +1,4 @@
-//! Reads the application's answer about a token. Pure.
+//! Reads the application's response about a token. Pure.
 
 use bytes::Bytes;
 use hubbub_actors::events::text;
@@ -17,13 +17,13 @@ const USER_MEMBERS: [&str; 4] = ["id", "sub", "userId", "user_id"];
 pub(super) enum TokenDecision {
     /// The token belongs to this user.
     Accepted(Box<Identity>),
-    /// The application rejects the token.
+    /// The application refuses the token.
     Rejected(Fault),
     /// No decision, with the reason for the log.
     Undecided(BackendFailure, String),
 }
 
-/// Why an answer contains no decision.
+/// Why a response contains no decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BackendFailure {
     /// The application or its proxy is unavailable, or does not answer. Counts for the circuit breaker.
@@ -31,11 +31,11 @@ pub(super) enum BackendFailure {
     /// The application failed on this request. A malformed token may cause that, and any client can send one. So the
     /// circuit breaker stays closed; otherwise that client would lock out all others.
     Failed,
-    /// The hub does not understand the answer. A retry is of no use.
+    /// The hub does not understand the response. A retry is of no use.
     NotUnderstood,
 }
 
-/// Reads an answer. A session may outlive the expiry in the answer by `leeway_ms`.
+/// Reads a response. A session may outlive the expiry in the response by `leeway_ms`.
 pub(super) fn read(answer: &HttpAnswer, leeway_ms: i64) -> TokenDecision {
     let failure = match answer.status {
         200 => {
@@ -56,7 +56,7 @@ fn rejected() -> TokenDecision {
     TokenDecision::Rejected(invalid("The token is not known to the application").by("auth.backend.url"))
 }
 
-/// The result of an answer with status 200.
+/// The result of a response with status 200.
 fn read_user(body: &Bytes, leeway_ms: i64) -> Result<TokenDecision, String> {
     // A display name may be cut within an emoji.
     let body = text::resolve(body.clone());
@@ -87,7 +87,7 @@ fn is_inactive(object: &Map<String, Value>) -> bool {
     object.get("active").is_some_and(|active| *active == Value::Bool(false) || active.as_f64() == Some(0.0))
 }
 
-/// The user object of an answer, and its position.
+/// The user object of a response, and its position.
 struct UserObject<'a> {
     user: &'a Map<String, Value>,
     /// The position of the user, for the log.
@@ -96,8 +96,8 @@ struct UserObject<'a> {
     container: &'a Map<String, Value>,
 }
 
-/// The user of an answer: `user`; else `data`, which Laravel's resources add as a wrapper, or `data.user`; else the
-/// answer itself. Deeper levels are not read. An answer with a user both in `data` and beside it is ambiguous, so it is
+/// The user of a response: `user`; else `data`, which Laravel's resources add as a wrapper, or `data.user`; else the
+/// response itself. Deeper levels are not read. A response with a user both in `data` and beside it is ambiguous, so it is
 /// refused.
 fn user_of(body: &Map<String, Value>) -> Result<UserObject<'_>, String> {
     if let Some(user) = body.get("user") {

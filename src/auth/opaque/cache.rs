@@ -1,4 +1,4 @@
-//! A bounded cache of answers about tokens. Pure: the time is an argument.
+//! A bounded cache of responses about tokens. Pure: the time is an argument.
 //!
 //! The key is the SHA-256 of a token, so no token stays in memory.
 
@@ -21,7 +21,7 @@ pub(super) struct AnswerCache<T> {
     max_weight: usize,
     weight: usize,
     entries: HashMap<TokenDigest, CacheEntry<T>>,
-    /// The digests in the order of their answers, with the number of each answer. A digest with a newer answer is
+    /// The digests in the order of their responses, with the number of each response. A digest with a newer response is
     /// listed twice; only its last entry counts.
     order: VecDeque<(TokenDigest, u64)>,
     next: u64,
@@ -37,7 +37,7 @@ impl<T: Clone> AnswerCache<T> {
         (entry.validity.0..entry.validity.1).contains(&now_ms).then(|| entry.answer.clone())
     }
 
-    /// Caches an answer for `ms` from now.
+    /// Caches a response for `ms` from now.
     pub(super) fn insert(&mut self, digest: TokenDigest, answer: T, weight: usize, now_ms: i64, ms: i64) {
         self.remove(&digest);
         while let Some((oldest, number)) = self.order.front().copied() {

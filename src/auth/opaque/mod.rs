@@ -2,7 +2,7 @@
 //! application.
 //!
 //! Only a clear acceptance authenticates a client. To spare the application, each token causes one request at a time,
-//! at most [`CALLS`] requests run at once, answers are cached, and a circuit breaker pauses requests to an application
+//! at most [`CALLS`] requests run at once, responses are cached, and a circuit breaker pauses requests to an application
 //! that does not answer. A failed request is not retried: its client waits in the handshake, and may connect again.
 
 mod answer;
@@ -33,14 +33,14 @@ const CALLS: usize = 64;
 /// Most tokens with a running or waiting request; the next one is refused.
 const IN_FLIGHT_MAX: usize = 1_024;
 
-/// Most cached answers of each kind, and most bytes of them.
+/// Most cached responses of each kind, and most bytes of them.
 const ANSWERS: usize = 10_000;
 const ANSWER_BYTES: usize = 32 << 20;
 
-/// Most bytes of an answer.
+/// Most bytes of a response.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// How long a rejection is cached, in ms, against a client that retries quickly.
+/// How long a refusal is cached, in ms, against a client that retries quickly.
 const REFUSED_MS: i64 = 5_000;
 
 /// The settings of a [`Backend`].
@@ -68,7 +68,7 @@ struct Inner {
     shed: AtomicU64,
     /// Limits the log lines for failed requests, because any client can cause them.
     failures: Periodic,
-    /// Limits the log lines for answers that were not understood. Separate, so that failed requests do not hide their
+    /// Limits the log lines for responses that were not understood. Separate, so that failed requests do not hide their
     /// reason.
     not_understood: Periodic,
 }
@@ -84,15 +84,15 @@ struct BackendState {
 /// The status of the application, for health checks and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendStatus {
-    /// Requests that it answered with an acceptance or a rejection.
+    /// Requests that it answered with an acceptance or a refusal.
     pub answered: u64,
     /// Requests that failed.
     pub failed: u64,
     /// Tokens refused without a request: too many at once, or the circuit breaker is open.
     pub shed: u64,
-    /// Cached answers.
+    /// Cached responses.
     pub cached: usize,
-    /// Tokens that wait for an answer.
+    /// Tokens that wait for a response.
     pub waiting: usize,
     /// The circuit breaker is open, because the application did not answer.
     pub open: bool,
@@ -126,8 +126,8 @@ impl Backend {
     /// Returns the identity of `token`.
     ///
     /// # Errors
-    /// `InvalidToken` when the application rejects it; `TokenExpired` when it was valid before; `AuthUnavailable` when
-    /// there is no decision, without `retry_after` if the answer was not understood.
+    /// `InvalidToken` when the application refuses it; `TokenExpired` when it was valid before; `AuthUnavailable` when
+    /// there is no decision, without `retry_after` if the response was not understood.
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         // A token with other characters could inject a header into the request.
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -203,14 +203,14 @@ impl Inner {
         unavailable(Duration::from_millis(OPEN_MS.unsigned_abs()))
     }
 
-    /// Requests a decision about `token`. Returns it with the size of the answer in bytes.
+    /// Requests a decision about `token`. Returns it with the size of the response in bytes.
     async fn request_decision(&self, token: &str, requested_ms: i64) -> (TokenDecision, usize) {
         let requested = Instant::now();
         let http_answer = self.http.get(Some(token), ANSWER_MAX).await;
         let now_ms = later(requested_ms, requested);
         let (decision, weight) = match http_answer {
             Ok(http_answer) => (answer::read(&http_answer, self.leeway_ms), http_answer.size()),
-            // The answer is too long, but the application is up.
+            // The response is too long, but the application is up.
             Err(failure @ HttpFailure::TooLong(_)) => {
                 (TokenDecision::Undecided(BackendFailure::NotUnderstood, failure.to_string()), 0)
             }
@@ -248,7 +248,7 @@ struct TokenRequest {
 impl TokenRequest {
     async fn run(self, token: String, now_ms: i64, sender: watch::Sender<Option<Result<Identity, Fault>>>) {
         let decision = self.decide(&token, now_ms).await;
-        // Dropped only after the answer is cached, so that no second request starts in between.
+        // Dropped only after the response is cached, so that no second request starts in between.
         drop(self);
         sender.send_replace(Some(decision));
     }
@@ -272,7 +272,7 @@ impl TokenRequest {
         count.fetch_add(1, Ordering::Relaxed);
         match decision {
             TokenDecision::Accepted(identity) => {
-                // The validity begins at the request: the answer may not reflect later changes.
+                // The validity begins at the request: the response may not reflect later changes.
                 backend.lock().accepted.insert(self.digest, (*identity).clone(), weight, now_ms, backend.cache_ms);
                 Ok(*identity)
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::engineio::append_message;
 use super::super::frame::{self, Opcode};
 
-/// The payload of the answer to a CONNECT.
+/// The payload of the reply to a CONNECT.
 #[derive(Serialize)]
 struct ConnectReply<'a> {
     sid: &'a str,

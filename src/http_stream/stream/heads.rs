@@ -24,7 +24,7 @@ impl HttpStream {
                 return Ok(if self.deadline.as_mut().poll(cx).is_ready() { self.begin() } else { ReadStep::Wait });
             }
             if self.is_last {
-                // The service closes by itself once the last answer is written.
+                // The service closes by itself once the last response is written.
                 self.await_close();
                 return Ok(if self.deadline.as_mut().poll(cx).is_ready() { ReadStep::End } else { ReadStep::Wait });
             }

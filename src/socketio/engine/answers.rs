@@ -1,4 +1,4 @@
-//! The answers to the polls of an Engine.IO session, and the effect on the session when an answer does not reach its
+//! The responses to the polls of an Engine.IO session, and the effect on the session when a response does not reach its
 //! client.
 
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl Engine {
         })
     }
 
-    /// The body of an answer: at most [`engineio::ANSWER_PACKETS_MAX`] packets of the outbox. The rest waits for the
+    /// The body of a response: at most [`engineio::ANSWER_PACKETS_MAX`] packets of the outbox. The rest waits for the
     /// next poll. These packets count as written, because the caller sends them now.
     fn take_body(&self) -> Vec<u8> {
         let (body, accepted_us) = self.handle.with_outbox(|outbox| {
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// Answers a poll of a closed session: with the rest of the outbox, or with the close packet. `true`: the close
-    /// packet was sent. They are two answers, because socket.io-client drops packets that share a body with the close
+    /// packet was sent. They are two responses, because socket.io-client drops packets that share a body with the close
     /// packet.
     fn answer_final(&self, waiting: WaitingPoll) -> bool {
         let rest = self.take_body();
@@ -110,7 +110,7 @@ impl Engine {
         }
     }
 
-    /// Resolves when no request is in progress: POSTs are processed, and waiting polls were released and their answers
+    /// Resolves when no request is in progress: POSTs are processed, and waiting polls were released and their responses
     /// written. Polls that arrive meanwhile are released too.
     pub(in crate::socketio) async fn finish_requests(&self) {
         loop {
@@ -123,7 +123,7 @@ impl Engine {
             if !has_request {
                 return;
             }
-            // The end of a POST notifies; a written answer is found at the next check.
+            // The end of a POST notifies; a written response is found at the next check.
             tokio::select! {
                 () = progress => {}
                 () = sleep(REQUESTS_WATCH) => {}

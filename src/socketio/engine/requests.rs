@@ -52,7 +52,7 @@ impl PollingState {
         Some(poll)
     }
 
-    /// Whether a POST is in progress, a poll waits, or the last answer is not written yet.
+    /// Whether a POST is in progress, a poll waits, or the last response is not written yet.
     pub(super) fn has_request(&self) -> bool {
         self.posting || self.waiting.is_some() || self.answered.as_ref().is_some_and(|poll| !poll.is_written())
     }

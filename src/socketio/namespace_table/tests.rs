@@ -68,7 +68,7 @@ fn a_client_is_in_a_namespace_once_and_leaves_it_once() {
     for same in [auth("a"), auth("b"), None] {
         assert_eq!(table.connect(&Namespace::MAIN, &same), ConnectStep::Connected(7));
     }
-    assert_eq!(table.finish(&Namespace::MAIN), None, "nothing is under way");
+    assert_eq!(table.finish(&Namespace::MAIN), None, "nothing is in progress");
     assert_eq!(table.members().collect::<Vec<_>>(), [&7]);
     assert_eq!(table.disconnect(&Namespace::MAIN), Some(7));
     assert_eq!(table.disconnect(&Namespace::MAIN), None);

@@ -1,4 +1,4 @@
-//! Reads the application's answer and decides its outcome. Pure.
+//! Reads the application's response and decides its outcome. Pure.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub enum UpstreamOutcome {
     Refused,
     /// The application failed (5xx).
     Failed,
-    /// The answer cannot be used.
+    /// The response cannot be used.
     Unusable,
     /// The connection failed, or the application is unavailable (502, 503, 504).
     Unavailable,
@@ -73,7 +73,7 @@ impl UpstreamOutcome {
     }
 }
 
-/// Why there is no answer: the outcome for the client, the reason for the log.
+/// Why there is no response: the outcome for the client, the reason for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UpstreamError {
     pub(super) outcome: UpstreamOutcome,
@@ -104,7 +104,7 @@ impl UpstreamError {
     }
 }
 
-/// Reads an answer.
+/// Reads a response.
 pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<ApplicationReply, UpstreamError> {
     let unusable = |why: &str| UpstreamError::new(UpstreamOutcome::Unusable, why);
     let answer = answer.map_err(|failure| {

@@ -9,7 +9,7 @@ const BOUND: usize = 400_000;
 const TEXT: usize = 20_000;
 const SESSIONS: usize = 40;
 
-/// The stored bytes. Asserts that they exceed the bound by at most one event a worker.
+/// The stored bytes. Asserts that they exceed the bound by at most one event per worker.
 #[track_caller]
 fn stored_bytes(hub: &Hub, workers: usize) -> f64 {
     let stored = hub.metric("hubbub_recovery_bytes");
