@@ -23,8 +23,13 @@ pub(super) enum Memory {
     Provided(&'static str, Kept, Handed),
     /// The session is suspended: the publications of that event since then.
     Kept(&'static str, Kept),
-    /// The publications that were sent last; `true` when the session is suspended.
-    Tail(Tail, bool),
+    /// The publications that were sent last.
+    Tail {
+        /// The publications.
+        tail: Tail,
+        /// Whether later publications are only buffered, not sent: the connection was cut.
+        is_cut: bool,
+    },
 }
 
 /// The contents of the buffers of a suspended session.
@@ -48,8 +53,8 @@ impl Memory {
     fn len(&self) -> usize {
         match self {
             Self::Kept(_, kept) => kept.len(),
-            Self::Tail(tail, true) => tail.len(),
-            Self::Provided(..) | Self::Tail(..) => 0,
+            Self::Tail { tail, is_cut: true } => tail.len(),
+            Self::Provided(..) | Self::Tail { .. } => 0,
         }
     }
 
@@ -57,7 +62,7 @@ impl Memory {
         match self {
             Self::Provided(_, _, handed) => handed.give_up(),
             Self::Kept(_, kept) => kept.give_up(),
-            Self::Tail(tail, _) => tail.give_up(),
+            Self::Tail { tail, .. } => tail.give_up(),
         }
     }
 
@@ -65,7 +70,7 @@ impl Memory {
         match self {
             Self::Provided(..) => false,
             Self::Kept(_, kept) => kept.frees(),
-            Self::Tail(tail, _) => tail.frees(),
+            Self::Tail { tail, .. } => tail.frees(),
         }
     }
 
@@ -76,7 +81,7 @@ impl Memory {
                 copies.retained_data_cost()
             }
             Self::Provided(..) | Self::Kept(..) => 0,
-            Self::Tail(..) => copies.retained_frame_cost(wire),
+            Self::Tail { .. } => copies.retained_frame_cost(wire),
         }
     }
 
@@ -111,7 +116,7 @@ impl Memory {
                 }
                 true
             }
-            Self::Tail(tail, is_cut) => {
+            Self::Tail { tail, is_cut } => {
                 // A publication that waits for a reply is written after later publications, so it must stay buffered.
                 let framed = copies.retained_frame(wire);
                 match !is_over || behind.is_some() {
@@ -157,7 +162,7 @@ impl SessionHandle {
 
     /// Buffers all later publications in `tail`.
     pub fn remember(&self, tail: Tail) {
-        self.replace(Some(Memory::Tail(tail, false)));
+        self.replace(Some(Memory::Tail { tail, is_cut: false }));
     }
 
     /// Records that the client now receives the restored publications `brought`, before all later ones.
@@ -166,7 +171,7 @@ impl SessionHandle {
             self.noted().add(id);
         }
         self.change(|memory| {
-            if let Memory::Tail(tail, _) = memory {
+            if let Memory::Tail { tail, .. } = memory {
                 tail.resume(brought.into_iter().map(|delivery| ledger.keep(delivery)));
             }
         });
@@ -175,7 +180,7 @@ impl SessionHandle {
     /// Records a pong of the client.
     pub fn confirm(&self) {
         self.change(|memory| {
-            if let Memory::Tail(tail, false) = memory {
+            if let Memory::Tail { tail, is_cut: false } = memory {
                 tail.confirm();
             }
         });
@@ -186,7 +191,7 @@ impl SessionHandle {
     pub(super) fn keep(&self) {
         let closed = self.closed();
         self.change(|memory| {
-            if let Memory::Tail(tail, is_cut) = memory {
+            if let Memory::Tail { tail, is_cut } = memory {
                 tail.release_all();
                 *is_cut |= closed.is_none_or(Close::may_be_caught_up);
             }
@@ -227,7 +232,7 @@ impl SessionHandle {
                 let (deliveries, dropped) = kept.into_parts();
                 Some(Remains::Messages(brought(deliveries), dropped))
             }
-            Memory::Tail(tail, _) => {
+            Memory::Tail { tail, .. } => {
                 let is_confirmed = tail.is_confirmed();
                 let (left, deliveries) = tail.into_parts();
                 Some(Remains::Tail { deliveries: brought(deliveries), left, is_confirmed })
@@ -248,7 +253,7 @@ impl SessionHandle {
             Remains::Tail { deliveries, left, is_confirmed } => {
                 let mut tail = Tail::of(left, is_confirmed, bound);
                 tail.resume(deliveries.into_iter().map(|delivery| ledger.keep(delivery)));
-                Memory::Tail(tail, true)
+                Memory::Tail { tail, is_cut: true }
             }
         };
         self.replace(Some(memory));
@@ -256,12 +261,12 @@ impl SessionHandle {
 
     /// Whether publications are buffered instead of sent.
     pub fn is_kept(&self) -> bool {
-        matches!(self.memory.borrow().as_deref(), Some(Memory::Kept(..) | Memory::Tail(_, true)))
+        matches!(self.memory.borrow().as_deref(), Some(Memory::Kept(..) | Memory::Tail { is_cut: true, .. }))
     }
 
     /// Whether the publications that were sent last are buffered.
     pub fn has_tail(&self) -> bool {
-        matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
+        matches!(self.memory.borrow().as_deref(), Some(Memory::Tail { .. }))
     }
 
     /// Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve` makes
@@ -293,7 +298,7 @@ impl SessionHandle {
     /// Records that the publications behind this reply are written.
     pub(super) fn released(&self, answer: u64) {
         self.change(|memory| {
-            if let Memory::Tail(tail, _) = memory {
+            if let Memory::Tail { tail, .. } = memory {
                 tail.release(answer);
             }
         });
@@ -336,7 +341,7 @@ impl SessionTable {
         if memory.frees() {
             memory.give_up();
             self.common.stats.suspended_evicted.add(1);
-            if let Memory::Tail(tail, _) = memory {
+            if let Memory::Tail { tail, .. } = memory {
                 // Publications are missing now, so later ones are of no use.
                 tail.keep_nothing();
             }
