@@ -1,5 +1,17 @@
 //! The recovery buffers of a session. A session with a token buffers the messages of its chats after its suspension,
 //! and the messages that were not written before it. A session with a private id buffers its last sent publications.
+//!
+//! | buffer | exists | holds | ends |
+//! |---|---|---|---|
+//! | [`Memory::Provided`] | a token is issued, and the connection lives | an empty [`Kept`], and a [`Handed`] | at the cut, as `Memory::Kept`; or the session cannot be recovered |
+//! | [`Handed`] | in `Memory::Provided` | `message:new` with frames that may not be written yet | at the cut: the unwritten ones move to `Kept` |
+//! | [`Kept`] | in `Memory::Provided` (empty) and `Memory::Kept` | the unwritten `message:new`, and the later ones of the session's chats | its slot is released, or a bound evicts its contents |
+//! | [`Tail`] | the session has a private id, before the cut (sent) and after it (`is_cut`: only buffered) | the last publications of all rooms | its slot is released, or a bound evicts its contents |
+//! | [`Noted`](super::noted::Noted) | the session waits for its unread notifications | ids of notifications that changed meanwhile | the unread ones are sent |
+//! | [`Retained`] | `Handed`, `Kept` or `Tail` refers to it | one publication: its data, or its frame in one format; shared by all buffers of the worker | its last reference is dropped |
+//! | [`Ledger`] | as long as the worker | the bytes of all `Retained` of the worker, and their bound | with the worker |
+//!
+//! [`Remains`] is the contents of `Kept` or `Tail` on the way to another session or to the store.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,10 +30,10 @@ use crate::publication::{Encoder, Publication};
 /// The buffers of a session.
 #[derive(Debug)]
 pub(super) enum Memory {
-    /// For one event: the queue to use once the session is suspended, and the publications that its connection has not
+    /// For one event: the queue to use once the connection is cut, and the publications that the connection has not
     /// written yet.
     Provided(&'static str, Kept, Handed),
-    /// The session is suspended: the publications of that event since then.
+    /// The connection was cut: the publications of that event since then, after the unwritten ones.
     Kept(&'static str, Kept),
     /// The publications that were sent last.
     Tail {
@@ -269,9 +281,10 @@ impl SessionHandle {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Tail { .. }))
     }
 
-    /// Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve` makes
-    /// room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With `accepted_us`,
-    /// the frame is marked for measurement.
+    /// The delivery path: the fan-out calls this for every delivery to every member, also when the session has no
+    /// buffers. Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve`
+    /// makes room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With
+    /// `accepted_us`, the frame is marked for measurement.
     pub fn hand_over(
         &self,
         room: &RoomName,

@@ -152,8 +152,8 @@ pub struct Session {
     /// On `/` the private id (the pid of Socket.IO), set from the start if recovery is enabled. On `/chat` and `/ws` the
     /// recovery token, set by `connection:create-session`.
     recovery_token: Option<RecoveryToken>,
-    /// Whether `recovery_token` was issued to the recovery directory. A guest on `/` has a private id that is not issued
-    /// before it authenticates. Suspension clears this.
+    /// Whether the recovery directory may have a token of this session. `false` for a guest on `/`: its private id is
+    /// issued when it authenticates. The end of the session clears it, and suspends the session or discards the token.
     has_token: bool,
     /// Whether the session is suspended. Then its handle stays when the actor ends.
     is_suspended: bool,

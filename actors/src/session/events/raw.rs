@@ -1,4 +1,4 @@
-//! Handlers for the raw surface `/ws`.
+//! Handlers for the events of the raw document. `Broadcast` and `DirectMessage` are on every surface, the others on `/ws`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
