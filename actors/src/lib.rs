@@ -69,8 +69,8 @@
 //!   arrive.
 //! * **Chat messages** and receipts are on the disk before they are acknowledged. Delivery does not wait for the
 //!   disk. A recovered session receives the messages that it missed: see [`recovery`].
-//! * **Recovery on `/`.** A client that names its last offset receives all missed events, once, in order, before live
-//!   events. If the hub cannot provide them, it says so. This holds over a planned restart.
+//! * **Recovery on `/`.** A client that names the number of its last event receives all missed events, once, in order,
+//!   before live events. If the hub cannot provide them, it says so. This holds over a planned restart.
 //! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
 //!   refuses publications with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
 //!   and its unwritten entries are counted as dropped.

@@ -48,7 +48,7 @@ impl Access {
     }
 }
 
-/// The limit that an event counts against.
+/// The limit that an event counts against. `limit_of` in `session/rate_limits.rs` gives each its number and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bucket {
     /// The surface's messages a minute.

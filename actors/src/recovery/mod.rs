@@ -1,5 +1,5 @@
 //! Suspended sessions: their connection was cut, and they may resume. The slot of such a session stays on its worker
-//! and buffers deliveries. [`Recovery`] knows the session's token and its expiry.
+//! and buffers deliveries. [`Recovery`] knows the session's token, or its private id (pid), and the expiry.
 //!
 //! [`tokens`] is the pure table, [`directory`] the actor, [`persisted`] the form on the disk over a planned restart.
 //!
@@ -10,8 +10,8 @@
 //! that were not yet written to the connection, or not yet polled, are included. A message written to a connection that
 //! was already dead may be lost; `message:history` has it.
 //!
-//! A session recovered by its private id receives every delivery of all its rooms after the offset of its client,
-//! each once and in order. Otherwise the client learns that the session is not recovered.
+//! A session recovered by its private id receives every delivery of all its rooms after the last publication
+//! that its client received, each once and in order. Otherwise the client learns that the session is not recovered.
 //!
 //! # The life of a recovered session
 //!

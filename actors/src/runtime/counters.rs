@@ -213,7 +213,9 @@ stats! {
                 presence_suppressed ["suppressed"],
         }
         Counter "hubbub_presence_deliveries_total"
-            "Frames sent to announce presence: online, offline, status changes, and lists in users:online." { presence_deliveries }
+            "Frames sent to announce presence: online, offline, status changes, and lists in users:online." {
+                presence_deliveries,
+        }
         Gauge "hubbub_chat_typists"
             "Typing users, counted once for each chat." { typing }
         Counter "hubbub_chat_join_leave_suppressed_total"

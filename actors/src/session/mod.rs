@@ -7,7 +7,7 @@
 //!
 //! * Start and end: `opening`, `authentication`, `monitoring`.
 //! * Recovery: `suspension` for both kinds; `state_recovery` by private id on `/`; `token_recovery` by recovery token on
-//!   `/chat` and `/ws`. [`crate::recovery`] tells the whole course.
+//!   `/chat` and `/ws`. [`crate::recovery`] describes both step by step.
 //! * Requests: [`dispatch`] finds the handler, `rate_limits` counts, `replies` encodes the result, `refusals` logs errors.
 //! * Rooms: `membership` joins and leaves, `pending_joins` tracks joins without a reply.
 //! * Publishing once for each `client_id`: `idempotent_publish`.

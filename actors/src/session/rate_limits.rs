@@ -1,4 +1,7 @@
 //! The rate limits of a session. [`Session::limit_of`] is the only place that maps a [`Bucket`] to its limit.
+//!
+//! A new limit needs a [`Bucket`], a row in `limit_of` with its configuration key, and a window: a [`RateKind`] for a limit
+//! of each session, or a [`LimitKey`] for a limit that all sessions of a user share. `hub/settings.rs` has the number.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! An encoder whose output a test can read.
+//! An encoder for tests. Its output is readable text.
 
 use bytes::Bytes;
 
