@@ -1,4 +1,4 @@
-//! An encoder for tests. Its output is readable text.
+//! An encoder of readable lines.
 
 use bytes::Bytes;
 
