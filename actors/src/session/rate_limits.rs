@@ -191,3 +191,42 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::session::AuthState;
+    use crate::testkit::{GRACE_MS, TestHub, identity, session_start};
+
+    #[actix::test]
+    async fn each_bucket_has_a_number_a_configuration_key_and_an_own_or_a_shared_window() {
+        let hub = TestHub::start(GRACE_MS);
+        let user = |name| AuthState::Known(Arc::new(identity(name)));
+        let community = "limits.community.messages_per_minute";
+        // The messages of each session, and its chat messages and typing if they have limits of their own.
+        for (surface, auth_state, messages, of_user) in [
+            (Surface::Raw, user("a"), (0, "limits.raw.messages_per_minute"), true),
+            (Surface::Root, user("b"), (4, "limits.push.messages_per_minute"), true),
+            (Surface::Chat, user("c"), (3, "limits.chat.requests_per_minute"), true),
+            (Surface::Root, AuthState::Guest, (2, community), false),
+        ] {
+            let session = Session::open(&hub.worker, session_start(surface, auth_state)).await.unwrap();
+            let shared = |limit| if of_user { limit } else { messages };
+            for (bucket, (per_minute, rule), is_shared) in [
+                (Bucket::Messages, messages, false),
+                (Bucket::Authentications, messages, false),
+                (Bucket::Notifications, (3, "limits.community.notifications_per_minute"), false),
+                (Bucket::Typing, (9, "limits.community.typing_per_minute"), false),
+                (Bucket::ChatMessages, shared((2, "limits.chat.messages_per_minute")), of_user),
+                (Bucket::ChatTyping, shared((1, "limits.chat.typing_per_minute")), of_user),
+            ] {
+                let limit = session.limit_of(bucket);
+                assert_eq!((limit.per_minute, limit.rule), (per_minute, rule), "{bucket:?} on {surface:?}");
+                let key = session.shared_limit(bucket).map(|(key, _)| key.rule().into_owned());
+                assert_eq!(key.as_deref(), is_shared.then_some(rule), "{bucket:?} on {surface:?}");
+            }
+        }
+    }
+}
