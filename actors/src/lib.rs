@@ -4,11 +4,12 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | connection | one WebSocket, or one Engine.IO session by polling; on Socket.IO it carries one session a namespace |
+//! | connection | one WebSocket, or one Engine.IO session by polling; on Socket.IO it carries one session per namespace |
 //! | session | one client in one namespace, or one client on `/ws`; an actor |
 //! | session handle | the output side of a session, shared by its actor, its fan-out and its transport |
 //! | surface | the protocol of a session: `/ws`, `/` or `/chat` |
 //! | room | a named set of members; a topic is a room that clients join by name |
+//! | member | a session in a room; a `MembersPage` lists users instead, and the table of a fan-out lists slots, which include suspended sessions |
 //! | shard | the actor that orders the publications of its rooms |
 //! | fan-out | the actor that delivers publications to the members on one worker |
 //! | worker | one thread with its event loop, sessions and fan-out |
@@ -16,12 +17,16 @@
 //! | encoder | turns events and replies into the bytes of one wire format |
 //! | outbox | the bytes and entries that a session has not written yet |
 //! | reply slot | the reserved place of a reply, which keeps replies in the order of the requests |
-//! | offset, epoch | the number of a publication in a topic's history, and the name of that numbering |
+//! | number | grows with each publication of a shard, unique in the hub: [`publication::Publication::number`]; the "offset" of Socket.IO on `/` |
+//! | offset, epoch | the position of a publication in a topic's history, and the name of that numbering |
 //! | history | the publications of a topic that the hub keeps |
 //! | suspended session | a session without a connection that its client can still recover |
-//! | recovery token | the secret by which a client recovers its session |
+//! | recovery token | the secret by which a client on `/chat` or `/ws` recovers its session |
+//! | private id | the secret by which a client on `/` recovers its session: the `pid` of Socket.IO |
+//! | guest | a session on `/` that started without a token |
 //! | presence | which users are online, and with which status |
 //! | listener | a session that receives presence events |
+//! | document | the written protocol of one kind of client: raw, push, community, chat or Laravel; a family is the events of one document, and an event of no document goes to raw or chat |
 //! | fault | an error with a stable code; the edge chooses the status or the close code |
 //! | refusal | a request or a connection that the hub rejects; one line of the log |
 //! | drain | the ordered end of all sessions before the hub stops |
@@ -30,10 +35,10 @@
 //!
 //! | owner | instances | owns |
 //! |---|---|---|
-//! | [`session::Session`] | one a session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
-//! | [`rooms::shard::RoomShard`] | one a worker; the hash of its name assigns a room to a shard | members, order and history of its rooms |
-//! | [`rooms::fanout::Fanout`] | one a worker | the members of every room on that worker |
-//! | [`connection::sweeper::HeartbeatSweeper`] | one a worker | heartbeats and token expiries of the worker's sessions |
+//! | [`session::Session`] | one per session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
+//! | [`rooms::shard::RoomShard`] | one per worker; the hash of its name assigns a room to a shard | members, order and history of its rooms |
+//! | [`rooms::fanout::Fanout`] | one per worker | the members of every room on that worker |
+//! | [`connection::sweeper::HeartbeatSweeper`] | one per worker | heartbeats and token expiries of the worker's sessions |
 //! | [`presence::Presence`] | one | online users, and presence changes that are not announced yet |
 //! | [`limits::RateLimit`] | one | limits that connections share: by address, API key and user |
 //! | [`monitor::Monitor`] | one | recent connection events, and their metrics |
@@ -45,7 +50,7 @@
 //! | [`recovery::Recovery`] | one | recovery tokens and the suspended sessions of each |
 //! | [`revocations::Revoked`] | a table | revoked tokens |
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
-//! | [`connection::SessionHandle`] | one a session, on its worker's thread; a multiplexed connection has one too | outbox, reply slots, liveness |
+//! | [`connection::SessionHandle`] | one per session, on its worker's thread; a multiplexed connection has one too | outbox, reply slots, liveness |
 //!
 //! Sessions ask shards, presence and limits by message. Shards and presence ask fan-outs. Nothing asks a session: the hub
 //! reaches it through its handle, and sends it a message when its access to a chat changes. HTTP handlers enter through
@@ -64,8 +69,8 @@
 //!   arrive.
 //! * **Chat messages** and receipts are on the disk before they are acknowledged. Delivery does not wait for the
 //!   disk. A recovered session receives the messages that it missed: see [`recovery`].
-//! * **Recovery on `/`.** A client that names its last offset receives all missed events, once, in order, before live
-//!   events. If the hub cannot provide them, it says so. This holds over a planned restart.
+//! * **Recovery on `/`.** A client that names the number of its last event receives all missed events, once, in order,
+//!   before live events. If the hub cannot provide them, it says so. This holds over a planned restart.
 //! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
 //!   refuses publications with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
 //!   and its unwritten entries are counted as dropped.
@@ -91,7 +96,7 @@
 //! | [`connection::retained`]: both together | `recovery.bytes`, divided among the workers | evicts the buffers of the longest-suspended sessions, then those of connected ones | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
 //! | [`connection::noted`]: notifications of a session | [`connection::noted::NOTED_MAX`] | later ones are delivered at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
-//! | Socket.IO requests, one mailbox a worker at the edge | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
+//! | Socket.IO requests, one mailbox per worker at the edge | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | results of publishes with a `client_id` | [`hub::CLIENT_IDS`], for each user and in all | evicts the user's oldest, then the oldest of all | `hubbub_client_ids_forgotten_total` |
 //! | histories | the rule of each topic; `limits.history_bytes`, divided among the shards | evicts the oldest publication; then the whole history unused for longest | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
 //! | reply slots of each session | [`connection::PENDING_REPLIES_MAX`]; one for a large reply; none while its outbox is half full | its transport stops reading | |

@@ -1,5 +1,5 @@
-//! A publication on one worker: its frames, and the copies that buffers retain. Each is made once and shared by all
-//! members.
+//! A publication on one worker: its frames, and the copies that buffers retain. Each is created once per format and
+//! worker, and shared by all members. The bytes are encoded once for all workers, in [`Publication::frame`].
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::connection::retained::{Brought, Ledger, OVERHEAD, Retained};
 use crate::model::ids::RoomName;
 use crate::publication::{Encoder, PerFormat, Publication};
 
-/// A publication that is encoded and retained at most once per format.
+/// A publication on one worker, with one frame and one retained copy per format.
 #[derive(Debug)]
 pub struct EncodedPublication<'a> {
     publication: &'a Publication,

@@ -1,5 +1,17 @@
 //! The recovery buffers of a session. A session with a token buffers the messages of its chats after its suspension,
 //! and the messages that were not written before it. A session with a private id buffers its last sent publications.
+//!
+//! | buffer | exists | holds | ends |
+//! |---|---|---|---|
+//! | [`Memory::Provided`] | a token is issued, and the connection lives | an empty [`Kept`], and a [`Handed`] | at the cut, as `Memory::Kept`; or the session cannot be recovered |
+//! | [`Handed`] | in `Memory::Provided` | `message:new` with frames that may not be written yet | at the cut: the unwritten ones move to `Kept` |
+//! | [`Kept`] | in `Memory::Provided` (empty) and `Memory::Kept` | the unwritten `message:new`, and the later ones of the session's chats | its slot is released, or a bound evicts its contents |
+//! | [`Tail`] | the session has a private id, before the cut (sent) and after it (`is_cut`: only buffered) | the last publications of all rooms | its slot is released, or a bound evicts its contents |
+//! | [`Noted`](super::noted::Noted) | the session waits for its unread notifications | ids of notifications that changed meanwhile | the unread ones are sent |
+//! | [`Retained`] | `Handed`, `Kept` or `Tail` refers to it | one publication: its data, or its frame in one format; shared by all buffers of the worker | its last reference is dropped |
+//! | [`Ledger`] | as long as the worker | the bytes of all `Retained` of the worker, and their bound | with the worker |
+//!
+//! [`Remains`] is the contents of `Kept` or `Tail` on the way to another session or to the store.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,13 +30,18 @@ use crate::publication::{Encoder, Publication};
 /// The buffers of a session.
 #[derive(Debug)]
 pub(super) enum Memory {
-    /// For one event: the queue to use once the session is suspended, and the publications that its connection has not
+    /// For one event: the queue to use once the connection is cut, and the publications that the connection has not
     /// written yet.
     Provided(&'static str, Kept, Handed),
-    /// The session is suspended: the publications of that event since then.
+    /// The connection was cut: the publications of that event since then, after the unwritten ones.
     Kept(&'static str, Kept),
-    /// The publications that were sent last; `true` when the session is suspended.
-    Tail(Tail, bool),
+    /// The publications that were sent last.
+    Tail {
+        /// The publications.
+        tail: Tail,
+        /// Whether later publications are only buffered, not sent: the connection was cut.
+        is_cut: bool,
+    },
 }
 
 /// The contents of the buffers of a suspended session.
@@ -48,8 +65,8 @@ impl Memory {
     fn len(&self) -> usize {
         match self {
             Self::Kept(_, kept) => kept.len(),
-            Self::Tail(tail, true) => tail.len(),
-            Self::Provided(..) | Self::Tail(..) => 0,
+            Self::Tail { tail, is_cut: true } => tail.len(),
+            Self::Provided(..) | Self::Tail { .. } => 0,
         }
     }
 
@@ -57,7 +74,7 @@ impl Memory {
         match self {
             Self::Provided(_, _, handed) => handed.give_up(),
             Self::Kept(_, kept) => kept.give_up(),
-            Self::Tail(tail, _) => tail.give_up(),
+            Self::Tail { tail, .. } => tail.give_up(),
         }
     }
 
@@ -65,7 +82,7 @@ impl Memory {
         match self {
             Self::Provided(..) => false,
             Self::Kept(_, kept) => kept.frees(),
-            Self::Tail(tail, _) => tail.frees(),
+            Self::Tail { tail, .. } => tail.frees(),
         }
     }
 
@@ -76,7 +93,7 @@ impl Memory {
                 copies.retained_data_cost()
             }
             Self::Provided(..) | Self::Kept(..) => 0,
-            Self::Tail(..) => copies.retained_frame_cost(wire),
+            Self::Tail { .. } => copies.retained_frame_cost(wire),
         }
     }
 
@@ -111,7 +128,7 @@ impl Memory {
                 }
                 true
             }
-            Self::Tail(tail, is_cut) => {
+            Self::Tail { tail, is_cut } => {
                 // A publication that waits for a reply is written after later publications, so it must stay buffered.
                 let framed = copies.retained_frame(wire);
                 match !is_over || behind.is_some() {
@@ -157,7 +174,7 @@ impl SessionHandle {
 
     /// Buffers all later publications in `tail`.
     pub fn remember(&self, tail: Tail) {
-        self.replace(Some(Memory::Tail(tail, false)));
+        self.replace(Some(Memory::Tail { tail, is_cut: false }));
     }
 
     /// Records that the client now receives the restored publications `brought`, before all later ones.
@@ -166,7 +183,7 @@ impl SessionHandle {
             self.noted().add(id);
         }
         self.change(|memory| {
-            if let Memory::Tail(tail, _) = memory {
+            if let Memory::Tail { tail, .. } = memory {
                 tail.resume(brought.into_iter().map(|delivery| ledger.keep(delivery)));
             }
         });
@@ -175,7 +192,7 @@ impl SessionHandle {
     /// Records a pong of the client.
     pub fn confirm(&self) {
         self.change(|memory| {
-            if let Memory::Tail(tail, false) = memory {
+            if let Memory::Tail { tail, is_cut: false } = memory {
                 tail.confirm();
             }
         });
@@ -186,7 +203,7 @@ impl SessionHandle {
     pub(super) fn keep(&self) {
         let closed = self.closed();
         self.change(|memory| {
-            if let Memory::Tail(tail, is_cut) = memory {
+            if let Memory::Tail { tail, is_cut } = memory {
                 tail.release_all();
                 *is_cut |= closed.is_none_or(Close::may_be_caught_up);
             }
@@ -227,7 +244,7 @@ impl SessionHandle {
                 let (deliveries, dropped) = kept.into_parts();
                 Some(Remains::Messages(brought(deliveries), dropped))
             }
-            Memory::Tail(tail, _) => {
+            Memory::Tail { tail, .. } => {
                 let is_confirmed = tail.is_confirmed();
                 let (left, deliveries) = tail.into_parts();
                 Some(Remains::Tail { deliveries: brought(deliveries), left, is_confirmed })
@@ -248,7 +265,7 @@ impl SessionHandle {
             Remains::Tail { deliveries, left, is_confirmed } => {
                 let mut tail = Tail::of(left, is_confirmed, bound);
                 tail.resume(deliveries.into_iter().map(|delivery| ledger.keep(delivery)));
-                Memory::Tail(tail, true)
+                Memory::Tail { tail, is_cut: true }
             }
         };
         self.replace(Some(memory));
@@ -256,17 +273,18 @@ impl SessionHandle {
 
     /// Whether publications are buffered instead of sent.
     pub fn is_kept(&self) -> bool {
-        matches!(self.memory.borrow().as_deref(), Some(Memory::Kept(..) | Memory::Tail(_, true)))
+        matches!(self.memory.borrow().as_deref(), Some(Memory::Kept(..) | Memory::Tail { is_cut: true, .. }))
     }
 
     /// Whether the publications that were sent last are buffered.
     pub fn has_tail(&self) -> bool {
-        matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
+        matches!(self.memory.borrow().as_deref(), Some(Memory::Tail { .. }))
     }
 
-    /// Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve` makes
-    /// room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With `accepted_us`,
-    /// the frame is marked for measurement.
+    /// The delivery path: the fan-out calls this for every delivery to every member, also when the session has no
+    /// buffers. Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve`
+    /// makes room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With
+    /// `accepted_us`, the frame is marked for measurement.
     pub fn hand_over(
         &self,
         room: &RoomName,
@@ -293,7 +311,7 @@ impl SessionHandle {
     /// Records that the publications behind this reply are written.
     pub(super) fn released(&self, answer: u64) {
         self.change(|memory| {
-            if let Memory::Tail(tail, _) = memory {
+            if let Memory::Tail { tail, .. } = memory {
                 tail.release(answer);
             }
         });
@@ -336,7 +354,7 @@ impl SessionTable {
         if memory.frees() {
             memory.give_up();
             self.common.stats.suspended_evicted.add(1);
-            if let Memory::Tail(tail, _) = memory {
+            if let Memory::Tail { tail, .. } = memory {
                 // Publications are missing now, so later ones are of no use.
                 tail.keep_nothing();
             }

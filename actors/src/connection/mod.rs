@@ -8,7 +8,8 @@
 //! * [`SessionTable`] and [`SessionHandle`]; `output_state` is what a handle sends.
 //! * `replies` keeps replies in the order of the requests; [`outbox`] holds the frames to write.
 //! * `liveness` checks heartbeat and expiry; [`sweeper`] is its timer.
-//! * [`encoded`] encodes a publication once a worker; `latency` measures delivery.
+//! * [`encoded`] shares a publication's frames on one worker: one `Rc` per format. The bytes are encoded once per format
+//!   for all workers, in [`Publication::frame`](crate::publication::Publication::frame). `latency` measures delivery.
 //! * `memory` and its parts [`handed`], [`kept`], [`noted`], [`retained`] and [`tail`] buffer messages for recovery.
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout

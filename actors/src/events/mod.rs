@@ -1,6 +1,7 @@
 //! The event table: every event that clients or the hub send, each defined once. It knows no session and no store.
 //!
-//! [`table`] has one row an event. The other files define the data of the events, one file a family.
+//! [`table`] has one row per event, and the recipe for a new event. The other files define the data of the events, one
+//! file per family: the events of one document.
 
 pub mod application;
 pub mod catalogue;
@@ -35,8 +36,6 @@ pub enum Access {
     Anyone,
     /// A session with an accepted token.
     User,
-    /// A session of a user with the role `admin`.
-    Admin,
 }
 
 impl Access {
@@ -45,12 +44,11 @@ impl Access {
         match self {
             Self::Anyone => "anyone",
             Self::User => "user",
-            Self::Admin => "admin",
         }
     }
 }
 
-/// The limit that an event counts against.
+/// The limit that an event counts against. `limit_of` in `session/rate_limits.rs` gives each its number and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bucket {
     /// The surface's messages a minute.
@@ -81,24 +79,28 @@ impl Bucket {
     }
 }
 
-/// The form of a refusal on `/`. The other surfaces have one form for all refusals.
+/// The form of a refusal on `/`. The other surfaces have one form for all refusals. New events use
+/// [`RefusalForm::Invalid`]; the other forms reproduce a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalForm {
-    /// `error`, with the code `INVALID_REQUEST` for invalid data.
+    /// `error`, with the code `INVALID_REQUEST` for invalid data. For new events.
     Invalid,
-    /// `error`, with `VALIDATION_ERROR` for invalid data and `PERMISSION_DENIED` for a sender without permission.
+    /// `error`, with `VALIDATION_ERROR` for invalid data and `PERMISSION_DENIED` for a sender without permission. For the
+    /// events of the community document.
     Validation,
-    /// `error`, with `INVALID_EVENT_DATA` for invalid data.
+    /// `error`, with `INVALID_EVENT_DATA` for invalid data. For `client:event` of the push document.
     EventData,
-    /// `error`, with `INVALID_MESSAGE_DATA` for invalid data.
+    /// `error`, with `INVALID_MESSAGE_DATA` for invalid data. For `client:message` of the push document.
     MessageData,
-    /// `error`, with `INVALID_ACTION_DATA` for invalid data.
+    /// `error`, with `INVALID_ACTION_DATA` for invalid data. For `client:action` of the push document.
     ActionData,
-    /// The event of the reply, with `success: false` and the `room` of the request, if it named one.
+    /// The event of the reply, with `success: false` and the `room` of the request, if it named one. For `register`,
+    /// `room:join` and `room:leave` of the push document.
     Reply,
-    /// `authentication_error`.
+    /// `authentication_error`. For `authenticate` of the community document.
     Authentication,
-    /// `error`, because the event could not be parsed; on `/chat` too, if the client requested no acknowledgement.
+    /// `error`, because the event could not be parsed; on `/chat` too, if the client requested no acknowledgement. No row
+    /// uses it.
     Unread,
 }
 
@@ -134,7 +136,8 @@ impl Writes {
     }
 }
 
-/// An event that clients send.
+/// An event that clients send. A row in [`table`] implements it.
+#[diagnostic::on_unimplemented(note = "add a row for the event to `client` in `actors/src/events/table.rs`")]
 pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     /// The data of the reply.
     type Reply: ServerEvent;
@@ -152,7 +155,11 @@ pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     fn written_room(&self) -> Result<Option<RoomName>, Fault>;
 }
 
-/// An event that the hub sends.
+/// An event that the hub sends, or the data of an acknowledgement. A row in [`table`] or `acknowledgements!` implements it.
+#[diagnostic::on_unimplemented(
+    note = "a reply that is sent only as an acknowledgement: add the type to `acknowledgements!` in its file",
+    note = "an event that the hub sends under its own name: add a row to `server` in `actors/src/events/table.rs`"
+)]
 pub trait ServerEvent: Serialize + JsonSchema + 'static {
     /// The name on the wire.
     const NAME: &'static str;

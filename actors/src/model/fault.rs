@@ -181,13 +181,18 @@ impl Fault {
 
     /// The `Host` of a request is not in `server.hosts`.
     pub fn host_not_allowed() -> Self {
-        let fault = Self::new(Code::HostNotAllowed, "`Host` is not a name of this hub");
-        Self { field: Some("Host".into()), ..fault.by("server.hosts") }
+        Self::new(Code::HostNotAllowed, "`Host` is not a name of this hub").in_field("Host").by("server.hosts")
     }
 
     /// Invalid input, with the field.
     pub fn field(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: Some(field.into()), ..Self::new(Code::InvalidRequest, message) }
+        Self::new(Code::InvalidRequest, message).in_field(field)
+    }
+
+    /// Names the field that caused the refusal. For invalid input, use [`Fault::field`].
+    #[must_use]
+    pub fn in_field(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
     }
 
     /// A rate limit is exceeded for `seconds` more seconds.

@@ -101,7 +101,7 @@ impl Notification {
 fn too_large(bytes: usize, most: usize) -> Fault {
     let words = format!("`data` may have at most {most} bytes of JSON and has {bytes}");
     let limit = Some("limits.notification_bytes");
-    Fault { field: Some("data".into()), limit, ..Fault::new(Code::PayloadTooLarge, words) }
+    Fault { limit, ..Fault::new(Code::PayloadTooLarge, words).in_field("data") }
 }
 
 /// The `id` of a notification's data, as it is written there.

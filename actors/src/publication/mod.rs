@@ -19,7 +19,8 @@ use crate::model::ids::{EventName, NotificationId, RoomName};
 pub struct Event {
     /// The event's name on the wire.
     pub name: EventName,
-    /// The room of the event; `None` for an event to one user or to everybody.
+    /// The room that the envelope on `/ws` names beside the data. `None` when the data name the room (`Broadcast`), and
+    /// for an event to one user or to everybody.
     pub topic: Option<RoomName>,
     /// Its data, JSON text.
     pub data: Bytes,
@@ -97,7 +98,7 @@ impl Publication {
         &self.event.name
     }
 
-    /// The room, if the event names it to its recipients.
+    /// The room that the envelope on `/ws` names: [`Event::topic`].
     pub fn topic(&self) -> Option<&RoomName> {
         self.event.topic.as_ref()
     }

@@ -1,5 +1,5 @@
-//! Recovery tokens and their sessions. Pure. A session with a token is live or suspended. The token of a suspended
-//! session is valid until the session expires.
+//! Recovery tokens and their sessions. Pure. In this module, a private id is a token too: [`By`] distinguishes them. A
+//! session with a token is live or suspended. The token of a suspended session is valid until the session expires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Holder {
 pub enum By {
     /// By a token that its client requested: another session of the user takes it over.
     Token,
-    /// By its private id (Socket.IO connection state recovery): it resumes on another connection.
+    /// By its private id (pid; Socket.IO's connection state recovery): it resumes on another connection.
     Pid {
         /// It had no user when it started: its client keeps its identity without a token.
         came_as_guest: bool,

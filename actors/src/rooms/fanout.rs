@@ -29,7 +29,8 @@ use crate::publication::{PerFormat, Publication};
 use crate::runtime::mailbox::{Receive, receives_posts};
 use crate::runtime::shrink::shrink;
 
-/// The frames of a publication, made when the first member needs them.
+/// The frames of a presence announcement, created when the first member needs them. Buffers do not retain announcements,
+/// so this needs no room and no ledger, unlike [`EncodedPublication`].
 #[derive(Default)]
 struct Frames(PerFormat<Option<Frame>>);
 

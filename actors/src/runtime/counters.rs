@@ -1,6 +1,7 @@
-//! The hub's counters: atomics that the delivery path updates once a batch and that a scrape reads.
+//! The hub's counters: atomics that the delivery path updates once per batch and that a scrape reads.
 //!
-//! A new counter is one row of `stats!`, with its field, its metric's name and its help.
+//! A new counter is one row of `stats!`, with its field, its metric's name and its help. Requests are counted by event
+//! already: [`Stats::events`], the metric `socket_server_events_total{event}`.
 
 use crate::events::ClientEvent;
 use crate::events::table::CLIENT;
@@ -206,13 +207,15 @@ stats! {
         Counter "hubbub_histories_evicted_total"
             "Topic histories discarded because the memory for histories was full." { histories_evicted }
         Counter "hubbub_presence_changes_total" ["outcome"]
-            "Changes of users between online and offline, by outcome of the announcement." {
+            "Changes of users between online and offline and of their status, by outcome of the announcement." {
                 presence_announced ["announced"],
                 presence_coalesced ["coalesced"],
                 presence_suppressed ["suppressed"],
         }
         Counter "hubbub_presence_deliveries_total"
-            "Frames sent to announce changes of users between online and offline." { presence_deliveries }
+            "Frames sent to announce presence: online, offline, status changes, and lists in users:online." {
+                presence_deliveries,
+        }
         Gauge "hubbub_chat_typists"
             "Typing users, counted once for each chat." { typing }
         Counter "hubbub_chat_join_leave_suppressed_total"

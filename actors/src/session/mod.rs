@@ -5,12 +5,14 @@
 //!
 //! # Layout
 //!
-//! * Start and end: `opening`, `authentication`, `state_recovery` (`/`), `token_recovery` (`/chat`), `monitoring`.
+//! * Start and end: `opening`, `authentication`, `monitoring`.
+//! * Recovery: `suspension` for both kinds; `state_recovery` by private id on `/`; `token_recovery` by recovery token on
+//!   `/chat` and `/ws`. [`crate::recovery`] describes both step by step.
 //! * Requests: [`dispatch`] finds the handler, `rate_limits` counts, `replies` encodes the result, `refusals` logs errors.
 //! * Rooms: `membership` joins and leaves, `pending_joins` tracks joins without a reply.
 //! * Publishing once for each `client_id`: `idempotent_publish`.
 //! * Unread notifications of the user: `notifications`.
-//! * Handlers, one file for each event family: `events/{raw,push,application,debug}`, `events/community/`,
+//! * Handlers, one file per event family: `events/{raw,push,application,debug}`, `events/community/`,
 //!   `events/chat/`.
 
 mod authentication;
@@ -26,6 +28,7 @@ mod rate_limits;
 mod refusals;
 mod replies;
 mod state_recovery;
+mod suspension;
 mod token_recovery;
 
 use std::collections::HashSet;
@@ -146,9 +149,11 @@ pub struct Session {
     debugging: Option<Box<Debugging>>,
     /// The client's last request, ms since the epoch.
     last_request_at: i64,
-    /// The recovery token: from `connection:create-session`, or the private id.
+    /// On `/` the private id (the pid of Socket.IO), set from the start if recovery is enabled. On `/chat` and `/ws` the
+    /// recovery token, set by `connection:create-session`.
     recovery_token: Option<RecoveryToken>,
-    /// Whether the recovery directory may have the token.
+    /// Whether the recovery directory may have a token of this session. `false` for a guest on `/`: its private id is
+    /// issued when it authenticates. The end of the session clears it, and suspends the session or discards the token.
     has_token: bool,
     /// Whether the session is suspended. Then its handle stays when the actor ends.
     is_suspended: bool,

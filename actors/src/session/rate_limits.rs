@@ -1,4 +1,7 @@
-//! The rate limits of a session.
+//! The rate limits of a session. [`Session::limit_of`] is the only place that maps a [`Bucket`] to its limit.
+//!
+//! A new limit needs a [`Bucket`], a row in `limit_of` with its configuration key, and a window: a [`RateKind`] for a limit
+//! of each session, or a [`LimitKey`] for a limit that all sessions of a user share. `hub/settings.rs` has the number.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -50,16 +53,72 @@ impl RateUsage {
     }
 }
 
+/// The limit of a [`Bucket`] in one session.
+struct BucketLimit {
+    window: BucketWindow,
+    /// Requests per minute; 0 means no limit.
+    per_minute: u32,
+    /// The configuration key of the limit.
+    rule: &'static str,
+}
+
+/// The window that counts the requests of a [`Bucket`].
+enum BucketWindow {
+    /// A window of this session, in its [`RateUsage`].
+    Own(RateKind),
+    /// A window that all sessions of the user share, in [`RateLimit`](crate::limits::RateLimit).
+    Shared(LimitKey),
+}
+
 impl Session {
-    /// Messages a minute; 0 means no limit.
-    fn message_limit(&self) -> u32 {
-        let limits = &self.hub.settings().messages_per_minute;
-        match self.surface {
-            Surface::Raw => limits.raw,
-            Surface::Root if self.started_as_guest => limits.community,
-            Surface::Root => limits.push,
-            Surface::Chat => limits.chat,
+    /// The limit of `bucket`. A new bucket gets its window, its number and its configuration key here.
+    fn limit_of(&self, bucket: Bucket) -> BucketLimit {
+        let settings = self.hub.settings();
+        match (bucket, &self.identity) {
+            (Bucket::Messages, _) | (Bucket::ChatMessages | Bucket::ChatTyping, None) => self.message_limit(),
+            (Bucket::Authentications, _) => {
+                BucketLimit { window: BucketWindow::Own(RateKind::Authentications), ..self.message_limit() }
+            }
+            (Bucket::Notifications, _) => BucketLimit {
+                window: BucketWindow::Own(RateKind::Notifications),
+                per_minute: settings.notifications_per_minute,
+                rule: "limits.community.notifications_per_minute",
+            },
+            (Bucket::Typing, _) => BucketLimit {
+                window: BucketWindow::Own(RateKind::Typing),
+                per_minute: settings.typing_per_minute,
+                rule: "limits.community.typing_per_minute",
+            },
+            (Bucket::ChatMessages, Some(own)) => BucketLimit {
+                window: BucketWindow::Shared(LimitKey::ChatMessages(own.user.clone())),
+                per_minute: settings.chat_per_minute.messages,
+                rule: "limits.chat.messages_per_minute",
+            },
+            (Bucket::ChatTyping, Some(own)) => BucketLimit {
+                window: BucketWindow::Shared(LimitKey::ChatTyping(own.user.clone())),
+                per_minute: settings.chat_per_minute.typing,
+                rule: "limits.chat.typing_per_minute",
+            },
         }
+    }
+
+    /// The limit of the surface's messages.
+    fn message_limit(&self) -> BucketLimit {
+        let limits = &self.hub.settings().messages_per_minute;
+        let (kind, per_minute, rule) = match self.surface {
+            Surface::Raw => (RateKind::Messages, limits.raw, "limits.raw.messages_per_minute"),
+            Surface::Root if self.started_as_guest => {
+                (RateKind::GuestMessages, limits.community, "limits.community.messages_per_minute")
+            }
+            Surface::Root => (RateKind::Messages, limits.push, "limits.push.messages_per_minute"),
+            Surface::Chat => (RateKind::Messages, limits.chat, "limits.chat.requests_per_minute"),
+        };
+        BucketLimit { window: BucketWindow::Own(kind), per_minute, rule }
+    }
+
+    /// The configuration key of the limit of `bucket`.
+    fn limit_rule(&self, bucket: Bucket) -> &'static str {
+        self.limit_of(bucket).rule
     }
 
     /// Counts a message; `false` when it is over the limit and was refused.
@@ -89,30 +148,25 @@ impl Session {
         }
     }
 
+    /// Counts a request in the session's own window. A bucket with a shared limit is not counted here.
     fn count_one(&self, bucket: Bucket) -> Decision {
-        let settings = self.hub.settings();
-        let (kind, limit) = match bucket {
-            // The user's shared limit applies, and it is off.
-            Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Decision::Within,
-            Bucket::Authentications => (RateKind::Authentications, self.message_limit()),
-            Bucket::Notifications => (RateKind::Notifications, settings.notifications_per_minute),
-            Bucket::Typing => (RateKind::Typing, settings.typing_per_minute),
-            _ if self.started_as_guest => (RateKind::GuestMessages, self.message_limit()),
-            _ => (RateKind::Messages, self.message_limit()),
-        };
-        self.rate_usage.count(kind, self.hub.clock().elapsed_ms(), limit)
+        match self.limit_of(bucket) {
+            BucketLimit { window: BucketWindow::Own(kind), per_minute, .. } => {
+                self.rate_usage.count(kind, self.hub.clock().elapsed_ms(), per_minute)
+            }
+            BucketLimit { window: BucketWindow::Shared(_), .. } => Decision::Within,
+        }
     }
 
-    /// The limit of `bucket` that all sessions of the user share; `None` when the limit is the session's own.
+    /// The limit of `bucket` that all sessions of the user share; `None` when it is turned off, or when the limit is
+    /// the session's own.
     pub(super) fn shared_limit(&self, bucket: Bucket) -> Option<(LimitKey, Rule)> {
-        let limits = &self.hub.settings().chat_per_minute;
-        let user = || Some(self.identity.as_ref()?.user.clone());
-        let (key, limit) = match bucket {
-            Bucket::Messages | Bucket::Authentications | Bucket::Notifications | Bucket::Typing => return None,
-            Bucket::ChatMessages => (LimitKey::ChatMessages(user()?), limits.messages),
-            Bucket::ChatTyping => (LimitKey::ChatTyping(user()?), limits.typing),
-        };
-        (limit > 0).then_some((key, Rule::a_minute(limit)))
+        match self.limit_of(bucket) {
+            BucketLimit { window: BucketWindow::Shared(key), per_minute: limit @ 1.., .. } => {
+                Some((key, Rule::a_minute(limit)))
+            }
+            BucketLimit { .. } => None,
+        }
     }
 
     /// Refuses a request over its limit, and closes the session of a flood. `true` when the request is within the
@@ -133,6 +187,45 @@ impl Session {
             Decision::Flood(_) => {
                 self.handle.close_by(Close::Limit, self.limit_rule(bucket));
                 false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::session::AuthState;
+    use crate::testkit::{GRACE_MS, TestHub, identity, session_start};
+
+    #[actix::test]
+    async fn each_bucket_has_a_number_a_configuration_key_and_an_own_or_a_shared_window() {
+        let hub = TestHub::start(GRACE_MS);
+        let user = |name| AuthState::Known(Arc::new(identity(name)));
+        let community = "limits.community.messages_per_minute";
+        // The messages of each session, and its chat messages and typing if they have limits of their own.
+        for (surface, auth_state, messages, of_user) in [
+            (Surface::Raw, user("a"), (0, "limits.raw.messages_per_minute"), true),
+            (Surface::Root, user("b"), (4, "limits.push.messages_per_minute"), true),
+            (Surface::Chat, user("c"), (3, "limits.chat.requests_per_minute"), true),
+            (Surface::Root, AuthState::Guest, (2, community), false),
+        ] {
+            let session = Session::open(&hub.worker, session_start(surface, auth_state)).await.unwrap();
+            let shared = |limit| if of_user { limit } else { messages };
+            for (bucket, (per_minute, rule), is_shared) in [
+                (Bucket::Messages, messages, false),
+                (Bucket::Authentications, messages, false),
+                (Bucket::Notifications, (3, "limits.community.notifications_per_minute"), false),
+                (Bucket::Typing, (9, "limits.community.typing_per_minute"), false),
+                (Bucket::ChatMessages, shared((2, "limits.chat.messages_per_minute")), of_user),
+                (Bucket::ChatTyping, shared((1, "limits.chat.typing_per_minute")), of_user),
+            ] {
+                let limit = session.limit_of(bucket);
+                assert_eq!((limit.per_minute, limit.rule), (per_minute, rule), "{bucket:?} on {surface:?}");
+                let key = session.shared_limit(bucket).map(|(key, _)| key.rule().into_owned());
+                assert_eq!(key.as_deref(), is_shared.then_some(rule), "{bucket:?} on {surface:?}");
             }
         }
     }

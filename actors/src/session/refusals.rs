@@ -2,7 +2,6 @@
 
 use super::Session;
 use super::replies::RequestContext;
-use crate::events::Bucket;
 use crate::events::chat::monitoring::ConnectionEventKind;
 use crate::events::wording::ErrorStyle;
 use crate::facts::{Fact, RequestRefused};
@@ -89,20 +88,6 @@ impl Session {
             let room = room.filter(|_| joins.is_some()).map(|room| room.chars().take(ROOM_MAX).collect::<String>());
             let refused = RequestRefused { session: self.summary(), code, room: room.map(Into::into) };
             self.hub.observe(Fact::RequestRefused(&refused));
-        }
-    }
-
-    /// The configuration key of the limit of `bucket`.
-    pub(super) fn limit_rule(&self, bucket: Bucket) -> &'static str {
-        match (bucket, self.surface) {
-            (Bucket::Notifications, _) => "limits.community.notifications_per_minute",
-            (Bucket::Typing, _) => "limits.community.typing_per_minute",
-            (Bucket::ChatMessages, _) if self.identity.is_some() => "limits.chat.messages_per_minute",
-            (Bucket::ChatTyping, _) if self.identity.is_some() => "limits.chat.typing_per_minute",
-            (_, Surface::Raw) => "limits.raw.messages_per_minute",
-            (_, Surface::Root) if self.started_as_guest => "limits.community.messages_per_minute",
-            (_, Surface::Root) => "limits.push.messages_per_minute",
-            (_, Surface::Chat) => "limits.chat.requests_per_minute",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Recovers a session on `/` after its connection was cut: Socket.IO's connection state recovery. The client names the
-//! session's private id and the last publication that it received. It gets its id, its rooms and the missed messages,
-//! or a message that the recovery failed.
+//! session's private id (pid) and the number of the last publication that it received: Socket.IO's offset. It gets its id,
+//! its rooms and the missed messages, or a message that the recovery failed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::runtime::mailbox::Full;
 /// A client's request to recover its session.
 #[derive(Debug, Clone)]
 pub struct RecoveryRequest {
-    /// The session's private id.
+    /// The session's private id (pid).
     pub pid: RecoveryToken,
     /// The number of the last publication that the client received; `None` if it received none.
     pub last: Option<u64>,
@@ -98,7 +98,7 @@ struct ReplacedRooms {
 }
 
 impl Session {
-    /// The private id for recovery.
+    /// The private id (pid) for recovery; `None` on `/chat` and `/ws`, and when recovery is turned off.
     pub fn pid(&self) -> Option<&RecoveryToken> {
         self.recovery_token.as_ref().filter(|_| self.handle.encoder().is_numbered())
     }

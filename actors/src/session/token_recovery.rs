@@ -1,4 +1,5 @@
-//! Recovery by token on `/chat`: issues the token, suspends the session when its connection is cut, and recovers it.
+//! Recovery by token on `/chat` and `/ws`: a new session of the user takes over the chats of a suspended session, and the
+//! messages that it missed. `suspension` suspends the session.
 
 use std::sync::Arc;
 
@@ -16,11 +17,9 @@ use crate::events::chat::messages::MessageNew;
 use crate::events::json::Json;
 use crate::events::timestamp::Iso;
 use crate::hub::Hub;
-use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, SessionId};
-use crate::recovery::tokens::{By, Holder, SuspendedSession};
-use crate::recovery::{Discard, Suspend};
+use crate::recovery::tokens::SuspendedSession;
 
 /// The rooms and the offline queue that a session takes over from a suspended one.
 struct Takeover {
@@ -65,12 +64,6 @@ impl Takeover {
 }
 
 impl Session {
-    pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
-        let identity = self.identity()?.clone();
-        let (session, addr) = (self.handle.session(), self.handle.addr());
-        Ok(Holder { session, identity, by, addr, expiry: self.handle.expiry(), connected_at: self.began_at })
-    }
-
     pub(super) fn state(&self) -> Result<SessionState, Fault> {
         let mut rooms: Vec<_> = self.rooms.iter().filter_map(RoomName::chat).collect();
         rooms.sort_unstable();
@@ -90,39 +83,6 @@ impl Session {
         let bound = self.hub.settings().buffer_bound();
         self.handle.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
-    }
-
-    /// Suspends the session if it has a token and its close allows recovery. Its handle stays in its chats, or in all
-    /// its rooms when it has a private id. While the hub drains, the rooms get no notice.
-    pub(super) fn suspend(&mut self, is_draining: bool) {
-        if !std::mem::take(&mut self.has_token) {
-            return;
-        }
-        let session = self.handle.session();
-        let (by_pid, closed) = (self.handle.encoder().is_numbered(), self.handle.closed());
-        let is_recoverable = match by_pid {
-            true => self.handle.has_tail() && closed.is_none_or(Close::may_be_caught_up),
-            false => closed.is_none_or(Close::may_be_recovered),
-        };
-        let Some(identity) = self.identity.clone().filter(|_| is_recoverable) else {
-            self.handle.forgo();
-            self.hub.recovery().post_departure(Discard(session));
-            return;
-        };
-        let rooms: Vec<_> = self.rooms.extract_if(|room| by_pid || room.chat().is_some()).collect();
-        self.handle.suspend();
-        self.is_suspended = true;
-        self.worker.session_table().note_suspended(self.handle.addr().slot);
-        for room in rooms.iter().filter(|_| !is_draining) {
-            self.hub.rooms().suspend(room.clone(), identity.user.clone(), self.handle.addr());
-        }
-        if by_pid {
-            // The recovered session has the same id, and may be listed before this one is dropped.
-            self.entry.unlist();
-            (self.address_slot, self.user_slot) = (None, None);
-        }
-        let (addr, last_activity) = (self.handle.addr(), self.last_request_at);
-        self.hub.recovery().post_departure(Suspend { session, addr, rooms, last_activity });
     }
 
     /// Recovers `suspended` under the reply `reply_slot`. Messages of its chats follow the reply.
@@ -172,13 +132,5 @@ impl Session {
             until.iter().any(|(other, until)| other == room && number <= until)
         };
         (queued.iter().filter(is_missed).map(|queued| Json::text(&queued.bytes)).collect(), dropped)
-    }
-
-    /// Joins a room in place of a suspended session; `None` when the session may not join.
-    pub(super) fn take_over_room(&mut self, room: RoomName, suspended: SessionAddr) -> Option<PendingJoin> {
-        if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.is_at_room_limit() {
-            return None;
-        }
-        self.request_room(room, None, Some(suspended)).ok()
     }
 }

@@ -5,7 +5,12 @@ use bytes::Bytes;
 use crate::model::surface::Surface;
 use crate::publication::{Correlation, Encoder, Event, EventError, Format};
 
-/// Encodes each event and each reply as one line of text.
+/// Encodes each event and each reply as one line of text. An event with the offset 7, and a reply to the request `#1`:
+///
+/// ```text
+/// 7: Broadcast {"topic":"news","payload":1}
+/// Status {"status":"subscribed"} #1
+/// ```
 #[derive(Debug)]
 pub(crate) struct LineEncoder;
 

@@ -1,4 +1,5 @@
-//! Connection recovery on `/chat`: a new session continues a session that lost its connection.
+//! The recovery events of the chat document, on `/chat` and `/ws`: a new session continues a session that lost its
+//! connection.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The presence of users on `/chat`: lists, status and announcements.
+//! The presence events of the chat document: lists, status and announcements. Sessions on `/ws` and `/` have some too.
 
 use std::net::IpAddr;
 use std::sync::Arc;

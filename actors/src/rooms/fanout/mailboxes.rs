@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::Fanout;
 use crate::runtime::mailbox::Mailbox;
 
-/// One mailbox a worker, added when the worker starts.
+/// One mailbox per worker, added when the worker starts.
 #[derive(Debug)]
 pub(crate) struct FanoutMailboxes(Box<[OnceLock<Mailbox<Fanout>>]>);
 

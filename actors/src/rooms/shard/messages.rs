@@ -66,7 +66,7 @@ pub(crate) struct SuspendSession {
 pub(crate) struct DiscardSuspended {
     pub(crate) room: RoomName,
     pub(crate) addr: SessionAddr,
-    /// Sent when the slot receives nothing more.
+    /// Sent when the slot receives nothing more: the users in the room, as for [`Leave`]. No caller reads them.
     pub(crate) reply: Option<ReplySender<usize>>,
 }
 
@@ -184,7 +184,7 @@ pub(crate) struct ShardSettings {
     pub(crate) replay_max: OutboxCapacity,
 }
 
-/// Sends each reply when everything posted before has reached the outboxes of a worker; one reply a worker.
+/// Sends each reply when everything posted before has reached the outboxes of a worker; one reply per worker.
 #[derive(Debug)]
 pub(crate) struct FlushShard(pub(crate) Vec<ReplySender<()>>);
 

@@ -1,4 +1,4 @@
-//! The handlers of client events, one file for each event family, as in [`crate::events`].
+//! The handlers of client events, one file per event family, as in [`crate::events`].
 
 mod application;
 mod chat;

@@ -1,4 +1,4 @@
-//! Handlers for Socket.IO clients on `/`: greeting, register, rooms, ping.
+//! Handlers for the events of the push document: greeting on `/`; register, rooms and ping, also on other surfaces.
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 

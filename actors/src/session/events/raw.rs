@@ -1,4 +1,4 @@
-//! Handlers for the raw surface `/ws`.
+//! Handlers for the events of the raw document. `Broadcast` and `DirectMessage` are on every surface, the others on `/ws`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,8 +73,8 @@ impl Session {
         let most = self.hub.settings().topics_per_request;
         if topics.len() > most {
             let message = format!("`topics` may name {most} topics at once").into();
-            let field = Some("topics".to_owned());
-            return Err(Fault { field, message, ..Fault::limit_reached("limits.topics_per_request") });
+            let limit = Fault::limit_reached("limits.topics_per_request").in_field("topics");
+            return Err(Fault { message, ..limit });
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Handlers for recovery by token: create a session, recover it, describe it.
+//! Handlers for the recovery events of the chat document, on `/chat` and `/ws`: create a session, recover it, describe it.
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 

@@ -1,4 +1,5 @@
-//! A session's handlers for chat messages: send, typing, receipts and history. They require membership of the chat.
+//! Handlers for the message events of the chat document, on `/chat` and `/ws`: send, typing, receipts and
+//! history. They require membership of the chat.
 //!
 //! An acknowledged message is on disk: see [`crate::store`]. Other members do not wait for the disk, so they may see a
 //! message that a crash removes. Its sender then got no ack.

@@ -1,4 +1,4 @@
-//! Handlers for `/chat`.
+//! Handlers for the events of the chat document, on `/chat` and `/ws`.
 
 mod connection;
 mod messages;

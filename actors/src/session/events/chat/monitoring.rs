@@ -1,4 +1,5 @@
-//! Handlers for queries of the monitor: metrics, recent connection events and health.
+//! Handlers for the monitoring events of the chat document, on `/chat` and `/ws`: metrics, recent connection
+//! events and health.
 
 use actix::fut::WrapFuture;
 

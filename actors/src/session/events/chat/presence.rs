@@ -1,4 +1,5 @@
-//! Presence for `/chat`: online users, status changes and queries.
+//! Handlers for the presence events of the chat document: status changes and queries, on `/chat` and `/ws`. The list of
+//! online users at connect is on `/chat` only.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Handlers for Socket.IO clients on `/` that authenticate after they connect.
+//! Handlers for the events of the community document, for Socket.IO clients on `/` that authenticate after they connect;
+//! most are on `/ws` too.
 
 mod authentication;
 mod notifications;
