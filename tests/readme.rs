@@ -66,14 +66,18 @@ fn without_names(path: &str) -> String {
 fn routes() -> BTreeSet<String> {
     let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/mod.rs")).unwrap();
     let mut routes = BTreeSet::new();
-    for line in source.lines().filter(|line| line.contains("service(public(") || line.contains("service(guarded(")) {
+    let is_route = |line: &&str| line.contains("service(public(") || line.contains("service(guarded(");
+    assert_eq!(source.lines().filter(is_route).count(), source.matches(".service(").count(), "a route is one line");
+    for line in source.lines().filter(is_route) {
         let mut parts = line.splitn(3, '"').skip(1);
         let (path, handlers) = (without_names(parts.next().unwrap()), parts.next().unwrap());
+        let known = routes.len();
         for method in ["get", "put", "post", "delete"] {
             if handlers.contains(&format!(".{method}(")) {
                 routes.insert(format!("{} {path}", method.to_uppercase()));
             }
         }
+        assert!(routes.len() > known, "a route without a known method: {line}");
     }
     assert!(routes.remove("GET /ws"));
     routes

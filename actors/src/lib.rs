@@ -9,13 +9,14 @@
 //! | session handle | the output side of a session, shared by its actor, its fan-out and its transport |
 //! | surface | the protocol of a session: `/ws`, `/` or `/chat` |
 //! | room | a named set of members; a topic is a room that clients join by name |
-//! | member | a session in a room; a `MembersPage` lists users instead, and the table of a fan-out lists slots, which include suspended sessions |
+//! | member | a session in a room. Exceptions: a `MembersPage` lists users; the table of a fan-out also has suspended sessions |
 //! | shard | the actor that orders the publications of its rooms |
 //! | fan-out | the actor that delivers publications to the members on one worker |
 //! | worker | one thread with its event loop, sessions and fan-out |
+//! | slot | the place of a session in the table of its worker: [`connection::SlotId`]; a reply slot and a slot of a limit are others |
 //! | publication | an event on its way to the members of a room |
 //! | encoder | turns events and replies into the bytes of one wire format |
-//! | outbox | the bytes and entries that a session has not written yet |
+//! | outbox | the frames that a session has not written yet; a frame is the bytes of one message in one wire format |
 //! | reply slot | the reserved place of a reply, which keeps replies in the order of the requests |
 //! | number | grows with each publication of a shard, unique in the hub: [`publication::Publication::number`]; the "offset" of Socket.IO on `/` |
 //! | offset, epoch | the position of a publication in a topic's history, and the name of that numbering |
@@ -26,7 +27,7 @@
 //! | guest | a session on `/` that started without a token |
 //! | presence | which users are online, and with which status |
 //! | listener | a session that receives presence events |
-//! | document | the written protocol of one kind of client: raw, push, community, chat or Laravel; a family is the events of one document, and an event of no document goes to raw or chat |
+//! | document | the written protocol of one kind of client: raw, push, community, chat or Laravel; a family is the events of one file of `events/`: of a document, or of a part of one; an event of no document goes to raw or chat |
 //! | fault | an error with a stable code; the edge chooses the status or the close code |
 //! | refusal | a request or a connection that the hub rejects; one line of the log |
 //! | drain | the ordered end of all sessions before the hub stops |
@@ -36,7 +37,7 @@
 //! | owner | instances | owns |
 //! |---|---|---|
 //! | [`session::Session`] | one per session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
-//! | [`rooms::shard::RoomShard`] | one per worker; the hash of its name assigns a room to a shard | members, order and history of its rooms |
+//! | [`rooms::shard::RoomShard`] | one per worker; the hash of a room's name chooses its shard | members, order and history of its rooms |
 //! | [`rooms::fanout::Fanout`] | one per worker | the members of every room on that worker |
 //! | [`connection::sweeper::HeartbeatSweeper`] | one per worker | heartbeats and token expiries of the worker's sessions |
 //! | [`presence::Presence`] | one | online users, and presence changes that are not announced yet |
@@ -52,7 +53,7 @@
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
 //! | [`connection::SessionHandle`] | one per session, on its worker's thread; a multiplexed connection has one too | outbox, reply slots, liveness |
 //!
-//! Sessions ask shards, presence and limits by message. Shards and presence ask fan-outs. Nothing asks a session: the hub
+//! Sessions ask shards, presence, recovery and limits by message. Shards, presence and recovery ask fan-outs. Nothing asks a session: the hub
 //! reaches it through its handle, and sends it a message when its access to a chat changes. HTTP handlers enter through
 //! [`hub::Hub`], by the same messages.
 //!
@@ -73,7 +74,7 @@
 //!   before live events. If the hub cannot provide them, it says so. This holds over a planned restart.
 //! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
 //!   refuses publications with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
-//!   and its unwritten entries are counted as dropped.
+//!   and its unwritten frames are counted as dropped.
 //!
 //! # Queues
 //!

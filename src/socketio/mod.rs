@@ -10,7 +10,8 @@
 //!   [`namespace_table`] decides the effect of each CONNECT and DISCONNECT;
 //! * [`router`]: the Engine.IO sessions of one worker, and message routing to them from other workers;
 //! * [`engine`]: one Engine.IO session, on either transport; [`context`]: the state that a worker's sessions share;
-//! * [`connects`]: the rate limit of CONNECTs;
+//! * [`connects`]: the rate limit of CONNECTs; [`auth`]: the `auth` of a CONNECT, with the private id and the offset;
+//! * [`handshake_auth`]: the checks of a handshake; [`recovery_clients`]: which clients get offsets;
 //! * [`polls`]: the state of a poll, shared by its request, its connection and its session;
 //! * [`posting`]: a POST: its body is read after its session was found;
 //! * [`sid`], [`query`] and [`error`]: session ids, query parameters and error responses; [`timer`]: a task that a drop

@@ -21,6 +21,7 @@ fn difference(expected: &[&str], found: &[&str]) -> String {
     if !rows.is_empty() {
         return rows;
     }
-    let position = expected.iter().zip(found).position(|(expected, found)| expected != found).unwrap_or(found.len());
+    let position = expected.iter().zip(found).position(|(expected, found)| expected != found);
+    let position = position.unwrap_or(expected.len().min(found.len()));
     format!("row {} must be\n{}", position + 1, expected.get(position).unwrap_or(&"the end of the table"))
 }

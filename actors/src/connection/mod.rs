@@ -10,7 +10,8 @@
 //! * `liveness` checks heartbeat and expiry; [`sweeper`] is its timer.
 //! * [`encoded`] shares a publication's frames on one worker: one `Rc` per format. The bytes are encoded once per format
 //!   for all workers, in [`Publication::frame`](crate::publication::Publication::frame). `latency` measures delivery.
-//! * `memory` and its parts [`handed`], [`kept`], [`noted`], [`retained`] and [`tail`] buffer messages for recovery.
+//! * `memory` and its parts [`handed`], [`kept`], [`retained`] and [`tail`] buffer messages for recovery; its `hand_over` is
+//!   the delivery path of all sessions. [`noted`]: notifications that change before the unread ones are sent.
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 

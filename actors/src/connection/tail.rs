@@ -83,9 +83,9 @@ impl Tail {
     }
 
     /// Releases the publications behind that reply.
-    pub fn release(&mut self, answer: u64) {
+    pub fn release(&mut self, reply: u64) {
         for (behind, delivery) in std::mem::take(&mut self.held) {
-            if behind == answer {
+            if behind == reply {
                 self.push(delivery);
             } else {
                 self.held.push((behind, delivery));

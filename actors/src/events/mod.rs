@@ -1,7 +1,7 @@
 //! The event table: every event that clients or the hub send, each defined once. It knows no session and no store.
 //!
 //! [`table`] has one row per event, and the recipe for a new event. The other files define the data of the events, one
-//! file per family: the events of one document.
+//! file per family: the events of a document (raw, push, community, chat), or of a part of one (application, debug, recovery).
 
 pub mod application;
 pub mod catalogue;
@@ -48,7 +48,7 @@ impl Access {
     }
 }
 
-/// The limit that an event counts against. `limit_of` in `session/rate_limits.rs` gives each its number and its window.
+/// The limit that an event counts against. `limit_of` in `session/rate_limits.rs` gives each its requests a minute and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bucket {
     /// The surface's messages a minute.

@@ -3,7 +3,7 @@
 //!
 //! # A new event that clients send
 //!
-//! 1. The struct, in its family's file in this directory. Its doc comment is its text in the README's table.
+//! 1. The struct, in its family's file in this directory (`presence:…`: `chat/presence.rs`). Its doc comment is its text in the README's table.
 //! 2. A row under `client` below. The surfaces decide its tests, see step 6. The form of a refusal is `Invalid`. For a new
 //!    rate limit, add a [`Bucket`]: `limit_of` in `session/rate_limits.rs` does not compile without its limit.
 //! 3. The reply, a struct in the same file. A reply that is only an acknowledgement goes into `acknowledgements!` there.
@@ -12,8 +12,11 @@
 //!    compile.
 //! 5. The events that other clients receive: a struct and a row under `server` for each.
 //! 6. The tests. They fail while one of these is missing: a success and a refusal on each surface of the row, in
-//!    `tests/golden/*.md`; for an event of `/chat`, valid data in `tests/clients/replies.rs`.
-//! 7. Valid data for the fuzzer, in `fuzz/src/sessions/requests.rs`, and its effect on other clients.
+//!    `tests/golden/*.md`; for an event of `/chat`, valid data in `tests/clients/replies.rs`; for an event that writes to
+//!    others, valid data in `session/tests/publishing.rs`.
+//! 7. Valid data for the fuzzer, in `fuzz/src/sessions/requests.rs`, with its `RequestEffect` on other clients; also a row
+//!    of `MEMBERSHIP` there if it changes the rooms of the session. The seeds in `fuzz/seeds/sessions` select an event by
+//!    its position modulo the number of rows: a new row changes what each seed does.
 //! 8. The README's tables (`cargo run -- events` prints them), and a line in `CHANGELOG.md`.
 //!
 //! [`Handle`]: crate::session::Handle

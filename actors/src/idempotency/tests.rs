@@ -33,7 +33,7 @@ fn again(memory: &Idempotency, owner: &str, name: &str) -> Option<String> {
             None
         }
         Found::Again(answer) => Some(String::from_utf8(answer.to_vec()).unwrap()),
-        Found::InProgress(_) => panic!("{name} of {owner} is under way"),
+        Found::InProgress(_) => panic!("{name} of {owner} is in progress"),
     }
 }
 

@@ -12,7 +12,7 @@ pub enum Close {
     TokenExpired,
     /// The token was revoked: alone, with its sign-in, or with all tokens of its user.
     TokenRevoked,
-    /// Disconnected by the application.
+    /// Disconnected by a backend. Its reason phrase, which clients know, has the word `application`.
     DisconnectedByBackend,
     /// No data arrived within the timeout of the surface: `server.client_timeout_secs`, or Engine.IO's interval and
     /// timeout.
@@ -118,7 +118,7 @@ impl Close {
         }
     }
 
-    /// As [`Close::may_be_recovered`], for a client that reports the messages it received. Messages that were not
+    /// As [`Close::may_be_recovered`], for a client that is recovered by its private id: it reports the messages it received. Messages that were not
     /// written are not lost for it, so it can also resume after [`Close::SlowConsumer`].
     pub const fn may_be_caught_up(self) -> bool {
         self.may_be_recovered() || matches!(self, Self::SlowConsumer)

@@ -46,8 +46,8 @@ impl Thresholds {
     }
 }
 
-/// Compares `vitals` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
-pub fn check(vitals: &HealthInputs) -> Health {
+/// Compares `inputs` with the thresholds. The status is the worst one found; each value over a threshold adds an issue.
+pub fn check(inputs: &HealthInputs) -> Health {
     let mut health = Health::default();
     let mut found = |status: HealthStatus, issue: &dyn Fn() -> String, recommendation: &'static str| {
         if status > HealthStatus::Healthy {
@@ -56,20 +56,20 @@ pub fn check(vitals: &HealthInputs) -> Health {
             health.recommendations.push(recommendation);
         }
     };
-    let (open, most) = vitals.connections;
+    let (open, most) = inputs.connections;
     let used = part(open as f64, most as f64);
     found(
         CONNECTIONS.check(used),
         &|| format!("{} of the allowed connections are in use", percent(used)),
         "Raise server.max_connections where memory allows it, or add another hub",
     );
-    let rate = if vitals.requests.requests < REQUESTS_MIN { 0.0 } else { vitals.requests.rate() };
+    let rate = if inputs.requests.requests < REQUESTS_MIN { 0.0 } else { inputs.requests.rate() };
     found(
         ERRORS.check(rate),
         &|| format!("{} of the requests of the last 5 minutes were refused or failed", percent(rate)),
         "Find the refused requests and their reasons in monitoring:events and in the log",
     );
-    if let Some((name, depth, bound)) = &vitals.fullest {
+    if let Some((name, depth, bound)) = &inputs.fullest {
         let full = part(*depth as f64, *bound as f64);
         found(
             MAILBOX.check(full),
@@ -77,7 +77,7 @@ pub fn check(vitals: &HealthInputs) -> Health {
             "Lower the load or give the hub more processor time; a full mailbox refuses requests",
         );
     }
-    if let (resident, Some(most)) = vitals.memory {
+    if let (resident, Some(most)) = inputs.memory {
         let used = part(resident as f64, most as f64);
         found(
             MEMORY.check(used),
@@ -86,7 +86,7 @@ pub fn check(vitals: &HealthInputs) -> Health {
         );
     }
     found(
-        if vitals.is_store_failing { HealthStatus::Critical } else { HealthStatus::Healthy },
+        if inputs.is_store_failing { HealthStatus::Critical } else { HealthStatus::Healthy },
         &|| "The store cannot write".into(),
         "Find the reason in the log and repair the disk; features without storage are not affected",
     );
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_hub_below_all_thresholds_is_healthy() {
-        for vitals in
+        for inputs in
             [healthy(), HealthInputs::default(), HealthInputs { memory: (100, None), fullest: None, ..healthy() }]
         {
-            assert_eq!(check(&vitals), Health::default(), "{vitals:?}");
+            assert_eq!(check(&inputs), Health::default(), "{inputs:?}");
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
         let errors = |errors, requests| HealthInputs { requests: Counted { requests, errors }, ..healthy() };
         let mailbox = |depth| HealthInputs { fullest: Some(("fanout-0".into(), depth, 1_000)), ..healthy() };
         let memory = |resident| HealthInputs { memory: (resident, Some(1_000)), ..healthy() };
-        for (vitals, status, issue) in [
+        for (inputs, status, issue) in [
             (connections(799), HealthStatus::Healthy, ""),
             (connections(800), HealthStatus::Warning, "80% of the allowed connections are in use"),
             (connections(949), HealthStatus::Warning, "94% of the allowed connections are in use"),
@@ -157,17 +157,17 @@ mod tests {
             (memory(950), HealthStatus::Critical, "95% of the available memory is in use"),
             (HealthInputs { is_store_failing: true, ..healthy() }, HealthStatus::Critical, "The store cannot write"),
         ] {
-            let health = check(&vitals);
-            assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{vitals:?}");
+            let health = check(&inputs);
+            assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{inputs:?}");
             assert_eq!(health.recommendations.len(), health.issues.len());
         }
     }
 
     #[test]
     fn the_status_is_the_worst_one_and_each_issue_has_a_recommendation() {
-        let vitals = HealthInputs { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..healthy() };
+        let inputs = HealthInputs { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..healthy() };
         assert_eq!(
-            serde_json::to_value(check(&vitals)).unwrap(),
+            serde_json::to_value(check(&inputs)).unwrap(),
             serde_json::json!({
                 "status": "critical",
                 "issues": [

@@ -3,8 +3,8 @@
 //!
 //! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and a token bucket limits the rate
 //! of announcements; all three are pure. [`Presence`] is the actor: it sends announcements to every worker's fan-out,
-//! in the form of each surface. At most one batch of [`BATCH_MAX`](crate::limits::token_bucket::BATCH_MAX) notices is under way, so a slow worker
-//! delays notices and nothing else.
+//! in the form of each surface. At most one batch of [`BATCH_MAX`](crate::limits::token_bucket::BATCH_MAX) notices is in
+//! progress, so a slow worker delays notices and nothing else.
 //!
 //! The [registry](crate::registry) holds the status of a user. This actor reads it when it learns of a change. So two
 //! changes on two workers end with the same status everywhere.
@@ -139,7 +139,7 @@ pub struct Presence {
     clock: Clock,
     stats: Arc<Stats>,
     observers: Observers,
-    /// Whether a batch is under way.
+    /// Whether a batch is in progress.
     is_announcing: bool,
     /// The timer of the next batch.
     waking: Option<SpawnHandle>,

@@ -41,7 +41,7 @@ pub(crate) enum DropRecords {
 pub(crate) struct Redeem {
     pub(crate) token: RecoveryToken,
     pub(crate) claim: RecoveryClaim,
-    /// The requesting session, if there is one: it cannot recover itself.
+    /// The requesting session, if there is one: it cannot recover itself. Not the `by` of a [`Holder`].
     pub(crate) by: Option<SessionId>,
     pub(crate) reply: ReplySender<Result<SuspendedSession, Fault>>,
 }

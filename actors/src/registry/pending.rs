@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::model::fault::{Code, Fault};
 use crate::runtime::counters::Stats;
 
-/// Pending connections may use at most 1/`SHARE` of all connections.
+/// Pending connections may use at most 1/`PENDING_DIVISOR` of all connections.
 const PENDING_DIVISOR: usize = 4;
 
 /// How long a connection is safe from eviction, ms.

@@ -2,7 +2,8 @@
 //!
 //! A room belongs to one [`shard`], by the hash of its name. The shard numbers each publication and sends it once to
 //! the [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them.
-//! [`rules`] decide about subscriptions and publications. All other modules use rooms through [`Rooms`].
+//! [`rules`] decide about subscriptions and publications. All other modules use rooms through [`Rooms`]: `publishing`,
+//! `membership`, `queries` and `ending` have its methods, `replies` their results, `counts` the limits of rooms.
 
 pub mod chat_members;
 pub(crate) mod counts;

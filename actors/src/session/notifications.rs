@@ -42,7 +42,7 @@ impl Session {
                 match unread {
                     Err(Fault { code: Code::Overloaded | Code::StoreUnavailable, .. }) => {}
                     Err(fault) => {
-                        log::error!("unread notifications cannot be read: {fault}");
+                        log::error!(user = user.as_str(); "unread notifications cannot be read: {fault}");
                         return Vec::new();
                     }
                     Ok(unread) => return unread,

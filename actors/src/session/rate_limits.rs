@@ -1,7 +1,9 @@
 //! The rate limits of a session. [`Session::limit_of`] is the only place that maps a [`Bucket`] to its limit.
 //!
-//! A new limit needs a [`Bucket`], a row in `limit_of` with its configuration key, and a window: a [`RateKind`] for a limit
-//! of each session, or a [`LimitKey`] for a limit that all sessions of a user share. `hub/settings.rs` has the number.
+//! A new limit needs a [`Bucket`], an arm in `limit_of` with its configuration key, and a window: a [`RateKind`] for a limit
+//! of each session, or a [`LimitKey`] for a limit that all sessions of a user share. A `LimitKey` repeats the configuration
+//! key in [`LimitKey::rule`]. Its requests a
+//! minute are a field of `Settings` in `hub/settings.rs`. The word `rule` here: the configuration key; [`Rule`]: the limit.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +22,7 @@ use crate::model::surface::Surface;
 #[derive(Debug, Clone, Default)]
 pub struct RateUsage(Rc<RefCell<Vec<(RateKind, Window)>>>);
 
-/// A limit of one session.
+/// A window in [`RateUsage`]: one for each limit that a session does not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RateKind {
     Messages,

@@ -45,7 +45,7 @@ pub(super) struct RecoveryAttempt {
 }
 
 impl RecoveryAttempt {
-    /// Redeems the private id at the recovery directory.
+    /// Redeems the private id at [`Recovery`](crate::recovery::Recovery).
     pub(super) async fn redeem(hub: &Arc<Hub>, request: RecoveryRequest, auth_state: &AuthState) -> Self {
         let user = match auth_state {
             AuthState::Known(identity) => Some(identity.user.clone()),
@@ -98,7 +98,8 @@ struct ReplacedRooms {
 }
 
 impl Session {
-    /// The private id (pid) for recovery; `None` on `/chat` and `/ws`, and when recovery is turned off.
+    /// The private id (pid) for recovery; `None` on `/chat` and `/ws`, for a client on `/` without offsets, and when
+    /// recovery is turned off.
     pub fn pid(&self) -> Option<&RecoveryToken> {
         self.recovery_token.as_ref().filter(|_| self.handle.encoder().is_numbered())
     }
@@ -115,7 +116,7 @@ impl Session {
         self.recovery_token = Some(pid);
     }
 
-    /// Registers the private id at the recovery directory. Needs a user.
+    /// Registers the private id at [`Recovery`](crate::recovery::Recovery). Needs a user.
     pub(super) fn issue_pid(&mut self) {
         let Some(token) = self.pid().cloned() else { return };
         let by = By::Pid { came_as_guest: self.started_as_guest };

@@ -11,7 +11,7 @@ use crate::recovery::tokens::{By, Holder};
 use crate::recovery::{Discard, Suspend};
 
 impl Session {
-    /// The record of this session for the recovery directory.
+    /// The record of this session for [`Recovery`](crate::recovery::Recovery).
     pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
         let identity = self.identity()?.clone();
         let (session, addr) = (self.handle.session(), self.handle.addr());

@@ -36,16 +36,16 @@ pub struct OpenError {
     path: PathBuf,
     why: String,
     /// Whether the disk is full or fails.
-    may_pass: bool,
+    is_retryable: bool,
 }
 
 impl OpenError {
     pub(super) fn io(path: &Path, doing: &str, error: &io::Error) -> Self {
-        Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), may_pass: is_retryable(error) }
+        Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), is_retryable: is_retryable(error) }
     }
 
     pub(super) fn unusable(path: &Path, reason: UnusableFile) -> Self {
-        let (mut may_pass, mut why) = (false, explain(&reason));
+        let (mut is_retryable, mut why) = (false, explain(&reason));
         if let UnusableFile::Sqlite(error) = &reason
             && let Some(code @ (ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) =
                 error.sqlite_error_code()
@@ -55,14 +55,14 @@ impl OpenError {
             if is_full {
                 why = format!("the disk is full ({error})");
             }
-            may_pass = is_full || code != ErrorCode::CannotOpen;
+            is_retryable = is_full || code != ErrorCode::CannotOpen;
         }
-        Self { path: path.to_owned(), why, may_pass }
+        Self { path: path.to_owned(), why, is_retryable }
     }
 
     /// Whether a retry can succeed although the operator changes nothing: the disk is full or fails.
     pub fn is_retryable(&self) -> bool {
-        self.may_pass
+        self.is_retryable
     }
 
     /// The problem, without the path.
@@ -125,7 +125,7 @@ impl OpenedFiles {
         } else if !path.try_exists().map_err(|error| OpenError::io(&path, "opened", &error))? {
             let why =
                 "does not exist; start the hub once to create it, or set the data directory by --config or --data-dir";
-            return Err(OpenError { path, why: why.into(), may_pass: false });
+            return Err(OpenError { path, why: why.into(), is_retryable: false });
         }
         let writer = open_writing(&path, role).map_err(unusable)?;
         if let Some(lock) = lock {
@@ -217,7 +217,7 @@ fn take_lock(directory: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let why = "another hub uses this data directory; give each its own server.data_dir";
-            Err(OpenError { path, why: why.into(), may_pass: false })
+            Err(OpenError { path, why: why.into(), is_retryable: false })
         }
         Err(TryLockError::Error(error)) => Err(OpenError::io(&path, "locked", &error)),
     }

@@ -67,8 +67,10 @@ where
             (None, Ok(())) => Err(Fault::internal().caused_by("a write of the store has no result")),
         };
         // The caller may have stopped waiting; a write that succeeded stays.
-        if let Err(Err(fault)) = self.reply.send(result) {
-            log::error!("a write without a waiting caller failed: {fault}");
+        if let Err(Err(fault)) = self.reply.send(result)
+            && let Some(cause) = fault.cause()
+        {
+            log::error!("a write without a waiting caller failed: {cause}");
         }
     }
 }

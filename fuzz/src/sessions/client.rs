@@ -346,7 +346,11 @@ impl ClientModel {
         }
         if closed.is_some() {
             let is_by_hub = matches!(closed, Some(Close::DisconnectedByBackend | Close::TokenRevoked));
-            assert!(!is_by_hub || self.may_be_ended_by_hub, "{} was closed without a kick or a revocation", self.user);
+            assert!(
+                !is_by_hub || self.may_be_ended_by_hub,
+                "{} was closed without a disconnect by a backend or a revocation",
+                self.user
+            );
             self.is_ended_by_hub |= is_by_hub;
             self.disconnect(0, publications);
         } else {

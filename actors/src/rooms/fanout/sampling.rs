@@ -1,6 +1,6 @@
-//! Chooses the deliveries of a publication that are measured: one in [`EVERY`], and at least one.
+//! Chooses the deliveries of a publication that are measured: one in [`DELIVERIES_PER_SAMPLE`], and at least one.
 
-/// One of `EVERY` deliveries is measured.
+/// One of this number of deliveries is measured.
 pub(super) const DELIVERIES_PER_SAMPLE: usize = 16;
 
 /// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries

@@ -85,15 +85,15 @@ impl Session {
         room: RoomName,
         event: &E,
         message_id: MessageId,
-        reach: DeliveryTarget,
+        target: DeliveryTarget,
     ) -> Result<impl Future<Output = Result<Ack, Fault>> + use<E>, Fault> {
-        let except = (reach == DeliveryTarget::Others && self.rooms.contains(&room)).then(|| self.handle.addr());
+        let except = (target == DeliveryTarget::Others && self.rooms.contains(&room)).then(|| self.handle.addr());
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
         Ok(async move {
             match published.await? {
-                Published { recipients: 0 } if reach == DeliveryTarget::AtLeastOne => {
+                Published { recipients: 0 } if target == DeliveryTarget::AtLeastOne => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
                 Published { recipients } => Ok(Ack { message_id, recipients }),

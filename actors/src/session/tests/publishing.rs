@@ -27,7 +27,7 @@ fn data(event: &str) -> &'static str {
         "message:typing" => r#"{"chatId":"general","isTyping":true}"#,
         "message:delivered" | "message:read" => r#"{"chatId":"general","messageId":"m"}"#,
         "presence:update-status" => r#"{"status":"away"}"#,
-        _ => "{}",
+        other => panic!("data(): valid data of {other}, which writes to others"),
     }
 }
 
