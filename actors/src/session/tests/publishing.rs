@@ -27,7 +27,8 @@ fn data(event: &str) -> &'static str {
         "message:typing" => r#"{"chatId":"general","isTyping":true}"#,
         "message:delivered" | "message:read" => r#"{"chatId":"general","messageId":"m"}"#,
         "presence:update-status" => r#"{"status":"away"}"#,
-        other => panic!("data(): valid data of {other}, which writes to others"),
+        // An event that writes to others needs a row above if it has required fields.
+        _ => "{}",
     }
 }
 
