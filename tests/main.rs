@@ -125,5 +125,5 @@ mod refusals;
 // Attacks on the hub's network interface.
 mod attack;
 
-// The README.
-mod readme;
+// The documents.
+mod documents;

@@ -1,4 +1,4 @@
-//! The scenarios of the README's tables, with their servers and rounds.
+//! The scenarios of the tables in docs/performance.md, with their servers and rounds.
 
 use crate::broadcast::PublishRate;
 use crate::load::{CONNECTING, CPU, GROWTH, IDLE_CPU, LOST, MEMORY, P50, P99, RATE};

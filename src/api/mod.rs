@@ -4,8 +4,8 @@
 //! [`guard`] (key, limits, signature, `Idempotency-Key`). A handler parses the request, calls the hub, and returns a
 //! response or a [`Fault`]; it sets no status but success. The handlers of the operators' endpoints are in [`crate::ops`].
 //!
-//! To add a route: write the handler in the file of its resource, a row in [`routes`], and a row in README's section HTTP
-//! (`cargo test --test hub readme` compares both). Tests of the whole app with a manual clock are in `src/api/tests/`:
+//! To add a route: write the handler in the file of its resource, a row in [`routes`], and a row in `docs/backends.md`
+//! (`cargo test --test hub documents` compares both). Tests of the whole app with a manual clock are in `src/api/tests/`:
 //! `guarded.rs` for what the guard does, `routes.rs` for the responses. Tests over sockets are in `tests/`: `push/` for
 //! commands and reads of rooms, `raw/history/pages.rs` for histories, `raw_http.rs` and `community_http.rs` for operators,
 //! `accounts.rs`, `chats.rs` and `revocation.rs`.

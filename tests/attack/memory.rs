@@ -1,4 +1,4 @@
-//! The memory that an anonymous client can make the hub hold, as the README's table states it. 100 connections run each
+//! The memory that an anonymous client can make the hub hold, as the table in docs/configuration.md states it. 100 connections run each
 //! attack at once, and the test reads the hub's resident memory.
 
 use socket2::SockRef;
@@ -14,7 +14,7 @@ const CONNECTIONS: usize = 100;
 
 /// Bytes that each connection sends. It reads only the response to its first request.
 struct Attack {
-    /// Its row in the README's table.
+    /// Its row in the table.
     name: &'static str,
     /// A request; the connection waits for its response.
     first: Option<Vec<u8>>,
@@ -96,16 +96,16 @@ fn push(sockets: &[TcpStream], bytes: &[u8]) {
     }
 }
 
-/// The README's bounds in KiB, by attack.
+/// The documented bounds in KiB, by attack.
 fn stated() -> Vec<(String, u64)> {
-    let readme = include_str!("../../README.md");
-    let table = readme.split("| an anonymous client sends |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let page = include_str!("../../docs/configuration.md");
+    let table = page.split("| an anonymous client sends |").nth(1).unwrap().split("\n\n").next().unwrap();
     let rows = table.lines().skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
     rows.map(|row| (row[0].to_owned(), row[1].parse().unwrap())).collect()
 }
 
 #[test]
-fn the_hub_holds_no_more_for_an_anonymous_client_than_the_readme_states() {
+fn the_hub_holds_no_more_for_an_anonymous_client_than_is_documented() {
     let (attacks, stated) = (attacks(), stated());
     let names: Vec<_> = attacks.iter().map(|attack| attack.name.to_owned()).collect();
     assert_eq!(stated.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), names);
@@ -119,6 +119,6 @@ fn the_hub_holds_no_more_for_an_anonymous_client_than_the_readme_states() {
         push(&sockets, &attack.then);
         let held = hub.rss_kib().saturating_sub(before) / CONNECTIONS as u64;
         eprintln!("{}: {held} KiB of {most}", attack.name);
-        assert!(held <= most, "{}: {held} KiB a connection, the README states {most}", attack.name);
+        assert!(held <= most, "{}: {held} KiB a connection, docs/configuration.md states {most}", attack.name);
     }
 }

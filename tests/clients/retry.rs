@@ -1,4 +1,4 @@
-//! A client that was refused at a limit reconnects with the README's lines of code.
+//! A client that was refused at a limit reconnects with the documented lines of code.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -8,12 +8,12 @@ use crate::support::token::token;
 use crate::support::tools::Program;
 use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
-/// The README's code block that reconnects.
+/// The documented code block that reconnects.
 fn retry_lines() -> String {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let blocks = readme.split("```js\n").skip(1).filter_map(|block| block.split("```").next());
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clients.md")).unwrap();
+    let blocks = page.split("```js\n").skip(1).filter_map(|block| block.split("```").next());
     let mut lines: Vec<_> = blocks.filter(|block| block.contains("retryAfter")).collect();
-    let lines = lines.pop().filter(|_| lines.is_empty()).expect("one block of README.md has retryAfter");
+    let lines = lines.pop().filter(|_| lines.is_empty()).expect("one block of docs/clients.md has retryAfter");
     assert_eq!(lines.trim().lines().count(), 3, "{lines}");
     lines.to_owned()
 }
@@ -34,7 +34,7 @@ fn assert_reconnected(report: &Value, code: &str, most: u64) {
 }
 
 #[tokio::test]
-async fn every_version_reconnects_after_a_limit_with_the_readmes_lines() {
+async fn every_version_reconnects_after_a_limit_with_the_documented_lines() {
     for version in VERSIONS {
         let hub = Hub::with(
             "[limits]\nexempt_loopback = false\n\

@@ -1,5 +1,5 @@
-//! Rules about the source code itself: its words, and the direction of its imports. These tests read files and start
-//! nothing.
+//! Rules about the source code itself: its words, the direction of its imports, and the links of the documents. These tests
+//! read files and start nothing.
 #![expect(clippy::unwrap_used, reason = "a failed test panics, also in its supporting functions")]
 
 // The files of the repository.
@@ -10,3 +10,6 @@ mod words;
 
 // The directions of the imports, as the two crates' documentation states them.
 mod layering;
+
+// The links of the documents.
+mod links;

@@ -7,7 +7,7 @@ use schemars::Schema;
 use super::table::{CLIENT, SERVER};
 use crate::model::surface::Surface;
 
-/// The tables as Markdown, as the README shows them.
+/// The tables as Markdown, as docs/events.md shows them.
 pub fn markdown() -> String {
     let mut text = String::from(
         "| client sends | fields | surface | may send | limit | writes to | answer | what it does |\n|---|---|---|---|---|---|---|---|\n",

@@ -1,4 +1,4 @@
-//! README.md and docs/operate.md agree with the program.
+//! The documents agree with the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,18 +10,19 @@ use hubbub_actors::model::close::Close;
 use crate::support::run::hubbub;
 use crate::support::tables::assert_tables;
 
-fn readme() -> String {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+/// The page `docs/{name}.md`.
+fn page(name: &str) -> String {
+    fs::read_to_string(format!("{}/docs/{name}.md", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 #[test]
 fn the_event_tables_equal_the_output_of_hubbub_events() {
-    assert_tables("README.md (`hubbub events` prints its tables)", &readme(), &catalogue::markdown());
+    assert_tables("docs/events.md (`hubbub events` prints its tables)", &page("events"), &catalogue::markdown());
 }
 
 #[test]
 fn the_table_of_reloads_has_every_configuration_key() {
-    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap();
+    let manual = page("operate");
     let keys = |row: &str| -> BTreeSet<String> { row.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     for row in diff::markdown().lines().skip(2) {
         let (_, effect) = row.trim_end_matches(" |").rsplit_once("| ").unwrap();
@@ -39,19 +40,21 @@ fn the_table_of_reloads_has_every_configuration_key() {
 }
 
 #[test]
-fn the_commands_in_the_readme_exist() {
+fn the_documented_commands_exist() {
+    let pages = [page("getting-started"), page("configuration"), page("backends")].concat();
     let dir = tempfile::tempdir().unwrap();
-    for command in ["serve", "check", "token", "user", "key", "events"] {
-        assert!(readme().contains(command), "{command}");
+    for command in ["check", "token", "user", "key", "events"] {
+        assert!(pages.contains(&format!("hubbub {command}")), "{command}");
         let status = hubbub(dir.path()).args([command, "--help"]).output().unwrap().status;
         assert_eq!(status.code(), Some(0), "{command}");
     }
 }
 
 #[test]
-fn the_readme_lists_every_close_code() {
+fn every_close_code_is_documented() {
+    let clients = page("clients");
     for close in Close::ALL {
-        assert!(readme().contains(&close.code().to_string()), "{close:?}");
+        assert!(clients.contains(&close.code().to_string()), "{close:?}");
     }
 }
 
@@ -83,10 +86,10 @@ fn routes() -> BTreeSet<String> {
     routes
 }
 
-/// Method and path of every endpoint in the table of README's section "HTTP".
+/// Method and path of every endpoint in the table of docs/backends.md.
 fn documented_routes() -> BTreeSet<String> {
-    let readme = readme();
-    let (_, table) = readme.split_once("| endpoint | what it does |\n|---|---|\n").unwrap();
+    let page = page("backends");
+    let (_, table) = page.split_once("| endpoint | what it does |\n|---|---|\n").unwrap();
     let mut routes = BTreeSet::new();
     for row in table.lines().take_while(|line| line.starts_with('|')) {
         let row = row.replace("\\|", "");
@@ -115,7 +118,7 @@ fn documented_routes() -> BTreeSet<String> {
 fn the_table_of_endpoints_has_every_route() {
     let (routes, documented) = (routes(), documented_routes());
     let missing: Vec<_> = routes.difference(&documented).collect();
-    assert!(missing.is_empty(), "README.md, section HTTP, lacks {missing:?}");
+    assert!(missing.is_empty(), "docs/backends.md lacks {missing:?}");
     let unknown: Vec<_> = documented.difference(&routes).collect();
-    assert!(unknown.is_empty(), "README.md, section HTTP, has endpoints that src/api/mod.rs lacks: {unknown:?}");
+    assert!(unknown.is_empty(), "docs/backends.md has endpoints that src/api/mod.rs lacks: {unknown:?}");
 }
