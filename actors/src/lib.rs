@@ -53,9 +53,9 @@
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
 //! | [`connection::SessionHandle`] | one per session, on its worker's thread; a multiplexed connection has one too | outbox, reply slots, liveness |
 //!
-//! Sessions ask shards, presence, recovery and limits by message. Shards, presence and recovery ask fan-outs. Nothing asks a session: the hub
-//! reaches it through its handle, and sends it a message when its access to a chat changes. HTTP handlers enter through
-//! [`hub::Hub`], by the same messages.
+//! Sessions ask shards, presence, recovery and limits by message. Shards, presence and recovery ask fan-outs. Nothing
+//! asks a session: the hub reaches it through its handle, and sends it a message when its access to a chat changes.
+//! HTTP handlers enter through [`hub::Hub`], by the same messages.
 //!
 //! # Guarantees
 //!

@@ -1,5 +1,5 @@
-//! Socket.IO at `/socket.io/`, for clients that implement only that protocol.
-//! Layers, each of which depends only on the layers below:
+//! Socket.IO at `/socket.io/`, for clients that implement only that protocol. Layers, each of which depends only on the
+//! layers below:
 //!
 //! * [`namespace_sessions`]: the hub's namespaces. Each connected client is a session actor, as on `/ws`.
 //!   [`namespace_session`] and [`inbox`] connect the session to its connection; [`connect_error`] builds the payload of

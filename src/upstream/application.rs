@@ -5,8 +5,9 @@
 //! have been processed even then, so every attempt has the same id, as `requestId` and as `Idempotency-Key`. A request that
 //! timed out is not repeated: no time is left.
 //!
-//! The load is bounded: [`CALLS`] requests at once and [`WAITING`] in all. After several failures in a row the circuit breaker
-//! opens. A plain 500 does not count as a failure: a single malformed event may cause one, and its sender could block all others.
+//! The load is bounded: [`CALLS`] requests at once and [`WAITING`] in all. After several failures in a row the circuit
+//! breaker opens. A plain 500 does not count as a failure: a single malformed event may cause one, and its sender could
+//! block all others.
 
 mod answer;
 pub mod counts;

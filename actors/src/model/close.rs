@@ -118,8 +118,9 @@ impl Close {
         }
     }
 
-    /// As [`Close::may_be_recovered`], for a client that is recovered by its private id: it reports the messages it received. Messages that were not
-    /// written are not lost for it, so it can also resume after [`Close::SlowConsumer`].
+    /// As [`Close::may_be_recovered`], for a client that is recovered by its private id: it reports the messages it
+    /// received. Messages that were not written are not lost for it, so it can also resume after
+    /// [`Close::SlowConsumer`].
     pub const fn may_be_caught_up(self) -> bool {
         self.may_be_recovered() || matches!(self, Self::SlowConsumer)
     }

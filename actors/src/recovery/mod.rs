@@ -30,9 +30,8 @@
 //!    still delivers to it. [`Recovery`] releases the slot after `recovery.window_secs`, or earlier by a bound.
 //! 6. The client reconnects with a [`RecoveryRequest`]. `RecoveryAttempt::redeem` sends `Redeem` with
 //!    [`RecoveryClaim::Pid`], and gets the [`SuspendedSession`]. A session that is still live ends first.
-//! 7. [`Session::open`] opens a session with the same id, and `Session::recover` replaces the suspended slot in each room by
-//!    `Rooms::join` with `instead_of`. Publications that
-//!    arrive now wait behind a [`ReplySlot`].
+//! 7. [`Session::open`] opens a session with the same id, and `Session::recover` replaces the suspended slot in each
+//!    room by `Rooms::join` with `instead_of`. Publications that arrive now wait behind a [`ReplySlot`].
 //! 8. [`Rooms`](crate::rooms::Rooms) releases the old slot and returns [`Remains::Tail`]. [`tail::lacking`] selects the
 //!    publications after the client's offset. If one is missing, the session gets a new private id, keeps its session id, and
 //!    leaves its rooms.
@@ -48,17 +47,17 @@
 //!    unwritten messages from `Handed` to `Kept`.
 //! 4. The actor ends: `Session::suspend` posts `Suspend` to [`Recovery`]. The slot stays in its chats only, and `Kept`
 //!    takes their later messages. [`Recovery`] releases the slot as on `/`.
-//! 5. The client opens another session with another id, and sends [`Recover`] with the token. A session that is still live
-//!    ends first. The handler sends `Redeem`
-//!    with [`RecoveryClaim::Token`]. The session handles no other request until the reply.
+//! 5. The client opens another session with another id, and sends [`Recover`] with the token. A session that is still
+//!    live ends first. The handler sends `Redeem` with [`RecoveryClaim::Token`]. The session handles no other request
+//!    until the reply.
 //! 6. `Session::resume` replaces the suspended slot in each chat. Messages that arrive now wait behind a [`ReplySlot`].
 //! 7. The old slot is released and returns [`Remains::Messages`]. `Session::queued_messages` omits messages that the new
 //!    session received as a member.
 //! 8. The reply, [`RecoveredSession`], has the messages and the next token; live messages follow.
 //!
-//! Over a planned restart, `Hub::store_sessions` writes the suspended sessions and their [`Remains`] to the store, in the
-//! form of `persisted`. In the next process, `Hub::open_sessions`
-//! restores their slots and posts `Restore` to [`Recovery`].
+//! Over a planned restart, `Hub::store_sessions` writes the suspended sessions and their [`Remains`] to the store, in
+//! the form of `persisted`. In the next process, `Hub::open_sessions` restores their slots and posts `Restore` to
+//! [`Recovery`].
 //!
 //! [`ReplySlot`]: crate::connection::ReplySlot
 //! [`Fanout`]: crate::rooms::fanout::Fanout

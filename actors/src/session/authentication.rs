@@ -137,8 +137,8 @@ impl Session {
         Ok(joins)
     }
 
-    /// Closes the session unless it has a user at the end of the grace time. A running token
-    /// check finishes first, because the session handles nothing else meanwhile.
+    /// Closes the session unless it has a user at the end of the grace time. A running token check finishes first,
+    /// because the session handles nothing else meanwhile.
     pub(super) fn schedule_auth_deadline(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
         self.hub.clock().run_later(ctx, std::time::Duration::from_millis(grace), |session: &mut Self, _| {

@@ -1,9 +1,9 @@
 //! The rate limits of a session. [`Session::limit_of`] is the only place that maps a [`Bucket`] to its limit.
 //!
-//! A new limit needs a [`Bucket`], an arm in `limit_of` with its configuration key, and a window: a [`RateKind`] for a limit
-//! of each session, or a [`LimitKey`] for a limit that all sessions of a user share. A `LimitKey` repeats the configuration
-//! key in [`LimitKey::rule`]. Its requests a
-//! minute are a field of `Settings` in `hub/settings.rs`. The word `rule` here: the configuration key; [`Rule`]: the limit.
+//! A new limit needs a [`Bucket`], an arm in `limit_of` with its configuration key, and a window: a [`RateKind`] for a
+//! limit of each session, or a [`LimitKey`] for a limit that all sessions of a user share. A `LimitKey` repeats the
+//! configuration key in [`LimitKey::rule`]. Its requests a minute are a field of `Settings` in `hub/settings.rs`. The
+//! word `rule` here: the configuration key; [`Rule`]: the limit.
 
 use std::cell::RefCell;
 use std::rc::Rc;

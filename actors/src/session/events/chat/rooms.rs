@@ -1,5 +1,5 @@
-//! Handlers for the room events of the chat document, on `/chat` and `/ws`: join, leave, list and
-//! members. A session is in a chat when it is in its room.
+//! Handlers for the room events of the chat document, on `/chat` and `/ws`: join, leave, list and members. A session is
+//! in a chat when it is in its room.
 
 use std::sync::Arc;
 
