@@ -4,6 +4,8 @@
 //! `{code, message}` on the Socket.IO transport, and `{error: {code, message, details}}` elsewhere. Handlers return an
 //! [`HttpError`]; the middleware renders it with the shape and id of the request.
 
+pub mod table;
+
 use std::fmt;
 
 use actix_web::body::BoxBody;

@@ -5,7 +5,6 @@ use std::fs;
 
 use hubbub::config::diff;
 use hubbub_actors::events::catalogue;
-use hubbub_actors::model::close::Close;
 
 use crate::support::run::hubbub;
 use crate::support::tables::assert_tables;
@@ -51,11 +50,8 @@ fn the_documented_commands_exist() {
 }
 
 #[test]
-fn every_close_code_is_documented() {
-    let clients = page("clients");
-    for close in Close::ALL {
-        assert!(clients.contains(&close.code().to_string()), "{close:?}");
-    }
+fn the_tables_of_errors_have_every_code_and_every_close() {
+    assert_tables("docs/errors.md", &page("errors"), &hubbub::error::table::markdown());
 }
 
 /// The parameters of a path have other names in the code: `/api/rooms/{room:.+}` and `/api/rooms/{room}` are `/api/rooms/{}`.

@@ -1,100 +1,85 @@
 //! The reasons for the end of a session, with their close codes and reason phrases.
 
-/// The reason for the end of a session. It determines the close code of the raw surface and the reason phrase (RFC 6455
-/// section 7.4; 4000 to 4999 are the application's own).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Close {
+macro_rules! closes {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $code:literal, $reason:literal, $reconnect:literal;)*) => {
+        /// The reason for the end of a session. It determines the close code of the raw surface and the reason phrase
+        /// (RFC 6455 section 7.4; 4000 to 4999 are the application's own).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Close {
+            $($(#[doc = $meaning])+ $variant,)*
+        }
+
+        impl Close {
+            /// All reasons, for documentation and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The close code.
+            pub const fn code(self) -> u16 {
+                match self {
+                    $(Self::$variant => $code,)*
+                }
+            }
+
+            /// The reason phrase, at most 123 bytes.
+            pub const fn reason(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $reason,)*
+                }
+            }
+
+            /// The meaning, in Markdown.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($meaning),+),)*
+                }
+            }
+
+            /// Whether the client reconnects, in Markdown.
+            pub const fn reconnect(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $reconnect,)*
+                }
+            }
+        }
+    };
+}
+
+// The meaning; the close code, the reason phrase, and whether the client reconnects.
+closes! {
     /// The hub shuts down; the client can reconnect.
-    GoingAway,
+    GoingAway = 1001, "server going away", "yes, after the time in the notice";
     /// The client did not read its messages fast enough.
-    SlowConsumer,
+    SlowConsumer = 1008, "slow consumer", "yes";
     /// The token expired.
-    TokenExpired,
+    TokenExpired = 4401, "token expired", "with a new token";
     /// The token was revoked: alone, with its sign-in, or with all tokens of its user.
-    TokenRevoked,
-    /// Disconnected by a backend. Its reason phrase, which clients know, has the word `application`.
-    DisconnectedByBackend,
-    /// No data arrived within the timeout of the surface: `server.client_timeout_secs`, or Engine.IO's interval and
-    /// timeout.
-    NoHeartbeat,
+    TokenRevoked = 4401, "token revoked", "after a new sign-in";
+    /// Disconnected by a backend.
+    DisconnectedByBackend = 4403, "disconnected by the application", "no";
+    /// No data arrived within the timeout of the surface: `server.client_timeout_secs`, or the interval and timeout
+    /// of Engine.IO.
+    NoHeartbeat = 4408, "no heartbeat", "yes";
     /// No token arrived within `auth.grace_secs`.
-    NotAuthenticated,
+    NotAuthenticated = 4408, "not authenticated in time", "with a token";
     /// The client exceeded ten times its limit in a minute.
-    Limit,
+    Limit = 4429, "too many messages", "no, unless it sends less";
     /// The client ended the session with a message of its protocol.
-    Left,
+    Left = 1000, "client left", "yes";
     /// The client violated the protocol of its connection.
-    Malformed,
+    Malformed = 1002, "malformed packet", "yes";
     /// A text message was not UTF-8.
-    NotUtf8,
+    NotUtf8 = 1007, "invalid UTF-8", "yes";
     /// A message exceeded the maximum size.
-    TooLarge,
+    TooLarge = 1009, "message too big", "yes";
     /// A part of the hub that the session needs failed.
-    Failed,
+    Failed = 1011, "internal error", "yes";
     /// No session was opened on the connection in time.
-    Unused,
+    Unused = 4408, "no namespace joined in time", "yes";
     /// The client resumed the session on another connection.
-    Recovered,
+    Recovered = 1000, "recovered on another connection", "no: the other connection has the session";
 }
 
 impl Close {
-    /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 15] = [
-        Self::GoingAway,
-        Self::SlowConsumer,
-        Self::TokenExpired,
-        Self::TokenRevoked,
-        Self::DisconnectedByBackend,
-        Self::NoHeartbeat,
-        Self::NotAuthenticated,
-        Self::Limit,
-        Self::Left,
-        Self::Malformed,
-        Self::NotUtf8,
-        Self::TooLarge,
-        Self::Failed,
-        Self::Unused,
-        Self::Recovered,
-    ];
-
-    /// The close code.
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::GoingAway => 1001,
-            Self::SlowConsumer => 1008,
-            Self::TokenExpired | Self::TokenRevoked => 4401,
-            Self::DisconnectedByBackend => 4403,
-            Self::NoHeartbeat | Self::NotAuthenticated | Self::Unused => 4408,
-            Self::Limit => 4429,
-            Self::Left | Self::Recovered => 1000,
-            Self::Malformed => 1002,
-            Self::NotUtf8 => 1007,
-            Self::TooLarge => 1009,
-            Self::Failed => 1011,
-        }
-    }
-
-    /// The reason phrase, at most 123 bytes.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::GoingAway => "server going away",
-            Self::SlowConsumer => "slow consumer",
-            Self::TokenExpired => "token expired",
-            Self::TokenRevoked => "token revoked",
-            Self::DisconnectedByBackend => "disconnected by the application",
-            Self::NoHeartbeat => "no heartbeat",
-            Self::NotAuthenticated => "not authenticated in time",
-            Self::Limit => "too many messages",
-            Self::Left => "client left",
-            Self::Malformed => "malformed packet",
-            Self::NotUtf8 => "invalid UTF-8",
-            Self::TooLarge => "message too big",
-            Self::Failed => "internal error",
-            Self::Unused => "no namespace joined in time",
-            Self::Recovered => "recovered on another connection",
-        }
-    }
-
     /// Whether a session that ended for this reason can be recovered with its recovery token. It can after a lost
     /// connection, a leave, a protocol violation, an expired token and a shutdown of the hub. It cannot after the hub
     /// disconnected the client on purpose or lost messages.

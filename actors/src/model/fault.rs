@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $name:literal, $advice:literal;)*) => {
         /// Every reason for a refusal. The names are part of the contract with clients.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $meaning])+ $variant,)*
         }
 
         impl Code {
@@ -23,71 +23,86 @@ macro_rules! codes {
                     $(Code::$variant => $name,)*
                 }
             }
+
+            /// The meaning, in Markdown.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Code::$variant => concat!($($meaning),+),)*
+                }
+            }
+
+            /// What a client does after the refusal, in Markdown.
+            pub const fn advice(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $advice,)*
+                }
+            }
         }
     };
 }
 
+// The meaning; the name that clients receive, and what a client does.
 codes! {
     /// Malformed input, a missing field, a wrong type, a value out of bounds.
-    InvalidRequest = "INVALID_REQUEST",
+    InvalidRequest = "INVALID_REQUEST", "change the request: `details.field` names the field";
     /// No token, or an invalid token.
-    InvalidToken = "INVALID_TOKEN",
+    InvalidToken = "INVALID_TOKEN", "get another token";
     /// The token was valid and has expired.
-    TokenExpired = "TOKEN_EXPIRED",
+    TokenExpired = "TOKEN_EXPIRED", "get a new token";
     /// The token was revoked.
-    TokenRevoked = "INVALID_TOKEN",
+    TokenRevoked = "INVALID_TOKEN", "sign in again";
     /// The user name or the password is wrong; the reply does not tell which.
-    InvalidCredentials = "INVALID_CREDENTIALS",
+    InvalidCredentials = "INVALID_CREDENTIALS", "ask the user again";
     /// The token cannot be checked now, so it is refused.
-    AuthUnavailable = "AUTH_FAILED",
+    AuthUnavailable = "AUTH_FAILED", "keep the token, and try again after a pause";
     /// No API key came with the request.
-    Unauthorized = "UNAUTHORIZED",
+    Unauthorized = "UNAUTHORIZED", "send the API key in `X-API-Key`";
     /// The hub does not know the API key.
-    InvalidApiKey = "INVALID_API_KEY",
+    InvalidApiKey = "INVALID_API_KEY", "use a configured API key";
     /// The request's signature is missing where required, wrong, stale or replayed.
-    InvalidSignature = "INVALID_SIGNATURE",
+    InvalidSignature = "INVALID_SIGNATURE", "correct the signature or the clock, and use a new nonce";
     /// The session has not sent a token yet.
-    Unauthenticated = "PERMISSION_DENIED",
+    Unauthenticated = "PERMISSION_DENIED", "authenticate first";
     /// The caller is known, but has no permission.
-    Forbidden = "FORBIDDEN",
+    Forbidden = "FORBIDDEN", "do not repeat it: permissions must change first";
     /// The request's origin is not allowed.
-    OriginNotAllowed = "FORBIDDEN",
+    OriginNotAllowed = "FORBIDDEN", "do not repeat it: `server.allowed_origins` must list the page";
     /// `Host` is not a name of the hub.
-    HostNotAllowed = "FORBIDDEN",
+    HostNotAllowed = "FORBIDDEN", "do not repeat it: `server.hosts` must list the name";
     /// The requested object does not exist.
-    NotFound = "NOT_FOUND",
+    NotFound = "NOT_FOUND", "do not repeat it";
     /// The path exists, but not with this method.
-    MethodNotAllowed = "METHOD_NOT_ALLOWED",
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", "use another method";
     /// The path needs a WebSocket handshake of version 13.
-    UpgradeRequired = "UPGRADE_REQUIRED",
+    UpgradeRequired = "UPGRADE_REQUIRED", "connect with a WebSocket client";
     /// The name is taken, or the same request is still in progress.
-    Conflict = "CONFLICT",
+    Conflict = "CONFLICT", "use another name, or wait for the first request";
     /// More bytes than the stated bound.
-    PayloadTooLarge = "PAYLOAD_TOO_LARGE",
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", "send less";
     /// The head or the body of a request did not arrive in time.
-    RequestTimeout = "REQUEST_TIMEOUT",
+    RequestTimeout = "REQUEST_TIMEOUT", "send the request again, on a new connection";
     /// The target of a request is longer than the stated bound.
-    UriTooLong = "URI_TOO_LONG",
+    UriTooLong = "URI_TOO_LONG", "shorten the target";
     /// The head of a request is longer than the stated bound.
-    HeadersTooLarge = "HEADERS_TOO_LARGE",
+    HeadersTooLarge = "HEADERS_TOO_LARGE", "shorten the head";
     /// The body's encoding is not supported.
-    UnsupportedEncoding = "UNSUPPORTED_ENCODING",
-    /// A rate limit is exceeded; `retry_after` has the wait.
-    RateLimited = "RATE_LIMITED",
-    /// A configured maximum is reached; `limit` has its key.
-    LimitReached = "LIMIT_REACHED",
+    UnsupportedEncoding = "UNSUPPORTED_ENCODING", "send the body without `Content-Encoding`";
+    /// A rate limit is exceeded; `details.retryAfter` has the wait.
+    RateLimited = "RATE_LIMITED", "wait for that time";
+    /// A configured maximum is reached; `details.limit` has its key.
+    LimitReached = "LIMIT_REACHED", "release something first";
     /// `server.max_connections` connections are open.
-    ServerFull = "SERVER_FULL",
+    ServerFull = "SERVER_FULL", "try again after a pause";
     /// An internal queue is full; the request was not accepted.
-    Overloaded = "OVERLOADED",
+    Overloaded = "OVERLOADED", "try again after a pause";
     /// The store cannot be read or written now; nothing was done.
-    StoreUnavailable = "STORE_UNAVAILABLE",
+    StoreUnavailable = "STORE_UNAVAILABLE", "try again after a pause";
     /// The work began and its result was lost: it may be done or not.
-    OutcomeUnknown = "OUTCOME_UNKNOWN",
+    OutcomeUnknown = "OUTCOME_UNKNOWN", "repeat it with the same `client_id` or `Idempotency-Key`, or read the state first";
     /// The hub shuts down.
-    ShuttingDown = "SHUTTING_DOWN",
+    ShuttingDown = "SHUTTING_DOWN", "reconnect after the time in the notice";
     /// A defect of the hub.
-    Internal = "INTERNAL_ERROR",
+    Internal = "INTERNAL_ERROR", "try again after a pause; the log has the cause under the request id";
 }
 
 impl fmt::Display for Code {

@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_close_for_a_fault_is_a_refusal_that_names_its_rule() {
-        for close in Close::ALL {
+        for &close in Close::ALL {
             let raw = of_close(close, RefusedAt::Raw, None);
             let is_refusal = !matches!(close, Close::GoingAway | Close::Left | Close::Recovered);
             assert_eq!(raw.is_some(), is_refusal, "{close:?}");
