@@ -62,16 +62,16 @@ closes! {
     /// No token arrived within `auth.grace_secs`.
     NotAuthenticated = 4408, "not authenticated in time", "with a token";
     /// The client exceeded ten times its limit in a minute.
-    Limit = 4429, "too many messages", "no, unless it sends less";
+    Limit = 4429, "too many messages", "after a minute, if it sends less";
     /// The client ended the session with a message of its protocol.
-    Left = 1000, "client left", "yes";
+    Left = 1000, "client left", "when the user wants to";
     /// The client violated the protocol of its connection.
-    Malformed = 1002, "malformed packet", "yes";
+    Malformed = 1002, "malformed packet", "yes, without that message";
     /// A text message was not UTF-8.
-    NotUtf8 = 1007, "invalid UTF-8", "yes";
+    NotUtf8 = 1007, "invalid UTF-8", "yes, without that message";
     /// A message exceeded the maximum size.
-    TooLarge = 1009, "message too big", "yes";
-    /// A part of the hub that the session needs failed.
+    TooLarge = 1009, "message too big", "yes, without that message";
+    /// The session failed, by a defect of the hub.
     Failed = 1011, "internal error", "yes";
     /// No session was opened on the connection in time.
     Unused = 4408, "no namespace joined in time", "yes";

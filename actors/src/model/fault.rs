@@ -44,24 +44,24 @@ macro_rules! codes {
 // The meaning; the name that clients receive, and what a client does.
 codes! {
     /// Malformed input, a missing field, a wrong type, a value out of bounds.
-    InvalidRequest = "INVALID_REQUEST", "change the request: `details.field` names the field";
+    InvalidRequest = "INVALID_REQUEST", "change the request; `details.field` names the field, if it is one";
     /// No token, or an invalid token.
-    InvalidToken = "INVALID_TOKEN", "get another token";
+    InvalidToken = "INVALID_TOKEN", "send a valid token: refresh it, or sign in again";
     /// The token was valid and has expired.
     TokenExpired = "TOKEN_EXPIRED", "get a new token";
     /// The token was revoked.
     TokenRevoked = "INVALID_TOKEN", "sign in again";
-    /// The user name or the password is wrong; the reply does not tell which.
+    /// The user name or the password is wrong, or the account is disabled; the response does not tell which.
     InvalidCredentials = "INVALID_CREDENTIALS", "ask the user again";
     /// The token cannot be checked now, so it is refused.
-    AuthUnavailable = "AUTH_FAILED", "keep the token, and try again after a pause";
+    AuthUnavailable = "AUTH_FAILED", "keep the token, and try again after `retryAfter`; without it, a retry does not help";
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED", "send the API key in `X-API-Key`";
     /// The hub does not know the API key.
     InvalidApiKey = "INVALID_API_KEY", "use a configured API key";
     /// The request's signature is missing where required, wrong, stale or replayed.
     InvalidSignature = "INVALID_SIGNATURE", "correct the signature or the clock, and use a new nonce";
-    /// The session has not sent a token yet.
+    /// The session has not sent a token yet. On `/` also: the user has no permission.
     Unauthenticated = "PERMISSION_DENIED", "authenticate first";
     /// The caller is known, but has no permission.
     Forbidden = "FORBIDDEN", "do not repeat it: permissions must change first";
@@ -75,8 +75,9 @@ codes! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", "use another method";
     /// The path needs a WebSocket handshake of version 13.
     UpgradeRequired = "UPGRADE_REQUIRED", "connect with a WebSocket client";
-    /// The name is taken, or the same request is still in progress.
-    Conflict = "CONFLICT", "use another name, or wait for the first request";
+    /// The name is taken, the user is already in the chat, or the `client_id` or `Idempotency-Key` belongs to a different
+    /// request.
+    Conflict = "CONFLICT", "use another name, `client_id` or key; a chat that was joined needs no second join";
     /// More bytes than the stated bound.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", "send less";
     /// The head or the body of a request did not arrive in time.
@@ -89,18 +90,18 @@ codes! {
     UnsupportedEncoding = "UNSUPPORTED_ENCODING", "send the body without `Content-Encoding`";
     /// A rate limit is exceeded; `details.retryAfter` has the wait.
     RateLimited = "RATE_LIMITED", "wait for that time";
-    /// A configured maximum is reached; `details.limit` has its key.
-    LimitReached = "LIMIT_REACHED", "release something first";
+    /// A maximum is reached; `details.limit` has its key, or the limited resource.
+    LimitReached = "LIMIT_REACHED", "release something first; at a connect, try again after `retryAfter`";
     /// `server.max_connections` connections are open.
     ServerFull = "SERVER_FULL", "try again after a pause";
-    /// An internal queue is full; the request was not accepted.
+    /// A queue of the hub, or the client's own requests in progress, are at their bound; the request was not accepted.
     Overloaded = "OVERLOADED", "try again after a pause";
-    /// The store cannot be read or written now; nothing was done.
+    /// The store cannot be read or written now; nothing was stored.
     StoreUnavailable = "STORE_UNAVAILABLE", "try again after a pause";
     /// The work began and its result was lost: it may be done or not.
-    OutcomeUnknown = "OUTCOME_UNKNOWN", "repeat it with the same `client_id` or `Idempotency-Key`, or read the state first";
-    /// The hub shuts down.
-    ShuttingDown = "SHUTTING_DOWN", "reconnect after the time in the notice";
+    OutcomeUnknown = "OUTCOME_UNKNOWN", "read the state; repeat the request, with a new `client_id` or `Idempotency-Key`, only if it had no effect";
+    /// The hub shuts down, or a part of it failed and it is about to end.
+    ShuttingDown = "SHUTTING_DOWN", "over HTTP, try again after a pause; on a socket, reconnect after the time in the notice";
     /// A defect of the hub.
     Internal = "INTERNAL_ERROR", "try again after a pause; the log has the cause under the request id";
 }
