@@ -117,7 +117,7 @@ pub fn find_jwt(config: &mut Config) -> Result<Option<SecretNotice>, ConfigError
     let path = config.server.data_dir.join(JWT_FILE);
     if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
         return Err(ConfigError::new(format!(
-            "{}: does not exist; start the hub once to make it, set auth.jwt_secret, or name the hub's data directory with \
+            "{}: does not exist; start the hub once to create it, set auth.jwt_secret, or name the hub's data directory with \
              --data-dir, or its configuration with --config",
             path.display()
         )));
@@ -315,7 +315,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut config = within(directory.path());
         let error = find_jwt(&mut config).unwrap_err().to_string();
-        assert!(error.contains("start the hub once to make it, set auth.jwt_secret"), "{error}");
+        assert!(error.contains("start the hub once to create it, set auth.jwt_secret"), "{error}");
         assert!(!config.server.data_dir.exists());
         ensure(&mut within(directory.path())).unwrap();
         assert!(find_jwt(&mut config).unwrap().is_some() && config.auth.jwt_secret.is_some());

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::Session;
 use super::replies::RequestContext;
 use crate::events::Bucket;
+use crate::hub::Settings;
 use crate::limits::LimitKey;
 use crate::limits::fixed_window::{Decision, Rule, Window};
 use crate::model::close::Close;
@@ -77,9 +78,9 @@ impl Session {
     fn limit_of(&self, bucket: Bucket) -> BucketLimit {
         let settings = self.hub.settings();
         match (bucket, &self.identity) {
-            (Bucket::Messages, _) | (Bucket::ChatMessages | Bucket::ChatTyping, None) => self.message_limit(),
+            (Bucket::Messages, _) | (Bucket::ChatMessages | Bucket::ChatTyping, None) => self.message_limit(&settings),
             (Bucket::Authentications, _) => {
-                BucketLimit { window: BucketWindow::Own(RateKind::Authentications), ..self.message_limit() }
+                BucketLimit { window: BucketWindow::Own(RateKind::Authentications), ..self.message_limit(&settings) }
             }
             (Bucket::Notifications, _) => BucketLimit {
                 window: BucketWindow::Own(RateKind::Notifications),
@@ -105,8 +106,8 @@ impl Session {
     }
 
     /// The limit of the surface's messages.
-    fn message_limit(&self) -> BucketLimit {
-        let limits = &self.hub.settings().messages_per_minute;
+    fn message_limit(&self, settings: &Settings) -> BucketLimit {
+        let limits = &settings.messages_per_minute;
         let (kind, per_minute, rule) = match self.surface {
             Surface::Raw => (RateKind::Messages, limits.raw, "limits.raw.messages_per_minute"),
             Surface::Root if self.started_as_guest => {
