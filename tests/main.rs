@@ -127,3 +127,6 @@ mod attack;
 
 // The documents.
 mod documents;
+
+// The code blocks in the documents.
+mod manual;

@@ -1,4 +1,4 @@
-//! The memory that an anonymous client can make the hub hold, as the table in docs/configuration.md states it. 100 connections run each
+//! The memory that an anonymous client can make the hub hold, as the table in docs/limits.md states it. 100 connections run each
 //! attack at once, and the test reads the hub's resident memory.
 
 use socket2::SockRef;
@@ -98,7 +98,7 @@ fn push(sockets: &[TcpStream], bytes: &[u8]) {
 
 /// The documented bounds in KiB, by attack.
 fn stated() -> Vec<(String, u64)> {
-    let page = include_str!("../../docs/configuration.md");
+    let page = include_str!("../../docs/limits.md");
     let table = page.split("| an anonymous client sends |").nth(1).unwrap().split("\n\n").next().unwrap();
     let rows = table.lines().skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
     rows.map(|row| (row[0].to_owned(), row[1].parse().unwrap())).collect()
@@ -119,6 +119,6 @@ fn the_hub_holds_no_more_for_an_anonymous_client_than_is_documented() {
         push(&sockets, &attack.then);
         let held = hub.rss_kib().saturating_sub(before) / CONNECTIONS as u64;
         eprintln!("{}: {held} KiB of {most}", attack.name);
-        assert!(held <= most, "{}: {held} KiB a connection, docs/configuration.md states {most}", attack.name);
+        assert!(held <= most, "{}: {held} KiB a connection, docs/limits.md states {most}", attack.name);
     }
 }

@@ -3,7 +3,7 @@
 // Plain HTTP before any upgrade.
 mod http;
 
-// The memory that the hub holds for an anonymous connection, as docs/configuration.md states it.
+// The memory that the hub holds for an anonymous connection, as docs/limits.md states it.
 mod memory;
 
 // Socket.IO before a namespace is joined, and connections that send too much.

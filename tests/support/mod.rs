@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "a toolbox: a part may be unused for a while")]
 
 pub(crate) mod account;
+pub(crate) mod blocks;
 pub(crate) mod chat_client;
 pub(crate) mod client;
 pub(crate) mod http;

@@ -1,0 +1,71 @@
+//! The code in the documents runs: each block in a language that a reader pastes is run by a test, or says why not.
+
+use std::fs;
+
+use crate::support::blocks::{Mark, blocks, page};
+
+/// The languages of blocks that a reader pastes. `text` and `json` are output.
+const PASTED: &[&str] = &["sh", "js", "html", "python", "php", "java", "nginx", "haproxy", "yaml", "ini", "toml"];
+
+/// The names of the pages in `docs/`.
+fn page_names() -> Vec<String> {
+    let entries = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(".md").map(str::to_owned)).collect()
+}
+
+/// The text of all test sources.
+fn test_sources() -> String {
+    fn collect(directory: &std::path::Path, text: &mut String) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("node_modules") {
+                collect(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    collect(concat!(env!("CARGO_MANIFEST_DIR"), "/tests").as_ref(), &mut text);
+    text
+}
+
+#[test]
+fn every_pasted_block_is_run_or_gives_a_reason() {
+    let sources = test_sources();
+    let mut wrong = Vec::new();
+    for name in page_names() {
+        for block in blocks(&page(&name)) {
+            let place = format!("docs/{name}.md:{}", block.line);
+            match &block.mark {
+                Some(Mark::Run(run)) if !sources.contains(&format!("\"{run}\"")) => {
+                    wrong.push(format!("{place}: no test names the block `{run}`"));
+                }
+                Some(_) => {}
+                None if PASTED.contains(&block.language.as_str()) => {
+                    wrong.push(format!(
+                        "{place}: add `<!-- run: NAME -->` or `<!-- not run: REASON -->` before the block"
+                    ));
+                }
+                None => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn blocks_have_the_text_between_their_fences() {
+    let page = "<!-- run: one -->\n```sh\na\n\nb\n```\n* item\n\n  <!-- not run: needs systemd -->\n  ```ini\n  c\n  ```\n```\nd\n```\n";
+    let found: Vec<_> =
+        blocks(page).into_iter().map(|block| (block.language, block.text, block.line, block.mark)).collect();
+    assert_eq!(
+        found,
+        [
+            ("sh".into(), "a\n\nb\n".into(), 2, Some(Mark::Run("one".into()))),
+            ("ini".into(), "c\n".into(), 10, Some(Mark::NotRun("needs systemd".into()))),
+            (String::new(), "d\n".into(), 13, None),
+        ]
+    );
+}
