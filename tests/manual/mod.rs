@@ -3,6 +3,9 @@
 // Runs the shell blocks of a page beside a hub.
 mod paste;
 
+// docs/backup.md: what was copied and restored by its commands is there.
+mod backup;
+
 // docs/troubleshooting.md: each fault is provoked, and the documented output appears.
 mod troubleshooting;
 

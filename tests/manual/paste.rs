@@ -60,6 +60,15 @@ impl<'a> Terminal<'a> {
     }
 }
 
+/// Pastes blocks of `page` into a terminal in `dir`, where no hub runs; the output.
+#[track_caller]
+pub(super) fn paste_in(dir: &Path, page: &str, names: &[&str]) -> String {
+    let script: String = names.iter().map(|name| block(page, name).text).collect();
+    let ended = shell(dir, &script);
+    assert_eq!(ended.status, Some(0), "the blocks {names:?} failed: {ended:?}");
+    ended.stdout
+}
+
 /// Runs `script` in `dir`, with the hub's binary in the `PATH`.
 #[track_caller]
 pub(super) fn shell(dir: &Path, script: &str) -> CommandOutput {
