@@ -6,6 +6,9 @@ mod paste;
 // docs/backup.md: what was copied and restored by its commands is there.
 mod backup;
 
+// docs/security.md: keys and secrets are replaced by its commands.
+mod security;
+
 // docs/troubleshooting.md: each fault is provoked, and the documented output appears.
 mod troubleshooting;
 
