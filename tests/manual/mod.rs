@@ -6,6 +6,9 @@ mod paste;
 // docs/backup.md: what was copied and restored by its commands is there.
 mod backup;
 
+// docs/migrating.md: the code after each migration.
+mod migrating;
+
 // docs/security.md: keys and secrets are replaced by its commands.
 mod security;
 

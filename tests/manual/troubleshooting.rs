@@ -32,7 +32,7 @@ async fn logged(hub: &Hub, text: &str) {
 }
 
 #[tokio::test]
-async fn a_user_who_receives_passes_every_step() {
+async fn a_receiving_user_passes_every_step() {
     let hub = first_start("");
     let terminal = Terminal::new(&hub, PAGE);
     let mut client = Client::connect(&hub, &terminal.value("TOKEN")).await;
@@ -59,7 +59,7 @@ async fn a_user_who_receives_passes_every_step() {
 }
 
 #[test]
-fn a_user_who_is_not_connected_has_no_recipients_no_session_and_no_room() {
+fn a_user_without_a_connection_has_no_recipients_no_session_and_no_room() {
     let hub = first_start("");
     let terminal = Terminal::new(&hub, PAGE);
     assert_eq!(answer(&terminal.paste("push to the user"))["recipients"], 0);
@@ -197,7 +197,7 @@ fn the_time_of_the_hub_is_shown_beside_the_own() {
 }
 
 #[test]
-fn a_hub_that_is_not_ready_says_why() {
+fn a_hub_that_is_not_ready_reports_the_reason() {
     let hub = Hub::unready("[auth]\nalgorithm = \"RS256\"\njwks = \"http://127.0.0.1:1/keys\"");
     let output = answer(&Terminal::new(&hub, PAGE).paste("ready"));
     let reason = (&output["status"], &output["reason"]);
