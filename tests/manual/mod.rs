@@ -1,5 +1,20 @@
 //! The code in the documents runs: each block in a language that a reader pastes is run by a test, or says why not.
 
+// Runs the shell blocks of a page beside a hub.
+mod paste;
+
+// docs/backup.md: what was copied and restored by its commands is there.
+mod backup;
+
+// docs/migrating.md: the code after each migration.
+mod migrating;
+
+// docs/security.md: keys and secrets are replaced by its commands.
+mod security;
+
+// docs/troubleshooting.md: each fault is provoked, and the documented output appears.
+mod troubleshooting;
+
 use std::fs;
 
 use crate::support::blocks::{Mark, blocks, page};

@@ -1,4 +1,4 @@
-//! Programs that the documents' clients need: Node and Python with packages, Chromium, PHP. A missing program is
+//! Programs that the documents' clients need: Node and Python with packages, Chromium, PHP, SQLite's command line. A missing program is
 //! installed once, under `target/` where possible. A test fails when that is impossible; none is skipped.
 
 use serde_json::Value;
@@ -161,6 +161,17 @@ pub(crate) fn php() -> Command {
         assert!(is_installed, "missing: {missing}; the installed one prints: {output:?}");
     }
     Command::new("php")
+}
+
+/// The command line of SQLite, which an operator copies a database with.
+#[track_caller]
+pub(crate) fn sqlite() {
+    let missing = "the command line of SQLite (Debian: sqlite3)";
+    let _lock = lock("sqlite3");
+    if in_path("sqlite3").is_none() {
+        debian(&["sqlite3"], missing);
+        assert!(in_path("sqlite3").is_some(), "missing: {missing}");
+    }
 }
 
 /// Installs Debian packages.

@@ -1,0 +1,205 @@
+//! docs/troubleshooting.md: a hub with the described fault, the page's command, and the output that the page shows.
+
+use serde_json::{Value, json};
+
+use super::paste::{Terminal, first_start};
+use crate::support::token::{now, signed};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
+
+const PAGE: &str = "troubleshooting";
+
+/// A topic that only users with a role join.
+const RULES: &str = "[[topics]]\npattern = \"staff.*\"\nsubscribe = \"role:staff\"\n\
+                     [[topics]]\npattern = \"news.*\"";
+
+/// The whole output as one JSON value.
+#[track_caller]
+fn answer(output: &str) -> Value {
+    serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// A token of alice with more claims, signed by the secret that the hub made.
+fn alice(hub: &Hub, more: &Value) -> String {
+    let secret = std::fs::read_to_string(hub.data().join("jwt.secret")).unwrap();
+    let mut claims = json!({"sub": "alice", "exp": now() + 3600});
+    claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    signed(jsonwebtoken::Algorithm::HS256, secret.trim(), &claims)
+}
+
+/// Waits until the log has this text.
+async fn logged(hub: &Hub, text: &str) {
+    eventually(DEADLINE, &format!("the log has {text:?}"), || hub.output().contains(text)).await;
+}
+
+#[tokio::test]
+async fn a_receiving_user_passes_every_step() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    let mut client = Client::connect(&hub, &terminal.value("TOKEN")).await;
+    client.subscribe(&["lobby"]).await;
+
+    let pushed = answer(&terminal.paste("push to the user"));
+    assert_eq!((&pushed["recipients"], &pushed["delivered"]), (&json!(1), &json!(true)), "{pushed}");
+    client.expect("test").await;
+    let presence = answer(&terminal.paste("presence"));
+    assert_eq!((&presence["online"], &presence["sessions"][0]["surface"]), (&json!(true), &json!("raw")));
+    let session = &client.welcome["data"]["details"]["connection_id"];
+    assert_eq!(&presence["sessions"][0]["sessionId"], session, "the page compares these two");
+    let room = answer(&terminal.paste("members"));
+    assert_eq!(room["members"], json!([{"sessions": 1, "userId": "alice"}]), "{room}");
+    let claims = answer(&terminal.paste("claims"));
+    assert!(claims["sub"] == "alice" && claims["exp"].is_u64(), "{claims}");
+
+    let same = terminal.paste("the same hub");
+    let (status, line) = same.trim().split_once("listening on ").unwrap_or_else(|| panic!("{same}"));
+    assert_eq!((&answer(status)["connections"], &answer(status)["rooms"]), (&json!(1), &json!(1)), "{status}");
+    let data = format!("data={}", hub.data().canonicalize().unwrap().display());
+    assert!(line.starts_with(&format!("http://{}", hub.address())) && line.contains(&data), "{line}");
+    assert!(terminal.paste("handshake").starts_with("HTTP/1.1 101 Switching Protocols"));
+}
+
+#[test]
+fn a_user_without_a_connection_has_no_recipients_no_session_and_no_room() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    assert_eq!(answer(&terminal.paste("push to the user"))["recipients"], 0);
+    let presence = answer(&terminal.paste("presence"));
+    assert_eq!((&presence["online"], &presence["sessions"]), (&json!(false), &json!([])), "{presence}");
+    let room = answer(&terminal.paste("members"));
+    assert_eq!((&room["code"], &room["error"]), (&json!("NOT_FOUND"), &json!("No such room")), "{room}");
+    assert_eq!(answer(&terminal.paste("events of the user"))["events"], json!([]));
+}
+
+#[tokio::test]
+async fn the_log_has_the_rule_that_refused_a_join() {
+    let hub = first_start(RULES);
+    let terminal = Terminal::new(&hub, PAGE);
+    let token = alice(&hub, &json!({"topics": {"subscribe": ["staff.*", "lobby"]}}));
+    let mut client = Client::connect(&hub, &token).await;
+    let topics = json!({"topics": ["staff.a", "lobby", "news.a", "user:bob"]});
+    client.ask(json!({"type": "Subscribe", "data": topics}), "Status").await;
+    logged(&hub, "room=user:bob").await;
+    let lines = terminal.paste("refusals of the user");
+    for (room, rule) in [
+        ("staff.a", "rule=\"topics \\\"staff.*\\\" subscribe\""),
+        ("lobby", "rule=\"topics: no pattern matches\""),
+        ("news.a", "rule=\"token topics.subscribe\""),
+        ("user:bob", "rule=\"reserved user:\""),
+    ] {
+        let line = lines.lines().find(|line| line.contains(&format!("room={room} ")));
+        assert!(line.is_some_and(|line| line.ends_with(rule)), "{room} {rule}: {lines}");
+    }
+}
+
+#[tokio::test]
+async fn refused_tokens_and_ended_sessions_are_found_in_the_events_and_in_the_log() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    let expired = alice(&hub, &json!({"exp": now() - 600}));
+    let refused = terminal.paste_changed("handshake", "$TOKEN", &expired);
+    assert!(refused.starts_with("HTTP/1.1 401 ") && refused.contains("x-request-id: "), "{refused}");
+    logged(&hub, "TOKEN_EXPIRED").await;
+    let found = terminal.paste("refused connections");
+    let (events, lines) = found.split_once('\n').unwrap();
+    let details = &answer(events)["events"][0]["details"];
+    assert_eq!(details, &json!({"code": "TOKEN_EXPIRED", "surface": "raw"}), "{found}");
+    assert!(lines.contains("reason=\"The token has expired\" rule=\"token exp\""), "{found}");
+
+    let client = Client::connect(&hub, &terminal.value("TOKEN")).await;
+    let key = terminal.value("KEY");
+    let disconnect = hub.http();
+    let disconnect = disconnect.request("POST", "/api/disconnect").header("X-API-Key", &key);
+    assert_eq!(disconnect.json(&json!({"userId": "alice"})).send().status, 200);
+    drop(client);
+    eventually(DEADLINE, "the disconnect is recorded", || {
+        let events = answer(&terminal.paste("events of the user"))["events"].clone();
+        events[0]["type"] == "disconnect" && events[0]["details"]["reason"] == "disconnected by the application"
+    })
+    .await;
+    let counted = terminal.paste("reasons");
+    assert_eq!(counted.trim(), "1 \"reason\":\"disconnected by the application\"");
+}
+
+#[test]
+fn a_proxy_that_drops_the_upgrade_gets_426() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    let refused = terminal.paste_changed("handshake", "-H \"Upgrade: websocket\" ", "");
+    assert!(refused.starts_with("HTTP/1.1 426 ") && refused.contains("x-request-id: "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_page_of_an_unknown_origin_is_in_the_log() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    let first = terminal.paste_changed("origin", "grep ", "true ");
+    assert_eq!(first.trim(), r#"{"code":4,"message":"This origin is not allowed"}"#);
+    logged(&hub, "rule=server.allowed_origins").await;
+    assert!(terminal.paste("origin").contains("reason=\"This origin is not allowed\" rule=server.allowed_origins"));
+}
+
+#[tokio::test]
+async fn a_repeated_push_with_a_key_arrives_once() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    let mut client = Client::connect(&hub, &terminal.value("TOKEN")).await;
+    let output = terminal.paste("once");
+    let (first, second) = output.split_at(output.len() / 2);
+    assert_eq!((first, &answer(first)["recipients"]), (second, &json!(1)));
+    client.expect("paid").await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn the_metrics_of_recoveries_queues_events_and_memory_are_shown() {
+    let hub = first_start("");
+    let terminal = Terminal::new(&hub, PAGE);
+    let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
+    let unknown = json!({"token": terminal.value("TOKEN"), "pid": "unknown", "offset": "0"});
+    client.connect("/", &unknown).await.unwrap();
+    client.emit("room:join", json!({"room": "lobby"})).await;
+    eventually(DEADLINE, "the client is in the room", || hub.metric("hubbub_rooms") == 1.0).await;
+    let recoveries = terminal.paste("recoveries");
+    assert!(recoveries.contains("hubbub_sessions_not_recovered_total 1\n"), "{recoveries}");
+    assert_eq!(recoveries.lines().count(), 5, "{recoveries}");
+    let slow = terminal.paste("slow");
+    for series in
+        ["hubbub_mailbox_depth{actor=\"store", "hubbub_overloads_total 0", "hubbub_delivery_latency_seconds_sum"]
+    {
+        assert!(slow.contains(series), "{series}: {slow}");
+    }
+    let busy = terminal.paste("busy");
+    assert!(busy.contains("socket_server_events_total{event=\"room:join\"} 1"), "{busy}");
+    let memory = terminal.paste("memory");
+    assert!(memory.contains("hubbub_rooms 1\n") && memory.contains("websocket_connections_active 1\n"), "{memory}");
+    assert_eq!(memory.lines().count(), 9, "{memory}");
+}
+
+#[tokio::test]
+async fn a_reload_logs_the_sessions_that_follow() {
+    let hub = first_start("[log]\nlevel = \"info\"");
+    let terminal = Terminal::new(&hub, PAGE);
+    std::fs::write(hub.dir().join("config.toml"), "[log]\nlevel = \"info,hubbub::session=debug\"").unwrap();
+    terminal.paste("debug");
+    logged(&hub, "reloaded changed=log.level").await;
+    drop(Client::connect(&hub, &terminal.value("TOKEN")).await);
+    logged(&hub, "hubbub::session: disconnected ").await;
+    let output = hub.output();
+    let line = output.lines().find(|line| line.contains("hubbub::session: disconnected ")).unwrap();
+    assert!(line.contains(" user=alice ") && line.contains(" reason=\"connection lost\" durationMs="), "{line}");
+}
+
+#[test]
+fn the_time_of_the_hub_is_shown_beside_the_own() {
+    let hub = first_start("");
+    let output = Terminal::new(&hub, PAGE).paste("clock");
+    assert!(output.lines().count() == 2 && output.to_lowercase().starts_with("date: "), "{output}");
+}
+
+#[test]
+fn a_hub_that_is_not_ready_reports_the_reason() {
+    let hub = Hub::unready("[auth]\nalgorithm = \"RS256\"\njwks = \"http://127.0.0.1:1/keys\"");
+    let output = answer(&Terminal::new(&hub, PAGE).paste("ready"));
+    let reason = (&output["status"], &output["reason"]);
+    assert_eq!(reason, (&json!("not ready"), &json!("auth.jwks is not loaded yet")), "{output}");
+}
