@@ -2,6 +2,12 @@
 
 use std::fs;
 
+// Blocks as programs.
+mod snippets;
+
+// docs/signing.md: the functions, the test vector and the errors.
+mod signing;
+
 use crate::support::blocks::{Mark, blocks, page};
 
 /// The languages of blocks that a reader pastes. `text` and `json` are output.
