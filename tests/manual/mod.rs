@@ -5,6 +5,9 @@ use std::fs;
 // Blocks as programs.
 mod snippets;
 
+// docs/backends.md: pushes from each language, batches, chats, accounts, and the application.
+mod backends;
+
 // docs/signing.md: the functions, the test vector and the errors.
 mod signing;
 

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::support::Hub;
 use crate::support::blocks::block;
 use crate::support::run::{CommandOutput, finish};
-use crate::support::tools::{node_modules, php, python};
+use crate::support::tools::{Program, laravel, node_modules, php, python};
 
 /// A program from the blocks of a page.
 pub(super) struct Snippet {
     command: Command,
     /// Holds the program's file.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Snippet {
@@ -49,6 +49,12 @@ impl Snippet {
                 node.arg(file("snippet.mjs", &text));
                 node
             }
+            "php" if text.contains("Illuminate\\") => {
+                let mut php = laravel();
+                let facades = packages("laravel.php");
+                php.arg("-d").arg(format!("auto_prepend_file={}", facades.display())).arg(file("snippet.php", &text));
+                php
+            }
             "php" => {
                 let mut php = php();
                 php.arg(file("snippet.php", &text));
@@ -57,7 +63,7 @@ impl Snippet {
             other => panic!("docs/{page}.md: the block {name} is in {other}"),
         };
         command.current_dir(dir.path());
-        Self { command, _dir: dir }
+        Self { command, dir }
     }
 
     /// The program of the block `name`.
@@ -75,6 +81,18 @@ impl Snippet {
     /// With the address of `hub` and this key, as the pages name them.
     pub(super) fn for_hub(self, hub: &Hub, key: &str) -> Self {
         self.env("HUB_URL", &format!("http://{}", hub.address())).env("HUB_KEY", key)
+    }
+
+    /// In this directory.
+    pub(super) fn within(mut self, dir: &Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Starts it, to run beside the test.
+    #[track_caller]
+    pub(super) fn start(mut self) -> (Program, TempDir) {
+        (Program::start(&mut self.command), self.dir)
     }
 
     /// Runs it to its end.
