@@ -11,6 +11,9 @@ mod backends;
 // docs/signing.md: the functions, the test vector and the errors.
 mod signing;
 
+// docs/tokens.md: tokens of each library and kind, and the errors.
+mod tokens;
+
 use crate::support::blocks::{Mark, blocks, page};
 
 /// The languages of blocks that a reader pastes. `text` and `json` are output.

@@ -8,7 +8,7 @@ use super::snippets::{Snippet, text};
 use crate::push::signed;
 use crate::support::blocks::page;
 use crate::support::client::without_time;
-use crate::support::token::now_ms;
+use crate::support::token::{now, now_ms};
 use crate::support::{Client, DEADLINE, Hub, wait_until};
 
 /// The key in the page's configuration and in its test vector.
@@ -66,11 +66,16 @@ const CALLS: [(&str, &str); 4] = [
 #[tokio::test]
 async fn the_functions_sign_the_test_vector_and_a_delivered_push() {
     let hub = Hub::with(&text("signing", "config"));
+    let started = now();
     let mut alice = Client::of(&hub, "alice").await;
     let push = json!({"userId": "alice", "event": "greeting", "data": {"text": "hi"}});
     let unsigned = hub.http().request("POST", "/api/push").header("X-API-Key", KEY).json(&push).send();
     assert_eq!((unsigned.status, &unsigned.json()["error"]), (401, &json!("X-Signature is missing")));
     for (name, call) in CALLS {
+        if name == "sh" {
+            // Its timestamp has whole seconds, and the hub refuses requests that were signed before its first start.
+            wait_until(DEADLINE, "the next second", || now() > started);
+        }
         let call = [
             ("{KEY}", KEY),
             ("{TIME}", VECTOR.timestamp),
