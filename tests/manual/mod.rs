@@ -8,6 +8,9 @@ mod snippets;
 // docs/backends.md: pushes from each language, batches, chats, accounts, and the application.
 mod backends;
 
+// docs/configuration.md: files, variables and commands.
+mod configuration;
+
 // docs/signing.md: the functions, the test vector and the errors.
 mod signing;
 
