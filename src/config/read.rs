@@ -13,6 +13,13 @@ const HIDDEN: [&str; 5] = ["api", "auth.jwt_secret", "backend.api_key", "backend
 /// Keys that accept a text or a list of texts.
 const TEXTS: [&str; 2] = ["auth.issuer", "auth.audience"];
 
+/// Keys with a list of tables, and an example of a table.
+const TABLES: [(&str, &str); 3] = [
+    ("api.keys", r#"[{name = "app", sha256 = "…"}]"#),
+    ("topics", r#"[{pattern = "news.*", publish = "server"}]"#),
+    ("chats", r#"[{id = "general", public = true}]"#),
+];
+
 /// Turns the merged table into a configuration.
 pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
     serde_path_to_error::deserialize(Value::Table(merged.clone())).map_err(|error| {
@@ -21,8 +28,7 @@ pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
     })
 }
 
-/// Parses a variable's text as the type of `key`: numbers, booleans and texts as they are, lists in TOML. Where a list
-/// of texts is possible, a single text is accepted.
+/// Parses a variable's text as the type of `key`: numbers, booleans and texts as they are, lists as [`list`] reads them.
 pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut known = &defaults;
@@ -41,16 +47,31 @@ pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
         serde_json::Value::Null | serde_json::Value::String(_) => Ok(as_text()),
         serde_json::Value::Number(_) => Ok(text.trim().parse().map_or_else(|_| as_text(), Value::Integer)),
         serde_json::Value::Bool(_) => Ok(text.trim().parse().map_or_else(|_| as_text(), Value::Boolean)),
-        serde_json::Value::Array(_) => match text.trim().parse() {
-            Ok(list @ Value::Array(_)) => Ok(list),
-            _ if TEXTS.contains(&key) => Ok(as_text()),
-            _ => Err(Problem::new(key, r#"expected a list in TOML syntax, like ["a", "b"]"#)),
-        },
+        serde_json::Value::Array(_) => list(key, text.trim()),
         serde_json::Value::Object(section) => {
             let keys: Vec<_> = section.keys().map(String::as_str).collect();
             Err(Problem::new(key, format!("a section, not a key (it has {})", keys.join(", "))))
         }
     }
+}
+
+/// Parses a list: in TOML, in JSON, or texts with commas between them. Names of [`TEXTS`] may contain commas, so a text
+/// without brackets is one name.
+fn list(key: &str, text: &str) -> Result<Value, Problem> {
+    let tables = TABLES.iter().find(|(name, _)| *name == key);
+    if text.starts_with('[') {
+        let parsed = text.parse().ok().or_else(|| serde_json::from_str(text).ok());
+        if let Some(list @ Value::Array(_)) = parsed {
+            return Ok(list);
+        }
+    } else if TEXTS.contains(&key) {
+        return Ok(Value::String(text.to_owned()));
+    } else if tables.is_none() && !text.contains(['"', '\'', '{']) {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        return Ok(items.map(|item| Value::String(item.to_owned())).collect::<Vec<_>>().into());
+    }
+    let example = tables.map_or(r#"["a", "b"]"#, |(_, example)| example);
+    Err(Problem::new(key, format!("expected a list in TOML or JSON syntax, like {example}")))
 }
 
 fn unknown_key(key: &str, expected: &str) -> String {

@@ -26,6 +26,12 @@ const FILE_MAX: usize = 16 << 20;
 /// The prefix of variables that set a key: `HUBBUB_SERVER__PORT` sets `server.port`.
 const PREFIX: &str = "HUBBUB_";
 
+/// Secrets that can be in a file, named by a variable: `HUBBUB_AUTH__JWT_SECRET_FILE=/run/secrets/jwt`.
+const IN_FILES: [&str; 2] = ["auth.jwt_secret", "backend.api_key"];
+
+/// Most bytes of a secret's file.
+const SECRET_FILE_MAX: usize = 64 << 10;
+
 /// A command line flag that sets a key.
 #[derive(Debug, Clone)]
 pub struct Flag {
@@ -160,7 +166,7 @@ impl Layers {
     fn read_file(&mut self, named: Option<&Path>) -> Result<(), ConfigError> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         let shown = path.display();
-        let text = match read_bounded(path) {
+        let text = match read_bounded(path, FILE_MAX) {
             Ok(bytes) if bytes.len() > FILE_MAX => {
                 return Err(ConfigError::new(format!("{shown}: is longer than {FILE_MAX} bytes")));
             }
@@ -204,14 +210,20 @@ impl Layers {
             variables.iter().filter_map(|(name, value)| Some((name.to_str()?.strip_prefix(PREFIX)?, value))).collect();
         ours.sort();
         for (name, value) in ours {
-            let key = name.to_lowercase().replace("__", ".");
+            let mut key = name.to_lowercase().replace("__", ".");
             let value = value.to_str();
             if is_service_link(name, value.unwrap_or_default()) {
                 continue;
             }
             let variable = format!("{PREFIX}{name}");
-            let parsed =
-                value.ok_or_else(|| Problem::new(&key, "not UTF-8")).and_then(|text| read::variable(&key, text));
+            let text = value.ok_or_else(|| Problem::new(&key, "not UTF-8"));
+            let parsed = match IN_FILES.into_iter().find(|secret| key.strip_suffix("_file") == Some(secret)) {
+                Some(secret) => {
+                    secret.clone_into(&mut key);
+                    text.and_then(|path| self.secret_in_file(secret, path))
+                }
+                None => text.and_then(|text| read::variable(&key, text)),
+            };
             match parsed {
                 Ok(value) => self.set(&key, value, &variable),
                 Err(problem) => {
@@ -230,6 +242,20 @@ impl Layers {
             }
         }
         problems
+    }
+
+    /// The secret `key` in a file, without the line end after it.
+    fn secret_in_file(&self, key: &str, path: &str) -> Result<Value, Problem> {
+        if let Some(other) = self.positions.get(key).filter(|position| position.starts_with(PREFIX)) {
+            return Err(Problem::new(key, format!("{other} is set too; set only one of them")));
+        }
+        let bytes = read_bounded(Path::new(path), SECRET_FILE_MAX)
+            .map_err(|error| Problem::new(key, format!("{path}: cannot be read: {error}")))?;
+        match String::from_utf8(bytes) {
+            Ok(text) if text.len() <= SECRET_FILE_MAX => Ok(text.trim_end_matches(['\r', '\n']).into()),
+            Ok(_) => Err(Problem::new(key, format!("{path}: is longer than {SECRET_FILE_MAX} bytes"))),
+            Err(_) => Err(Problem::new(key, format!("{path}: not UTF-8"))),
+        }
     }
 
     /// Sets a dotted key, and replaces earlier values of it and of its parts.
@@ -274,10 +300,10 @@ fn enclosing(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |key| key.rfind(['.', '[']).map(|at| &key[..at])).skip(1)
 }
 
-/// The bytes of a file, at most one more than [`FILE_MAX`].
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+/// The bytes of a file, at most one more than `most`.
+fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

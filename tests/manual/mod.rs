@@ -17,6 +17,21 @@ mod troubleshooting;
 
 use std::fs;
 
+// Blocks as programs.
+mod snippets;
+
+// docs/backends.md: pushes from each language, batches, chats, accounts, and the application.
+mod backends;
+
+// docs/configuration.md: files, variables and commands.
+mod configuration;
+
+// docs/signing.md: the functions, the test vector and the errors.
+mod signing;
+
+// docs/tokens.md: tokens of each library and kind, and the errors.
+mod tokens;
+
 use crate::support::blocks::{Mark, blocks, page};
 
 /// The languages of blocks that a reader pastes. `text` and `json` are output.

@@ -148,16 +148,31 @@ fn browser() -> PathBuf {
 pub(crate) fn php() -> Command {
     const READY: &str = r#"require "GuzzleHttp/autoload.php";
         exit(PHP_MAJOR_VERSION === 8 && GuzzleHttp\ClientInterface::MAJOR_VERSION === 7 && function_exists("curl_init") ? 0 : 1);"#;
-    let missing = "PHP 8 with cURL and Guzzle 7 (Debian: php-cli, php-curl, php-guzzlehttp-guzzle)";
+    php_with(READY, &["php-cli", "php-curl", "php-guzzlehttp-guzzle"], "PHP 8 with cURL and Guzzle 7")
+}
+
+/// PHP 8 with Laravel's HTTP client.
+#[track_caller]
+pub(crate) fn laravel() -> Command {
+    const READY: &str = r#"error_reporting(0); require "Illuminate/Http/autoload.php"; require "GuzzleHttp/autoload.php";
+        exit(class_exists("Illuminate\Http\Client\Factory") && class_exists("GuzzleHttp\Client") ? 0 : 1);"#;
+    let packages = ["php-cli", "php-curl", "php-guzzlehttp-guzzle", "php-illuminate-http"];
+    php_with(READY, &packages, "PHP 8 with Laravel's HTTP client")
+}
+
+/// PHP with these Debian packages, installed unless the program `ready` succeeds.
+#[track_caller]
+fn php_with(ready: &str, packages: &[&str], what: &str) -> Command {
+    let missing = format!("{what} (Debian: {})", packages.join(", "));
     let _lock = lock("php");
     let mut output = None;
-    let mut ready = || {
-        output = Command::new("php").args(["-r", READY]).stdin(Stdio::null()).output().ok();
+    let mut is_ready = || {
+        output = Command::new("php").args(["-r", ready]).stdin(Stdio::null()).output().ok();
         output.as_ref().is_some_and(|output| output.status.success())
     };
-    if !ready() {
-        debian(&["php-cli", "php-curl", "php-guzzlehttp-guzzle"], missing);
-        let is_installed = ready();
+    if !is_ready() {
+        debian(packages, &missing);
+        let is_installed = is_ready();
         assert!(is_installed, "missing: {missing}; the installed one prints: {output:?}");
     }
     Command::new("php")

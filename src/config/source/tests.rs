@@ -64,6 +64,64 @@ fn a_variable_is_read_as_the_type_of_its_key() {
 }
 
 #[test]
+fn a_variable_with_a_list_is_toml_or_json_or_has_commas() {
+    let origins = |text: &str| load("", &[("HUBBUB_SERVER__ALLOWED_ORIGINS", text)], vec![]).unwrap();
+    for (text, list) in [
+        ("*", &["*"][..]),
+        (" https://a.example , https://b.example,", &["https://a.example", "https://b.example"]),
+        (r#"["https://a.example", 'https://b.example']"#, &["https://a.example", "https://b.example"]),
+        ("", &[]),
+        ("[]", &[]),
+    ] {
+        assert_eq!(origins(text).server.allowed_origins, list, "{text}");
+    }
+    let keys = |text: &str| load("", &[("HUBBUB_API__KEYS", text)], vec![]).unwrap().api.keys;
+    let toml = keys(r#"[{name = "app", key = "abc", per_minute = 5}]"#);
+    assert_eq!(toml, keys(r#"[{"name": "app", "key": "abc", "per_minute": 5}]"#));
+    assert_eq!((toml[0].name.as_str(), toml[0].per_minute), ("app", Some(5)));
+    for (variable, example) in [
+        ("HUBBUB_API__KEYS", r#"[{name = "app", sha256 = "…"}]"#),
+        ("HUBBUB_TOPICS", r#"[{pattern = "news.*", publish = "server"}]"#),
+        ("HUBBUB_CHATS", r#"[{id = "general", public = true}]"#),
+    ] {
+        for text in ["", "general", "[{", "'[]'"] {
+            assert!(refused_variable(variable, text).ends_with(example), "{variable}={text}");
+        }
+    }
+    // `docker run --env-file` keeps quotes.
+    assert!(refused_variable("HUBBUB_AUTH__REQUIRED_PERMISSIONS", r#"'["connect"]'"#).contains("expected a list"));
+    let issuer = load("", &[("HUBBUB_AUTH__ISSUER", "https://id.example/a,b")], vec![]).unwrap().auth.issuer;
+    assert_eq!(issuer, ["https://id.example/a,b"], "a name may have a comma");
+}
+
+#[test]
+fn a_secret_can_be_in_a_file_that_a_variable_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let named = path.to_str().unwrap();
+    std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    for variable in ["HUBBUB_AUTH__JWT_SECRET_FILE", "HUBBUB_BACKEND__API_KEY_FILE"] {
+        let config = load("auth.jwt_secret = 'the secret in the file'", &[(variable, named)], vec![]).unwrap();
+        let secret = if variable.contains("JWT") { config.auth.jwt_secret } else { config.backend.api_key };
+        assert_eq!(secret.unwrap().expose(), "0123456789abcdef", "{variable}");
+    }
+    let both = [("HUBBUB_AUTH__JWT_SECRET", "0123456789abcdef"), ("HUBBUB_AUTH__JWT_SECRET_FILE", named)];
+    assert_eq!(
+        load("", &both, vec![]).unwrap_err(),
+        "HUBBUB_AUTH__JWT_SECRET_FILE: auth.jwt_secret: HUBBUB_AUTH__JWT_SECRET is set too; set only one of them"
+    );
+    assert_eq!(
+        refused_variable("HUBBUB_AUTH__JWT_SECRET_FILE", "/nowhere/secret"),
+        "HUBBUB_AUTH__JWT_SECRET_FILE: auth.jwt_secret: /nowhere/secret: cannot be read: No such file or directory \
+         (os error 2)"
+    );
+    std::fs::write(&path, "hunter2").unwrap();
+    let short = refused_variable("HUBBUB_AUTH__JWT_SECRET_FILE", named);
+    assert_eq!(short, "HUBBUB_AUTH__JWT_SECRET_FILE: auth.jwt_secret: expected at least 16 bytes, got 7");
+    assert!(refused_variable("HUBBUB_CLUSTER__URL_FILE", named).contains("unknown key"));
+}
+
+#[test]
 fn an_error_names_file_line_and_key() {
     for (text, line) in [
         ("[server]\n\nprot = 1", "config.toml:3: server.prot: unknown key; did you mean server.port?"),
@@ -129,7 +187,7 @@ fn an_error_names_the_variable_or_the_flag() {
     );
     assert!(refused_variable("HUBBUB_SERVER_PORT", "1").starts_with("HUBBUB_SERVER_PORT: "));
     assert!(refused_variable("HUBBUB_SERVER", "1").contains("a section, not a key"));
-    assert!(refused_variable("HUBBUB_SERVER__ALLOWED_ORIGINS", "*").contains("in TOML syntax"));
+    assert!(refused_variable("HUBBUB_SERVER__ALLOWED_ORIGINS", "[\"*\"").contains("in TOML or JSON syntax"));
     for host in ["127.0.0.1:8081", "[::1", "[::1]:80", "localhost:80"] {
         let flag = Flag { name: "--host", key: "server.host", value: Value::String(host.into()) };
         assert!(load("", &[], vec![flag]).unwrap_err().contains("without a port"), "{host}");
