@@ -241,7 +241,7 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Co
             (false, false) => log::info!("{notice}"),
         }
     }
-    let (line, warnings) = (StartLine::of(&config, &sources), warnings(&config));
+    let (line, warnings) = (StartLine::of(&config, &sources), warnings(&config, Clock::System.now_ms()));
     let started = |serving: Serving| {
         line.log(&serving.addresses);
         warnings.iter().for_each(|warning| log::warn!("{warning}"));

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod diff;
 mod duplicate;
+mod expiry;
 mod nearest;
 mod positions;
 mod read;
@@ -26,7 +27,9 @@ use hubbub_actors::store;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use crate::auth::scope::Scope;
 pub use crate::logging::LogFormat;
+pub use expiry::Expiry;
 pub use hubbub_actors::rooms::rules::AccessRule;
 pub use rules::{Algorithm, AudienceSetting, Offsets, TopicRuleEntry};
 pub use secret::Secret;
@@ -232,6 +235,27 @@ pub struct ApiKeyEntry {
     /// Requests a minute, 0 for no limit. Default [`HttpLimits::requests_per_minute`].
     #[serde(default)]
     pub per_minute: Option<u32>,
+    /// What the key may do: a list of [scopes](Scope). Default all.
+    #[serde(default)]
+    pub scopes: Option<Vec<Scope>>,
+    /// From when on the key is refused: an RFC 3339 time, or a date, which begins at 00:00 UTC. Default never.
+    #[serde(default)]
+    pub expires: Option<Expiry>,
+}
+
+impl ApiKeyEntry {
+    /// A key with a name and nothing else.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            key: None,
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+            scopes: None,
+            expires: None,
+        }
+    }
 }
 
 section! {

@@ -138,8 +138,9 @@ impl Reloader {
                 next.backend.clone().map(|backend| -> Arc<dyn hubbub_actors::application::Application> { backend }),
             );
         }
-        let known_warnings = warnings(&running.config);
-        for warning in warnings(&config).iter().filter(|warning| !known_warnings.contains(warning)) {
+        let now = self.state.now_ms();
+        let known_warnings = warnings(&running.config, now);
+        for warning in warnings(&config, now).iter().filter(|warning| !known_warnings.contains(warning)) {
             log::warn!("{warning}");
         }
         let source = next.tokens.key_source().cloned();
