@@ -1,7 +1,7 @@
 //! The tables of keys in `docs/configuration-keys.md`.
 //!
 //! Nothing here is written twice: the meaning and the default are the doc comment of a key, its values are what the errors
-//! about wrong values name, and [`diff`](super::diff) knows the effect of a reload.
+//! about wrong values name, and [`diff`] knows the effect of a reload.
 
 use toml::{Table, Value};
 
