@@ -6,6 +6,7 @@
 
 mod check;
 mod live;
+mod reference;
 mod settings;
 mod start_line;
 mod users;
@@ -16,8 +17,7 @@ use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use hubbub_actors::events::catalogue;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use hubbub_actors::model::ids::UserId;
 use hubbub_actors::runtime::clock::Clock;
 use log::Level;
@@ -57,11 +57,13 @@ enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     /// Print every event that clients and the hub send
-    Events {
-        /// The output format
-        #[arg(long, value_enum, default_value_t = EventsFormat::Markdown)]
-        format: EventsFormat,
-    },
+    Events(reference::Events),
+    /// Print every error code and close code
+    Errors(reference::Tables),
+    /// Print every metric
+    Metrics(reference::Tables),
+    /// Print every configuration key, and the scopes of API keys
+    Settings(reference::Tables),
 }
 
 #[derive(Debug, Args)]
@@ -105,12 +107,6 @@ enum KeyCommand {
     },
     /// Read a key from standard input and print its SHA-256
     Hash,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum EventsFormat {
-    Markdown,
-    JsonSchema,
 }
 
 /// The error of a command: lines for standard error.
@@ -171,7 +167,10 @@ impl Command {
             Self::Token(_) => ("token", &ConfigFlags::FLAGS[..]),
             Self::User(_) => ("user", &ConfigFlags::FLAGS[..]),
             Self::Key(_) => ("key", &[][..]),
-            Self::Events { .. } => ("events", &[][..]),
+            Self::Events(_) => ("events", &[][..]),
+            Self::Errors(_) => ("errors", &[][..]),
+            Self::Metrics(_) => ("metrics", &[][..]),
+            Self::Settings(_) => ("settings", &[][..]),
         };
         match before.given().find(|flag| !allowed.contains(flag)) {
             None => Ok(()),
@@ -198,7 +197,10 @@ fn execute(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Re
         Some(Command::User(users)) => users::run(&users.location.over(before).sources(), users.action),
         Some(Command::Key(KeyCommand::New { name })) => key_new(&name),
         Some(Command::Key(KeyCommand::Hash)) => key_hash(io::stdin().lock()),
-        Some(Command::Events { format }) => events(format),
+        Some(Command::Events(options)) => reference::events(options),
+        Some(Command::Errors(tables)) => reference::errors(tables),
+        Some(Command::Metrics(tables)) => reference::metrics(tables),
+        Some(Command::Settings(tables)) => reference::settings(tables),
     }
 }
 
@@ -241,7 +243,7 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Co
             (false, false) => log::info!("{notice}"),
         }
     }
-    let (line, warnings) = (StartLine::of(&config, &sources), warnings(&config));
+    let (line, warnings) = (StartLine::of(&config, &sources), warnings(&config, Clock::System.now_ms()));
     let started = |serving: Serving| {
         line.log(&serving.addresses);
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
@@ -330,13 +332,6 @@ fn key_hash(input: impl io::Read) -> Result<String, CommandError> {
 /// The digest of a key, for the configuration.
 fn digest_of(key: &str) -> String {
     hex::encode(Sha256::digest(key))
-}
-
-fn events(format: EventsFormat) -> Result<String, CommandError> {
-    match format {
-        EventsFormat::Markdown => Ok(catalogue::markdown()),
-        EventsFormat::JsonSchema => Ok(format!("{:#}\n", catalogue::json_schema())),
-    }
 }
 
 fn user_id(text: &str) -> Result<UserId, String> {

@@ -1,4 +1,5 @@
-//! The configuration: one struct for each `[section]`, with the unit, bounds and default of every key in one place.
+//! The configuration: one struct for each `[section]`, with the unit and the default of every key in one place. The bounds are
+//! in [`check`].
 //!
 //! This module owns the keys, not their use. [`source`] reads the values and names the place of an error; [`check`]
 //! refuses invalid values; [`secrets`] creates the secrets of the first start.
@@ -6,9 +7,12 @@
 pub mod check;
 pub mod diff;
 mod duplicate;
+mod expiry;
+pub mod keys;
 mod nearest;
 mod positions;
 mod read;
+pub mod reference;
 mod rules;
 mod secret;
 pub mod secrets;
@@ -26,20 +30,30 @@ use hubbub_actors::store;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use crate::auth::scope::Scope;
 pub use crate::logging::LogFormat;
+pub use expiry::Expiry;
 pub use hubbub_actors::rooms::rules::AccessRule;
+use keys::documented;
 pub use rules::{Algorithm, AudienceSetting, Offsets, TopicRuleEntry};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 
 /// A section: its struct, and the default next to the documentation of each key.
 macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
+    (
+        $(#[$attribute:meta])*
+        $name:ident {
+            $($(#[doc = $doc:literal])+ $(#[serde($($serde:tt)*)])? $field:ident: $type:ty = $default:expr,)*
+        }
+    ) => {
+        documented! {
+            $(#[$attribute])*
+            #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $name {
+                $($(#[doc = $doc])+ $(#[serde($($serde)*)])? pub $field: $type,)*
+            }
         }
 
         impl Default for $name {
@@ -90,18 +104,17 @@ section! {
     Server {
         /// The address or host name to listen on. Default `127.0.0.1`.
         host: String = "127.0.0.1".into(),
-        /// The TCP port, 0 to 65535; 0 lets the system choose. Default 8081.
+        /// The TCP port; 0 lets the system choose. Default 8081.
         port: u16 = 8081,
-        /// Worker threads, 0 to 1024; 0 starts one for each core. Default 0.
+        /// Worker threads; 0 starts one for each core. Default 0.
         workers: usize = 0,
-        /// Connections at once, at least 1; the next one is answered with 503. Default 10000.
+        /// Connections at once; the next one is answered with 503. Default 10000.
         max_connections: usize = 10_000,
-        /// Bytes of one assembled message, 125 to 16777216; a longer one closes the connection with 1009. Default
-        /// 65536.
+        /// Bytes of one assembled message; a longer one closes the connection with 1009. Default 65536.
         max_frame_size: usize = 65_536,
-        /// Seconds between two WebSocket pings, at least 1. Default 30.
+        /// Seconds between two WebSocket pings. Default 30.
         heartbeat_interval_secs: u32 = 30,
-        /// Seconds of silence after which a connection is closed, more than the interval. Default 60.
+        /// Seconds of silence after which a connection is closed; more than `server.heartbeat_interval_secs`. Default 60.
         client_timeout_secs: u32 = 60,
         /// The directory for secrets and the store, relative to the working directory. Default `data`.
         data_dir: PathBuf = "data".into(),
@@ -119,12 +132,12 @@ section! {
         /// Addresses or CIDR blocks of proxies with a trusted `X-Forwarded-For`. Default empty.
         #[serde(deserialize_with = "rules::blocks")]
         trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// Longest shutdown in seconds, 1 to 3600. Default 15.
+        /// Longest shutdown in seconds. Default 15.
         shutdown_secs: u32 = 15,
-        /// Sessions a second that a shutdown closes with a request to reconnect, 0 to 1000000; 0 closes all at once.
-        /// The rate rises if [`Self::shutdown_secs`] is too short for it. Default 2000.
+        /// Sessions a second that a shutdown closes with a request to reconnect; 0 closes all at once.
+        /// The rate rises if `server.shutdown_secs` is too short for it. Default 2000.
         drain_per_sec: u32 = 2_000,
-        /// Bytes of a request's body, 1 to 268435456; a longer one is answered with 413. Default 1048576.
+        /// Bytes of a request's body; a longer one is answered with 413. Default 1048576.
         max_body: usize = 1_048_576,
         /// Seconds that the head of a request may take. Default 5.
         head_secs: u32 = 5,
@@ -155,9 +168,10 @@ impl Server {
 section! {
     /// `[auth]`.
     Auth {
-        /// The secret for HS256, HS384 and HS512, at least 16 bytes. Without it, [`secrets::ensure`] creates a secret.
+        /// The secret for HS256, HS384 and HS512, at least 16 bytes. Default none: the first start
+        /// creates one in `server.data_dir`.
         jwt_secret: Option<Secret> = None,
-        /// The only algorithm accepted in tokens. All except HS* need [`Self::public_key_file`] or [`Self::jwks`].
+        /// The only algorithm accepted in tokens. All except HS* need `auth.public_key_file` or `auth.jwks`.
         /// Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
         /// A PEM file with the public key for RS*, PS*, ES* or Ed25519, read at the start and at a reload, relative to
@@ -168,9 +182,9 @@ section! {
         jwks: Option<String> = None,
         /// Whether a token must have an `exp`. Default true.
         require_exp: bool = true,
-        /// Allowed difference between clocks in seconds, 0 to 3600. Default 5.
+        /// Allowed difference between clocks in seconds. Default 5.
         leeway_secs: u32 = 5,
-        /// Seconds that a Socket.IO client has to authenticate, at least 1. Default 10.
+        /// Seconds that a Socket.IO client has to authenticate. Default 10.
         grace_secs: u32 = 10,
         /// Accepted values of a JWT's `iss`: 1 to 16 texts of at most 1024 characters, or a single text. Tokens that
         /// the hub signs contain the first. Default none: `iss` is not checked.
@@ -182,13 +196,13 @@ section! {
         audience: Vec<String> = Vec::new(),
         /// Permissions that a token needs to connect; all of them are required. Default none.
         required_permissions: Vec<String> = Vec::new(),
-        /// Seconds that an access token signed by the hub is valid, at least 1. Default 3600.
+        /// Seconds that an access token signed by the hub is valid. Default 3600.
         access_ttl_secs: u32 = 3_600,
-        /// Seconds that a refresh token is valid, at least 1. Default 2592000 (30 days).
+        /// Seconds that a refresh token is valid. Default 2592000 (30 days).
         refresh_ttl_secs: u32 = 2_592_000,
-        /// KiB of memory for the hash of a password, 19456 to 262144. Default 19456.
+        /// KiB of memory for the hash of a password. Default 19456.
         password_memory_kib: u32 = 19_456,
-        /// Passes over that memory, 2 to 16. Default 2.
+        /// Passes over the memory for the hash of a password. Default 2.
         password_passes: u32 = 2,
         /// `[auth.backend]`: the application that verifies opaque tokens.
         backend: AuthBackend = AuthBackend::default(),
@@ -198,10 +212,10 @@ section! {
 section! {
     /// `[auth.backend]`.
     AuthBackend {
-        /// The `http(s)` URL that verifies opaque tokens, which are all tokens except JWTs. Default none: they are
-        /// refused.
+        /// The `http(s)` URL that verifies opaque tokens, which are all tokens except JWTs. Default none: opaque
+        /// tokens are refused.
         url: Option<String> = None,
-        /// Seconds that an accepted token is cached, at most 86400; 0 asks each time. Default 60.
+        /// Seconds that an accepted token is cached; 0 asks each time. Default 60.
         cache_secs: u32 = 60,
     }
 }
@@ -214,24 +228,47 @@ section! {
     }
 }
 
-/// An item of `[[api.keys]]`, with its `key` or the key's `sha256`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiKeyEntry {
-    /// The name of the key in logs and limits, unique among the keys.
-    pub name: String,
-    /// The key itself: printable ASCII.
-    #[serde(default)]
-    pub key: Option<Secret>,
-    /// The SHA-256 of the key, 64 hex digits.
-    #[serde(default)]
-    pub sha256: Option<Secret>,
-    /// Whether requests with this key must be signed. Default false.
-    #[serde(default)]
-    pub require_signature: bool,
-    /// Requests a minute, 0 for no limit. Default [`HttpLimits::requests_per_minute`].
-    #[serde(default)]
-    pub per_minute: Option<u32>,
+documented! {
+    /// An item of `[[api.keys]]`, with its `key` or the key's `sha256`.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct ApiKeyEntry {
+        /// The name of the key in logs and limits, unique among the keys.
+        pub name: String,
+        /// The key itself: printable ASCII. Default none: `sha256` is set.
+        #[serde(default)]
+        pub key: Option<Secret>,
+        /// The SHA-256 of the key, 64 hex digits. Default none: `key` is set.
+        #[serde(default)]
+        pub sha256: Option<Secret>,
+        /// Whether requests with this key must be signed. Default false.
+        #[serde(default)]
+        pub require_signature: bool,
+        /// Requests a minute, 0 for no limit. Default `limits.http.requests_per_minute`.
+        #[serde(default)]
+        pub per_minute: Option<u32>,
+        /// What the key may do: a list of scopes. Default all.
+        #[serde(default)]
+        pub scopes: Option<Vec<Scope>>,
+        /// From when on the key is refused: an RFC 3339 time, or a date, which begins at 00:00 UTC. Default never.
+        #[serde(default)]
+        pub expires: Option<Expiry>,
+    }
+}
+
+impl ApiKeyEntry {
+    /// A key with a name and nothing else.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            key: None,
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+            scopes: None,
+            expires: None,
+        }
+    }
 }
 
 section! {
@@ -241,7 +278,7 @@ section! {
         url: Option<String> = None,
         /// The key that the hub sends in `X-API-Key`. Default none.
         api_key: Option<Secret> = None,
-        /// Milliseconds to wait for a response, retries included, at least 1. Default 5000.
+        /// Milliseconds to wait for a response, retries included. Default 5000.
         timeout_ms: u32 = 5_000,
     }
 }
@@ -249,15 +286,16 @@ section! {
 section! {
     /// `[socketio]`.
     SocketIo {
-        /// Milliseconds between two pings, at least 1. Default 25000.
+        /// Milliseconds between two pings. Default 25000.
         ping_interval_ms: u32 = 25_000,
-        /// Milliseconds to wait for a pong, at least 1. Default 20000.
+        /// Milliseconds to wait for a pong. Default 20000.
         ping_timeout_ms: u32 = 20_000,
-        /// Milliseconds that a connection has to join a namespace, at least 1. Default 45000.
+        /// Milliseconds that a connection has to join a namespace. Default 45000.
         connect_timeout_ms: u32 = 45_000,
-        /// Bytes of one message or polling body, 125 to 16777216. Default 1000000.
+        /// Bytes of one message or polling body. Default 1000000.
         max_payload: usize = 1_000_000,
-        /// Which clients receive events with offsets on `/`, so that they can recover missed events. Default auto.
+        /// Which clients receive events with offsets on `/`, so that they can recover missed events. `auto`: clients in
+        /// JavaScript, which expect offsets, and clients with `?recovery=1`. Default `auto`.
         offsets: Offsets = Offsets::Auto,
     }
 }
@@ -269,7 +307,8 @@ section! {
         window_secs: u32 = 120,
         /// Messages buffered for one suspended session. Default 500.
         queue: u32 = 500,
-        /// Bytes of messages buffered for all suspended sessions together. Default 67108864.
+        /// Bytes of messages buffered for all suspended sessions, and of unconfirmed messages of connected sessions on
+        /// `/`. Default 67108864.
         bytes: usize = 67_108_864,
     }
 }
@@ -282,24 +321,26 @@ section! {
     }
 }
 
-/// An item of `[[chats]]`: a chat that a start creates if it does not exist. Later changes over HTTP are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChatRoom {
-    /// Its id, 1 to 195 printable characters, unique among the chats.
-    pub id: String,
-    /// The name to show, up to 200 printable characters. Default empty: the id.
-    #[serde(default)]
-    pub name: String,
-    /// The description, up to 2000 characters. Default empty.
-    #[serde(default)]
-    pub description: String,
-    /// Whether every authenticated user may join; otherwise only the participants. Default false.
-    #[serde(default)]
-    pub public: bool,
-    /// Ids of users that may join a chat that is not public, up to 10000. Default none.
-    #[serde(default)]
-    pub participants: Vec<UserId>,
+documented! {
+    /// An item of `[[chats]]`: a chat that a start creates if it does not exist. Later changes over HTTP are kept.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct ChatRoom {
+        /// Its id, 1 to 195 printable characters, unique among the chats.
+        pub id: String,
+        /// The name to show, up to 200 printable characters. Default empty: the id.
+        #[serde(default)]
+        pub name: String,
+        /// The description, up to 2000 characters. Default empty.
+        #[serde(default)]
+        pub description: String,
+        /// Whether every authenticated user may join; otherwise only the participants. Default false.
+        #[serde(default)]
+        pub public: bool,
+        /// Ids of users that may join a chat that is not public, up to 10000. Default none.
+        #[serde(default)]
+        pub participants: Vec<UserId>,
+    }
 }
 
 impl Auth {
@@ -346,9 +387,10 @@ impl ChatRoom {
 section! {
     /// `[presence]`.
     Presence {
-        /// Which clients receive presence changes. Default `all`.
+        /// Which clients receive presence changes of a user. `shared-rooms`: clients in a room of the user. Default
+        /// `all`.
         audience: AudienceSetting = AudienceSetting::All,
-        /// Milliseconds after which a disconnected user counts as offline, up to 60000. Default 1000.
+        /// Milliseconds after which a disconnected user counts as offline. Default 1000.
         linger_ms: u32 = 1_000,
         /// Presence messages a second to all clients together, 0 for any number; a change that waited for 30 seconds is
         /// dropped. Default 50000.
@@ -359,37 +401,37 @@ section! {
 section! {
     /// `[limits]`. In limits per minute, 0 means no limit.
     Limits {
-        /// Whether direct connections from loopback are exempt from the connection limits. Default true.
+        /// Whether direct connections from loopback are exempt from the limits of connections. Default true.
         exempt_loopback: bool = true,
         /// Bytes waiting for one slow session, at least `server.max_frame_size`; over it, the session is closed with
         /// 1008. If not set, it grows to four frames of that size. Default 1048576.
         outbox_bytes: usize = 1_048_576,
-        /// Frames waiting for one slow session, 1 to 1048576. Default 16384.
+        /// Frames waiting for one slow session. Default 16384.
         outbox_frames: usize = 16_384,
-        /// Rooms that clients may create by joining them, in total, at least 1. Default 1000000.
+        /// Rooms that clients may create by joining them, in total. Default 1000000.
         rooms: usize = 1_000_000,
         /// Existing rooms that one user created, over all sessions, 0 for any number. If not set, it is at most
         /// half of `limits.rooms`. Default 1000.
         rooms_per_user: usize = 1_000,
         /// Chats that one user may create by joining them with `chat.auto_create`, 0 for any number. Default 100.
         chats_per_user: usize = 100,
-        /// Bytes of message history of all rooms together, up to 1099511627776; over it, the least recently used
+        /// Bytes of message history of all rooms together; over it, the least recently used
         /// history is evicted. Default 67108864.
         history_bytes: usize = 67_108_864,
         /// Rooms that one session may join, 0 for any number. Default 1000.
         rooms_per_session: usize = 1_000,
         /// Topics in one `Subscribe` or `Unsubscribe`, 0 for any number. Default 100.
         topics_per_request: usize = 100,
-        /// Bytes of a notification's data, as JSON with no unnecessary escapes, 1 to 16777216; more is answered with
+        /// Bytes of a notification's data, as JSON with no unnecessary escapes; more is answered with
         /// 413. Default 65536.
         notification_bytes: usize = 65_536,
-        /// Messages in the mailbox of a central actor, 1 to 1048576; the next one is refused. Default 1024.
+        /// Messages in the mailbox of a central actor; the next one is refused. Default 1024.
         mailbox: usize = 1_024,
-        /// Frames a second that one connection may send, averaged over 5 seconds, up to 1000000; 0 for any number. A
+        /// Frames a second that one connection may send, averaged over 5 seconds; 0 for any number. A
         /// polling request counts as one frame, and each packet in it as another. Over it, the connection is closed
         /// with 4429. Default 2000.
         frames_per_second: u32 = 2_000,
-        /// Bytes a second that one connection may send, averaged over 5 seconds, up to 1073741824; 0 for any number.
+        /// Bytes a second that one connection may send, averaged over 5 seconds; 0 for any number.
         /// The largest message must fit into 5 seconds. Over it, the connection is closed with 4429. Default 8388608.
         bytes_per_second: u32 = 8_388_608,
         /// `[limits.raw]`: the raw WebSocket.
@@ -429,15 +471,15 @@ section! {
     CommunityLimits {
         /// Connections a minute from an address. Default 5.
         connections_per_minute: u32 = 5,
-        /// Connections at once from an address. Default 10.
+        /// Connections at once from an address, of clients without a token. Default 10.
         connections_per_address: u32 = 10,
-        /// Connections at once of a user. Default 5.
+        /// Connections at once of a user, of clients that connected without a token. Default 5.
         connections_per_user: u32 = 5,
-        /// Messages a minute. Default 60.
+        /// Messages a minute on a connection. Default 60.
         messages_per_minute: u32 = 60,
-        /// `notification_read` a minute. Default 30.
+        /// `notification_read` a minute on a connection, on all surfaces. Default 30.
         notifications_per_minute: u32 = 30,
-        /// Typing events a minute. Default 120.
+        /// Typing events a minute on a connection. Default 120.
         typing_per_minute: u32 = 120,
     }
 }
@@ -447,7 +489,7 @@ section! {
     ChatLimits {
         /// Connection attempts from an address in the window, 0 for any number. Default 5.
         connection_attempts: u32 = 5,
-        /// Length of the window in seconds, at least 1. Default 300.
+        /// Length of the window in seconds. Default 300.
         attempts_window_secs: u32 = 300,
         /// Seconds that an address is blocked after it exceeds the limit, at least to the end of the window. Default
         /// 900.
@@ -475,7 +517,7 @@ section! {
 section! {
     /// `[limits.login]`.
     LoginLimits {
-        /// Attempts a minute for an address and a user name. Default 10.
+        /// Attempts a minute of an address, and for a user name. Default 10.
         attempts_per_minute: u32 = 10,
     }
 }

@@ -73,5 +73,7 @@ fn key_spec(key: &config::ApiKeyEntry) -> KeySpec {
         sha256: key.digest(),
         require_signature: key.require_signature,
         per_minute: key.per_minute,
+        scopes: key.scopes.clone(),
+        expires: key.expires.map(|expires| expires.0),
     }
 }

@@ -47,6 +47,8 @@ fn a_mistake_in_the_configuration_stops_the_start_with_a_line_about_it() {
         ("[auth]\nalgorithm = \"none\"\n", ["config.toml", "2", "algorithm"]),
         ("[server]\nport = = 1\n", ["config.toml", "2", ""]),
         ("[[topics]]\npattern = \"*\"\nsubscribe = \"everyone\"\n", ["config.toml", "3", "subscribe"]),
+        ("[[api.keys]]\nname = \"a\"\nscopes = [\"pull\"]\n", ["config.toml", "3", "api.keys[0].scopes[0]"]),
+        ("[[api.keys]]\nname = \"a\"\nexpires = \"soon\"\n", ["config.toml", "3", "api.keys[0].expires"]),
     ];
     for (config, names) in mistakes {
         let dir = dir(config);

@@ -44,7 +44,7 @@ pub(super) async fn batch(
     for group in batch.commands.chunks(GROUP_MAX) {
         let mut executed = Vec::with_capacity(group.len());
         for (command, item) in group.iter().zip(results.len()..) {
-            executed.push(match read(command, &body, most) {
+            executed.push(match read(command, &body, most).and_then(|command| allowed(&call, command)) {
                 Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
@@ -88,6 +88,12 @@ fn read(command: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fa
         "disconnect" => push::read_disconnect(part),
         _ => Err(unknown()),
     }
+}
+
+/// Refuses a command that its own endpoint would refuse for the caller's key. The guard has checked the scope of the batch.
+fn allowed(call: &Call, command: PushCommand) -> Result<PushCommand, Fault> {
+    call.check_scope(command.scope())?;
+    Ok(command)
 }
 
 fn unknown() -> Fault {

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, Uri};
@@ -13,6 +12,8 @@ use hubbub_actors::model::fault::Fault;
 use hubbub_actors::refusal_log::Refusal as Refused;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 
+use crate::auth::api_key::ApiKey;
+use crate::auth::scope::Scope;
 use crate::error::HttpError;
 use crate::policies::Policies;
 use crate::request_id::HttpRequestId;
@@ -30,7 +31,7 @@ struct CallData {
     /// `None` for a request that could not be read. Its substitute has a method and a path that the hub made up.
     target: Option<(Method, Uri)>,
     is_socket_io: bool,
-    key: OnceCell<Arc<str>>,
+    key: OnceCell<ApiKey>,
     user: OnceCell<String>,
 }
 
@@ -65,7 +66,7 @@ impl Call {
 
     /// The name of its API key, if it has one.
     pub(super) fn key(&self) -> Option<&str> {
-        self.0.key.get().map(|key| &**key)
+        self.0.key.get().map(|key| &*key.name)
     }
 
     /// The user of its token, if it has one.
@@ -74,13 +75,21 @@ impl Call {
     }
 
     /// Sets the API key.
-    pub(super) fn set_key(&self, name: &Arc<str>) {
-        let _ = self.0.key.set(name.clone());
+    pub(super) fn set_key(&self, key: &ApiKey) {
+        let _ = self.0.key.set(key.clone());
     }
 
     /// Sets the user.
     pub(super) fn set_user(&self, user: &str) {
         let _ = self.0.user.set(user.to_owned());
+    }
+
+    /// Refuses a call with an API key that lacks the scope `needed`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`](hubbub_actors::model::fault::Code::Forbidden).
+    pub(super) fn check_scope(&self, needed: Scope) -> Result<(), Fault> {
+        self.0.key.get().map_or(Ok(()), |key| key.check_scope(needed))
     }
 
     /// Logs that the request is refused.

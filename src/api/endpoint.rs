@@ -6,23 +6,25 @@ use actix_web::{FromRequest, Handler, Resource, Responder, Route, middleware, we
 use hubbub_actors::model::fault::{Code, Fault};
 
 use super::guard::guard;
+use crate::auth::scope::Scope;
 use crate::error::HttpError;
 
 /// A path and its methods.
 pub(super) struct Endpoint {
     resource: Resource,
-    is_guarded: bool,
+    /// The scope that its handlers need; `None` without a guard.
+    scope: Option<Scope>,
     allow: Vec<&'static str>,
 }
 
 /// An endpoint that needs no API key.
 pub(super) fn public(path: &str) -> Endpoint {
-    Endpoint { resource: web::resource(path), is_guarded: false, allow: Vec::new() }
+    Endpoint { resource: web::resource(path), scope: None, allow: Vec::new() }
 }
 
-/// An endpoint behind the guard: its handlers run only for callers with an API key.
-pub(super) fn guarded(path: &str) -> Endpoint {
-    Endpoint { is_guarded: true, ..public(path) }
+/// An endpoint behind the guard: its handlers run only for callers with an API key that has the scope.
+pub(super) fn guarded(path: &str, scope: Scope) -> Endpoint {
+    Endpoint { scope: Some(scope), ..public(path) }
 }
 
 impl Endpoint {
@@ -68,7 +70,12 @@ impl Endpoint {
 
     fn on(mut self, method: &'static str, route: Route) -> Self {
         self.allow.push(method);
-        let route = if self.is_guarded { route.wrap(middleware::from_fn(guard)) } else { route };
+        let route = match self.scope {
+            Some(scope) => {
+                route.wrap(middleware::from_fn(move |state, request, next| guard(state, scope, request, next)))
+            }
+            None => route,
+        };
         self.resource = self.resource.route(route);
         self
     }

@@ -1,5 +1,5 @@
-//! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key and its limit,
-//! the signature, and one execution per `Idempotency-Key`.
+//! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key, its
+//! limit and its scopes, the signature, and one execution per `Idempotency-Key`.
 //!
 //! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
@@ -22,6 +22,7 @@ use super::cors::{self, PageAccess};
 use super::middleware::render_refusal;
 use crate::admission::{client_address, policies_of};
 use crate::auth::api_key::ApiKey;
+use crate::auth::scope::Scope;
 use crate::auth::signature::Signed;
 use crate::error::{HttpError, Shape};
 use crate::http_stream::Exchange;
@@ -55,13 +56,14 @@ impl FromRequest for AdmittedBody {
     }
 }
 
-/// The middleware.
+/// The middleware of an endpoint that needs `scope`.
 pub(super) async fn guard(
     state: web::Data<SharedState>,
+    scope: Scope,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match check_request(&state, &mut request).await {
+    match check_request(&state, scope, &mut request).await {
         Ok(None) => next.call(request).await,
         Ok(Some((key, digest))) => answer_idempotent(state, key, digest, request, next).await,
         Err(refusal) => Ok(request.error_response(refusal)),
@@ -71,6 +73,7 @@ pub(super) async fn guard(
 /// Admits a request or refuses it. Returns its idempotency key and digest, if it has one.
 async fn check_request(
     state: &SharedState,
+    scope: Scope,
     request: &mut ServiceRequest,
 ) -> Result<Option<(IdempotencyKey, RequestDigest)>, HttpError> {
     let policies = policies_of(state, request.request());
@@ -85,6 +88,7 @@ async fn check_request(
     if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
         exchange.mark_known();
     }
+    key.check_scope(if is_read { scope.to_read() } else { scope })?;
     let payload = request.extract::<web::Payload>().await.map_err(|error| HttpError::from_error(&error))?;
     let body = request_body::read(request.request(), payload, policies.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;
@@ -109,8 +113,8 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
     }
 }
 
-/// Finds the caller's key and counts the request for it. A request without a valid key counts for its address, which bounds
-/// the guesses.
+/// Finds the caller's key and counts the request for it. A request without a valid key, or with an expired one, counts for its
+/// address, which bounds the guesses.
 async fn authenticate(
     state: &SharedState,
     policies: &Policies,
@@ -121,23 +125,30 @@ async fn authenticate(
     let mut values = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
     let value = values.find(|value| !value.is_empty());
     let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let mut refusal = match value {
+        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
+        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
+    };
     if let Some(key) = policies.keys.find(text) {
         if let Some(call) = request.extensions().get::<Call>() {
-            call.set_key(&key.name);
+            call.set_key(key);
         }
-        let limit = key.per_minute.unwrap_or(general);
-        let counted = state.hub.admit(LimitKey::ApiKey(key.name.clone()), limit).await;
-        counted.map_err(|fault| match fault.code {
-            Code::RateLimited if key.per_minute.is_none() => fault.by("limits.http.requests_per_minute"),
-            _ => fault,
-        })?;
-        return Ok((key.clone(), text.to_owned()));
+        match key.check_expiry(state.now_ms()) {
+            Ok(()) => return count_for_key(state, key, general).await.map(|()| (key.clone(), text.to_owned())),
+            Err(expired) => refusal = expired,
+        }
     }
     let address = limit_key(client_address(state, request.request()).ip);
     state.hub.admit(LimitKey::Address(address), general).await?;
-    Err(match value {
-        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
-        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
+    Err(refusal)
+}
+
+/// Counts a request for its key. A key without a limit of its own has the `general` one.
+async fn count_for_key(state: &SharedState, key: &ApiKey, general: u32) -> Result<(), Fault> {
+    let counted = state.hub.admit(LimitKey::ApiKey(key.name.clone()), key.per_minute.unwrap_or(general)).await;
+    counted.map_err(|fault| match fault.code {
+        Code::RateLimited if key.per_minute.is_none() => fault.by("limits.http.requests_per_minute"),
+        _ => fault,
     })
 }
 

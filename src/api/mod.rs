@@ -1,7 +1,7 @@
 //! The HTTP API: the route table, the middleware, and one file for each resource.
 //!
 //! A request passes the [`middleware`] (request id, CORS, the shape of errors, metrics), and under `/api` also the
-//! [`guard`] (key, limits, signature, `Idempotency-Key`). A handler parses the request, calls the hub, and returns a
+//! [`guard`] (key, limits, scope, signature, `Idempotency-Key`). A handler parses the request, calls the hub, and returns a
 //! response or a [`Fault`]; it sets no status but success. The handlers of the operators' endpoints are in [`crate::ops`].
 //!
 //! To add a route: write the handler in the file of its resource, a row in [`routes`], and a row in `docs/backends.md`
@@ -36,13 +36,15 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, web};
 use hubbub_actors::model::fault::{Code, Fault};
 
+use crate::auth::scope::Scope;
 use crate::error::HandlerResult;
 use crate::ops::{health, info, metrics, status};
 use crate::state::SharedState;
 use endpoint::{guarded, public};
 use timestamps::iso;
 
-/// The routes, one per line. `public` needs no API key; `guarded` is behind the guard.
+/// The routes, one per line. `public` needs no API key; `guarded` is behind the guard, and needs a key with its scope. Reading
+/// needs [`Scope::to_read`] of it.
 ///
 /// The order is significant: the first route with a matching path answers, and `{room:.+}` matches slashes too. So
 /// `/{room:.+}/history` comes before `/{room:.+}`, and takes names away from it: the room `a/history` is requested as
@@ -59,20 +61,20 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(public("/sessions").post(sessions::sign_in))
         .service(public("/sessions/refresh").post(sessions::refresh))
         .service(public("/sessions/{session}").delete(sessions::end))
-        .service(guarded("/api/push").post(push::push))
-        .service(guarded("/api/broadcast").post(push::broadcast))
-        .service(guarded("/api/room").post(push::room))
-        .service(guarded("/api/disconnect").post(push::disconnect))
-        .service(guarded("/api/revoke").post(revoke::revoke))
-        .service(guarded("/api/batch").post(batch::batch))
-        .service(guarded("/api/users").post(users::add))
-        .service(guarded("/api/status").get(status::push))
-        .service(guarded("/api/events").get(events::list))
-        .service(guarded("/api/rooms").get(rooms::list))
-        .service(guarded("/api/rooms/{room:.+}/history").get(history::history))
-        .service(guarded("/api/rooms/{room:.+}").get(rooms::one))
-        .service(guarded("/api/chats/{chat:.+}").put(chats::put).get(chats::get).delete(chats::delete))
-        .service(guarded("/api/presence/{user:.+}").get(presence::presence));
+        .service(guarded("/api/push", Scope::Push).post(push::push))
+        .service(guarded("/api/broadcast", Scope::Push).post(push::broadcast))
+        .service(guarded("/api/room", Scope::Push).post(push::room))
+        .service(guarded("/api/disconnect", Scope::Sessions).post(push::disconnect))
+        .service(guarded("/api/revoke", Scope::Sessions).post(revoke::revoke))
+        .service(guarded("/api/batch", Scope::Push).post(batch::batch))
+        .service(guarded("/api/users", Scope::Users).post(users::add))
+        .service(guarded("/api/status", Scope::StatusRead).get(status::push))
+        .service(guarded("/api/events", Scope::EventsRead).get(events::list))
+        .service(guarded("/api/rooms", Scope::RoomsRead).get(rooms::list))
+        .service(guarded("/api/rooms/{room:.+}/history", Scope::RoomsRead).get(history::history))
+        .service(guarded("/api/rooms/{room:.+}", Scope::RoomsRead).get(rooms::one))
+        .service(guarded("/api/chats/{chat:.+}", Scope::Chats).put(chats::put).get(chats::get).delete(chats::delete))
+        .service(guarded("/api/presence/{user:.+}", Scope::PresenceRead).get(presence::presence));
 }
 
 /// The whole HTTP app, as it is served and as it is tested. Endpoints that are added with `configure` get the middleware too.

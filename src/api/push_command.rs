@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::audit::{self, AuditEntry};
 use super::call::Call;
 use super::iso;
+use crate::auth::scope::Scope;
 use crate::state::SharedState;
 
 /// The command of one request, or one command of a batch.
@@ -53,6 +54,14 @@ impl PushCommand {
             entry.log(call, item, recipients);
         }
         Ok(ExecutedCommand { recipients, stored })
+    }
+
+    /// The scope that it needs.
+    pub(super) fn scope(&self) -> Scope {
+        match self {
+            Self::Publish(..) | Self::Notify(..) => Scope::Push,
+            Self::Disconnect(_) => Scope::Sessions,
+        }
     }
 
     /// The line for the audit log; `None` if its level is not logged.

@@ -27,7 +27,7 @@ use sha2::Sha256;
 use super::*;
 use crate::accounts::Accounts;
 use crate::codec::namespace::ROOT_NUMBERED;
-use crate::config::{ApiKeyEntry, Config, Secret};
+use crate::config::{ApiKeyEntry, Config, Expiry, Secret};
 use crate::policies::Policies;
 use crate::serve::settings;
 use crate::state::tokens;
@@ -58,11 +58,9 @@ impl TestApp {
         let mut config = Config::default();
         config.api.keys = [("laravel", KEY, false), ("signer", SIGNING_KEY, true)]
             .map(|(name, key, require_signature)| ApiKeyEntry {
-                name: name.into(),
                 key: Some(Secret::new(key)),
-                sha256: None,
                 require_signature,
-                per_minute: None,
+                ..ApiKeyEntry::named(name)
             })
             .into();
         config.auth.jwt_secret = Some(Secret::new("a secret that only these tests know"));

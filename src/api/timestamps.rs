@@ -1,10 +1,6 @@
 //! Timestamps as callers write them and as the hub writes them. Knows no endpoint.
-//!
-//! humantime parses them: it is a dependency already, for durations in the configuration.
 
-use std::time::UNIX_EPOCH;
-
-use hubbub_actors::events::timestamp::{Iso, LATEST_MS};
+use hubbub_actors::events::timestamp::{self, Iso, LATEST_MS};
 use hubbub_actors::model::fault::Fault;
 use serde::Deserialize;
 
@@ -35,35 +31,13 @@ impl Timestamp {
             // Truncates to whole milliseconds.
             Self::Number(ms) if *ms >= MILLISECONDS_FROM => Some(*ms as u64),
             Self::Number(seconds) => Some((seconds * 1000.0) as u64),
-            Self::Text(text) => parse(text),
+            Self::Text(text) => timestamp::parse(text),
         };
         ms.filter(|ms| *ms <= LATEST_MS).and_then(|ms| i64::try_from(ms).ok()).ok_or_else(|| {
             let expected = "expected an ISO date, or seconds or milliseconds since 1970";
             Fault::field(field, format!("`{field}`: {expected}"))
         })
     }
-}
-
-/// `2026-11-21T00:20:31.5Z`, the same with `+01:00` for `Z`, or `2026-11-21`.
-fn parse(text: &str) -> Option<u64> {
-    if text.len() == "2026-11-21".len() {
-        return parse(&format!("{text}T00:00:00Z"));
-    }
-    let (local, east_ms) = match text.len().checked_sub("+01:00".len()).and_then(|at| text.split_at_checked(at)) {
-        Some((local, offset)) if offset.starts_with(['+', '-']) => (format!("{local}Z"), offset_ms(offset)?),
-        _ => (text.to_owned(), 0),
-    };
-    let time = humantime::parse_rfc3339(&local).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(time.as_millis()).ok()?.checked_add_signed(-east_ms)
-}
-
-/// `+01:30` in ms.
-fn offset_ms(offset: &str) -> Option<i64> {
-    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-    let two_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok())?;
-    let (hours, minutes) = (two_digits(hours)?, two_digits(minutes)?);
-    let ms = (hours * 60 + minutes) * 60_000;
-    (hours < 24 && minutes < 60).then_some(if offset.starts_with('-') { -ms } else { ms })
 }
 
 #[cfg(test)]

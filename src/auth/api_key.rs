@@ -5,8 +5,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hubbub_actors::model::fault::{Code, Fault};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+use super::scope::Scope;
 
 /// Longest presented key that is looked up, in bytes. No configured key is longer.
 pub const KEY_MAX: usize = 512;
@@ -21,6 +24,10 @@ pub struct KeySpec {
     pub require_signature: bool,
     /// Requests a minute, 0 for no limit; `None` for the default limit.
     pub per_minute: Option<u32>,
+    /// What the key may do; `None` for everything.
+    pub scopes: Option<Vec<Scope>>,
+    /// From when on the key is refused, ms since the epoch.
+    pub expires: Option<i64>,
 }
 
 /// A configured key that a request presented, without its text.
@@ -32,6 +39,40 @@ pub struct ApiKey {
     pub require_signature: bool,
     /// Requests a minute, 0 for no limit; `None` for the default limit.
     pub per_minute: Option<u32>,
+    /// What the key may do; `None` for everything.
+    pub scopes: Option<Arc<[Scope]>>,
+    /// From when on the key is refused, ms since the epoch.
+    pub expires: Option<i64>,
+}
+
+impl ApiKey {
+    /// Refuses a key that has expired at `now`, ms since the epoch.
+    ///
+    /// # Errors
+    /// [`Code::InvalidApiKey`].
+    pub fn check_expiry(&self, now: i64) -> Result<(), Fault> {
+        match self.expires {
+            Some(expires) if now >= expires => {
+                let rule = format!("api key \"{}\" expires", self.name);
+                Err(Fault::new(Code::InvalidApiKey, "The API key has expired").by(rule))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a key without the scope `needed`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn check_scope(&self, needed: Scope) -> Result<(), Fault> {
+        match &self.scopes {
+            Some(scopes) if !scopes.iter().any(|held| held.includes(needed)) => {
+                let message = format!("This request needs an API key with the scope `{needed}`");
+                Err(Fault::new(Code::Forbidden, message).by(format!("api key \"{}\" scopes", self.name)))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for ApiKeys {
@@ -59,6 +100,8 @@ impl ApiKeys {
                 name: Arc::from(spec.name),
                 require_signature: spec.require_signature,
                 per_minute: spec.per_minute,
+                scopes: spec.scopes.map(Arc::from),
+                expires: spec.expires,
             });
         }
         Self { digests, keys }
@@ -89,7 +132,14 @@ mod tests {
     use super::*;
 
     fn spec(name: &str) -> KeySpec {
-        KeySpec { name: name.into(), sha256: None, require_signature: false, per_minute: None }
+        KeySpec {
+            name: name.into(),
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+            scopes: None,
+            expires: None,
+        }
     }
 
     fn keys() -> ApiKeys {
@@ -130,6 +180,29 @@ mod tests {
         assert_eq!((first.require_signature, first.per_minute), (false, Some(7)));
         let second = keys.find("second-key").unwrap();
         assert_eq!((second.require_signature, second.per_minute), (true, None));
+    }
+
+    #[test]
+    fn a_key_is_refused_without_the_scope_and_once_it_has_expired() {
+        let limited = KeySpec {
+            sha256: Some(digest("k")),
+            scopes: Some(vec![Scope::Push, Scope::Chats]),
+            expires: Some(1_000),
+            ..spec("limited")
+        };
+        let keys = ApiKeys::new(vec![limited, KeySpec { sha256: Some(digest("all")), ..spec("all") }]);
+        let (limited, all) = (keys.find("k").unwrap(), keys.find("all").unwrap());
+        for needed in [Scope::Push, Scope::Chats, Scope::ChatsRead] {
+            assert_eq!(limited.check_scope(needed), Ok(()));
+        }
+        let fault = limited.check_scope(Scope::Sessions).unwrap_err();
+        assert_eq!(fault.message, "This request needs an API key with the scope `sessions`");
+        assert_eq!((fault.code, fault.rule()), (Code::Forbidden, Some("api key \"limited\" scopes")));
+        assert_eq!(limited.check_expiry(999), Ok(()));
+        let fault = limited.check_expiry(1_000).unwrap_err();
+        assert_eq!((fault.code, fault.rule()), (Code::InvalidApiKey, Some("api key \"limited\" expires")));
+        assert!(Scope::ALL.iter().all(|&scope| all.check_scope(scope).is_ok()));
+        assert_eq!(all.check_expiry(i64::MAX), Ok(()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | input | verified by | result |
 //! |---|---|---|
 //! | a token | [`tokens::Tokens`] | an [`Identity`](hubbub_actors::model::identity::Identity) |
-//! | an API key | [`api_key::ApiKeys`] | an [`api_key::ApiKey`] |
+//! | an API key | [`api_key::ApiKeys`] | an [`api_key::ApiKey`], with its [`scope::Scope`]s |
 //! | a signed request | [`signature::Signatures`] | accepted or refused |
 //!
 //! `jwt` verifies a signed token by an `algorithm` and a key: the shared secret or a public key (`public_key`), which
@@ -21,6 +21,7 @@ pub mod key_set;
 pub mod key_source;
 pub mod opaque;
 pub mod public_key;
+pub mod scope;
 pub mod signature;
 pub mod tokens;
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::Store;
 use log::Level;
 
@@ -34,7 +35,7 @@ pub(super) fn run(before: ServerFlags, Check { settings, diff, live: is_live }: 
     let sources = settings.over(before).sources();
     print_note(sources.reading());
     let config = Config::load(&sources).map_err(|error| CommandError(error.lines().to_vec()))?;
-    for warning in warnings(&config) {
+    for warning in warnings(&config, Clock::System.now_ms()) {
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }
     if is_live {

@@ -224,6 +224,9 @@ impl Problems {
             } else if let Some(first) = names.insert(&key.name, index) {
                 self.add(format!("{at}.name"), format!("api.keys[{first}] has the name {:?} too", key.name));
             }
+            if key.scopes.as_ref().is_some_and(Vec::is_empty) {
+                self.add(format!("{at}.scopes"), "is empty; remove the key to allow everything");
+            }
             match (&key.key, &key.sha256) {
                 (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; set only one of them"),
                 (None, None) => self.add(at.as_str(), "has neither key nor sha256; set one of them"),

@@ -24,6 +24,17 @@ pub enum Effect {
 
 use Effect::{AtOnce, New, Restart};
 
+impl Effect {
+    /// The effect in two or three words, for a table.
+    pub fn in_short(self) -> &'static str {
+        match self {
+            AtOnce => "at a reload",
+            New => "to new sessions",
+            Restart => "at a restart",
+        }
+    }
+}
+
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -113,7 +124,7 @@ pub const KEYS: &[(&str, Effect)] = &[
 ];
 
 /// Lists of tables. Each item has keys of its own.
-const TABLES: [&str; 3] = ["topics", "api.keys", "chats"];
+pub(super) const TABLES: [&str; 3] = ["topics", "api.keys", "chats"];
 
 /// When a changed value of `key` takes effect; `None` for an unknown key. `topics[2].pattern` belongs to `topics`.
 pub fn effect(key: &str) -> Option<Effect> {
@@ -123,7 +134,7 @@ pub fn effect(key: &str) -> Option<Effect> {
 }
 
 /// `topics[2].pattern` → `topics.pattern`.
-fn without_numbers(key: &str) -> String {
+pub(super) fn without_numbers(key: &str) -> String {
     let mut parts = key.split('[');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |key, part| key + part.split_once(']').map_or("", |(_, rest)| rest))
@@ -264,21 +275,6 @@ pub fn keep_until_restart(running: &Config, new: &mut Config) {
     new.limits.mailbox = running.limits.mailbox;
     new.log.format = running.log.format;
     new.cluster.clone_from(&running.cluster);
-}
-
-/// The table in the documentation: when a change of each key takes effect.
-pub fn markdown() -> String {
-    let keys = |wanted: Effect| {
-        let keys = KEYS.iter().filter(|(_, effect)| *effect == wanted).map(|(key, _)| format!("`{key}`"));
-        keys.collect::<Vec<_>>().join(", ")
-    };
-    format!(
-        "| a change of | applies |\n|---|---|\n| {} | at once, for live sessions too |\n| {} | for connections and sessions that \
-         begin after the reload |\n| {} | after a restart |\n",
-        keys(AtOnce),
-        keys(New),
-        keys(Restart)
-    )
 }
 
 #[cfg(test)]

@@ -46,8 +46,7 @@ pub(super) fn variable(typed: &str) -> Option<String> {
 /// Every dotted key and section, with `[]` after lists of tables.
 fn known() -> Vec<String> {
     let mut config = Config::default();
-    let any = ApiKeyEntry { name: String::new(), key: None, sha256: None, require_signature: false, per_minute: None };
-    config.api.keys.push(any);
+    config.api.keys.push(ApiKeyEntry::named(""));
     let mut keys = Vec::new();
     collect("", &serde_json::to_value(config).unwrap_or_default(), &mut keys);
     keys

@@ -9,30 +9,34 @@ use ipnet::IpNet;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::keys::documented;
 use crate::auth::jwt;
 
-/// An item of `[[topics]]`: the access rules and history of the topics that match its pattern.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicRuleEntry {
-    /// The pattern of topics: `*` stands for any run of characters, dots included.
-    pub pattern: String,
-    /// Access rules for subscribing; a client needs one of them. Default `authenticated`.
-    #[serde(default = "authenticated", deserialize_with = "one_or_several")]
-    pub subscribe: Vec<AccessRule>,
-    /// Access rules for publishing; a client needs one of them. Default `authenticated`.
-    #[serde(default = "authenticated", deserialize_with = "one_or_several")]
-    pub publish: Vec<AccessRule>,
-    /// Messages kept, 0 to 1000000; 0 keeps none. Default 0.
-    #[serde(default)]
-    pub history: u32,
-    /// Seconds that a message is kept; 0 for as long as there is room. Default 0.
-    #[serde(default)]
-    pub history_secs: u32,
-    /// Whether subscribers learn of each other's joins and leaves. Not supported yet: `true` is refused. Default
-    /// false.
-    #[serde(default)]
-    pub presence: bool,
+documented! {
+    /// An item of `[[topics]]`: the access rules and history of the topics that match its pattern.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct TopicRuleEntry {
+        /// The pattern of topics: `*` stands for any run of characters, dots included.
+        pub pattern: String,
+        /// Clients that may subscribe: `anyone`, `authenticated`, `members`, `server`, `role:NAME`, `permission:NAME`, or a
+        /// list of them. Default `authenticated`.
+        #[serde(default = "authenticated", deserialize_with = "one_or_several")]
+        pub subscribe: Vec<AccessRule>,
+        /// Clients that may publish, likewise. Default `authenticated`.
+        #[serde(default = "authenticated", deserialize_with = "one_or_several")]
+        pub publish: Vec<AccessRule>,
+        /// Messages in the history of a topic; 0 keeps none. Default 0.
+        #[serde(default)]
+        pub history: u32,
+        /// Seconds that a message is kept; 0 for as long as there is room. Default 0.
+        #[serde(default)]
+        pub history_secs: u32,
+        /// Whether subscribers learn of each other's joins and leaves. Not supported yet: `true` is refused. Default
+        /// false.
+        #[serde(default)]
+        pub presence: bool,
+    }
 }
 
 impl TopicRuleEntry {

@@ -61,13 +61,7 @@ pub fn ensure(config: &mut Config) -> Result<Vec<SecretNotice>, ConfigError> {
     }
     if config.api.keys.is_empty() {
         let (secret, notice) = read_or_make(&config.server.data_dir, KEY_FILE, "API key", "[[api.keys]]")?;
-        config.api.keys.push(ApiKeyEntry {
-            name: MADE_KEY.into(),
-            key: Some(secret),
-            sha256: None,
-            require_signature: false,
-            per_minute: None,
-        });
+        config.api.keys.push(ApiKeyEntry { key: Some(secret), ..ApiKeyEntry::named(MADE_KEY) });
         notices.push(notice);
     }
     Ok(notices)

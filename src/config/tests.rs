@@ -41,13 +41,7 @@ fn the_shipped_file_is_the_defaults() {
 #[test]
 fn the_shipped_file_has_every_key_once_with_a_comment() {
     let mut config = Config::default();
-    config.api.keys.push(ApiKeyEntry {
-        name: "any".into(),
-        key: None,
-        sha256: None,
-        require_signature: false,
-        per_minute: None,
-    });
+    config.api.keys.push(ApiKeyEntry::named("any"));
     let mut expected = Vec::new();
     keys_of("", &serde_json::to_value(config).unwrap(), &mut expected);
     let found = keys_in(SHIPPED);

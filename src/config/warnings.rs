@@ -1,10 +1,13 @@
 //! Valid settings that are probably mistakes. A warning stops nothing: the start logs it, and `hubbub check` prints it.
 
-use super::Config;
+use super::{ApiKeyEntry, Config};
 use crate::peer::AllowedOrigins;
 
-/// All warnings, one per line. Contains no secret.
-pub fn warnings(config: &Config) -> Vec<String> {
+/// How long before its end a key causes a warning, in ms.
+const SOON_MS: i64 = 30 * 86_400_000;
+
+/// All warnings at `now`, ms since the epoch, one per line. Contains no secret.
+pub fn warnings(config: &Config, now: i64) -> Vec<String> {
     let mut warnings = Vec::new();
     let auth = &config.auth;
     if auth.jwks.is_some() && auth.issuer.is_empty() && auth.audience.is_empty() {
@@ -14,8 +17,19 @@ pub fn warnings(config: &Config) -> Vec<String> {
                 .into(),
         );
     }
+    expiries(&config.api.keys, now, &mut warnings);
     origins(config, &mut warnings);
     warnings
+}
+
+/// Warnings about keys that have expired at `now`, or expire soon.
+fn expiries(keys: &[ApiKeyEntry], now: i64, warnings: &mut Vec<String>) {
+    for (index, key) in keys.iter().enumerate() {
+        let Some(expires) = key.expires.filter(|expires| expires.0.saturating_sub(now) < SOON_MS) else { continue };
+        let state =
+            if expires.0 <= now { "has expired: it is refused since" } else { "expires soon: it is refused from" };
+        warnings.push(format!("api.keys[{index}].expires: the key {:?} {state} {expires}", key.name));
+    }
 }
 
 /// Warnings about the list of origins.
@@ -41,8 +55,11 @@ fn origins(config: &Config, warnings: &mut Vec<String>) {
 mod tests {
     use super::*;
 
+    /// 2025-07-19T10:30:00Z.
+    const NOW: i64 = 1_752_921_000_000;
+
     fn warned(text: &str) -> Vec<String> {
-        warnings(&toml::from_str(text).unwrap())
+        warnings(&toml::from_str(text).unwrap(), NOW)
     }
 
     #[test]
@@ -57,6 +74,20 @@ mod tests {
         assert!(found.len() == 1 && found[0].starts_with("auth.jwks: "), "{found:?}");
         assert_eq!(warned(&format!("{jwks}auth.issuer = 'https://id.example'")), [""; 0]);
         assert_eq!(warned(&format!("{jwks}auth.audience = ['chat', 'push']")), [""; 0]);
+    }
+
+    #[test]
+    fn a_key_that_has_expired_or_expires_within_30_days_causes_a_warning() {
+        let key = |expires: &str| format!("[[api.keys]]\nname = 'shop'\nkey = 'k'\nexpires = {expires}");
+        for (expires, warning) in [
+            ("2025-07-19T10:30:00Z", Some("has expired: it is refused since 2025-07-19T10:30:00.000Z")),
+            ("2025-07-19T10:30:01Z", Some("expires soon: it is refused from 2025-07-19T10:30:01.000Z")),
+            ("2025-08-18", Some("expires soon: it is refused from 2025-08-18T00:00:00.000Z")),
+            ("2025-08-19", None),
+        ] {
+            let expected = warning.map(|warning| format!("api.keys[0].expires: the key \"shop\" {warning}"));
+            assert_eq!(warned(&key(expires)), Vec::from_iter(expected), "{expires}");
+        }
     }
 
     #[test]

@@ -138,8 +138,10 @@ impl Reloader {
                 next.backend.clone().map(|backend| -> Arc<dyn hubbub_actors::application::Application> { backend }),
             );
         }
-        let known_warnings = warnings(&running.config);
-        for warning in warnings(&config).iter().filter(|warning| !known_warnings.contains(warning)) {
+        // Without the warnings of the time: a hub runs for months, so keys expire after its start.
+        let known_warnings = warnings(&running.config, i64::MIN);
+        for warning in warnings(&config, self.state.now_ms()).iter().filter(|warning| !known_warnings.contains(warning))
+        {
             log::warn!("{warning}");
         }
         let source = next.tokens.key_source().cloned();

@@ -70,6 +70,18 @@ impl Default for Telemetry {
     }
 }
 
+/// The table of all metrics in `docs/metrics.md`, sorted by name.
+pub fn markdown() -> String {
+    let mut metrics: Vec<_> = METRICS.iter().collect();
+    metrics.sort_by_key(|metric| metric.name);
+    let row = |metric: &&metric::Metric| {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind.as_str(), labels.join(", "), metric.help)
+    };
+    String::from("| metric | kind | labels | meaning |\n|---|---|---|---|\n")
+        + &metrics.iter().map(row).collect::<String>()
+}
+
 impl Telemetry {
     /// Counts an answered HTTP request.
     pub fn count_request(&self, method: &'static str, status: u16) {

@@ -76,7 +76,7 @@ async fn the_names_of_laravel_set_a_key_a_secret_and_the_application() {
 #[test]
 fn the_typical_configurations_are_valid_without_a_warning() {
     for name in ["development", "production", "browsers", "push"] {
-        assert_eq!(warnings(&file(name)), [""; 0], "{name}");
+        assert_eq!(warnings(&file(name), 0), [""; 0], "{name}");
     }
 }
 

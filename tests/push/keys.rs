@@ -1,13 +1,15 @@
-//! API keys: their limits, signed requests, and secrets that stay out of responses and logs.
+//! API keys: their limits, scopes and expiry, signed requests, and secrets that stay out of responses and logs.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use super::{post, read};
 use crate::support::http::RequestBuilder;
 use crate::support::token::now_ms;
-use crate::support::{API_KEY, Client, Hub, JWT_SECRET};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, wait_until};
 
 #[tokio::test]
 async fn a_key_gets_exactly_its_limit_and_then_a_retry_time() {
@@ -98,6 +100,45 @@ async fn the_refusal_of_a_time_in_seconds_names_the_expected_unit() {
     let answer = read(&hub, "/api/rooms/news/history?after=2026-01-01T00:00:00Z");
     let message = "`after` is not a number: expected the `offset` of a message, not a time";
     assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(message)));
+}
+
+#[test]
+fn a_key_without_the_scope_is_refused_before_the_body_is_read_until_a_reload_adds_it() {
+    let key = |scopes: &str| {
+        format!("[[api.keys]]\nname = \"shop\"\nkey = \"{API_KEY}\"\nscopes = {scopes}\nexpires = 2100-01-31T12:00:00Z")
+    };
+    let hub = Hub::with(&key(r#"["status:read"]"#));
+    assert_eq!(read(&hub, "/api/status").status, 200);
+    let mut socket = TcpStream::connect(hub.address()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let head = format!("POST /api/push HTTP/1.1\r\nHost: h\r\nX-API-Key: {API_KEY}\r\nContent-Length: 70000\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
+    assert!(answer.contains("This request needs an API key with the scope `push`"), "{answer}");
+    let rule = r#"rule="api key \"shop\" scopes""#;
+    wait_until(DEADLINE, "the refusal is logged", || hub.output().contains(rule) && hub.output().contains("key=shop"));
+
+    let log = hub.reload(&key(r#"["status:read", "push"]"#));
+    assert!(log.contains("reloaded changed=api.keys.scopes"), "{log}");
+    assert_eq!(post(&hub, "/api/push", json!({"userId": 1, "event": "e", "data": 1})).status, 200);
+}
+
+#[test]
+fn an_expired_key_is_refused_and_the_start_warns_about_it() {
+    let key = format!("[[api.keys]]\nname = \"shop\"\nkey = \"{API_KEY}\"\nexpires = \"2025-01-31\"");
+    let hub = Hub::with(&key);
+    let answer = read(&hub, "/api/status");
+    assert_eq!((answer.status, &answer.json()["code"]), (401, &json!("INVALID_API_KEY")));
+    assert_eq!(answer.json()["error"], "The API key has expired");
+    let warning = r#"api.keys[0].expires: the key "shop" has expired: it is refused since 2025-01-31T00:00:00.000Z"#;
+    let rule = r#"rule="api key \"shop\" expires""#;
+    wait_until(DEADLINE, "both are logged", || {
+        let log = hub.output();
+        log.contains(warning) && log.contains(rule)
+    });
+    assert!(hub.sighup().contains(warning), "a reload repeats the warning");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Compares a table in a document with the table that the code generates. The unit tests of `telemetry` include this file too.
+//! Compares a table in a document with the table that the code generates.
 
 /// Fails unless `text`, the content of `file`, has these Markdown tables. Prints only the rows that differ.
 #[track_caller]

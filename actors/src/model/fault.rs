@@ -57,8 +57,8 @@ codes! {
     AuthUnavailable = "AUTH_FAILED", "keep the token, and try again after `retryAfter`; without it, a retry does not help";
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED", "send the API key in `X-API-Key`";
-    /// The hub does not know the API key.
-    InvalidApiKey = "INVALID_API_KEY", "use a configured API key";
+    /// The hub does not know the API key, or the key has expired.
+    InvalidApiKey = "INVALID_API_KEY", "use a configured API key that has not expired";
     /// The request's signature is missing where required, wrong, stale or replayed.
     InvalidSignature = "INVALID_SIGNATURE", "correct the signature or the clock, and use a new nonce";
     /// The session has not sent a token yet. On `/` also: the user has no permission.

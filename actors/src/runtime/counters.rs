@@ -197,7 +197,7 @@ stats! {
         Counter "hubbub_room_leaves_total"
             "Sessions that left a room or were suspended in it, without internal rooms." { leaves }
         Counter "hubbub_chat_changes_total" ["change"]
-            "Changes of chats, by kind." {
+            "Changes of chats since the start, by kind, without chats that the start creates from the configuration." {
                 chats_created ["created"],
                 chats_replaced ["replaced"],
                 chats_deleted ["deleted"],

@@ -51,6 +51,88 @@ async fn a_key_over_its_limit_gets_retry_after() {
     assert_eq!(app.answer(post("/api/push", PUSH)).await.status, 200);
 }
 
+/// Every endpoint with the scope that it needs, and the status for a key with it.
+const SCOPED: &[(&str, &str, &str, Scope, u16)] = &[
+    ("POST", "/api/push", PUSH, Scope::Push, 200),
+    ("POST", "/api/room", r#"{"room":"lobby","event":"e","data":1}"#, Scope::Push, 200),
+    ("POST", "/api/broadcast", r#"{"event":"e","data":1}"#, Scope::Push, 200),
+    ("POST", "/api/batch", r#"{"commands":[{"broadcast":{"event":"e","data":1}}]}"#, Scope::Push, 200),
+    ("POST", "/api/disconnect", r#"{"userId":"u1"}"#, Scope::Sessions, 200),
+    ("POST", "/api/revoke", r#"{"userId":"u1"}"#, Scope::Sessions, 200),
+    ("POST", "/api/users", "{}", Scope::Users, 400),
+    ("GET", "/api/status", "", Scope::StatusRead, 200),
+    ("GET", "/api/events", "", Scope::EventsRead, 200),
+    ("GET", "/api/rooms", "", Scope::RoomsRead, 200),
+    ("HEAD", "/api/rooms", "", Scope::RoomsRead, 200),
+    ("GET", "/api/rooms/lobby", "", Scope::RoomsRead, 404),
+    ("GET", "/api/rooms/lobby/history", "", Scope::RoomsRead, 404),
+    ("PUT", "/api/chats/c", r#"{"public":true}"#, Scope::Chats, 201),
+    ("GET", "/api/chats/c", "", Scope::ChatsRead, 200),
+    ("DELETE", "/api/chats/c", "", Scope::Chats, 200),
+    ("GET", "/api/presence/u1", "", Scope::PresenceRead, 200),
+];
+
+#[actix_web::test]
+async fn a_key_with_scopes_opens_only_their_endpoints() {
+    let name = |scope: Scope| format!("key with {scope}");
+    let app = TestApp::start(|config| {
+        config.api.keys.extend(Scope::ALL.iter().map(|&scope| ApiKeyEntry {
+            key: Some(Secret::new(name(scope))),
+            scopes: Some(vec![scope]),
+            per_minute: Some(0),
+            ..ApiKeyEntry::named(scope.as_str())
+        }));
+    });
+    for &(method, path, body, needed, status) in SCOPED {
+        let request = |held: Scope| {
+            let request = TestRequest::with_uri(path).method(method.parse().unwrap()).set_payload(body);
+            request.insert_header(("x-api-key", name(held))).insert_header(("x-request-id", "r-1"))
+        };
+        // Refusals come first: they change nothing.
+        for &held in Scope::ALL {
+            if !held.includes(needed) {
+                let answer = app.answer(request(held)).await;
+                assert_eq!(answer.status, 403, "{method} {path} with {held}");
+                if method != "HEAD" {
+                    let message = format!("This request needs an API key with the scope `{needed}`");
+                    assert_eq!(answer.json(), refused(&message, "FORBIDDEN"));
+                }
+            }
+        }
+        for &held in Scope::ALL.iter().filter(|held| held.includes(needed)) {
+            let answer = app.answer(request(held)).await;
+            assert_eq!(answer.status, status, "{method} {path} with {held}: {}", answer.text);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn each_command_of_a_batch_needs_its_own_scope() {
+    let app = TestApp::start(|config| config.api.keys[0].scopes = Some(vec![Scope::Push]));
+    let batch = r#"{"commands":[{"disconnect":{"userId":"u1"}},{"broadcast":{"event":"e","data":1}}]}"#;
+    let answer = app.answer(post("/api/batch", batch)).await;
+    let results = &answer.json()["results"];
+    let message = "This request needs an API key with the scope `sessions`";
+    assert_eq!((answer.status, &results[0]), (200, &refused(message, "FORBIDDEN")));
+    assert_eq!(results[1]["success"], true, "{results}");
+}
+
+#[actix_web::test]
+async fn a_key_is_refused_from_its_expiry_on_and_then_counts_for_the_address() {
+    let app = TestApp::start(|config| {
+        config.api.keys[0].expires = Some(Expiry(NOW + 1_000));
+        config.limits.http.requests_per_minute = 2;
+    });
+    app.clock.advance(999);
+    assert_eq!(app.answer(post("/api/push", PUSH)).await.status, 200);
+    app.clock.advance(1);
+    for _ in 0..2 {
+        let answer = app.answer(post("/api/push", PUSH)).await;
+        assert_eq!((answer.status, answer.json()), (401, refused("The API key has expired", "INVALID_API_KEY")));
+    }
+    assert_eq!(app.answer(get("/api/status")).await.status, 429, "of the same address, without a key");
+}
+
 #[actix_web::test]
 async fn wrong_keys_count_for_the_address_and_not_for_valid_keys() {
     let app = TestApp::start(|config| config.limits.http.requests_per_minute = 2);

@@ -110,6 +110,7 @@ fn an_api_key_has_a_unique_name_and_either_key_or_sha256() {
         ("{ name = 'a', key = '' }".to_owned(), "api.keys[0].key"),
         ("{ name = 'a', key = 'two words' }".to_owned(), "api.keys[0].key"),
         ("{ name = '', key = 'k' }".to_owned(), "api.keys[0].name"),
+        ("{ name = 'a', key = 'k', scopes = [] }".to_owned(), "api.keys[0].scopes"),
         ("{ name = 'a', key = 'k' }, { name = 'a', key = 'l' }".to_owned(), "api.keys[1].name"),
         ("{ name = 'a', key = 'k' }, { name = 'b', key = 'k' }".to_owned(), "api.keys[1]"),
     ] {

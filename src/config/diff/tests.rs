@@ -2,13 +2,7 @@ use super::super::{ApiKeyEntry, AudienceSetting, LogFormat};
 use super::*;
 
 fn key(name: &str, key: &str) -> ApiKeyEntry {
-    ApiKeyEntry {
-        name: name.into(),
-        key: Some(Secret::new(key)),
-        sha256: None,
-        require_signature: false,
-        per_minute: None,
-    }
+    ApiKeyEntry { key: Some(Secret::new(key)), ..ApiKeyEntry::named(name) }
 }
 
 /// Every key of the structs, including keys without a value.

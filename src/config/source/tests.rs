@@ -233,6 +233,18 @@ fn no_error_shows_a_secret() {
 }
 
 #[test]
+fn a_variable_sets_the_whole_list_of_api_keys() {
+    let file = "[[api.keys]]\nname = 'old'\nkey = 'k1'";
+    let list = r#"[{name = "shop", key = "k2", scopes = ["push"], expires = 2027-01-31}]"#;
+    let keys = load(file, &[("HUBBUB_API__KEYS", list)], vec![]).unwrap().api.keys;
+    let found: Vec<_> = keys.iter().map(|key| (key.name.as_str(), key.scopes.clone(), key.expires.is_some())).collect();
+    assert_eq!(found, [("shop", Some(vec![crate::auth::scope::Scope::Push]), true)]);
+    let error = refused_variable("HUBBUB_API__KEYS", &list.replace("push", "pull"));
+    let expected = "HUBBUB_API__KEYS: api.keys[0].scopes[0]: expected one of push, sessions, users, ";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
 fn a_named_file_must_exist() {
     let error = Config::load(&Sources { file: Some("/nowhere/hub.toml".into()), ..Sources::default() });
     assert_eq!(
