@@ -14,5 +14,8 @@ mod layering;
 // The links of the documents.
 mod links;
 
+// The configuration keys that refusals name.
+mod keys;
+
 // The paths that the pages for contributors name.
 mod paths;
