@@ -17,7 +17,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
 }
 
 /// The lines of a page outside of code blocks.
-fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut is_code = false;
     text.lines().enumerate().filter(move |(_, line)| {
         let is_fence = line.trim_start().starts_with("```");

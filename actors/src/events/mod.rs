@@ -1,6 +1,6 @@
 //! The event table: every event that clients or the hub send, each defined once. It knows no session and no store.
 //!
-//! [`table`] has one row per event, and the recipe for a new event. The other files define the data of the events, one
+//! [`table`] has one row per event. The other files define the data of the events, one
 //! file per family: the events of a document (raw, push, community, chat), or of a part of one (application, debug, recovery).
 
 pub mod application;

@@ -1,26 +1,7 @@
 //! The event table: one row per event, from which dispatch, the access and limit checks, `hubbub events` and the
 //! tables of docs/events.md derive.
 //!
-//! # A new event that clients send
-//!
-//! 1. The struct, in its family's file in this directory (`presence:…`: `chat/presence.rs`). Its doc comment is its text in
-//!    docs/events.md.
-//! 2. A row under `client` below. The surfaces decide its tests, see step 6. The form of a refusal is `Invalid`. For a new
-//!    rate limit, add a [`Bucket`]: `limit_of` in `session/rate_limits.rs` does not compile without its limit.
-//! 3. The reply, a struct in the same file. A reply that is only an acknowledgement goes into `acknowledgements!` there.
-//!    A reply with a name of its own gets a row under `server`. Without data, the reply is [`Done`].
-//! 4. The handler: [`Handle`] for the session, in the family's file in `session/events/`. A row without a handler does not
-//!    compile.
-//! 5. The events that other clients receive: a struct and a row under `server` for each.
-//! 6. The tests. They fail while one of these is missing: a success and a refusal on each surface of the row, in
-//!    `tests/golden/*.md`; for an event of `/chat`, valid data in `tests/clients/replies.rs`; for an event that writes to
-//!    others, valid data in `session/tests/publishing.rs`.
-//! 7. Valid data for the fuzzer, in `fuzz/src/sessions/requests.rs`, with its `RequestEffect` on other clients; also a row
-//!    of `MEMBERSHIP` there if it changes the rooms of the session. The seeds in `fuzz/seeds/sessions` select an event by
-//!    its position modulo the number of rows: a new row changes what each seed does.
-//! 8. The tables of `docs/events.md` (`cargo run -- events` prints them), and a line in `CHANGELOG.md`.
-//!
-//! [`Handle`]: crate::session::Handle
+//! `docs/contributing.md` has the recipe for a new event: which files in which order, and what guards each.
 
 use schemars::{Schema, SchemaGenerator};
 

@@ -1,9 +1,6 @@
 //! The rate limits of a session. [`Session::limit_of`] is the only place that maps a [`Bucket`] to its limit.
 //!
-//! A new limit needs a [`Bucket`], an arm in `limit_of` with its configuration key, and a window: a [`RateKind`] for a
-//! limit of each session, or a [`LimitKey`] for a limit that all sessions of a user share. A `LimitKey` repeats the
-//! configuration key in [`LimitKey::rule`]. Its requests a minute are a field of `Settings` in `hub/settings.rs`. The
-//! word `rule` here: the configuration key; [`Rule`]: the limit.
+//! `docs/contributing.md` has the recipe for a new limit. The word `rule` here: the configuration key; [`Rule`]: the limit.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -200,6 +197,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::events::table::CLIENT;
     use crate::session::AuthState;
     use crate::testkit::{GRACE_MS, TestHub, identity, session_start};
 
@@ -217,14 +215,19 @@ mod tests {
         ] {
             let session = Session::open(&hub.worker, session_start(surface, auth_state)).await.unwrap();
             let shared = |limit| if of_user { limit } else { messages };
-            for (bucket, (per_minute, rule), is_shared) in [
+            let limits = [
                 (Bucket::Messages, messages, false),
                 (Bucket::Authentications, messages, false),
                 (Bucket::Notifications, (3, "limits.community.notifications_per_minute"), false),
                 (Bucket::Typing, (9, "limits.community.typing_per_minute"), false),
                 (Bucket::ChatMessages, shared((2, "limits.chat.messages_per_minute")), of_user),
                 (Bucket::ChatTyping, shared((1, "limits.chat.typing_per_minute")), of_user),
-            ] {
+            ];
+            for row in CLIENT {
+                let is_listed = limits.iter().any(|(bucket, ..)| *bucket == row.costs);
+                assert!(is_listed, "add {:?} to the limits of this test", row.costs);
+            }
+            for (bucket, (per_minute, rule), is_shared) in limits {
                 let limit = session.limit_of(bucket);
                 assert_eq!((limit.per_minute, limit.rule), (per_minute, rule), "{bucket:?} on {surface:?}");
                 let key = session.shared_limit(bucket).map(|(key, _)| key.rule().into_owned());
