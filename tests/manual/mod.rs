@@ -4,6 +4,11 @@ use std::fs;
 
 use crate::support::blocks::{Mark, blocks, page};
 
+// `README.md` and `docs/getting-started.md`.
+mod getting_started;
+// What a reader sees in a terminal.
+mod terminal;
+
 /// The languages of blocks that a reader pastes. `text` and `json` are output.
 const PASTED: &[&str] = &["sh", "js", "html", "python", "php", "java", "nginx", "haproxy", "yaml", "ini", "toml"];
 
