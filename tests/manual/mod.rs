@@ -4,6 +4,8 @@ use std::fs;
 
 use crate::support::blocks::{Mark, blocks, page};
 
+// `docs/browsers.md`, in Chromium.
+mod browsers;
 // `README.md` and `docs/getting-started.md`.
 mod getting_started;
 // What a reader sees in a terminal.
