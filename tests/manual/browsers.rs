@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::account::{PASSWORD, user};
 use crate::support::blocks::block;
+use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::hub::configuration;
 use crate::support::page::{PageFile, PageListener, PageServer};
 use crate::support::token::{now, token, token_with};
@@ -228,6 +229,30 @@ fn a_socket_io_client_asks_for_another_token_when_its_token_is_revoked() {
     visit.expect(&[json!("load"), json!({"n": 1}), json!({"ack": 0})]);
     revoke_first(&hub);
     visit.expect(&[json!({"isNew": true}), json!("load")]);
+}
+
+#[tokio::test]
+async fn a_chat_client_shows_the_history_and_recovers_after_a_restart() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    bob.join("general").await;
+    bob.send_message("general", "earlier").await;
+    let main = format!(
+        "import {{ io }} from '/socket.io.esm.min.js';
+        const getToken = async () => options.first;
+        const chats = ['general'];
+        const show = ({{ content }}) => report({{ content }});
+        {}
+        socket.on('connection:recovered', ({{ rooms }}) => report({{ rooms }}));",
+        block("chats", "recover a chat").text
+    );
+    let mut visit = Visit::open(bound, &hub, &[], &main, &json!({"first": token("alice")}));
+    visit.expect(&[json!({"content": "earlier"})]);
+    bob.send_message("general", "live").await;
+    visit.expect(&[json!({"content": "live"})]);
+    let _hub = hub.restart_gracefully();
+    visit.expect(&[json!({"rooms": ["general"]})]);
 }
 
 #[test]
