@@ -15,7 +15,7 @@ use crate::support::hub::configuration;
 use crate::support::page::{PageFile, PageListener, PageServer};
 use crate::support::token::{now, token, token_with};
 use crate::support::tools::{Browser, Program, node_modules};
-use crate::support::{API_KEY, DEADLINE, Hub, MockUpstream, UpstreamReply, wait_until};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, MockUpstream, UpstreamReply, wait_until};
 
 /// What the driver of each page has: reports in order, and pushes by a backend.
 const DRIVER: &str = r"
@@ -185,6 +185,36 @@ fn a_raw_client_asks_for_another_token_when_its_token_is_revoked() {
     visit.expect(&[json!({"isNew": true}), load]);
 }
 
+#[tokio::test]
+async fn a_raw_client_leaves_a_silent_connection_and_publishes_once_after_its_return() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let mut bob = Client::of(&hub, "bob").await;
+    bob.subscribe(&["lobby"]).await;
+    let main = "import { connectHub } from '/hub.js';
+        let asked = 0;
+        const hub = connectHub({
+          url: 'wss://hub.example.com/ws', topics: ['news'], checkMs: 200, replyMs: 500,
+          getToken: async (isNew) => {
+            if (isNew !== undefined && (asked += 1) === 2) {
+              hub.publish('lobby', 'late').then(({ recipients }) => report({ recipients }));
+              report('silent');
+            }
+            return options.first;
+          },
+          onMessage: () => {}, onLoad: (topic) => report({ load: topic }), onEnd: () => {},
+        });";
+    let mut visit = Visit::open(bound, &hub, &["hub.js"], main, &two_tokens());
+    let load = json!({"load": "news"});
+    visit.expect(std::slice::from_ref(&load));
+    hub.signal("STOP");
+    visit.expect(&[json!("silent")]);
+    hub.signal("CONT");
+    visit.expect(&[load, json!({"recipients": 1})]);
+    assert_eq!(bob.expect("Broadcast").await["data"]["payload"], "late");
+    bob.expect_silence().await;
+}
+
 /// The driver of `socket.js`.
 const SOCKET: &str = r"
 import { connectSocket } from '/socket.js';
@@ -229,6 +259,25 @@ fn a_socket_io_client_asks_for_another_token_when_its_token_is_revoked() {
     visit.expect(&[json!("load"), json!({"n": 1}), json!({"ack": 0})]);
     revoke_first(&hub);
     visit.expect(&[json!({"isNew": true}), json!("load")]);
+}
+
+#[test]
+fn a_socket_io_client_comes_back_when_its_address_is_below_its_limit() {
+    let bound = PageListener::bind();
+    let limits = "[limits]\nexempt_loopback = false\n\
+                  [limits.chat]\nconnection_attempts = 1\nattempts_window_secs = 5\nblock_secs = 1";
+    let hub = hub_for(&bound, limits);
+    // The page itself uses the only attempt first.
+    let main = format!(
+        "import {{ io }} from '/socket.io.esm.min.js';
+        const other = io('https://hub.example.com/chat', {{ auth: {{ token: options.first }}, forceNew: true }});
+        await new Promise((go) => other.on('connect', go));
+        {}",
+        SOCKET.replace("https://hub.example.com", "https://hub.example.com/chat")
+    );
+    let mut visit = Visit::open(bound, &hub, &["socket.js"], &main, &two_tokens());
+    visit.expect(&[json!("load")]);
+    assert!(hub.output().contains("RATE_LIMITED"), "the page was never refused: {}", hub.output());
 }
 
 #[tokio::test]
