@@ -1,21 +1,16 @@
 //! A client that was refused at a limit reconnects with the documented lines of code.
 
 use serde_json::{Value, json};
-use std::fs;
 
 use super::socketio::{VERSIONS, node_with};
+use crate::support::blocks::block;
 use crate::support::token::token;
 use crate::support::tools::Program;
 use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The documented code block that reconnects.
 fn retry_lines() -> String {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clients.md")).unwrap();
-    let blocks = page.split("```js\n").skip(1).filter_map(|block| block.split("```").next());
-    let mut lines: Vec<_> = blocks.filter(|block| block.contains("retryAfter")).collect();
-    let lines = lines.pop().filter(|_| lines.is_empty()).expect("one block of docs/clients.md has retryAfter");
-    assert_eq!(lines.trim().lines().count(), 3, "{lines}");
-    lines.to_owned()
+    block("clients", "retry after a limit").text
 }
 
 fn drive(hub: &Hub, version: &str, namespace: &str, token: &str) -> Program {

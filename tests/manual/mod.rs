@@ -34,6 +34,13 @@ mod tokens;
 
 use crate::support::blocks::{Mark, blocks, page};
 
+// `docs/browsers.md`, in Chromium.
+mod browsers;
+// `README.md` and `docs/getting-started.md`.
+mod getting_started;
+// What a reader sees in a terminal.
+mod terminal;
+
 /// The languages of blocks that a reader pastes. `text` and `json` are output.
 const PASTED: &[&str] = &["sh", "js", "html", "python", "php", "java", "nginx", "haproxy", "yaml", "ini", "toml"];
 

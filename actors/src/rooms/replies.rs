@@ -16,6 +16,8 @@ use crate::runtime::mailbox::ReplyReceiver;
 pub struct Published {
     /// Sessions that receive it.
     pub recipients: usize,
+    /// Whether suspended sessions alone receive it, once they are recovered.
+    pub only_suspended: bool,
 }
 
 /// What a session learns when it becomes a member.

@@ -339,7 +339,7 @@ impl Receive<CloseMembers> for RoomShard {
         for worker in room.into_iter().flat_map(|room| room.slots.workers()) {
             self.send(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
-        let _ = message.reply.send(Published { recipients });
+        let _ = message.reply.send(Published { recipients, only_suspended: false });
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{RecoveryClient, hub, post, state_recovered, to_room, to_user, wait_until_empty};
-use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 /// The members of a room: `[[user, sessions], …]`.
 #[track_caller]
@@ -197,6 +197,26 @@ async fn a_suspended_user_is_offline_after_the_linger_time_and_online_when_the_s
     let sessions = state["sessions"].as_array().unwrap();
     assert_eq!((&state["online"], sessions.len()), (&json!(true), 1), "{state}");
     assert_eq!(sessions[0]["sessionId"], saved.sid.as_str(), "{state}");
+}
+
+#[tokio::test]
+async fn a_direct_message_to_a_suspended_session_is_acknowledged_and_received_after_the_recovery() {
+    let hub = hub("");
+    let mut bob = Client::of(&hub, "bob").await;
+    let alice = RecoveryClient::of(&hub, SioTransport::WebSocket, "alice").await;
+    let saved = alice.suspend(&hub, SioTransport::WebSocket).await;
+    let data = json!({"target_user": "alice", "payload": 1, "client_id": "once"});
+    let direct = json!({"type": "DirectMessage", "data": data});
+    let ack = bob.ask(direct.clone(), "Ack").await;
+    assert_eq!(ack["data"]["recipients"], 0, "{ack}");
+    let again = bob.ask(direct.clone(), "Ack").await;
+    assert_eq!(again["data"]["message_id"], ack["data"]["message_id"]);
+    let mut alice = saved.resume(&hub, SioTransport::WebSocket).await;
+    let message = json!({"from_user": "bob", "payload": 1, "message_id": ack["data"]["message_id"]});
+    alice.expect_exactly(&[json!(["DirectMessage", message])]).await;
+    alice.disconnect().await;
+    bob.close().await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]

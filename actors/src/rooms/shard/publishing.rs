@@ -26,14 +26,14 @@ impl RoomShard {
         self.observers.observe(Fact::Published { room: name });
         self.published += self.fanouts.len() as u64;
         let publication = self.store_in_history(name, publication, ctx);
-        let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
+        let Some(room) = self.rooms.get(name) else { return Published { recipients: 0, only_suspended: false } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
         let publication = Arc::new(publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
         for worker in room.slots.workers() {
             let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
             self.send(worker, Deliver { room: name.clone(), publication: publication.clone(), except }, ctx);
         }
-        Published { recipients }
+        Published { recipients, only_suspended: recipients == 0 && room.slots.total() > room.sessions }
     }
 }
 

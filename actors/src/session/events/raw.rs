@@ -24,7 +24,7 @@ use crate::session::{Handle, Outcome, Session};
 enum DeliveryTarget {
     /// Every member except the sender's session, if there is any.
     Others,
-    /// At least one session; it may be the sender's.
+    /// At least one session, connected or suspended; it may be the sender's.
     AtLeastOne,
 }
 
@@ -93,10 +93,11 @@ impl Session {
         let published = self.hub.rooms().publish(room, event, except)?;
         Ok(async move {
             match published.await? {
-                Published { recipients: 0 } if target == DeliveryTarget::AtLeastOne => {
+                // A suspended session of the user receives it, so a refusal would make the sender repeat it.
+                Published { recipients: 0, only_suspended: false } if target == DeliveryTarget::AtLeastOne => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
-                Published { recipients } => Ok(Ack { message_id, recipients }),
+                Published { recipients, .. } => Ok(Ack { message_id, recipients }),
             }
         })
     }

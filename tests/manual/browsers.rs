@@ -1,0 +1,337 @@
+//! The code of `docs/browsers.md`, in a page of another origin in Chromium, against a hub that restarts, ends tokens and
+//! disconnects users.
+
+use std::fs;
+use std::path::Path;
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use crate::support::account::{PASSWORD, user};
+use crate::support::blocks::block;
+use crate::support::chat_client::{ChatClient, ChatTransport};
+use crate::support::hub::configuration;
+use crate::support::page::{PageFile, PageListener, PageServer};
+use crate::support::token::{now, token, token_with};
+use crate::support::tools::{Browser, Program, node_modules};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, MockUpstream, UpstreamReply, wait_until};
+
+/// What the driver of each page has: reports in order, and pushes by a backend.
+const DRIVER: &str = r"
+const options = JSON.parse(document.getElementById('options').textContent);
+let last = Promise.resolve();
+const report = (what) => { last = last.then(() => fetch('/report', { method: 'POST', body: JSON.stringify(what) })); };
+addEventListener('error', ({ message }) => report({ error: message }));
+addEventListener('unhandledrejection', ({ reason }) => report({ error: String(reason) }));
+const push = (n) => fetch(`${options.http}/api/room`, {
+  method: 'POST',
+  headers: { 'X-API-Key': options.key },
+  body: JSON.stringify({ room: 'news', event: 'news', data: { n } }),
+}).then(({ ok, status }) => { if (!ok) throw new Error(`status ${status}`); });
+";
+
+/// A browser on a page that runs a module beside some modules of the document.
+struct Visit {
+    page: PageServer,
+    browser: Program,
+}
+
+impl Visit {
+    /// `main` is the page's module, behind [`DRIVER`]; `modules` are blocks with the name of their file.
+    fn open(bound: PageListener, hub: &Hub, modules: &[&str], main: &str, more: &Value) -> Self {
+        let address = hub.address().to_string();
+        let mut options = json!({"http": format!("http://{address}"), "key": API_KEY, "password": PASSWORD});
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let html = format!(
+            r#"<!doctype html><title>app</title>
+            <script id="options" type="application/json">{options}</script>
+            <script type="module" src="/main.js"></script>"#
+        );
+        let main = format!("{DRIVER}\n{main}");
+        let packages = node_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/socketio"));
+        let library = fs::read_to_string(packages.join("socket.io-client/dist/socket.io.esm.min.js")).unwrap();
+        let mut files = vec![
+            PageFile::html("/", html),
+            PageFile::script("/main.js", local(&main, &address)),
+            PageFile::script("/socket.io.esm.min.js", library),
+        ];
+        for name in modules {
+            files.push(PageFile::script(&format!("/{name}"), local(&block("browsers", name).text, &address)));
+        }
+        let page = bound.serve(files);
+        let browser = Browser::ready().show(&page.origin());
+        Self { page, browser }
+    }
+
+    /// Asserts the next reports of the page.
+    #[track_caller]
+    fn expect(&mut self, reports: &[Value]) {
+        for report in reports {
+            assert_eq!(self.page.report(&self.browser), *report);
+        }
+    }
+}
+
+/// Code of the document with the addresses of the test.
+fn local(code: &str, address: &str) -> String {
+    code.replace("wss://hub.example.com", &format!("ws://{address}"))
+        .replace("https://hub.example.com", &format!("http://{address}"))
+        .replace("https://cdn.socket.io/4.8.3/socket.io.esm.min.js", "/socket.io.esm.min.js")
+}
+
+/// A hub with a history of `news` that the page may use, by the document's block for origins.
+fn hub_for(page: &PageListener, more: &str) -> Hub {
+    let origins = block("browsers", "origins").text.replace("https://app.example.com", &page.origin());
+    let topics = "[[topics]]\npattern = \"news\"\nhistory = 10\n[[topics]]\npattern = \"*\"\n";
+    Hub::with(&format!("{origins}\n{topics}\n{more}"))
+}
+
+/// Ends the sessions of a user, as a backend does.
+#[track_caller]
+fn disconnect(hub: &Hub, user: &str) {
+    let answer = hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": user})).send();
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// Two tokens of a user; the first one can be revoked alone.
+fn two_tokens() -> Value {
+    json!({"first": token_with(json!({"sub": "alice", "jti": "first"})), "second": token("alice")})
+}
+
+#[track_caller]
+fn revoke_first(hub: &Hub) {
+    let answer = hub.http().request("POST", "/api/revoke").key().json(&json!({"jti": "first"})).send();
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[test]
+fn the_two_short_snippets_connect_and_receive() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let raw = block("browsers", "connect").text.replace("console.log(JSON.parse(data))", "seen(JSON.parse(data))");
+    let sio = block("browsers", "connect by Socket.IO").text;
+    let (import, sio) = sio.split_once("\n\n").unwrap();
+    let sio = sio.replace("const socket", "const other").replace("socket.", "other.");
+    let main = format!(
+        "{import}\nconst token = JSON.parse(document.getElementById('options').textContent).token;\n\
+         const seen = ({{ type, data }}) => report([type, data.status ?? data]);\n{raw}\n{}",
+        sio.replace("console.log(event, data)", "event === 'room:join:ack' && report([event, data])")
+    );
+    let mut visit = Visit::open(bound, &hub, &[], &main, &json!({"token": token("alice")}));
+    let mut reports: Vec<_> = (0..3).map(|_| visit.page.report(&visit.browser).to_string()).collect();
+    reports.sort();
+    let joined = r#"["room:join:ack",{"room":"lobby","success":true}]"#;
+    assert_eq!(reports, [r#"["Status","connected"]"#, r#"["Status","subscribed"]"#, joined]);
+}
+
+/// The driver of `hub.js`: publishes after the first message, and pushes what it then misses, before each reconnect.
+const RAW: &str = r"
+import { connectHub } from '/hub.js';
+import { getToken, signIn } from '/session.js';
+let connects = 0;
+await signIn('alice', options.password);
+const hub = connectHub({
+  url: 'wss://hub.example.com/ws',
+  topics: ['news', 'lobby'],
+  checkMs: 300,
+  getToken: async (isNew) => {
+    const found = await getToken(isNew);
+    if (isNew === undefined) return found;
+    if (connects) await push(connects + 1);
+    connects += 1;
+    return found;
+  },
+  onMessage: async (message) => {
+    report(message.data);
+    if (message.data.n === 1) report({ ack: (await hub.publish('lobby', 'hello')).recipients });
+  },
+  onLoad: (topic) => { report({ load: topic }); if (topic === 'lobby' && connects === 1) push(1); },
+  onEnd: ({ code }) => report({ end: code }),
+});
+";
+
+#[test]
+fn a_raw_client_signs_in_recovers_after_a_restart_and_stays_away_after_a_disconnect() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "[auth]\naccess_ttl_secs = 61");
+    let id = user(&hub, "alice");
+    let mut visit = Visit::open(bound, &hub, &["hub.js", "session.js"], RAW, &json!({}));
+    visit.expect(&[json!({"load": "news"}), json!({"load": "lobby"}), json!({"n": 1}), json!({"ack": 0})]);
+    wait_until(DEADLINE, "the client sends a fresh token", || {
+        hub.metric("socket_server_events_total{event=\"Authenticate\"}") > 0.0
+    });
+    let hub = hub.restart_gracefully();
+    // `news` is recovered, with the message that the client missed; `lobby` has no history.
+    visit.expect(&[json!({"load": "lobby"}), json!({"n": 2})]);
+    disconnect(&hub, &id);
+    visit.expect(&[json!({"end": 4403})]);
+}
+
+#[test]
+fn a_raw_client_asks_for_another_token_when_its_token_is_revoked() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let main = "import { connectHub } from '/hub.js';
+        connectHub({
+          url: 'wss://hub.example.com/ws', topics: ['lobby'],
+          getToken: async (isNew) => { report({ isNew }); return isNew ? options.second : options.first; },
+          onMessage: () => {}, onLoad: (topic) => report({ load: topic }), onEnd: () => {},
+        });";
+    let mut visit = Visit::open(bound, &hub, &["hub.js"], main, &two_tokens());
+    let load = json!({"load": "lobby"});
+    visit.expect(&[json!({"isNew": false}), load.clone()]);
+    revoke_first(&hub);
+    visit.expect(&[json!({"isNew": true}), load]);
+}
+
+#[tokio::test]
+async fn a_raw_client_leaves_a_silent_connection_and_publishes_once_after_its_return() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let mut bob = Client::of(&hub, "bob").await;
+    bob.subscribe(&["lobby"]).await;
+    let main = "import { connectHub } from '/hub.js';
+        let asked = 0;
+        const hub = connectHub({
+          url: 'wss://hub.example.com/ws', topics: ['news'], checkMs: 200, replyMs: 500,
+          getToken: async (isNew) => {
+            if (isNew !== undefined && (asked += 1) === 2) {
+              hub.publish('lobby', 'late').then(({ recipients }) => report({ recipients }));
+              report('silent');
+            }
+            return options.first;
+          },
+          onMessage: () => {}, onLoad: (topic) => report({ load: topic }), onEnd: () => {},
+        });";
+    let mut visit = Visit::open(bound, &hub, &["hub.js"], main, &two_tokens());
+    let load = json!({"load": "news"});
+    visit.expect(std::slice::from_ref(&load));
+    hub.signal("STOP");
+    visit.expect(&[json!("silent")]);
+    hub.signal("CONT");
+    visit.expect(&[load, json!({"recipients": 1})]);
+    assert_eq!(bob.expect("Broadcast").await["data"]["payload"], "late");
+    bob.expect_silence().await;
+}
+
+/// The driver of `socket.js`.
+const SOCKET: &str = r"
+import { connectSocket } from '/socket.js';
+let connects = 0;
+const hub = connectSocket({
+  url: 'https://hub.example.com',
+  rooms: ['news'],
+  getToken: async (isNew) => {
+    if (isNew === undefined) return options.first;
+    if (connects) await push(connects + 1);
+    connects += 1;
+    if (isNew) report({ isNew });
+    return isNew ? options.second : options.first;
+  },
+  onMessage: async (event, data) => {
+    if (event === 'news') report(data);
+    if (event === 'news' && data.n === 1) report({ ack: (await hub.publish('lobby', 'hello')).recipients });
+  },
+  onLoad: () => { report('load'); if (connects === 1) push(1); },
+  onEnd: (why) => report({ end: why }),
+});
+";
+
+#[test]
+fn a_socket_io_client_recovers_after_a_restart_and_stays_away_after_a_disconnect() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let mut visit = Visit::open(bound, &hub, &["socket.js"], SOCKET, &json!({"first": token("alice")}));
+    visit.expect(&[json!("load"), json!({"n": 1}), json!({"ack": 0})]);
+    let hub = hub.restart_gracefully();
+    // The session is recovered, so nothing is loaded.
+    visit.expect(&[json!({"n": 2})]);
+    disconnect(&hub, "alice");
+    visit.expect(&[json!({"end": "server_disconnect"})]);
+}
+
+#[test]
+fn a_socket_io_client_asks_for_another_token_when_its_token_is_revoked() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let mut visit = Visit::open(bound, &hub, &["socket.js"], SOCKET, &two_tokens());
+    visit.expect(&[json!("load"), json!({"n": 1}), json!({"ack": 0})]);
+    revoke_first(&hub);
+    visit.expect(&[json!({"isNew": true}), json!("load")]);
+}
+
+#[test]
+fn a_socket_io_client_comes_back_when_its_address_is_below_its_limit() {
+    let bound = PageListener::bind();
+    let limits = "[limits]\nexempt_loopback = false\n\
+                  [limits.chat]\nconnection_attempts = 1\nattempts_window_secs = 5\nblock_secs = 1";
+    let hub = hub_for(&bound, limits);
+    // The page itself uses the only attempt first.
+    let main = format!(
+        "import {{ io }} from '/socket.io.esm.min.js';
+        const other = io('https://hub.example.com/chat', {{ auth: {{ token: options.first }}, forceNew: true }});
+        await new Promise((go) => other.on('connect', go));
+        {}",
+        SOCKET.replace("https://hub.example.com", "https://hub.example.com/chat")
+    );
+    let mut visit = Visit::open(bound, &hub, &["socket.js"], &main, &two_tokens());
+    visit.expect(&[json!("load")]);
+    assert!(hub.output().contains("RATE_LIMITED"), "the page was never refused: {}", hub.output());
+}
+
+#[tokio::test]
+async fn a_chat_client_shows_the_history_and_recovers_after_a_restart() {
+    let bound = PageListener::bind();
+    let hub = hub_for(&bound, "");
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    bob.join("general").await;
+    bob.send_message("general", "earlier").await;
+    let main = format!(
+        "import {{ io }} from '/socket.io.esm.min.js';
+        const getToken = async () => options.first;
+        const chats = ['general'];
+        const show = ({{ content }}) => report({{ content }});
+        {}
+        socket.on('connection:recovered', ({{ rooms }}) => report({{ rooms }}));",
+        block("chats", "recover a chat").text
+    );
+    let mut visit = Visit::open(bound, &hub, &[], &main, &json!({"first": token("alice")}));
+    visit.expect(&[json!({"content": "earlier"})]);
+    bob.send_message("general", "live").await;
+    visit.expect(&[json!({"content": "live"})]);
+    let _hub = hub.restart_gracefully();
+    visit.expect(&[json!({"rooms": ["general"]})]);
+}
+
+#[test]
+fn a_page_connects_with_a_token_of_an_identity_provider() {
+    let key = EncodingKey::from_rsa_pem(include_bytes!("../keys/rsa-2048.private.pem")).unwrap();
+    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::RS256).unwrap()).unwrap();
+    jwk["kid"] = json!("k");
+    let provider = MockUpstream::replying(UpstreamReply::Json(200, json!({"keys": [jwk]})));
+    let (keys, bound) = (provider.url("/.well-known/jwks.json"), PageListener::bind());
+    let auth = block("browsers", "identity provider").text;
+    let auth = auth.replace("https://login.example.com/.well-known/jwks.json", &keys);
+    let origins = format!("[server]\nallowed_origins = [{:?}]", bound.origin());
+    let dir = tempfile::tempdir().unwrap();
+    // A provider signs the tokens: the hub has no secret.
+    let config = configuration(&format!("{auth}\n{origins}"));
+    let config: String =
+        config.lines().filter(|line| !line.starts_with("jwt_secret")).map(|line| format!("{line}\n")).collect();
+    fs::write(dir.path().join("config.toml"), config).unwrap();
+    let hub = Hub::in_dir(dir);
+
+    let claims = json!({"sub": "auth0|42", "iss": "https://login.example.com/", "aud": ["hub"], "exp": now() + 3600});
+    let header = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::RS256) };
+    let signed = encode(&header, &claims, &key).unwrap();
+    let example = block("browsers", "a page with hub.js").text;
+    let example = example.replace("console.log('load the state of', topic)", "report({ load: topic })");
+    let main = format!(
+        "import {{ connectHub }} from '/hub.js';\n\
+         const getToken = async () => options.token;\n{}\nreport('published');",
+        example
+    );
+    let mut visit = Visit::open(bound, &hub, &["hub.js"], &main, &json!({"token": signed}));
+    visit.expect(&[json!({"load": "news"}), json!({"load": "lobby"}), json!("published")]);
+}
