@@ -163,6 +163,19 @@ pub(crate) fn php() -> Command {
     Command::new("php")
 }
 
+/// A program of a Debian package, which is installed when the program is missing.
+#[track_caller]
+pub(crate) fn debian_program(program: &str, package: &str) -> PathBuf {
+    let _lock = lock(package);
+    let look = || in_path(program).or_else(|| Some(Path::new("/usr/sbin").join(program)).filter(|file| file.is_file()));
+    if let Some(found) = look() {
+        return found;
+    }
+    let missing = format!("{program} (Debian: `apt-get install {package}`)");
+    debian(&[package], &missing);
+    look().unwrap_or_else(|| panic!("missing: {missing}"))
+}
+
 /// Installs Debian packages.
 #[track_caller]
 fn debian(packages: &[&str], missing: &str) {
