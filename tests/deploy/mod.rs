@@ -1,5 +1,11 @@
 //! The files in `deploy/` work: each is checked or run as it is.
 
+// Files for systemd, containers, Kubernetes and pm2.
+mod files;
+
+// Alert rules and the dashboard.
+mod metrics;
+
 // The configurations of nginx and HAProxy.
 mod proxies;
 
