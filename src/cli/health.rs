@@ -41,7 +41,7 @@ pub(super) fn run(before: ServerFlags, Health { settings, url }: Health) -> Resu
     }
 }
 
-/// The URL of `/health/ready` at the configured address. A hub that listens on all addresses is asked on loopback.
+/// The URL of `/health/ready` at the configured address. A hub on all addresses or on `localhost` is asked on loopback.
 fn own_url(server: &Server) -> Result<String, CommandError> {
     if server.port == 0 {
         return Err(CommandError::of("server.port is 0, so the system chose the port: name the URL"));
@@ -50,6 +50,8 @@ fn own_url(server: &Server) -> Result<String, CommandError> {
     let host = match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Ipv4Addr::LOCALHOST.to_string(),
         Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Ipv6Addr::LOCALHOST.to_string(),
+        // With server.hosts, a health check may use any address, but no other name.
+        _ if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.to_string(),
         _ => host.to_owned(),
     };
     let server = Server { host, ..server.clone() };
@@ -69,7 +71,7 @@ mod tests {
             ("[::]", "[::1]:8081"),
             ("fd00::1", "[fd00::1]:8081"),
             ("10.0.0.7", "10.0.0.7:8081"),
-            ("localhost", "localhost:8081"),
+            ("localhost", "127.0.0.1:8081"),
         ] {
             assert_eq!(url(host, 8_081), Some(format!("http://{authority}/health/ready")), "{host}");
         }

@@ -1,5 +1,8 @@
 //! The code in the documents runs: each block in a language that a reader pastes is run by a test, or says why not.
 
+// docs/deploy.md.
+mod deploy;
+
 use std::fs;
 
 use crate::support::blocks::{Mark, blocks, page};
