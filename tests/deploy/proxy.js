@@ -79,6 +79,27 @@ const overHttp2 = () => new Promise((resolve, reject) => {
     stream.end(JSON.stringify({username: 'nobody', password: 'a wrong password'}));
 });
 
+/** The status of a WebSocket over HTTP/2 (RFC 8441), and whether the hub sends on it; or that the proxy does not offer it. */
+const socketOverHttp2 = () => new Promise((resolve, reject) => {
+    const session = http2.connect(secure, {ca});
+    session.on('error', reject);
+    session.on('remoteSettings', settings => {
+        if (!settings.enableConnectProtocol) {
+            resolve('not offered');
+            session.close();
+            return;
+        }
+        const stream = session.request({
+            ':method': 'CONNECT', ':protocol': 'websocket', ':path': `/ws?token=${token}`, 'sec-websocket-version': '13',
+        });
+        let status;
+        stream.on('response', headers => { status = headers[':status']; });
+        stream.on('data', data => { resolve([status, data.includes('"status":"connected"')]); session.destroy(); });
+        stream.on('error', reject);
+        stream.on('end', () => resolve([status, false]));
+    });
+});
+
 async function main() {
     const {socket: first, ...rawReport} = await raw();
     const {socket: second, ...sioReport} = await socketio();
@@ -100,6 +121,7 @@ async function main() {
         push_without_key: (await request(`${secure}/api/rooms`, {agent: inside})).status,
         large: [large.status, JSON.parse(large.text).code],
         http2: await overHttp2(),
+        socket_over_http2: await socketOverHttp2(),
         redirect: [redirect.status, new URL(redirect.headers.location).protocol],
     }));
     first.close();
