@@ -111,12 +111,12 @@ fn nginx(hub: &Hub) -> RunningProxy {
         ],
     );
     fs::write(proxy.path("hubbub.conf"), host).unwrap();
-    // What Debian's own nginx.conf sets; the temporary paths belong to the test.
+    // The temporary paths belong to the test. One process, so that none is left when the test ends it.
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {};\n", proxy.path(name)))
         .concat();
     let main = format!(
-        "daemon off;\npid {};\n{}http {{\n{temporary}include {};\n}}\n",
+        "daemon off;\nmaster_process off;\npid {};\n{}http {{\n{temporary}include {};\n}}\n",
         proxy.path("pid"),
         block("deploy", "deploy-nginx-main").text,
         proxy.path("hubbub.conf")
