@@ -5,6 +5,7 @@
 //! error.
 
 mod check;
+mod health;
 mod live;
 mod reference;
 mod settings;
@@ -49,6 +50,8 @@ enum Command {
     Serve(ServerFlags),
     /// Check the configuration and print its errors
     Check(check::Check),
+    /// Ask a running hub whether it is ready; the status is 0 if it is
+    Health(health::Health),
     /// Print a token signed with the configured secret
     Token(Token),
     /// Create, change, list and disable the accounts that sign in with a password
@@ -163,7 +166,7 @@ impl Command {
     /// Refuses flags before the command that have no effect on it.
     fn check(&self, before: &ServerFlags) -> Result<(), clap::Error> {
         let (name, allowed) = match self {
-            Self::Serve(_) | Self::Check(_) => return Ok(()),
+            Self::Serve(_) | Self::Check(_) | Self::Health(_) => return Ok(()),
             Self::Token(_) => ("token", &ConfigFlags::FLAGS[..]),
             Self::User(_) => ("user", &ConfigFlags::FLAGS[..]),
             Self::Key(_) => ("key", &[][..]),
@@ -193,6 +196,7 @@ fn execute(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Re
         None => serve(before),
         Some(Command::Serve(settings)) => serve(settings.over(before)),
         Some(Command::Check(check)) => check::run(before, check),
+        Some(Command::Health(health)) => health::run(before, health),
         Some(Command::Token(Token { location, claims })) => token(&location.over(before).sources(), &claims),
         Some(Command::User(users)) => users::run(&users.location.over(before).sources(), users.action),
         Some(Command::Key(KeyCommand::New { name })) => key_new(&name),

@@ -328,3 +328,27 @@ async fn secrets_are_created_at_the_first_start_and_reused() {
     );
     assert!(!hub.output().contains("created a random"), "created once: {}", hub.output());
 }
+
+#[tokio::test]
+async fn health_succeeds_while_the_hub_is_ready() {
+    let mut hub = Hub::unready("[server]\nbase_path = \"/hub\"");
+    let port = hub.address().port().to_string();
+    let ask = |more: &[&str]| run(hub.dir(), &[&["health", "--port", &port], more].concat());
+    let ready = ask(&[]);
+    assert_eq!((ready.status, ready.stdout.as_str(), ready.stderr.as_str()), (Some(0), "ready\n", ""), "{ready:?}");
+    let live = ask(&[&format!("http://{}/hub/health/live", hub.address())]);
+    assert_eq!((live.status, live.stdout.as_str()), (Some(0), "alive\n"), "{live:?}");
+    assert_failed(&ask(&[&format!("http://{}/absent", hub.address())]), &["/absent: status 404"]);
+    assert_failed(&run(hub.dir(), &["health"]), &["server.port is 0", "name the URL"]);
+
+    hub.shut_down_and_read();
+    let down = run(hub.dir(), &["health", "--port", &port]);
+    assert_failed(&down, &[&format!("http://127.0.0.1:{port}/hub/health/ready: "), "refused"]);
+}
+
+#[test]
+fn health_gives_the_reason_of_a_hub_that_is_not_ready() {
+    let hub = Hub::unready("[auth]\nalgorithm = \"RS256\"\njwks = \"http://127.0.0.1:9/keys\"");
+    let asked = run(hub.dir(), &["health", "--port", &hub.address().port().to_string()]);
+    assert_failed(&asked, &["/health/ready: status 503: ", "auth.jwks"]);
+}

@@ -130,3 +130,6 @@ mod documents;
 
 // The code blocks in the documents.
 mod manual;
+
+// The files in deploy/.
+mod deploy;

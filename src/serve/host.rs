@@ -8,6 +8,7 @@ use hubbub_actors::runtime::clock::Clock;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::service_manager::ServiceManager;
 use super::signals::{Signals, Stop, Stops};
 
 /// The host of a hub.
@@ -23,6 +24,14 @@ impl HubHost {
         match self {
             Self::Process(_) => Clock::System,
             Self::Program { clock, .. } => clock.clone(),
+        }
+    }
+
+    /// The service manager. A program that embeds a hub reports to its own.
+    pub(super) fn manager(&self) -> ServiceManager {
+        match self {
+            Self::Process(_) => ServiceManager::from_env(),
+            Self::Program { .. } => ServiceManager::none(),
         }
     }
 

@@ -5,6 +5,7 @@ mod compose;
 mod host;
 mod listen;
 pub mod reload;
+mod service_manager;
 mod services;
 pub mod settings;
 mod shutdown;
@@ -12,6 +13,7 @@ pub mod signals;
 mod upgrade;
 
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -163,14 +165,18 @@ async fn serve(
     let server = server(&state, &router, listeners, config.server.worker_count())?;
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
+    let manager = Rc::new(host.manager());
     let (mut stops, signals) = host.into_stops()?;
 
     actix_rt::spawn(state.notices.clone().run());
     reloader.note_start().await;
     if let Some(signals) = signals {
-        actix_rt::spawn(signals.follow(reloader));
+        actix_rt::spawn(signals.follow(reloader, manager.clone()));
     }
     started(Serving { addresses, hub: hub.clone() });
+    manager.ready(signals::SERVING);
+    let watched = manager.clone();
+    actix_rt::spawn(async move { watched.watch().await });
     let died = tokio::select! {
         _ = stops.next() => None,
         died = watch(&hub) => Some(died),
@@ -180,6 +186,7 @@ async fn serve(
         Some(name) => log::error!("the actor {name} died; shutting down"),
         None => log::info!("stop signal; shutting down"),
     }
+    manager.stopping(shutdown::longest(&state));
     let cut = shutdown::shut_down(&state, &router, &store, handle, &mut stops).await;
     match died {
         Some(name) => Err(ServeError::ActorDied(name)),

@@ -62,15 +62,17 @@ impl Reloader {
         self.note_running().await;
     }
 
-    /// Reloads, and logs the result.
-    pub async fn reload(&mut self) {
+    /// Reloads, and logs the result. Returns whether the configuration is in force.
+    pub async fn reload(&mut self) -> bool {
         if self.state.hub.accepting().is_err() {
             log::warn!("SIGHUP is ignored: the hub is shutting down");
-            return;
+            return false;
         }
         let state = self.state.clone();
         let reloads = &state.reloads;
-        match self.try_reload().await {
+        let result = self.try_reload().await;
+        let is_reloaded = result.is_ok();
+        match result {
             Ok(changes) => {
                 reloads.ok.fetch_add(1, Ordering::Relaxed);
                 reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
@@ -86,6 +88,7 @@ impl Reloader {
                 log::error!(reason = why.as_str(); "the configuration was not reloaded");
             }
         }
+        is_reloaded
     }
 
     async fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {

@@ -31,6 +31,11 @@ const STORE_TIME: Duration = Duration::from_secs(2);
 /// The most time to store sessions after a second signal.
 const CUT_TIME: Duration = Duration::from_secs(1);
 
+/// The longest time of a shutdown: `server.shutdown_secs`.
+pub(super) fn longest(state: &SharedState) -> Duration {
+    Duration::from_secs(state.policies().config.server.shutdown_secs.into())
+}
+
 /// Ends the sessions, then the HTTP side, then the store. Returns the second signal, if one cut this short.
 pub(super) async fn shut_down(
     state: &SharedState,
@@ -40,7 +45,7 @@ pub(super) async fn shut_down(
     stops: &mut Stops,
 ) -> Option<Stop> {
     let config = state.policies().config.clone();
-    let times = ShutdownTimes::of(Duration::from_secs(config.server.shutdown_secs.into()));
+    let times = ShutdownTimes::of(longest(state));
     let rate = DrainRate { per_sec: config.server.drain_per_sec, within: times.sessions };
     let cut = drain(&state.hub, router, rate, stops).await;
     let http_time = if cut.is_some() { Duration::ZERO } else { times.http };

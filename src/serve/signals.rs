@@ -4,11 +4,19 @@
 //! writes the main metrics into the log. SIGUSR2 does nothing, and neither does SIGPIPE, which Rust ignores.
 
 use std::io;
+use std::rc::Rc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::serve::reload::{self, Reloader};
+use crate::serve::service_manager::ServiceManager;
+
+/// What the service manager shows for a hub that serves.
+pub(super) const SERVING: &str = "Serving";
+
+/// What it shows after a reload that changed nothing because of an error.
+const NOT_RELOADED: &str = "Serving; the configuration was not reloaded, see the log";
 
 /// The signals that do not stop a hub. They are caught from the creation of this value until the process ends.
 #[derive(Debug)]
@@ -33,12 +41,14 @@ impl Signals {
 
     /// Handles the signals as long as the hub runs. Signals of one kind that arrive while one is being handled count as one.
     /// A reload may wait for a file or a key set; SIGUSR1 does not wait for a reload.
-    pub async fn follow(self, mut reloader: Reloader) {
+    pub(super) async fn follow(self, mut reloader: Reloader, manager: Rc<ServiceManager>) {
         let Self { mut hangup, mut usr1, mut usr2 } = self;
         let state = reloader.state();
         let reloads = async {
             while hangup.recv().await.is_some() {
-                reloader.reload().await;
+                manager.reloading();
+                let is_reloaded = reloader.reload().await;
+                manager.ready(if is_reloaded { SERVING } else { NOT_RELOADED });
             }
         };
         let others = async {

@@ -45,7 +45,7 @@ fn sign_in(hub: &Hub) -> u16 {
 
 #[tokio::test]
 async fn a_restored_backup_has_the_accounts_chats_messages_and_notifications() {
-    tools::sqlite();
+    tools::debian_program("sqlite3", "sqlite3");
     let hub = first_start(CONFIG);
     api(&hub, "POST", "/api/users", &json!({"username": "zoe", "password": "correct horse battery"}));
     api(&hub, "PUT", "/api/chats/team", &json!({"name": "Team", "participants": ["zoe"]}));

@@ -1,45 +1,50 @@
 //! The code in the documents runs: each block in a language that a reader pastes is run by a test, or says why not.
 
-// Runs the shell blocks of a page beside a hub.
-mod paste;
+// docs/backends.md: pushes from each language, batches, chats, accounts, and the application.
+mod backends;
 
 // docs/backup.md: what was copied and restored by its commands is there.
 mod backup;
 
+// docs/browsers.md, in Chromium.
+mod browsers;
+
+// docs/configuration.md: files, variables and commands.
+mod configuration;
+
+// docs/deploy.md: the settings are valid, and the limits have their defaults.
+mod deploy;
+
+// README.md and docs/getting-started.md, in terminals.
+mod getting_started;
+
 // docs/migrating.md: the code after each migration.
 mod migrating;
 
+// Runs the shell blocks of a page beside a hub.
+mod paste;
+
 // docs/security.md: keys and secrets are replaced by its commands.
 mod security;
+
+// docs/signing.md: the functions, the test vector and the errors.
+mod signing;
+
+// Blocks as programs.
+mod snippets;
+
+// The output in a terminal.
+mod terminal;
+
+// docs/tokens.md: tokens of each library and kind, and the errors.
+mod tokens;
 
 // docs/troubleshooting.md: each fault is provoked, and the documented output appears.
 mod troubleshooting;
 
 use std::fs;
 
-// Blocks as programs.
-mod snippets;
-
-// docs/backends.md: pushes from each language, batches, chats, accounts, and the application.
-mod backends;
-
-// docs/configuration.md: files, variables and commands.
-mod configuration;
-
-// docs/signing.md: the functions, the test vector and the errors.
-mod signing;
-
-// docs/tokens.md: tokens of each library and kind, and the errors.
-mod tokens;
-
 use crate::support::blocks::{Mark, blocks, page};
-
-// `docs/browsers.md`, in Chromium.
-mod browsers;
-// `README.md` and `docs/getting-started.md`.
-mod getting_started;
-// What a reader sees in a terminal.
-mod terminal;
 
 /// The languages of blocks that a reader pastes. `text` and `json` are output.
 const PASTED: &[&str] = &["sh", "js", "html", "python", "php", "java", "nginx", "haproxy", "yaml", "ini", "toml"];

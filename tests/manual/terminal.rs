@@ -24,7 +24,7 @@ impl Shims {
     /// Writes `cargo`, `npm` and `npx` for a hub on `port` into `dir`.
     pub(super) fn write(dir: &Path, port: u16) -> Self {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-        let wscat = node_modules(&tests.join("manual/node")).join("wscat/bin/wscat");
+        let wscat = node_modules(&tests.join("manual/packages")).join("wscat/bin/wscat");
         let packages = node_modules(&tests.join("clients/socketio"));
         let cargo = format!(
             "[ \"$1\" = run ] || exit 2\nshift\n[ \"$1\" = -q ] && shift\n[ \"$1\" = -- ] && shift\n\

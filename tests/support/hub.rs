@@ -76,6 +76,12 @@ impl Hub {
     #[track_caller]
     pub(crate) fn in_dir(dir: TempDir) -> Self {
         let program = hubbub(dir.path());
+        Self::from_program(dir, program)
+    }
+
+    /// A hub in a directory with a `config.toml`, run by a prepared command.
+    #[track_caller]
+    pub(crate) fn from_program(dir: TempDir, program: Command) -> Self {
         let hub = Self::run_in(dir, program);
         hub.wait_ready();
         hub

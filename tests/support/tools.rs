@@ -178,15 +178,17 @@ fn php_with(ready: &str, packages: &[&str], what: &str) -> Command {
     Command::new("php")
 }
 
-/// The command line of SQLite, which an operator copies a database with.
+/// A program of a Debian package, which is installed when the program is missing.
 #[track_caller]
-pub(crate) fn sqlite() {
-    let missing = "the command line of SQLite (Debian: sqlite3)";
-    let _lock = lock("sqlite3");
-    if in_path("sqlite3").is_none() {
-        debian(&["sqlite3"], missing);
-        assert!(in_path("sqlite3").is_some(), "missing: {missing}");
+pub(crate) fn debian_program(program: &str, package: &str) -> PathBuf {
+    let _lock = lock(package);
+    let look = || in_path(program).or_else(|| Some(Path::new("/usr/sbin").join(program)).filter(|file| file.is_file()));
+    if let Some(found) = look() {
+        return found;
     }
+    let missing = format!("{program} (Debian: `apt-get install {package}`)");
+    debian(&[package], &missing);
+    look().unwrap_or_else(|| panic!("missing: {missing}"))
 }
 
 /// Installs Debian packages.
