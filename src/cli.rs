@@ -6,6 +6,7 @@
 
 mod check;
 mod live;
+mod openapi;
 mod settings;
 mod start_line;
 mod users;
@@ -62,6 +63,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = EventsFormat::Markdown)]
         format: EventsFormat,
     },
+    /// Print the description of the HTTP API
+    Openapi(openapi::Openapi),
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +175,7 @@ impl Command {
             Self::User(_) => ("user", &ConfigFlags::FLAGS[..]),
             Self::Key(_) => ("key", &[][..]),
             Self::Events { .. } => ("events", &[][..]),
+            Self::Openapi(_) => ("openapi", &[][..]),
         };
         match before.given().find(|flag| !allowed.contains(flag)) {
             None => Ok(()),
@@ -199,6 +203,7 @@ fn execute(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Re
         Some(Command::Key(KeyCommand::New { name })) => key_new(&name),
         Some(Command::Key(KeyCommand::Hash)) => key_hash(io::stdin().lock()),
         Some(Command::Events { format }) => events(format),
+        Some(Command::Openapi(command)) => openapi::run(&command),
     }
 }
 
