@@ -68,14 +68,14 @@ impl<'a> Parts<'a> {
 /// Removes `null` from the schema of an optional parameter: a path or a query has no `null`.
 fn remove_null(schema: &mut Value) {
     for list in ["type", "enum"] {
-        if let Some(names) = schema[list].as_array_mut() {
+        if let Some(names) = schema.get_mut(list).and_then(Value::as_array_mut) {
             names.retain(|name| !name.is_null() && name != "null");
         }
     }
-    if let [name] = schema["type"].as_array().map(Vec::as_slice).unwrap_or_default() {
+    if let Some([name]) = schema.get("type").and_then(Value::as_array).map(Vec::as_slice) {
         schema["type"] = name.clone();
     }
-    if let Some([alternative, null]) = schema["anyOf"].as_array().map(Vec::as_slice)
+    if let Some([alternative, null]) = schema.get("anyOf").and_then(Value::as_array).map(Vec::as_slice)
         && null["type"] == "null"
     {
         *schema = alternative.clone();

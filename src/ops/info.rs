@@ -86,7 +86,10 @@ pub(crate) const ROOT: Operation = Operation {
         status: 200,
         answer: r#"{"service": "Hubbub", "message": "WebSocket server is running", "version": "0.1.0",
             "environment": "production", "timestamp": "2026-01-02T03:04:05.678Z",
-            "endpoints": {"health": "/health", "push": "/api/push"},
+            "endpoints": {"health": "/health", "live": "/health/live", "ready": "/health/ready", "status": "/status",
+            "metrics": "/metrics", "info": "/info", "openapi": "/openapi.json", "sessions": "/sessions",
+            "push": "/api/push", "broadcast": "/api/broadcast", "room": "/api/room", "batch": "/api/batch",
+            "events": "/api/events"},
             "websocket": {"url": "ws://127.0.0.1:8081", "transports": ["websocket", "polling"], "path": "/socket.io/",
             "namespaces": ["/", "/chat"], "raw": "ws://127.0.0.1:8081/ws"}}"#,
     },
@@ -185,7 +188,7 @@ pub(crate) struct Counts {
     messages_sent: u64,
     /// Messages received from clients.
     messages_received: u64,
-    /// Refusals and failures.
+    /// Refusals sent to clients.
     errors: u64,
 }
 
@@ -212,7 +215,7 @@ pub(crate) const INFO: Operation = Operation {
         body: "",
         status: 200,
         answer: r#"{"server": {"name": "Hubbub", "version": "0.1.0", "config": {"host": "127.0.0.1", "port": 8081,
-            "max_connections": 10000, "heartbeat_interval_secs": 5, "client_timeout_secs": 10,
+            "max_connections": 10000, "heartbeat_interval_secs": 30, "client_timeout_secs": 60,
             "max_frame_size": 65536}}, "stats": {"active_connections": 120, "total_connections": 4510,
             "messages_sent": 90210, "messages_received": 7300, "errors": 3}, "features": ["websocket", "heartbeat",
             "topic_subscription", "broadcast_messaging", "direct_messaging", "connection_management", "metrics"]}"#,

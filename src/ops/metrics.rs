@@ -53,7 +53,7 @@ pub(crate) const METRICS: Operation = Operation {
         target: "/metrics",
         body: "",
         status: 200,
-        answer: "# HELP hubbub_sessions Open sessions on all surfaces.\n# TYPE hubbub_sessions gauge\nhubbub_sessions 120",
+        answer: "# HELP socket_server_active_connections Open sessions on all surfaces.\n# TYPE socket_server_active_connections gauge\nsocket_server_active_connections 120",
     },
 };
 

@@ -94,7 +94,7 @@ pub(crate) const COMMUNITY: Operation = Operation {
         status: 200,
         answer: r#"{"status": "operational", "timestamp": "2026-01-02T03:04:05.678Z", "server": {"uptime": 3600,
             "environment": "production", "version": "0.1.0", "memory_usage": {"rss": 23.5, "heapTotal": 23.5,
-            "heapUsed": 23.5, "external": 0.0}}, "database": {"status": "connected", "connections": 5,
+            "heapUsed": 23.5, "external": 0.0}}, "database": {"status": "connected", "connections": 3,
             "response_time": 0.112}, "websocket": {"active_connections": 120, "total_connections": 4510, "rooms": 31,
             "events_per_minute": 842}}"#,
     },
