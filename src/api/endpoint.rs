@@ -87,6 +87,7 @@ impl Endpoint {
             method,
             operation,
             is_guarded: self.is_guarded,
+            roles: &[],
             checks: if self.is_guarded { guard::refusals(method) } else { Vec::new() },
             types: Types::of::<Args, Success>(),
         });

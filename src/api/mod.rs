@@ -51,7 +51,6 @@ use endpoint::{Endpoint, guarded, public};
 /// The order is significant: the first route with a matching path answers, and `{room:.+}` matches slashes too. So
 /// `/{room:.+}/history` comes before `/{room:.+}`, and takes names away from it: the room `a/history` is requested as
 /// `/api/rooms/a%2Fhistory`.
-#[rustfmt::skip]
 fn endpoints() -> Vec<Endpoint> {
     vec![
         public("/").get(info::root, &info::ROOT),
@@ -78,7 +77,10 @@ fn endpoints() -> Vec<Endpoint> {
         guarded("/api/rooms").get(rooms::list, &rooms::LIST),
         guarded("/api/rooms/{room:.+}/history").get(history::history, &history::HISTORY),
         guarded("/api/rooms/{room:.+}").get(rooms::one, &rooms::ONE),
-        guarded("/api/chats/{chat:.+}").put(chats::put, &chats::PUT).get(chats::get, &chats::GET).delete(chats::delete, &chats::DELETE),
+        guarded("/api/chats/{chat:.+}")
+            .put(chats::put, &chats::PUT)
+            .get(chats::get, &chats::GET)
+            .delete(chats::delete, &chats::DELETE),
         guarded("/api/presence/{user:.+}").get(presence::presence, &presence::PRESENCE),
     ]
 }

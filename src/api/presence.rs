@@ -2,7 +2,6 @@
 
 use actix_web::web;
 use hubbub_actors::events::timestamp::Iso;
-use hubbub_actors::model::fault::Code;
 use hubbub_actors::model::ids::{OWNED_NAME_MAX, SessionId, UserId};
 use hubbub_actors::registry::LiveSession;
 use schemars::JsonSchema;
@@ -57,7 +56,7 @@ struct SessionReply {
 impl SessionReply {
     fn of(session: &LiveSession) -> Self {
         let (surface, connected_at) = (session.surface.as_str(), Iso(session.connected_at));
-        Self { session_id: session.id.clone(), surface, connected_at }
+        Self { session_id: session.id, surface, connected_at }
     }
 }
 
@@ -66,7 +65,7 @@ pub(super) const PRESENCE: Operation = Operation {
     tag: Tag::Reads,
     summary: "Tells whether a user is online, and lists the user's sessions.",
     description: "An unknown user is offline: the hub has no list of users.",
-    errors: &[Code::Overloaded],
+    errors: &[],
     example: Example {
         target: "/api/presence/u1",
         body: "",

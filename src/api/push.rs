@@ -32,7 +32,8 @@ pub(super) struct PushBody<'a> {
     /// The name of the event. The names of Socket.IO's own events, such as `connect`, are refused.
     #[schemars(length(min = 1, max = EVENT_NAME_MAX))]
     event: String,
-    /// The data of the event: any JSON value. Clients receive its bytes unchanged.
+    /// The data of the event: any JSON value. Clients receive its text unchanged, except for escapes that JSON
+    /// does not need.
     #[serde(borrow)]
     #[schemars(with = "serde_json::Value")]
     data: &'a RawValue,
@@ -205,7 +206,7 @@ pub(super) const PUSH: Operation = Operation {
     summary: "Sends an event to every session of a user.",
     description: "A user without a session is no error: `recipients` is 0. An event `notification` is stored until the user \
         has read it; its data is an object of at most `limits.notification_bytes`.",
-    errors: &[Code::StoreUnavailable],
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
     example: Example {
         target: "/api/push",
         body: r#"{"userId": "u1", "event": "order.paid", "data": {"order": 7}}"#,
@@ -228,7 +229,7 @@ pub(super) const BROADCAST: Operation = Operation {
     tag: Tag::Commands,
     summary: "Sends an event to all users, or to a user, a thread or a room.",
     description: "With an id and without `to`, the request is refused: an event for one user must not reach all.",
-    errors: &[Code::StoreUnavailable],
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
     example: Example {
         target: "/api/broadcast",
         body: r#"{"event": "price.changed", "to": "thread", "thread_id": 456, "data": {"price": 10}}"#,
@@ -251,7 +252,7 @@ pub(super) const ROOM: Operation = Operation {
     tag: Tag::Commands,
     summary: "Sends an event to every session in a room.",
     description: "A room without members is no error: `recipients` is 0.",
-    errors: &[Code::StoreUnavailable],
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
     example: Example {
         target: "/api/room",
         body: r#"{"room": "news", "event": "headline", "data": "Rain tomorrow"}"#,

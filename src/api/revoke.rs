@@ -92,7 +92,7 @@ pub(super) const REVOKE: Operation = Operation {
     tag: Tag::Management,
     summary: "Revokes tokens by user, by sign-in session or by token id, and closes their sessions.",
     description: "Exactly one of `userId`, `sid` and `jti` is needed. The sessions close with 4401.",
-    errors: &[],
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
     example: Example {
         target: "/api/revoke",
         body: r#"{"userId": "u1"}"#,

@@ -68,7 +68,7 @@ pub(super) struct RoomsReply {
 /// A room in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 struct RoomEntry {
-    /// Its name.
+    /// The name of the room.
     #[schemars(with = "String")]
     room: RoomName,
     /// The sessions in it.
@@ -136,7 +136,7 @@ pub(super) const ONE: Operation = Operation {
     id: "getRoom",
     tag: Tag::Reads,
     summary: "Reads a room and its members.",
-    description: "A room without members does not exist: `NOT_FOUND`. So is an internal room.",
+    description: "A room without members is `NOT_FOUND`, and so is an internal room.",
     errors: &[Code::NotFound],
     example: Example {
         target: "/api/rooms/news",

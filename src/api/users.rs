@@ -42,10 +42,9 @@ pub(super) struct NewUserBody {
 
 body_types!(NewUserBody);
 
-/// A character has up to 4 bytes, so fewer characters may be enough.
+/// A character has up to 4 bytes, so 8 bytes are no least number of characters.
 fn password(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let (min, max) = (PASSWORD_BYTES.start().div_ceil(4), PASSWORD_BYTES.end());
-    schemars::json_schema!({"type": "string", "format": "password", "minLength": min, "maxLength": max})
+    schemars::json_schema!({"type": "string", "format": "password", "maxLength": PASSWORD_BYTES.end()})
 }
 
 /// An account.
@@ -87,7 +86,7 @@ pub(super) const ADD: Operation = Operation {
     summary: "Creates an account that can sign in.",
     description: "A taken name is refused with `CONFLICT`. Roles, permissions and names of an account have at most 4,096 bytes \
         together, so that they fit into a token.",
-    errors: &[Code::Conflict, Code::StoreUnavailable],
+    errors: &[Code::Conflict, Code::StoreUnavailable, Code::OutcomeUnknown],
     example: Example {
         target: "/api/users",
         body: r#"{"username": "alice", "password": "correct horse", "roles": ["admin"], "permissions": ["connect"]}"#,

@@ -127,7 +127,7 @@ impl Builder {
         if route.is_guarded && route.method == "POST" {
             parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
         }
-        let (security, body) = (security(route.access(&parts)), parts.body);
+        let (security, body) = (security(route.access(&parts), route.roles), parts.body);
         let mut described = json!({
             "operationId": operation.id,
             "tags": [operation.tag.name()],
@@ -191,12 +191,8 @@ impl Builder {
     fn components(mut self) -> Value {
         self.schemas.responses.subschema_for::<ApiError<'_>>();
         self.schemas.responses.subschema_for::<RawError<'_>>();
-        let mut schemas = self.schemas.requests.take_definitions(true);
-        for (name, schema) in self.schemas.responses.take_definitions(true) {
-            schemas.insert(name, schema);
-        }
         json!({
-            "schemas": schemas,
+            "schemas": self.schemas.into_definitions(),
             "responses": self.responses,
             "parameters": parameters(),
             "headers": headers(),
@@ -230,15 +226,15 @@ fn success_of(route: &Route, success: &Success) -> (String, Value) {
 }
 
 /// The alternatives of authentication.
-fn security(access: Access) -> Value {
+fn security(access: Access, roles: &[&str]) -> Value {
     match access {
         Access::Public => json!([]),
         Access::Token => json!([{"AccessToken": []}]),
         Access::ApiKey => json!([
-            {"ApiKey": []},
-            {"WebSocketApiKey": []},
+            {"ApiKey": roles},
+            {"WebSocketApiKey": roles},
             {
-                "ApiKey": [],
+                "ApiKey": roles,
                 "SignatureTimestamp": [],
                 "SignatureNonce": [],
                 "SignatureVersion": [],
@@ -304,6 +300,20 @@ fn headers() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api;
+
+    #[test]
+    fn a_name_means_one_schema_in_requests_and_in_responses() {
+        let mut schemas = Schemas::new();
+        for route in api::described() {
+            drop(route.parts(&mut schemas));
+            route.successes(&mut schemas);
+        }
+        let responses = schemas.responses.take_definitions(true);
+        for (name, schema) in schemas.requests.take_definitions(true) {
+            assert_eq!(responses.get(&name).unwrap_or(&schema), &schema, "{name}");
+        }
+    }
 
     #[test]
     fn the_base_path_is_the_url_of_the_server() {

@@ -35,10 +35,11 @@ fn collect(schema: &Value, prefix: &str, definitions: &Definitions, rows: &mut V
     for name in required.iter().copied().chain(optional) {
         let (field, path) = (&properties[name], format!("{prefix}{name}"));
         let inner = resolved(field, definitions);
+        let is_required = required.contains(&name);
         let meaning = field["description"].as_str().or(inner["description"].as_str()).unwrap_or_default();
         rows.push(Row {
-            kind: kind(field, definitions),
-            is_required: required.contains(&name),
+            kind: kind(field, definitions) + null(field, is_required),
+            is_required,
             meaning: one_line(meaning),
             name: path.clone(),
         });
@@ -47,6 +48,14 @@ fn collect(schema: &Value, prefix: &str, definitions: &Definitions, rows: &mut V
             None => collect(inner, &format!("{path}."), definitions, rows),
         }
     }
+}
+
+/// The words for a field that is always present and can be `null`. An optional field is absent instead.
+fn null(field: &Value, is_required: bool) -> &'static str {
+    let is_null = |schema: &Value| schema["type"] == "null";
+    let in_types = field["type"].as_array().is_some_and(|names| names.iter().any(|name| name == "null"));
+    let in_alternatives = field["anyOf"].as_array().is_some_and(|schemas| schemas.iter().any(is_null));
+    if is_required && (in_types || in_alternatives) { " or `null`" } else { "" }
 }
 
 /// The schema that a reference means; of an alternative with `null`, the other.

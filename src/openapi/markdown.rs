@@ -1,5 +1,6 @@
 //! The description as the page `docs/http-api.md`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hubbub_actors::model::fault::Code;
@@ -21,9 +22,11 @@ pub fn of(routes: &[Route]) -> String {
     for route in routes {
         let access = route.access(&route.parts(&mut schemas));
         let caller = match access {
-            Access::Public => "anyone",
-            Access::ApiKey => "API key",
-            Access::Token => "access token",
+            Access::Public if route.operation.tag == Tag::Connections => "client".to_owned(),
+            Access::Public => "anyone".to_owned(),
+            Access::ApiKey if route.roles.is_empty() => "API key".to_owned(),
+            Access::ApiKey => format!("API key: `{}`", route.roles.join("`, `")),
+            Access::Token => "access token".to_owned(),
         };
         let _ = writeln!(
             text,
@@ -69,9 +72,7 @@ impl Section {
             (success.status, success.meaning, schema)
         });
         let answers = answers.collect();
-        let mut definitions = schemas.requests.take_definitions(true);
-        definitions.extend(schemas.responses.take_definitions(true));
-        Self { parameters, body, answers, definitions }
+        Self { parameters, body, answers, definitions: schemas.into_definitions() }
     }
 
     fn write(&self, route: &Route, text: &mut String) {
@@ -87,14 +88,14 @@ impl Section {
         let example = &operation.example;
         let mut request = format!("{} {}\n", route.method, example.target);
         if !example.body.is_empty() {
-            request += &format!("\n{}", wrapped(example.body));
+            request += &format!("\n{}", wrapped_json(example.body));
         }
         let mut answer = format!("{}\n", example.status);
         if !example.answer.is_empty() {
             answer += "\n";
             // Text has its own lines.
             answer += &match serde_json::from_str::<Value>(example.answer) {
-                Ok(_) => wrapped(example.answer),
+                Ok(_) => wrapped_json(example.answer),
                 Err(_) => format!("{}\n", example.answer),
             };
         }
@@ -135,17 +136,21 @@ impl Section {
     }
 }
 
-/// The refusals of a route that other routes do not have: by status, without those of every route and of the API key.
+/// The refusals of a route that other routes do not have, by status.
 fn errors(route: &Route) -> String {
     let own = |code: &&Code| route.operation.errors.contains(code) && !EVERYWHERE.contains(code);
-    let mut errors: Vec<_> = Code::ALL
-        .iter()
-        .filter(own)
-        .map(|&code| format!("{} `{}`", error::status(code).as_u16(), code_name(code, route.shape())))
-        .collect();
-    errors.sort();
-    errors.dedup();
-    errors.join(", ")
+    let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for &code in Code::ALL.iter().filter(own) {
+        by_status
+            .entry(error::status(code).as_u16())
+            .or_default()
+            .push(format!("`{}`", code_name(code, route.shape())));
+    }
+    let errors = by_status.into_iter().map(|(status, mut names)| {
+        names.dedup();
+        format!("{status} {}", names.join(" or "))
+    });
+    errors.collect::<Vec<_>>().join(", ")
 }
 
 /// A text in one line, for the cell of a table.
@@ -155,15 +160,25 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// A text in lines of at most [`COLUMNS`] columns, each with a line feed.
 fn wrapped(text: &str) -> String {
+    in_lines(text.split_whitespace(), " ")
+}
+
+/// JSON in lines of at most [`COLUMNS`] columns. A line ends with a comma.
+fn wrapped_json(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("[ ", "[").replace(" ]", "]");
+    in_lines(text.split(", "), ", ")
+}
+
+fn in_lines<'a>(words: impl Iterator<Item = &'a str>, between: &str) -> String {
     let (mut lines, mut columns) = (String::new(), 0);
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if columns > 0 && columns + 1 + length > COLUMNS {
+    for word in words {
+        let length = word.chars().count() + between.len();
+        if columns > 0 && columns + length > COLUMNS {
+            lines.push_str(between.trim_end());
             lines.push('\n');
             columns = 0;
         } else if columns > 0 {
-            lines.push(' ');
-            columns += 1;
+            lines.push_str(between);
         }
         lines.push_str(word);
         columns += length;

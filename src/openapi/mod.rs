@@ -16,6 +16,7 @@ pub mod request;
 use hubbub_actors::model::fault::Code;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
 
 pub use self::answer::{Answer, Availability, Created, NoContent, Reply, Saved, True};
 pub use self::request::Takes;
@@ -122,6 +123,8 @@ pub struct Route {
     pub operation: &'static Operation,
     /// Whether the path needs an API key.
     pub is_guarded: bool,
+    /// What the API key must be allowed to do; empty if any key is enough.
+    pub roles: &'static [&'static str],
     /// The codes that the path's own checks refuse with, before the handler.
     pub checks: Vec<Code>,
     /// The types of its handler.
@@ -177,5 +180,12 @@ impl Schemas {
             requests: settings().for_deserialize().into_generator(),
             responses: settings().for_serialize().into_generator(),
         }
+    }
+
+    /// All schemas by name.
+    fn into_definitions(mut self) -> Map<String, Value> {
+        let mut schemas = self.requests.take_definitions(true);
+        schemas.extend(self.responses.take_definitions(true));
+        schemas
     }
 }

@@ -270,8 +270,8 @@ pub(crate) const CONNECT: Operation = Operation {
     id: "connect",
     tag: Tag::Connections,
     summary: "Opens a WebSocket.",
-    description: "The request is a WebSocket handshake of version 13. Its token is in the query parameter `token` or in \
-        `Authorization`. A request without an upgrade is refused with `UPGRADE_REQUIRED`.",
+    description: "The request is a WebSocket handshake of version 13. Its token is in `Authorization: Bearer`, in \
+        the subprotocol `access_token.<jwt>` or in the query parameter `token`. A request without an upgrade is refused with `UPGRADE_REQUIRED`.",
     errors: &[
         Code::InvalidToken,
         Code::TokenExpired,

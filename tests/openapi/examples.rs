@@ -1,9 +1,10 @@
 //! Each documented example is sent to a running hub, and the response has the documented shape.
 
 use hubbub::openapi::Route;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::hub;
+use crate::support::blocks::{blocks, page};
 use crate::support::http::Response;
 use crate::support::token::token;
 use crate::support::{Client, Hub};
@@ -115,14 +116,30 @@ async fn every_documented_example_is_answered_as_documented() {
 }
 
 #[test]
+fn the_error_bodies_of_the_page_are_those_of_the_hub() {
+    let hub = Hub::start();
+    let blocks = blocks(&page("http-api"));
+    let documented: Vec<Value> = blocks
+        .iter()
+        .filter(|block| block.language == "json")
+        .map(|block| serde_json::from_str(&block.text).unwrap())
+        .collect();
+    let push = hub.http();
+    let push = push.request("POST", "/api/push").key().header("X-Request-Id", "r-1").body("{}").send();
+    let sign_in = hub.http().post("/sessions", &json!({"username": "nobody", "password": "a wrong password"}));
+    assert_eq!((push.status, sign_in.status), (400, 401));
+    assert_eq!(documented, [push.json(), sign_in.json()]);
+}
+
+#[test]
 fn a_shape_differs_by_a_name_a_type_or_an_empty_list() {
-    let documented = serde_json::json!({"a": [{"b": 1}, {"c": "x"}], "d": null});
+    let documented = json!({"a": [{"b": 1}, {"c": "x"}], "d": null});
     for (live, differs) in [
-        (serde_json::json!({"a": [{"c": ""}, {"b": 7}, {"b": 8}], "d": null}), false),
-        (serde_json::json!({"a": [{"b": "1"}], "d": null}), true),
-        (serde_json::json!({"a": [], "d": null}), true),
-        (serde_json::json!({"a": [{"b": 1}]}), true),
-        (serde_json::json!({"a": [{"b": 1}], "d": 5}), true),
+        (json!({"a": [{"c": ""}, {"b": 7}, {"b": 8}], "d": null}), false),
+        (json!({"a": [{"b": "1"}], "d": null}), true),
+        (json!({"a": [], "d": null}), true),
+        (json!({"a": [{"b": 1}]}), true),
+        (json!({"a": [{"b": 1}], "d": 5}), true),
     ] {
         assert_eq!(difference(&documented, &live, "").is_some(), differs, "{live}");
     }
