@@ -83,6 +83,7 @@ pub(super) struct HistoryReply {
 #[derive(Serialize, JsonSchema)]
 struct HistoryMessage {
     /// Its offset.
+    #[schemars(with = "u64")]
     offset: Option<u64>,
     /// The name of the event.
     #[schemars(with = "String")]

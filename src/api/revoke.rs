@@ -35,7 +35,8 @@ pub(super) struct RevokeCommand {
     /// The id of the token, its claim `jti`.
     #[schemars(length(min = 1, max = SUBJECT_MAX))]
     jti: Option<IdText>,
-    /// With `userId`: tokens that were issued before this time are revoked. At most 5 minutes in the future.
+    /// With `userId`: tokens that were issued before this time are revoked. An ISO date, or seconds or milliseconds since 1970;
+    /// at most 5 minutes in the future. Default: now plus `auth.leeway_secs`.
     #[serde(rename = "issuedBefore")]
     issued_before: Option<Timestamp>,
 }

@@ -132,11 +132,13 @@ impl Builder {
             "operationId": operation.id,
             "tags": [operation.tag.name()],
             "summary": operation.summary,
-            "description": operation.description,
             "parameters": parameters,
             "security": security,
             "responses": self.responses_of(route),
         });
+        if !operation.description.is_empty() {
+            described["description"] = operation.description.into();
+        }
         if let Some(schema) = body {
             let mut content = json!({"schema": schema});
             if let Ok(example) = serde_json::from_str::<Value>(operation.example.body) {

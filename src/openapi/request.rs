@@ -98,10 +98,14 @@ impl Takes for HttpRequest {
     fn describe(_: &mut Parts<'_>) {}
 }
 
+/// A handler without arguments takes nothing.
+impl Takes for () {
+    fn describe(_: &mut Parts<'_>) {}
+}
+
 macro_rules! arguments {
     ($($name:ident)*) => {
         impl<$($name: Takes),*> Takes for ($($name,)*) {
-            #[allow(unused_variables, reason = "a handler without arguments takes nothing")]
             fn describe(parts: &mut Parts<'_>) {
                 $($name::describe(parts);)*
             }
@@ -109,7 +113,6 @@ macro_rules! arguments {
     };
 }
 
-arguments!();
 arguments!(A);
 arguments!(A B);
 arguments!(A B C);
