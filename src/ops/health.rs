@@ -57,7 +57,7 @@ struct Connections {
     active: u64,
     /// Sessions since the start.
     total: u64,
-    /// Handshakes in progress.
+    /// Open Socket.IO connections that have not joined a namespace yet.
     pending: u64,
 }
 
