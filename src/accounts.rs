@@ -21,7 +21,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::description::{Description, check_description};
-pub use self::name::Username;
+pub use self::description::{EMAIL_MAX, GRANTS_MAX, NAME_MAX};
+pub use self::name::{USERNAME_MAX, Username};
 use self::passwords::{Cost, Passwords};
 use self::terms::{Signing, Terms, claims, written_iat};
 use crate::auth::jwt;

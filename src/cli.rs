@@ -7,6 +7,7 @@
 mod check;
 mod health;
 mod live;
+mod openapi;
 mod reference;
 mod settings;
 mod start_line;
@@ -67,6 +68,8 @@ enum Command {
     Metrics(reference::Tables),
     /// Print every configuration key, and the scopes of API keys
     Settings(reference::Tables),
+    /// Print the description of the HTTP API
+    Openapi(openapi::Openapi),
 }
 
 #[derive(Debug, Args)]
@@ -174,6 +177,7 @@ impl Command {
             Self::Errors(_) => ("errors", &[][..]),
             Self::Metrics(_) => ("metrics", &[][..]),
             Self::Settings(_) => ("settings", &[][..]),
+            Self::Openapi(_) => ("openapi", &[][..]),
         };
         match before.given().find(|flag| !allowed.contains(flag)) {
             None => Ok(()),
@@ -205,6 +209,7 @@ fn execute(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Re
         Some(Command::Errors(tables)) => reference::errors(tables),
         Some(Command::Metrics(tables)) => reference::metrics(tables),
         Some(Command::Settings(tables)) => reference::settings(tables),
+        Some(Command::Openapi(command)) => openapi::run(&command),
     }
 }
 

@@ -4,6 +4,7 @@
 //! `{code, message}` on the Socket.IO transport, and `{error: {code, message, details}}` elsewhere. Handlers return an
 //! [`HttpError`]; the middleware renders it with the shape and id of the request.
 
+pub mod body;
 pub mod table;
 
 use std::fmt;
@@ -14,7 +15,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use hubbub_actors::model::fault::{Code, Fault};
-use serde_json::{Value, json};
+
+use self::body::ErrorBody;
 
 /// The shape of an error body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,48 +73,12 @@ pub const fn status(code: Code) -> StatusCode {
     }
 }
 
-/// The name of a code in an error body. The push document has its own name for an internal error.
-fn code_name(code: Code, shape: Shape) -> &'static str {
-    match (code, shape) {
-        (Code::Internal, Shape::Api) => "INTERNAL_SERVER_ERROR",
-        _ => code.as_str(),
-    }
-}
-
 /// The number of a code in an Engine.IO error body, as the protocol's reference server has it: 4 is "forbidden", 3 is
 /// "bad request".
 pub const fn engine_code(code: Code) -> u8 {
     match code {
         Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed => 4,
         _ => 3,
-    }
-}
-
-/// A fault as an error body.
-pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
-    let code = code_name(fault.code, shape);
-    match shape {
-        Shape::EngineIo => json!({"code": engine_code(fault.code), "message": fault.message}),
-        Shape::Raw => {
-            let details = fault.details().unwrap_or_else(|| json!({}));
-            json!({"error": {"code": code, "message": fault.message, "details": details}})
-        }
-        Shape::Api => {
-            let mut body = json!({
-                "success": false,
-                "error": fault.message,
-                "code": code,
-                "requestId": request_id,
-            });
-            // In this shape, `retryAfter` is not part of the details.
-            if let Some(details) = (Fault { retry_after: None, ..fault.clone() }).details() {
-                body["details"] = details;
-            }
-            if let Some(seconds) = fault.retry_after {
-                body["retryAfter"] = seconds.into();
-            }
-            body
-        }
     }
 }
 
@@ -148,14 +114,14 @@ pub fn response(fault: &Fault, shape: Shape, request_id: &str) -> HttpResponse {
     for header in headers(fault) {
         response.insert_header(header);
     }
-    response.json(body(fault, shape, request_id))
+    response.json(ErrorBody::of(fault, shape, request_id))
 }
 
 /// A fault as the parts of a response, for an upgrade that is refused after its socket left the HTTP app.
 pub fn response_parts(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
     let mut headers = headers(fault);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-    (status(fault.code), headers, Bytes::from(body(fault, shape, "").to_string()))
+    (status(fault.code), headers, Bytes::from(ErrorBody::of(fault, shape, "").to_text()))
 }
 
 /// What a handler of the HTTP app returns.
@@ -218,7 +184,13 @@ impl ResponseError for HttpError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
+        json!(ErrorBody::of(fault, shape, request_id))
+    }
 
     #[test]
     fn a_path_has_one_shape() {

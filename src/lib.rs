@@ -12,6 +12,7 @@
 //! * [`serve`]: listens, composes the hub, serves, reloads, shuts down.
 //! * [`api`]: the HTTP API and the middleware of all requests. [`ops`]: the endpoints for operators.
 //! * [`ws`], [`socketio`]: the surfaces. They never import each other. [`api`] reads the session id of [`socketio`] requests.
+//! * [`openapi`]: typed endpoints and their description.
 //! * [`websocket`]: handshake, reader and writer. [`admission`], [`bearer`]: which clients may connect, and their tokens.
 //! * [`state`]: the shared state. [`telemetry`]: metrics. [`policies`]: the rules that a reload replaces.
 //! * [`request_body`], [`http_stream`]: plain HTTP connections within bounds. [`error`]: faults as HTTP. [`notices`]:
@@ -31,6 +32,7 @@ pub mod error;
 pub mod http_stream;
 pub mod logging;
 pub mod notices;
+pub mod openapi;
 pub mod ops;
 pub mod peer;
 pub mod policies;

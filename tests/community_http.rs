@@ -31,6 +31,7 @@ fn the_root_describes_the_service_and_its_endpoints() {
                 "status": "/status",
                 "metrics": "/metrics",
                 "info": "/info",
+                "openapi": "/openapi.json",
                 "sessions": "/sessions",
                 "push": "/api/push",
                 "broadcast": "/api/broadcast",

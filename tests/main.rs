@@ -125,6 +125,9 @@ mod refusals;
 // Attacks on the hub's network interface.
 mod attack;
 
+// The description of the HTTP API, compared with a running hub.
+mod openapi;
+
 // The documents.
 mod documents;
 

@@ -5,13 +5,15 @@ use hubbub_actors::model::ids::printable;
 use hubbub_actors::store::Account;
 use serde_json::json;
 
-/// Most roles and most permissions of a user, and the longest name of each, in characters.
-const GRANTS_MAX: usize = 32;
+/// Most roles and most permissions of a user.
+pub const GRANTS_MAX: usize = 32;
+/// Longest name of a role or a permission, in characters.
 const GRANT_MAX: usize = 100;
 
-/// Longest name to show and longest mail address, in characters.
-const NAME_MAX: usize = 200;
-const EMAIL_MAX: usize = 320;
+/// Longest name to show, in characters.
+pub const NAME_MAX: usize = 200;
+/// Longest mail address, in characters.
+pub const EMAIL_MAX: usize = 320;
 
 /// Most bytes of names, mail address, roles and permissions together, as JSON. With more, a token could exceed
 /// [`crate::auth::jwt::TOKEN_MAX`], and the user could not connect.

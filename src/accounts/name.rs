@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Longest user name, in characters.
-const USERNAME_MAX: usize = 200;
+pub const USERNAME_MAX: usize = 200;
 
 /// A user name: 1 to 200 printable characters. Names that differ only in case or in Unicode form (NFKC) are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,19 +4,22 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use bytes::Bytes;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::model::fault::{Code, Fault};
-use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::RawValue;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::call::Call;
-use super::guard::AdmittedBody;
-use super::push;
-use super::push_command::PushCommand;
-use super::{HandlerResult, iso, json};
-use crate::error::{self, Shape};
+use super::json;
+use super::push::{self, BroadcastBody, DisconnectBody, PushBody, RoomBody};
+use super::push_command::{CommandReply, PushCommand};
+use super::request::{Body, body_types};
+use crate::error::HttpError;
+use crate::error::body::ApiError;
+use crate::openapi::{Example, Operation, Reply, Tag, True};
 use crate::state::SharedState;
 
 /// Most commands in a batch.
@@ -25,26 +28,88 @@ const COMMANDS_MAX: usize = 1_000;
 /// Commands that are executed before the first of them is awaited on disk: the store writes them together.
 const GROUP_MAX: usize = 100;
 
-#[derive(Debug, Deserialize)]
-struct Batch<'a> {
+/// Commands.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Batch<'a> {
+    /// The commands, in order. Each has one member: `push`, `broadcast`, `room` or `disconnect`, with the body of that endpoint.
     #[serde(borrow)]
+    #[schemars(schema_with = "commands_schema")]
     commands: Vec<&'a RawValue>,
 }
+
+body_types!(Batch<'a>);
+
+/// A command of a batch is read on its own, so that its refusal is its own result.
+fn commands_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut command = |name: &str, body: fn(&mut SchemaGenerator) -> Schema| {
+        let mut properties = serde_json::Map::new();
+        properties.insert(name.to_owned(), body(generator).into());
+        json_schema!({"type": "object", "required": [name], "properties": properties, "additionalProperties": false})
+    };
+    let commands = [
+        command("push", |generator| generator.subschema_for::<PushBody<'_>>()),
+        command("broadcast", |generator| generator.subschema_for::<BroadcastBody<'_>>()),
+        command("room", |generator| generator.subschema_for::<RoomBody<'_>>()),
+        command("disconnect", |generator| generator.subschema_for::<DisconnectBody>()),
+    ];
+    json_schema!({"type": "array", "minItems": 1, "maxItems": COMMANDS_MAX, "items": {"oneOf": commands}})
+}
+
+/// The results of a batch.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct BatchReply {
+    /// `true`, whatever the results are.
+    success: True,
+    /// A result for each command, in the same order: the response that its own endpoint would give.
+    #[schemars(with = "Vec<CommandResult>")]
+    results: Vec<Box<RawValue>>,
+    /// The time of the response.
+    timestamp: Iso,
+}
+
+/// The result of a command in a batch.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum CommandResult<'a> {
+    /// It was executed.
+    Done(&'a CommandReply),
+    /// It was refused.
+    Refused(ApiError<'a>),
+}
+
+pub(super) const BATCH: Operation = Operation {
+    id: "batch",
+    tag: Tag::Commands,
+    summary: "Executes up to 1,000 commands in order.",
+    description: "A refused command does not stop the others, and the status stays 200: read `success` of each result. The \
+        body of the whole request has at most `server.max_body`.",
+    errors: &[],
+    example: Example {
+        target: "/api/batch",
+        body: r#"{"commands": [{"push": {"userId": "u1", "event": "greet", "data": 1}}, {"disconnect": {}}]}"#,
+        status: 200,
+        answer: r#"{"success": true, "results": [
+            {"success": true, "recipients": 1, "delivered": true, "timestamp": "2026-01-02T03:04:05.678Z"},
+            {"success": false, "error": "`userId` is missing", "code": "INVALID_REQUEST", "requestId": "r-1",
+             "details": {"field": "userId"}}
+        ], "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
 
 /// `POST /api/batch`.
 pub(super) async fn batch(
     call: Call,
     state: web::Data<SharedState>,
-    AdmittedBody(body): AdmittedBody,
-) -> HandlerResult {
-    let batch: Batch<'_> = json::parse(&body)?;
+    body: Body<Batch<'static>>,
+) -> Result<Reply<BatchReply>, HttpError> {
+    let batch = body.parse()?;
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);
     let mut results = Vec::with_capacity(batch.commands.len());
     for group in batch.commands.chunks(GROUP_MAX) {
         let mut executed = Vec::with_capacity(group.len());
         for (command, item) in group.iter().zip(results.len()..) {
-            executed.push(match read(command, &body, most).and_then(|command| allowed(&call, command)) {
+            executed.push(match read(command, body.bytes(), most).and_then(|command| allowed(&call, command)) {
                 Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
@@ -54,17 +119,21 @@ pub(super) async fn batch(
                 Ok(executed) => executed.answer(&state).await,
                 Err(fault) => Err(fault),
             };
-            results.push(result.unwrap_or_else(|fault| {
-                call.log_item_refused(&state, results.len(), &fault);
-                error::body(&fault, Shape::Api, call.id().as_str())
-            }));
+            if let Err(fault) = &result {
+                call.log_item_refused(&state, results.len(), fault);
+            }
+            results.push(written(result.as_ref(), call.id().as_str())?);
         }
     }
-    Ok(HttpResponse::Ok().json(json!({
-        "success": true,
-        "results": results,
-        "timestamp": iso(state.now_ms()),
-    })))
+    Ok(Reply(BatchReply { success: True, results, timestamp: Iso(state.now_ms()) }))
+}
+
+fn written(result: Result<&CommandReply, &Fault>, request_id: &str) -> Result<Box<RawValue>, Fault> {
+    let result = match result {
+        Ok(reply) => CommandResult::Done(reply),
+        Err(fault) => CommandResult::Refused(ApiError::of(fault, request_id)),
+    };
+    to_raw_value(&result).map_err(|error| Fault::internal().caused_by(error.to_string()))
 }
 
 fn check_count(count: usize) -> Result<(), Fault> {
@@ -82,10 +151,10 @@ fn read(command: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fa
     };
     let part = part.get().as_bytes();
     match name.as_ref() {
-        "push" => push::read_push(part, body, most),
-        "broadcast" => push::read_broadcast(part, body, most),
-        "room" => push::read_room(part, body, most),
-        "disconnect" => push::read_disconnect(part),
+        "push" => push::read_push(&json::parse(part)?, body, most),
+        "broadcast" => push::read_broadcast(&json::parse(part)?, body, most),
+        "room" => push::read_room(&json::parse(part)?, body, most),
+        "disconnect" => push::read_disconnect(&json::parse(part)?),
         _ => Err(unknown()),
     }
 }
@@ -136,10 +205,10 @@ mod tests {
         ] {
             let alone = Bytes::from(body);
             let alone = match command {
-                "push" => push::read_push(&alone, &alone, 100),
-                "broadcast" => push::read_broadcast(&alone, &alone, 100),
-                "room" => push::read_room(&alone, &alone, 100),
-                _ => push::read_disconnect(&alone),
+                "push" => json::parse(&alone).and_then(|body| push::read_push(&body, &alone, 100)),
+                "broadcast" => json::parse(&alone).and_then(|body| push::read_broadcast(&body, &alone, 100)),
+                "room" => json::parse(&alone).and_then(|body| push::read_room(&body, &alone, 100)),
+                _ => json::parse(&alone).and_then(|body| push::read_disconnect(&body)),
             };
             assert_eq!(read_command(&format!("{{\"{command}\":{body}}}")), alone);
         }

@@ -2,35 +2,46 @@
 
 use std::net::IpAddr;
 
-use actix_web::{HttpResponse, web};
-use hubbub_actors::events::chat::monitoring::{AskEvents, ConnectionEventKind};
+use actix_web::web;
+use hubbub_actors::events::chat::monitoring::{AskEvents, ConnectionEvent, ConnectionEventKind};
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::model::ids::UserId;
+use hubbub_actors::model::ids::{OWNED_NAME_MAX, UserId};
 use hubbub_actors::monitor::event_log::EVENTS_MAX;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{HandlerResult, iso};
+use super::request::{NumberText, Query};
+use crate::error::HttpError;
+use crate::openapi::{Example, Operation, Reply, Tag, True};
 use crate::state::SharedState;
 
 /// Default number of events in a response.
 const LIMIT: usize = 100;
 
 /// The query. Unknown parameters are refused: a misspelt filter would have no effect.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
+    /// Only events of this type.
     #[serde(rename = "type")]
+    #[schemars(with = "Option<ConnectionEventKind>")]
     kind: Option<String>,
+    /// Only events of this user.
+    #[schemars(length(min = 1, max = OWNED_NAME_MAX))]
     user: Option<String>,
+    /// Only events from this IPv4 or IPv6 address.
+    #[schemars(with = "Option<IpAddr>")]
     ip: Option<String>,
-    limit: Option<String>,
+    /// The most events. Default: 100.
+    #[schemars(range(min = 1, max = EVENTS_MAX))]
+    limit: Option<NumberText>,
 }
 
 impl EventsQuery {
     fn read(&self) -> Result<AskEvents, Fault> {
-        let limit = self.limit.as_deref().map_or(Ok(LIMIT), |text| {
-            let number = text.parse().ok().filter(|limit| (1..=EVENTS_MAX).contains(limit));
+        let limit = self.limit.as_ref().map_or(Ok(LIMIT), |text| {
+            let number = text.0.parse().ok().filter(|limit| (1..=EVENTS_MAX).contains(limit));
             number.ok_or_else(|| Fault::field("limit", format!("`limit` is not 1 to {EVENTS_MAX}")))
         });
         let kind = |text: &str| {
@@ -52,37 +63,49 @@ fn unknown_kind() -> Fault {
     Fault::field("type", format!("`type` is none of {kinds}"))
 }
 
-/// Reads a query.
-///
-/// # Errors
-/// [`hubbub_actors::model::fault::Code::InvalidRequest`] with the field.
-fn read(query: &str) -> Result<AskEvents, Fault> {
-    let query =
-        web::Query::<EventsQuery>::from_query(query).map_err(|error| match unknown_field(&error.to_string()) {
-            Some(name) => {
-                let message = format!("`{name}` is none of type, user, ip and limit");
-                Fault::field(name, message)
-            }
-            None => Fault::field("query", "The query cannot be read: each parameter may appear once, percent-encoded"),
-        })?;
-    query.read()
+/// The latest connection events.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct EventsReply {
+    /// `true`.
+    success: True,
+    /// The events, newest first.
+    events: Vec<ConnectionEvent>,
+    /// The time of the response.
+    timestamp: Iso,
 }
 
-/// The unexpected parameter in an error of serde, at most 64 characters.
-fn unknown_field(error: &str) -> Option<String> {
-    let (_, rest) = error.split_once("unknown field `")?;
-    Some(rest.split('`').next()?.chars().take(64).collect())
-}
+pub(super) const LIST: Operation = Operation {
+    id: "listEvents",
+    tag: Tag::Reads,
+    summary: "Lists the latest connection events: connects, disconnects, errors, rate limits and refused authentications.",
+    description: "The hub keeps the latest 1,000 events in memory. An unknown parameter is refused.",
+    errors: &[],
+    example: Example {
+        target: "/api/events?type=connect&limit=1",
+        body: "",
+        status: 200,
+        answer: r#"{"success": true, "events": [{"type": "connect", "socketId": "4f1c2e9ab0d14c7a8f0e6b5d3c2a1908",
+            "userId": "u1", "ipAddress": "203.0.113.7", "userAgent": null, "timestamp": "2026-01-02T03:04:05.000Z",
+            "details": {"surface": "raw"}}], "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
 
 /// `GET /api/events`.
-pub(super) async fn list(state: web::Data<SharedState>, request: actix_web::HttpRequest) -> HandlerResult {
-    let events = state.hub.connection_events(read(request.query_string())?).await?;
-    Ok(HttpResponse::Ok().json(json!({"success": true, "events": events, "timestamp": iso(state.now_ms())})))
+pub(super) async fn list(
+    state: web::Data<SharedState>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Reply<EventsReply>, HttpError> {
+    let events = state.hub.connection_events(query.read()?).await?;
+    Ok(Reply(EventsReply { success: True, events, timestamp: Iso(state.now_ms()) }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(query: &str) -> Result<AskEvents, Fault> {
+        Query::<EventsQuery>::read(query)?.read()
+    }
 
     #[test]
     fn each_parameter_is_read_and_a_bad_one_is_named() {

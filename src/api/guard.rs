@@ -4,17 +4,16 @@
 //! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
 use actix_web::body::{BoxBody, to_bytes};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpMessage, HttpResponse, web};
 use bytes::Bytes;
 use hubbub_actors::events::text;
 use hubbub_actors::hub::{LimitKey, Readiness};
 use hubbub_actors::idempotency::{Claim, IdempotencyKey, RequestDigest, Ticket, digest};
 use hubbub_actors::model::fault::{Code, Fault};
-use std::future::{Ready, ready};
 use std::rc::Rc;
 
 use super::call::Call;
@@ -42,18 +41,30 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The body of an admitted request, its escapes [resolved](text::resolve). The guard reads the body, because a signature may
-/// cover its bytes; handlers take it from here.
+/// cover its bytes; [`super::request::Body`] takes it from here.
 #[derive(Debug, Clone)]
 pub(super) struct AdmittedBody(pub(super) Bytes);
 
-impl FromRequest for AdmittedBody {
-    type Error = HttpError;
-    type Future = Ready<Result<Self, HttpError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let body = request.extensions().get::<Self>().cloned();
-        ready(body.ok_or_else(|| Fault::internal().caused_by("the guard did not run").into()))
+/// The codes that the guard can refuse a request of `method` with.
+pub(super) fn refusals(method: &str) -> Vec<Code> {
+    let mut codes = vec![
+        Code::Unauthorized,
+        Code::InvalidApiKey,
+        Code::Forbidden,
+        Code::InvalidSignature,
+        Code::PayloadTooLarge,
+        Code::UnsupportedEncoding,
+        Code::RateLimited,
+        Code::Overloaded,
+    ];
+    if method != "GET" {
+        codes.extend([Code::OriginNotAllowed, Code::ShuttingDown]);
     }
+    if method == "POST" {
+        // Of the `Idempotency-Key`.
+        codes.extend([Code::Conflict, Code::StoreUnavailable, Code::OutcomeUnknown]);
+    }
+    codes
 }
 
 /// The middleware of an endpoint that needs `scope`.

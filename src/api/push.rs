@@ -4,87 +4,124 @@
 //! values: clients get the bytes that were sent, except for [escapes that JSON does not need](text::resolve). An event
 //! `notification` for one user is stored until the user has read it; see [`hubbub_actors::notifications`].
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use bytes::Bytes;
 use hubbub_actors::events::{ServerEvent as _, community, text};
 use hubbub_actors::hub::PublishTarget;
-use hubbub_actors::model::fault::Fault;
-use hubbub_actors::model::ids::{EventName, IdText, RoomName, UserId};
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::ids::{EVENT_NAME_MAX, EventName, IdText, NAME_MAX, OWNED_NAME_MAX, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::guard::AdmittedBody;
-use super::push_command::PushCommand;
-use super::{HandlerResult, json};
+use super::push_command::{CommandReply, PushCommand};
+use super::request::{Body, body_types};
+use crate::error::HttpError;
+use crate::openapi::{Example, Operation, Reply, Tag};
 use crate::state::SharedState;
 
-/// `{userId, event, data}`: to every session of a user.
-#[derive(Debug, Deserialize)]
-struct PushBody<'a> {
+/// An event for one user.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct PushBody<'a> {
+    /// The user.
     #[serde(rename = "userId")]
+    #[schemars(length(min = 1, max = OWNED_NAME_MAX))]
     user_id: IdText,
+    /// The name of the event. The names of Socket.IO's own events, such as `connect`, are refused.
+    #[schemars(length(min = 1, max = EVENT_NAME_MAX))]
     event: String,
+    /// The data of the event: any JSON value. Clients receive its text unchanged, except for escapes that JSON
+    /// does not need.
     #[serde(borrow)]
+    #[schemars(with = "serde_json::Value")]
     data: &'a RawValue,
 }
 
-/// `{event, data}`: to all users; with `to`, to a user, a thread, a room or all.
-#[derive(Debug, Deserialize)]
-struct BroadcastBody<'a> {
+/// An event for all users, or for the target that `to` names.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct BroadcastBody<'a> {
+    /// The name of the event.
+    #[schemars(length(min = 1, max = EVENT_NAME_MAX))]
     event: String,
+    /// The kind of target. Without `to` and without an id, the target is all users.
+    #[schemars(with = "Option<BroadcastTarget>")]
     to: Option<String>,
     // `userId` is accepted, because a backend that sends it means one user and not all.
+    /// The user; needed with `to: "user"`.
     #[serde(alias = "userId")]
+    #[schemars(length(max = OWNED_NAME_MAX))]
     user_id: Option<IdText>,
+    /// The thread; needed with `to: "thread"`.
     #[serde(alias = "threadId")]
+    #[schemars(length(max = NAME_MAX))]
     thread_id: Option<IdText>,
+    /// The room; needed with `to: "room"`.
+    #[schemars(length(max = NAME_MAX))]
     room: Option<String>,
+    /// The data of the event: any JSON value.
     #[serde(borrow)]
+    #[schemars(with = "serde_json::Value")]
     data: &'a RawValue,
 }
 
-/// `{room, event, data}`: to every member of a room.
-#[derive(Debug, Deserialize)]
-struct RoomBody<'a> {
+/// The kinds of targets of a broadcast, as the description lists them.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "a broadcast reads its target as text, so that a refusal names the field")]
+enum BroadcastTarget {
+    User,
+    Thread,
+    Room,
+    All,
+}
+
+/// An event for the members of a room.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct RoomBody<'a> {
+    /// The room. `user:ID` is the user with that id. A room that begins with `$` is refused.
+    #[schemars(length(min = 1, max = NAME_MAX))]
     room: String,
+    /// The name of the event.
+    #[schemars(length(min = 1, max = EVENT_NAME_MAX))]
     event: String,
+    /// The data of the event: any JSON value.
     #[serde(borrow)]
+    #[schemars(with = "serde_json::Value")]
     data: &'a RawValue,
 }
 
-/// `{userId}`: closes every session of a user.
-#[derive(Debug, Deserialize)]
-struct DisconnectBody {
+/// A user.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct DisconnectBody {
+    /// The user.
     #[serde(rename = "userId")]
+    #[schemars(length(min = 1, max = OWNED_NAME_MAX))]
     user_id: IdText,
 }
 
-/// Reads the body of `POST /api/push`: `part` is the whole of `body` or a part of it. The data of a notification has at most
-/// `most` bytes.
-pub(super) fn read_push(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let push: PushBody<'_> = json::parse(part)?;
+body_types!(PushBody<'a>, BroadcastBody<'a>, RoomBody<'a>, DisconnectBody);
+
+/// The command of a push: `push` is the whole of `body` or a part of it. The data of a notification has at most `most` bytes.
+pub(super) fn read_push(push: &PushBody<'_>, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
     let user = UserId::parse(&push.user_id.0, "userId")?;
     publish(PublishTarget::User(user), &push.event, push.data, body, most)
 }
 
-/// Reads the body of `POST /api/broadcast`.
-pub(super) fn read_broadcast(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let broadcast: BroadcastBody<'_> = json::parse(part)?;
-    let target = broadcast.target()?;
-    publish(target, &broadcast.event, broadcast.data, body, most)
+/// The command of a broadcast.
+pub(super) fn read_broadcast(broadcast: &BroadcastBody<'_>, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
+    publish(broadcast.target()?, &broadcast.event, broadcast.data, body, most)
 }
 
-/// Reads the body of `POST /api/room`.
-pub(super) fn read_room(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let room: RoomBody<'_> = json::parse(part)?;
+/// The command of an event for a room.
+pub(super) fn read_room(room: &RoomBody<'_>, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
     publish(room_target(&room.room)?, &room.event, room.data, body, most)
 }
 
-/// Reads the body of `POST /api/disconnect`.
-pub(super) fn read_disconnect(part: &[u8]) -> Result<PushCommand, Fault> {
-    let disconnect: DisconnectBody = json::parse(part)?;
+/// The command of a disconnect.
+pub(super) fn read_disconnect(disconnect: &DisconnectBody) -> Result<PushCommand, Fault> {
     UserId::parse(&disconnect.user_id.0, "userId").map(PushCommand::Disconnect)
 }
 
@@ -155,176 +192,106 @@ pub(super) fn notification_bytes(state: &SharedState) -> usize {
     state.policies().config.limits.notification_bytes
 }
 
-async fn answer(state: &SharedState, call: &Call, command: Result<PushCommand, Fault>) -> HandlerResult {
-    Ok(HttpResponse::Ok().json(command?.execute(state, call, None).await?.answer(state).await?))
+async fn answer(
+    state: &SharedState,
+    call: &Call,
+    command: Result<PushCommand, Fault>,
+) -> Result<Reply<CommandReply>, HttpError> {
+    Ok(Reply(command?.execute(state, call, None).await?.answer(state).await?))
 }
 
+pub(super) const PUSH: Operation = Operation {
+    id: "push",
+    tag: Tag::Commands,
+    summary: "Sends an event to every session of a user.",
+    description: "A user without a session is no error: `recipients` is 0. An event `notification` is stored until the user \
+        has read it; its data is an object of at most `limits.notification_bytes`.",
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
+    example: Example {
+        target: "/api/push",
+        body: r#"{"userId": "u1", "event": "order.paid", "data": {"order": 7}}"#,
+        status: 200,
+        answer: r#"{"success": true, "recipients": 2, "delivered": true, "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
+
 /// `POST /api/push`.
-pub(super) async fn push(state: web::Data<SharedState>, call: Call, AdmittedBody(body): AdmittedBody) -> HandlerResult {
-    answer(&state, &call, read_push(&body, &body, notification_bytes(&state))).await
+pub(super) async fn push(
+    state: web::Data<SharedState>,
+    call: Call,
+    body: Body<PushBody<'static>>,
+) -> Result<Reply<CommandReply>, HttpError> {
+    answer(&state, &call, read_push(&body.parse()?, body.bytes(), notification_bytes(&state))).await
 }
+
+pub(super) const BROADCAST: Operation = Operation {
+    id: "broadcast",
+    tag: Tag::Commands,
+    summary: "Sends an event to all users, or to a user, a thread or a room.",
+    description: "With an id and without `to`, the request is refused: an event for one user must not reach all.",
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
+    example: Example {
+        target: "/api/broadcast",
+        body: r#"{"event": "price.changed", "to": "thread", "thread_id": 456, "data": {"price": 10}}"#,
+        status: 200,
+        answer: r#"{"success": true, "recipients": 0, "delivered": false, "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
 
 /// `POST /api/broadcast`.
 pub(super) async fn broadcast(
     state: web::Data<SharedState>,
     call: Call,
-    AdmittedBody(body): AdmittedBody,
-) -> HandlerResult {
-    answer(&state, &call, read_broadcast(&body, &body, notification_bytes(&state))).await
+    body: Body<BroadcastBody<'static>>,
+) -> Result<Reply<CommandReply>, HttpError> {
+    answer(&state, &call, read_broadcast(&body.parse()?, body.bytes(), notification_bytes(&state))).await
 }
 
+pub(super) const ROOM: Operation = Operation {
+    id: "pushToRoom",
+    tag: Tag::Commands,
+    summary: "Sends an event to every session in a room.",
+    description: "A room without members is no error: `recipients` is 0.",
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
+    example: Example {
+        target: "/api/room",
+        body: r#"{"room": "news", "event": "headline", "data": "Rain tomorrow"}"#,
+        status: 200,
+        answer: r#"{"success": true, "recipients": 12, "delivered": true, "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
+
 /// `POST /api/room`.
-pub(super) async fn room(state: web::Data<SharedState>, call: Call, AdmittedBody(body): AdmittedBody) -> HandlerResult {
-    answer(&state, &call, read_room(&body, &body, notification_bytes(&state))).await
+pub(super) async fn room(
+    state: web::Data<SharedState>,
+    call: Call,
+    body: Body<RoomBody<'static>>,
+) -> Result<Reply<CommandReply>, HttpError> {
+    answer(&state, &call, read_room(&body.parse()?, body.bytes(), notification_bytes(&state))).await
 }
+
+pub(super) const DISCONNECT: Operation = Operation {
+    id: "disconnect",
+    tag: Tag::Commands,
+    summary: "Closes every session of a user.",
+    description: "WebSockets close with 4403. The user can connect again; to prevent that, revoke the tokens.",
+    errors: &[],
+    example: Example {
+        target: "/api/disconnect",
+        body: r#"{"userId": 42}"#,
+        status: 200,
+        answer: r#"{"success": true, "recipients": 1, "delivered": true, "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
 
 /// `POST /api/disconnect`.
 pub(super) async fn disconnect(
     state: web::Data<SharedState>,
     call: Call,
-    AdmittedBody(body): AdmittedBody,
-) -> HandlerResult {
-    answer(&state, &call, read_disconnect(&body)).await
+    body: Body<DisconnectBody>,
+) -> Result<Reply<CommandReply>, HttpError> {
+    answer(&state, &call, read_disconnect(&body.parse()?)).await
 }
 
 #[cfg(test)]
-mod tests {
-    use hubbub_actors::model::fault::Code;
-
-    use super::*;
-
-    type Read = fn(&[u8], &Bytes, usize) -> Result<PushCommand, Fault>;
-
-    /// Most bytes of a notification's data in these tests.
-    const MOST: usize = 100;
-
-    fn user(id: &str) -> PublishTarget {
-        PublishTarget::User(UserId::parse(id, "id").unwrap())
-    }
-
-    fn room(name: &str) -> PublishTarget {
-        PublishTarget::Room(RoomName::parse(name, "room").unwrap())
-    }
-
-    fn parsed(read: Read, body: &str) -> PushCommand {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        read(&body, &body, MOST).unwrap()
-    }
-
-    fn refused_field(read: Read, body: &str) -> String {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        read(&body, &body, MOST).unwrap_err().field.unwrap()
-    }
-
-    fn published(target: PublishTarget, event: &str, data: &'static str) -> PushCommand {
-        let event = EventName::parse(event, "event").unwrap();
-        PushCommand::Publish(target, event, Bytes::from_static(data.as_bytes()))
-    }
-
-    #[test]
-    fn data_keeps_its_bytes() {
-        assert_eq!(
-            parsed(read_push, r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#),
-            published(user("u1"), "greet", r#"{"b": 1.0,"a":"\u0041"}"#)
-        );
-    }
-
-    #[test]
-    fn a_notification_for_one_user_is_stored_on_every_endpoint() {
-        let notification = Notification::parse(br#"{"id": 7}"#, MOST).unwrap();
-        let command = PushCommand::Notify(UserId::parse("42", "id").unwrap(), notification);
-        assert_eq!(parsed(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), command);
-        let body = r#"{"event":"notification","to":"user","user_id":42,"data":{"id": 7}}"#;
-        assert_eq!(parsed(read_broadcast, body), command);
-        let body = r#"{"room":"user:42","event":"notification","data":{"id": 7}}"#;
-        assert_eq!(parsed(read_room, body), command);
-        assert_eq!(refused_field(read_push, r#"{"userId":1,"event":"notification","data":5}"#), "data");
-        let long = "x".repeat(MOST);
-        for (read, body) in [
-            (read_push as Read, format!(r#"{{"userId":1,"event":"notification","data":{{"a":"{long}"}}}}"#)),
-            (read_broadcast, format!(r#"{{"event":"notification","to":"user","user_id":1,"data":{{"a":"{long}"}}}}"#)),
-            (read_room, format!(r#"{{"room":"user:1","event":"notification","data":{{"a":"{long}"}}}}"#)),
-        ] {
-            let body = Bytes::from(body);
-            let fault = read(&body, &body, MOST).unwrap_err();
-            assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
-        }
-        let body = r#"{"event":"notification","data":5}"#;
-        assert_eq!(parsed(read_broadcast, body), published(PublishTarget::Everybody, "notification", "5"));
-        let body = r#"{"room":"lobby","event":"notification","data":5}"#;
-        assert_eq!(parsed(read_room, body), published(room("lobby"), "notification", "5"));
-    }
-
-    #[test]
-    fn data_is_any_json_value_and_is_required() {
-        assert_eq!(parsed(read_push, r#"{"userId":1,"event":"e","data":null}"#), published(user("1"), "e", "null"));
-        assert_eq!(refused_field(read_push, r#"{"userId":1,"event":"e"}"#), "data");
-    }
-
-    #[test]
-    fn data_beyond_the_range_of_a_double_or_too_deep_is_refused_with_its_path() {
-        let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
-        for (data, field) in [("1e400", "data"), (r#"{"n":[1,1e400]}"#, "data.n[1]"), (&deep, "data")] {
-            assert_eq!(
-                refused_field(read_room, &format!(r#"{{"room":"r","event":"e","data":{data}}}"#)),
-                field,
-                "{data}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_broadcast_without_to_reaches_all_users() {
-        for body in [
-            r#"{"event":"e","data":1}"#,
-            r#"{"event":"e","to":"all","data":1}"#,
-            r#"{"event":"e","to":null,"user_id":null,"data":1}"#,
-        ] {
-            assert_eq!(parsed(read_broadcast, body), published(PublishTarget::Everybody, "e", "1"), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_broadcast_reaches_the_target_that_it_names_by_number_or_string() {
-        for (body, target) in [
-            (r#"{"event":"e","to":"user","user_id":42,"data":1}"#, user("42")),
-            (r#"{"event":"e","to":"user","user_id":"42","data":1}"#, user("42")),
-            (r#"{"event":"e","to":"thread","thread_id":456,"data":1}"#, room("thread:456")),
-            (r#"{"event":"e","to":"thread","thread_id":"456","data":1}"#, room("thread:456")),
-            (r#"{"event":"e","to":"room","room":"lobby","data":1}"#, room("lobby")),
-            (r#"{"event":"e","to":"room","room":"user:7","data":1}"#, user("7")),
-        ] {
-            assert_eq!(parsed(read_broadcast, body), published(target, "e", "1"), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_broadcast_with_a_target_but_without_to_is_refused() {
-        for body in [
-            r#"{"event":"e","user_id":42,"data":1}"#,
-            r#"{"event":"e","userId":42,"data":1}"#,
-            r#"{"event":"e","thread_id":42,"data":1}"#,
-            r#"{"event":"e","room":"lobby","data":1}"#,
-            r#"{"event":"e","to":"everyone","data":1}"#,
-        ] {
-            assert_eq!(refused_field(read_broadcast, body), "to", "{body}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_names_the_field() {
-        for (body, field) in [
-            (r#"{"event":"e","to":"user","data":1}"#, "user_id"),
-            (r#"{"event":"e","to":"user","user_id":4.5,"data":1}"#, "user_id"),
-            (r#"{"event":"e","to":"user","user_id":"","data":1}"#, "user_id"),
-            (r#"{"event":"e","to":"thread","thread_id":"","data":1}"#, "thread_id"),
-            (r#"{"event":"e","to":"room","room":"$all","data":1}"#, "room"),
-            (r#"{"event":"e","to":"room","room":"a\nb","data":1}"#, "room"),
-            (r#"{"event":"","to":"all","data":1}"#, "event"),
-            (r#"{"event":5,"to":"all","data":1}"#, "event"),
-            (r#"{"to":"all","data":1}"#, "event"),
-        ] {
-            assert_eq!(refused_field(read_broadcast, body), field, "{body}");
-        }
-    }
-}
+mod tests;

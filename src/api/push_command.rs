@@ -3,18 +3,20 @@
 //! [`super::push`] reads a command from a request.
 
 use bytes::Bytes;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::hub::{PendingStore, PublishTarget};
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::model::ids::{EventName, UserId};
+use hubbub_actors::model::ids::{EventName, IdText, UserId};
 use hubbub_actors::notifications::Notification;
 use log::Level;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::audit::{self, AuditEntry};
 use super::call::Call;
-use super::iso;
 use crate::auth::scope::Scope;
+use crate::openapi::True;
 use crate::state::SharedState;
 
 /// The command of one request, or one command of a batch.
@@ -86,6 +88,24 @@ impl PushCommand {
     }
 }
 
+/// The response to a command.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CommandReply {
+    /// `true`.
+    success: True,
+    /// The sessions that the event was sent to, or that were closed.
+    recipients: usize,
+    /// Whether there was any.
+    delivered: bool,
+    /// The time of the response.
+    timestamp: Iso,
+    /// The id of a stored notification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<IdText>")]
+    notification_id: Option<Box<RawValue>>,
+}
+
 /// An executed command. A notification may not be on disk yet.
 pub(super) struct ExecutedCommand {
     recipients: usize,
@@ -97,21 +117,13 @@ impl ExecutedCommand {
     ///
     /// # Errors
     /// [`hubbub_actors::model::fault::Code::StoreUnavailable`].
-    pub(super) async fn answer(self, state: &SharedState) -> Result<Value, Fault> {
+    pub(super) async fn answer(self, state: &SharedState) -> Result<CommandReply, Fault> {
         let Self { recipients, stored } = self;
         let notification_id = match stored {
             Some((id, safe)) => safe.await.map(|()| Some(id))?,
             None => None,
         };
-        let mut answer = json!({
-            "success": true,
-            "recipients": recipients,
-            "delivered": recipients > 0,
-            "timestamp": iso(state.now_ms()),
-        });
-        if let Some(id) = notification_id {
-            answer["notificationId"] = serde_json::from_str(id.get()).unwrap_or_default();
-        }
-        Ok(answer)
+        let timestamp = Iso(state.now_ms());
+        Ok(CommandReply { success: True, recipients, delivered: recipients > 0, timestamp, notification_id })
     }
 }

@@ -1,17 +1,20 @@
 //! `POST /api/revoke`: revokes tokens by user, by sign-in session or by token id.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::model::fault::{Code, Fault};
-use hubbub_actors::model::ids::{IdText, UserId};
-use hubbub_actors::store::Revocation;
+use hubbub_actors::model::ids::{IdText, OWNED_NAME_MAX, UserId};
+use hubbub_actors::store::{Revocation, SUBJECT_MAX};
 use log::Level;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::audit;
 use super::call::Call;
-use super::guard::AdmittedBody;
+use super::request::{Body, body_types};
 use super::timestamps::Timestamp;
-use super::{HandlerResult, audit, iso, json};
+use crate::error::HttpError;
+use crate::openapi::{Example, Operation, Reply, Tag, True};
 use crate::state::SharedState;
 
 /// How far the caller's clock may be ahead of the hub's, ms. A later time is a mistake that would lock a user out.
@@ -19,15 +22,36 @@ const AHEAD_MAX: i64 = 5 * 60 * 1000;
 
 /// Exactly one of the three ids; `issuedBefore` goes with `userId` only. Unknown fields are refused: a misspelt `issuedBefore`
 /// would revoke too much.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RevokeCommand {
+pub(super) struct RevokeCommand {
+    /// The user of the tokens.
     #[serde(rename = "userId")]
+    #[schemars(length(min = 1, max = OWNED_NAME_MAX))]
     user_id: Option<IdText>,
+    /// The sign-in session of the tokens, their claim `sid`.
+    #[schemars(length(min = 1, max = SUBJECT_MAX))]
     sid: Option<IdText>,
+    /// The id of the token, its claim `jti`.
+    #[schemars(length(min = 1, max = SUBJECT_MAX))]
     jti: Option<IdText>,
+    /// With `userId`: tokens that were issued before this time are revoked. An ISO date, or seconds or milliseconds since 1970;
+    /// at most 5 minutes in the future. Default: now plus `auth.leeway_secs`.
     #[serde(rename = "issuedBefore")]
     issued_before: Option<Timestamp>,
+}
+
+body_types!(RevokeCommand);
+
+/// The response to a revocation.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RevokeReply {
+    /// `true`.
+    success: True,
+    /// The sessions that were closed.
+    closed: usize,
+    /// The time of the response.
+    timestamp: Iso,
 }
 
 impl RevokeCommand {
@@ -64,13 +88,27 @@ impl RevokeCommand {
     }
 }
 
+pub(super) const REVOKE: Operation = Operation {
+    id: "revoke",
+    tag: Tag::Management,
+    summary: "Revokes tokens by user, by sign-in session or by token id, and closes their sessions.",
+    description: "Exactly one of `userId`, `sid` and `jti` is needed. The sessions close with 4401.",
+    errors: &[Code::StoreUnavailable, Code::OutcomeUnknown],
+    example: Example {
+        target: "/api/revoke",
+        body: r#"{"userId": "u1"}"#,
+        status: 200,
+        answer: r#"{"success": true, "closed": 2, "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
+
 /// `POST /api/revoke`.
 pub(super) async fn revoke(
     state: web::Data<SharedState>,
     call: Call,
-    AdmittedBody(body): AdmittedBody,
-) -> HandlerResult {
-    let command: RevokeCommand = json::parse(&body)?;
+    body: Body<RevokeCommand>,
+) -> Result<Reply<RevokeReply>, HttpError> {
+    let command = body.parse()?;
     let revocation = command.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.store_and_revoke(revocation).await?;
     let subjects = [("user", &command.user_id), ("session", &command.sid), ("tokenId", &command.jti)];
@@ -78,11 +116,12 @@ pub(super) async fn revoke(
         subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();
     fields.push(("closed", (closed as u64).into()));
     audit::log(Level::Info, &call, "tokens revoked", &fields);
-    Ok(HttpResponse::Ok().json(json!({"success": true, "closed": closed, "timestamp": iso(state.now_ms())})))
+    Ok(Reply(RevokeReply { success: True, closed, timestamp: Iso(state.now_ms()) }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::json;
     use super::*;
 
     const NOW: i64 = 1_752_921_000_000;

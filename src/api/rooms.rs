@@ -1,13 +1,16 @@
 //! `GET /api/rooms` and `GET /api/rooms/{room}`: the rooms with members, and the members of a room.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
+use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::hub::PageRange;
 use hubbub_actors::model::fault::{Code, Fault};
-use hubbub_actors::model::ids::RoomName;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use hubbub_actors::model::ids::{NAME_MAX, RoomName, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{HandlerResult, iso};
+use super::request::{NumberText, Query};
+use crate::error::HttpError;
+use crate::openapi::{Example, Operation, Reply, Tag, True};
 use crate::state::SharedState;
 
 /// Default number of rooms in a page.
@@ -15,60 +18,155 @@ const LIMIT: usize = 100;
 /// Most rooms or members in a page, and the default number of members.
 const LIMIT_MAX: usize = 1_000;
 
-#[derive(Debug, Default, Deserialize)]
+/// A page of rooms or members.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct RoomsQuery {
-    limit: Option<String>,
-    offset: Option<String>,
+    /// The size of the page. Default: 100 rooms, 1,000 members.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    limit: Option<NumberText>,
+    /// The rooms or members before the page. Default: 0.
+    offset: Option<NumberText>,
+}
+
+/// The path.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct RoomPath {
+    /// The name of the room.
+    #[schemars(length(min = 1, max = NAME_MAX))]
+    pub(super) room: String,
 }
 
 impl RoomsQuery {
     /// The offset and the size of the page; `default` is the default size.
     fn page(&self, default: usize) -> Result<PageRange, Fault> {
-        let limit = number(self.limit.as_deref(), "limit", default)?;
+        let limit = number(self.limit.as_ref(), "limit", default)?;
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Fault::field("limit", format!("`limit` is not 1 to {LIMIT_MAX}")));
         }
-        Ok(PageRange { offset: number(self.offset.as_deref(), "offset", 0)?, limit })
+        Ok(PageRange { offset: number(self.offset.as_ref(), "offset", 0)?, limit })
     }
 }
 
-fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Fault> {
-    text.map_or(Ok(default), str::parse).map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
+fn number(text: Option<&NumberText>, field: &str, default: usize) -> Result<usize, Fault> {
+    text.map_or(Ok(default), |text| text.0.parse())
+        .map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
 }
 
-/// `GET /api/rooms`: one page, at a cost that does not grow with the number of rooms.
-pub(super) async fn list(state: web::Data<SharedState>, query: web::Query<RoomsQuery>) -> HandlerResult {
-    let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
-    let page: Vec<Value> =
-        rooms.iter().map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users})).collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "success": true,
-        "rooms": page,
-        "total": total,
-        "timestamp": iso(state.now_ms()),
-    })))
+/// A page of rooms.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RoomsReply {
+    /// `true`.
+    success: True,
+    /// The rooms of the page, sorted by name.
+    rooms: Vec<RoomEntry>,
+    /// The number of all rooms.
+    total: usize,
+    /// The time of the response.
+    timestamp: Iso,
 }
+
+/// A room in a list.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RoomEntry {
+    /// The name of the room.
+    #[schemars(with = "String")]
+    room: RoomName,
+    /// The sessions in it.
+    sessions: usize,
+    /// The distinct users among them.
+    users: usize,
+}
+
+pub(super) const LIST: Operation = Operation {
+    id: "listRooms",
+    tag: Tag::Reads,
+    summary: "Lists the rooms that have members.",
+    description: "A page is sorted by name; the list as a whole is not. A room keeps its position until another room is \
+        removed. Internal rooms are omitted: those of single users, and those that begin with `$`.",
+    errors: &[],
+    example: Example {
+        target: "/api/rooms?limit=2",
+        body: "",
+        status: 200,
+        answer: r#"{"success": true, "rooms": [{"room": "news", "sessions": 3, "users": 2}], "total": 1,
+            "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
+
+/// `GET /api/rooms`: one page, at a cost that does not grow with the number of rooms.
+pub(super) async fn list(
+    state: web::Data<SharedState>,
+    Query(query): Query<RoomsQuery>,
+) -> Result<Reply<RoomsReply>, HttpError> {
+    let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
+    let rooms = rooms.into_iter().map(|it| RoomEntry { room: it.room, sessions: it.sessions, users: it.users });
+    Ok(Reply(RoomsReply { success: True, rooms: rooms.collect(), total, timestamp: Iso(state.now_ms()) }))
+}
+
+/// A room and a page of its members.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RoomReply {
+    /// `true`.
+    success: True,
+    /// The name of the room.
+    #[schemars(with = "String")]
+    room: RoomName,
+    /// All sessions in it.
+    sessions: usize,
+    /// The distinct users among them.
+    users: usize,
+    /// The members of the page, sorted by id.
+    members: Vec<MemberEntry>,
+    /// The time of the response.
+    timestamp: Iso,
+}
+
+/// A user in a room.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MemberEntry {
+    /// The user.
+    #[schemars(with = "String")]
+    user_id: UserId,
+    /// The user's sessions in the room.
+    sessions: usize,
+}
+
+pub(super) const ONE: Operation = Operation {
+    id: "getRoom",
+    tag: Tag::Reads,
+    summary: "Reads a room and its members.",
+    description: "A room without members is `NOT_FOUND`, and so is an internal room.",
+    errors: &[Code::NotFound],
+    example: Example {
+        target: "/api/rooms/news",
+        body: "",
+        status: 200,
+        answer: r#"{"success": true, "room": "news", "sessions": 3, "users": 2, "members": [
+            {"userId": "u1", "sessions": 2}, {"userId": "u2", "sessions": 1}],
+            "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
 
 /// `GET /api/rooms/{room}`: the numbers of sessions and users, and one page of members.
 pub(super) async fn one(
     state: web::Data<SharedState>,
-    name: web::Path<String>,
-    query: web::Query<RoomsQuery>,
-) -> HandlerResult {
-    let room = RoomName::parse(&name, "room")?;
+    path: web::Path<RoomPath>,
+    Query(query): Query<RoomsQuery>,
+) -> Result<Reply<RoomReply>, HttpError> {
+    let room = RoomName::parse(&path.room, "room")?;
     let page = query.page(LIMIT_MAX)?;
     let found = if room.is_internal() { None } else { state.hub.members(&room, page).await? };
     let found = found.ok_or_else(|| Fault::new(Code::NotFound, "No such room"))?;
-    let listed: Vec<Value> =
-        found.members.iter().map(|member| json!({"userId": member.user, "sessions": member.sessions})).collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "success": true,
-        "room": room,
-        "sessions": found.sessions,
-        "users": found.users,
-        "members": listed,
-        "timestamp": iso(state.now_ms()),
-    })))
+    let members = found.members.into_iter().map(|it| MemberEntry { user_id: it.user, sessions: it.sessions });
+    Ok(Reply(RoomReply {
+        success: True,
+        room,
+        sessions: found.sessions,
+        users: found.users,
+        members: members.collect(),
+        timestamp: Iso(state.now_ms()),
+    }))
 }
 
 #[cfg(test)]
@@ -76,7 +174,10 @@ mod tests {
     use super::*;
 
     fn page(limit: Option<&str>, offset: Option<&str>) -> Result<(usize, usize), Option<String>> {
-        let query = RoomsQuery { limit: limit.map(Into::into), offset: offset.map(Into::into) };
+        let query = RoomsQuery {
+            limit: limit.map(|text| NumberText(text.into())),
+            offset: offset.map(|text| NumberText(text.into())),
+        };
         query.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
     }
 

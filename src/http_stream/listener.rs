@@ -15,7 +15,8 @@ use super::context::StreamContext;
 use super::linger;
 use super::pacer::Pacer;
 use super::stream::HttpStream;
-use crate::error::{self, Shape};
+use crate::error::Shape;
+use crate::error::body::ErrorBody;
 use crate::notices::Notices;
 use crate::peer::BasePath;
 use crate::request_id::HttpRequestId;
@@ -68,7 +69,7 @@ fn refusal(refused: ConnectionRefusal, id: &HttpRequestId, fault: &Fault) -> Str
         ConnectionRefusal::Full => StatusCode::SERVICE_UNAVAILABLE,
         ConnectionRefusal::Address => StatusCode::TOO_MANY_REQUESTS,
     };
-    let body = error::body(fault, Shape::Raw, "").to_string();
+    let body = ErrorBody::of(fault, Shape::Raw, "").to_text();
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 1\r\nX-Request-Id: {id}\r\n\

@@ -1,84 +1,191 @@
 //! `GET /health` for people and monitors; `/health/live` and `/health/ready` for orchestrators.
 
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use hubbub_actors::events::debug::megabytes;
 use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::hub::Readiness;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::error::HandlerResult;
+use crate::error::HttpError;
+use crate::openapi::{Availability, Example, Operation, Reply, Tag};
 use crate::state::{SharedState, not_ready};
 use crate::telemetry;
 
-/// `GET /health`. The body has the fields of three documents.
-pub(crate) async fn health(state: web::Data<SharedState>) -> HandlerResult {
+/// The health of the hub. It has the fields of three documents.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HealthReply {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    /// Why the hub is unhealthy; absent if it is healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The time of the response.
+    timestamp: Iso,
+    /// Seconds since the start.
+    uptime: u64,
+    /// Seconds since the start.
+    uptime_seconds: u64,
+    /// The memory of the process, in MB.
+    memory: Memory,
+    /// Open sessions.
+    active_connections: u64,
+    /// Most connections, `server.max_connections`.
+    max_connections: usize,
+    /// Counts of sessions.
+    connections: Connections,
+    /// The store; absent while it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreHealth>,
+}
+
+/// Memory in MB.
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+struct Memory {
+    /// The memory that the process uses.
+    used: f64,
+    /// The memory of the machine or its control group; `null` if it is not known.
+    total: Option<f64>,
+    /// `used` in percent of `total`; `null` if that is not known.
+    percentage: Option<f64>,
+}
+
+/// Counts of sessions.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Connections {
+    /// Open sessions.
+    active: u64,
+    /// Sessions since the start.
+    total: u64,
+    /// Open Socket.IO connections that have not joined a namespace yet.
+    pending: u64,
+}
+
+/// The state of a store that does not work.
+#[derive(Debug, Serialize, JsonSchema)]
+struct StoreHealth {
+    /// `unavailable`.
+    status: &'static str,
+    /// Why.
+    reason: String,
+}
+
+pub(crate) const HEALTH: Operation = Operation {
+    id: "getHealth",
+    tag: Tag::Operators,
+    summary: "Tells whether the hub is healthy.",
+    description: "A hub at `server.max_connections` is unhealthy. A hub whose store does not work is healthy: it serves its \
+        open sessions.",
+    errors: &[],
+    example: Example {
+        target: "/health",
+        body: "",
+        status: 200,
+        answer: r#"{"status": "healthy", "timestamp": "2026-01-02T03:04:05.678Z", "uptime": 3600, "uptime_seconds": 3600,
+            "memory": {"used": 23.5, "total": 2048.0, "percentage": 1.1}, "active_connections": 120,
+            "max_connections": 10000, "connections": {"active": 120, "total": 4510, "pending": 0}}"#,
+    },
+};
+
+/// `GET /health`.
+pub(crate) async fn health(state: web::Data<SharedState>) -> Result<Availability<HealthReply>, HttpError> {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
-    let max = state.hub.max_connections();
+    let max_connections = state.hub.max_connections();
     // Without its store the hub still serves open sessions: it is healthy, but not ready for more.
-    let readiness = state.hub.readiness();
-    let reason = match readiness {
-        Readiness::WithoutStore(_) => None,
-        _ => not_ready(&readiness),
+    let (reason, store) = match state.hub.readiness() {
+        Readiness::WithoutStore(reason) => (None, Some(StoreHealth { status: "unavailable", reason })),
+        readiness => (not_ready(&readiness), None),
     };
-    let store = match &readiness {
-        Readiness::WithoutStore(why) => Some(why.clone()),
-        _ => None,
+    let is_full = || state.hub.registry().connections() >= max_connections;
+    let reason = reason.or_else(|| is_full().then(|| "At capacity".to_owned()));
+    let reply = HealthReply {
+        status: if reason.is_some() { "unhealthy" } else { "healthy" },
+        reason,
+        timestamp: Iso(state.now_ms()),
+        uptime: state.uptime_secs(),
+        uptime_seconds: state.uptime_secs(),
+        memory: memory(telemetry::resident(), telemetry::available()),
+        active_connections: active,
+        max_connections,
+        connections: Connections { active, total, pending: stats.pending_connections.get() },
+        store,
     };
-    let reason = reason.or_else(|| (state.hub.registry().connections() >= max).then(|| "At capacity".to_owned()));
-    let mut body = json!({
-        "status": if reason.is_some() { "unhealthy" } else { "healthy" },
-        "timestamp": Iso(state.now_ms()),
-        "uptime": state.uptime_secs(),
-        "uptime_seconds": state.uptime_secs(),
-        "memory": memory(telemetry::resident(), telemetry::available()),
-        "active_connections": active,
-        "max_connections": max,
-        "connections": {"active": active, "total": total, "pending": stats.pending_connections.get()},
-    });
-    if let Some(why) = store {
-        body["store"] = json!({"status": "unavailable", "reason": why});
-    }
-    Ok(match reason {
-        None => HttpResponse::Ok().json(body),
-        Some(reason) => {
-            body["reason"] = reason.into();
-            HttpResponse::ServiceUnavailable().json(body)
-        }
+    Ok(match reply.reason {
+        None => Availability::Available(reply),
+        Some(_) => Availability::Unavailable(reply),
     })
 }
 
-/// `GET /health/live`: the process answers, so it need not be restarted.
-pub(crate) async fn live(state: web::Data<SharedState>) -> HandlerResult {
-    Ok(HttpResponse::Ok().json(json!({
-        "status": "alive",
-        "timestamp": Iso(state.now_ms()),
-    })))
+/// A process that answers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LiveReply {
+    /// `alive`.
+    status: &'static str,
+    /// The time of the response.
+    timestamp: Iso,
 }
 
-/// `GET /health/ready`: whether a load balancer should send traffic here. A hub at capacity is ready. A hub is not ready
-/// while the services that it needs to check tokens do not answer.
-pub(crate) async fn ready(state: web::Data<SharedState>) -> HandlerResult {
+pub(crate) const LIVE: Operation = Operation {
+    id: "getLiveness",
+    tag: Tag::Operators,
+    summary: "Tells that the process answers, so it need not be restarted.",
+    description: "",
+    errors: &[],
+    example: Example {
+        target: "/health/live",
+        body: "",
+        status: 200,
+        answer: r#"{"status": "alive", "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
+
+/// `GET /health/live`.
+pub(crate) async fn live(state: web::Data<SharedState>) -> Result<Reply<LiveReply>, HttpError> {
+    Ok(Reply(LiveReply { status: "alive", timestamp: Iso(state.now_ms()) }))
+}
+
+/// Whether traffic should be sent to the hub.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ReadyReply {
+    /// `ready` or `not ready`.
+    status: &'static str,
+    /// Why the hub is not ready; absent if it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The time of the response.
+    timestamp: Iso,
+}
+
+pub(crate) const READY: Operation = Operation {
+    id: "getReadiness",
+    tag: Tag::Operators,
+    summary: "Tells whether a load balancer should send traffic to the hub.",
+    description: "A hub at `server.max_connections` is ready. A hub is not ready while it drains, while its store does not \
+        work, and while the services that it needs to check tokens do not answer.",
+    errors: &[],
+    example: Example {
+        target: "/health/ready",
+        body: "",
+        status: 200,
+        answer: r#"{"status": "ready", "timestamp": "2026-01-02T03:04:05.678Z"}"#,
+    },
+};
+
+/// `GET /health/ready`.
+pub(crate) async fn ready(state: web::Data<SharedState>) -> Result<Availability<ReadyReply>, HttpError> {
     let timestamp = Iso(state.now_ms());
     Ok(match state.not_ready() {
-        None => HttpResponse::Ok().json(json!({"status": "ready", "timestamp": timestamp})),
-        Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
-            "status": "not ready",
-            "reason": reason,
-            "timestamp": timestamp,
-        })),
+        None => Availability::Available(ReadyReply { status: "ready", reason: None, timestamp }),
+        reason => Availability::Unavailable(ReadyReply { status: "not ready", reason, timestamp }),
     })
 }
 
 /// Memory in MB. The percentage is `null` if the total is not known.
-fn memory(used: u64, total: Option<u64>) -> Value {
+fn memory(used: u64, total: Option<u64>) -> Memory {
     let percentage =
         total.filter(|total| *total > 0).map(|total| (used as f64 / total as f64 * 1_000.0).round() / 10.0);
-    json!({
-        "used": megabytes(used),
-        "total": total.map(megabytes),
-        "percentage": percentage,
-    })
+    Memory { used: megabytes(used), total: total.map(megabytes), percentage }
 }
 
 #[cfg(test)]
@@ -91,9 +198,9 @@ mod tests {
     fn memory_is_shown_in_megabytes() {
         assert_eq!(
             memory(268_959_744, Some(2_147_483_648)),
-            json!({"used": 256.5, "total": 2048.0, "percentage": 12.5})
+            Memory { used: 256.5, total: Some(2048.0), percentage: Some(12.5) }
         );
-        assert_eq!(memory(1_048_576, None), json!({"used": 1.0, "total": null, "percentage": null}));
+        assert_eq!(memory(1_048_576, None), Memory { used: 1.0, total: None, percentage: None });
     }
 
     #[test]

@@ -1,23 +1,69 @@
 //! `GET /metrics`: Prometheus' text format, or the raw document's JSON object if `Accept` names JSON.
 
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, Responder, web};
+use schemars::SchemaGenerator;
+use serde_json::json;
 
-use super::info::counts_json;
-use crate::error::HandlerResult;
+use super::info::Counts;
+use crate::error::HttpError;
+use crate::openapi::answer::Success;
+use crate::openapi::{Answer, Example, Operation, Tag};
 use crate::state::SharedState;
 
 /// The content type of Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The metrics in one of two formats.
+pub(crate) enum MetricsReply {
+    /// Prometheus' text format.
+    Text(String),
+    /// The counts of the raw document.
+    Json(Counts),
+}
+
+impl Responder for MetricsReply {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        match self {
+            Self::Text(text) => HttpResponse::Ok().content_type(TEXT).body(text),
+            Self::Json(counts) => HttpResponse::Ok().json(counts),
+        }
+    }
+}
+
+impl Answer for MetricsReply {
+    fn successes(generator: &mut SchemaGenerator) -> Vec<Success> {
+        let success = Success::json::<Counts>(StatusCode::OK, "Done", generator);
+        vec![success.or("text/plain", json!({"type": "string"}))]
+    }
+}
+
+pub(crate) const METRICS: Operation = Operation {
+    id: "getMetrics",
+    tag: Tag::Operators,
+    summary: "Reads the metrics.",
+    description: "The response is Prometheus' text format, or a JSON object with five counts if `Accept` names \
+        `application/json`.",
+    errors: &[],
+    example: Example {
+        target: "/metrics",
+        body: "",
+        status: 200,
+        answer: "# HELP socket_server_active_connections Open sessions on all surfaces.\n# TYPE socket_server_active_connections gauge\nsocket_server_active_connections 120",
+    },
+};
+
 /// `GET /metrics`.
-pub(crate) async fn metrics(request: HttpRequest, state: web::Data<SharedState>) -> HandlerResult {
+pub(crate) async fn metrics(request: HttpRequest, state: web::Data<SharedState>) -> Result<MetricsReply, HttpError> {
     let accept = request.headers().get_all(ACCEPT);
     let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
-    Ok(if json {
-        HttpResponse::Ok().json(counts_json(state.hub.stats()))
-    } else {
-        HttpResponse::Ok().content_type(TEXT).body(state.metrics())
+    Ok(match json {
+        true => MetricsReply::Json(Counts::of(state.hub.stats())),
+        false => MetricsReply::Text(state.metrics()),
     })
 }
 

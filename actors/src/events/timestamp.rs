@@ -50,6 +50,10 @@ impl Serialize for Iso {
 }
 
 impl schemars::JsonSchema for Iso {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> Cow<'static, str> {
         "Iso".into()
     }

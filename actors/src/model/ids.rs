@@ -22,7 +22,7 @@ mod rules;
 pub const NAME_MAX: usize = 200;
 
 /// Longest id of a user or a chat, in characters: `user:` or `chat:` and the id form the name of a room.
-const OWNED_NAME_MAX: usize = NAME_MAX - "user:".len();
+pub const OWNED_NAME_MAX: usize = NAME_MAX - "user:".len();
 
 /// Longest event name a backend may push, in characters.
 pub const EVENT_NAME_MAX: usize = 200;
@@ -250,6 +250,20 @@ impl NotificationId {
 /// An id in JSON: the integer `42` and the string `"42"` are the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdText(pub String);
+
+impl schemars::JsonSchema for IdText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "IdText".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "integer"] })
+    }
+}
 
 impl<'de> Deserialize<'de> for IdText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

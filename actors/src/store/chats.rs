@@ -8,9 +8,9 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, UserId, printable};
 
 /// Longest name of a chat, in characters.
-pub(super) const NAME_MAX: usize = 200;
+pub const CHAT_NAME_MAX: usize = 200;
 /// Longest description of a chat, in characters.
-pub(super) const DESCRIPTION_MAX: usize = 2_000;
+pub const CHAT_DESCRIPTION_MAX: usize = 2_000;
 /// Most participants of a chat.
 pub const PARTICIPANTS_MAX: usize = 10_000;
 
@@ -41,9 +41,9 @@ impl Chat {
     /// [`crate::model::fault::Code::InvalidRequest`], with the name of a field that is too long or not printable.
     pub fn new(id: ChatId, name: String, description: String, now: i64) -> Result<Self, Fault> {
         let name = if name.is_empty() { id.as_str().to_owned() } else { name };
-        printable(&name, "name", NAME_MAX)?;
-        if description.chars().count() > DESCRIPTION_MAX {
-            let message = format!("`description` is longer than {DESCRIPTION_MAX} characters");
+        printable(&name, "name", CHAT_NAME_MAX)?;
+        if description.chars().count() > CHAT_DESCRIPTION_MAX {
+            let message = format!("`description` is longer than {CHAT_DESCRIPTION_MAX} characters");
             return Err(Fault::field("description", message));
         }
         if description.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
@@ -347,11 +347,11 @@ mod tests {
     fn the_name_the_description_and_the_participants_of_a_chat_are_bounded() {
         let new = |name: &str, description: &str| Chat::new(id("c"), name.into(), description.into(), 0);
         assert_eq!(new("", "").unwrap().name, "c");
-        assert!(new(&"é".repeat(NAME_MAX), &"é\n\t".repeat(DESCRIPTION_MAX / 3)).is_ok());
+        assert!(new(&"é".repeat(CHAT_NAME_MAX), &"é\n\t".repeat(CHAT_DESCRIPTION_MAX / 3)).is_ok());
         for (name, description, field) in [
-            ("é".repeat(NAME_MAX + 1), String::new(), "name"),
+            ("é".repeat(CHAT_NAME_MAX + 1), String::new(), "name"),
             ("a\nb".into(), String::new(), "name"),
-            (String::new(), "é".repeat(DESCRIPTION_MAX + 1), "description"),
+            (String::new(), "é".repeat(CHAT_DESCRIPTION_MAX + 1), "description"),
             (String::new(), "bell\u{7}".into(), "description"),
         ] {
             assert_eq!(new(&name, &description).unwrap_err().field.as_deref(), Some(field));

@@ -62,7 +62,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials};
-pub use self::chats::{Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
+pub use self::chats::{CHAT_DESCRIPTION_MAX, CHAT_NAME_MAX, Chat, ChatAccessRules, ListedChat, PARTICIPANTS_MAX};
 use self::health::{DISK_CLOCK, StoreError};
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::idempotency::{StoredAnswer, StoredNonce, StoredNonces};
