@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use actix_http::RequestHead;
-use actix_http::header;
+use actix_http::header::{self, HeaderValue};
 use actix_web::web::Query;
 use actix_web::{HttpMessage as _, HttpRequest};
 use hubbub_actors::hub::LimitKey;
@@ -46,7 +46,7 @@ impl ClientInfo {
 
     /// Counts that this client was refused at `at`.
     pub fn note_refused(&self, state: &SharedState, at: RefusedAt, fault: &Fault) {
-        state.hub.note_refused(at, &self.peer, fault.code);
+        state.hub.note_refused(at, &self.peer, fault);
     }
 
     /// Logs that this client was refused; `with` adds fields.
@@ -95,7 +95,7 @@ impl HandshakeRequest<'_> {
 /// Counts and logs that a connection of `address` was refused. `id` is the request id in its response.
 pub fn note_refused_connection(state: &SharedState, address: Option<IpAddr>, id: &HttpRequestId, fault: &Fault) {
     let at = RefusedAt::Http;
-    state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);
+    state.hub.note_refused(at, &state.hub.peer(address, None), fault);
     state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address, ..Refusal::new(at.as_str(), fault) });
 }
 
@@ -110,7 +110,7 @@ pub fn check_origin(state: &SharedState, policies: &Policies, head: &RequestHead
     if policies.origins.allows(text(header::ORIGIN), text(header::HOST)) {
         return Ok(());
     }
-    Err(Fault::origin_not_allowed())
+    Err(Fault::origin_not_allowed(head.headers.get(header::ORIGIN).map(HeaderValue::as_bytes)))
 }
 
 /// The routes that load balancers, orchestrators and scrapers may request by an address instead of a host name.

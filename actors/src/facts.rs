@@ -116,6 +116,8 @@ pub struct ConnectionRefused {
     pub surface: &'static str,
     /// The client.
     pub peer: Peer,
+    /// The user of its token, if the signature is valid.
+    pub user: Option<UserId>,
     /// The code of the refusal.
     pub code: Code,
 }

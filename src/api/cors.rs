@@ -5,6 +5,8 @@
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use hubbub_actors::model::fault::Fault;
+
 use crate::peer::{AllowedOrigins, OriginAccess, is_token};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
@@ -42,6 +44,11 @@ pub(super) fn check(headers: &HeaderMap, origins: &AllowedOrigins) -> PageAccess
         OriginAccess::Allowed { credentials } => PageAccess::Allowed { origin: origin.clone(), credentials },
         OriginAccess::NoPage | OriginAccess::Foreign => PageAccess::Foreign,
     }
+}
+
+/// The refusal of a page that is not allowed.
+pub(super) fn refusal(headers: &HeaderMap) -> Fault {
+    Fault::origin_not_allowed(headers.get(header::ORIGIN).map(HeaderValue::as_bytes))
 }
 
 /// Whether the request is a CORS preflight.

@@ -91,7 +91,7 @@ async fn check_request(
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_read {
         if cors::check(request.headers(), &policies.origins) == PageAccess::Foreign {
-            return Err(Fault::origin_not_allowed().into());
+            return Err(cors::refusal(request.headers()).into());
         }
         check_ready(&state.hub.readiness())?;
     }

@@ -89,7 +89,7 @@ async fn dispatch(
     if cors::is_preflight(request.method(), request.headers()) {
         if context.page == PageAccess::Foreign {
             // The browser will not send the request itself, so only this line shows the page.
-            context.call.log_refused(&context.state, &Fault::origin_not_allowed());
+            context.call.log_refused(&context.state, &cors::refusal(request.headers()));
         }
         let mut response = HttpResponse::NoContent().finish();
         for (name, value) in cors::preflight_headers(&context.page, request.headers()) {

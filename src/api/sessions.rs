@@ -247,7 +247,7 @@ fn no_such_session() -> Fault {
 /// Checks the origin, and that the hub accepts requests.
 fn check_access(state: &SharedState, request: &HttpRequest) -> Result<(), Fault> {
     if cors::check(request.headers(), &policies_of(state, request).origins) == PageAccess::Foreign {
-        return Err(Fault::origin_not_allowed());
+        return Err(cors::refusal(request.headers()));
     }
     state.hub.accepting()
 }

@@ -50,6 +50,14 @@ pub(super) fn identity(
     requirements: &ClaimRequirements,
     now_ms: i64,
 ) -> Result<Identity, Fault> {
+    // The signature is valid, so the user in the log is the user of the token.
+    checked(claims, requirements, now_ms).map_err(|fault| match user(claims, &USER_CLAIMS) {
+        Ok(user) => fault.of_user(user.as_str()),
+        Err(_) => fault,
+    })
+}
+
+fn checked(claims: &Map<String, Value>, requirements: &ClaimRequirements, now_ms: i64) -> Result<Identity, Fault> {
     check_origin(claims, "iss", &requirements.issuers)?;
     check_origin(claims, "aud", &requirements.audiences)?;
     let expires_at = lifetime(claims, requirements, now_ms)?;

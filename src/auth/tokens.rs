@@ -95,7 +95,7 @@ impl Tokens {
             None => Err(invalid("The token is malformed").by("token")),
         }?;
         if let Some(check) = &self.check {
-            check(&identity)?;
+            check(&identity).map_err(|fault| fault.of_user(identity.user.as_str()))?;
         }
         Ok(identity)
     }

@@ -63,7 +63,9 @@ impl<'a> Terminal<'a> {
 /// Pastes blocks of `page` into a terminal in `dir`, where no hub runs; the output.
 #[track_caller]
 pub(super) fn paste_in(dir: &Path, page: &str, names: &[&str]) -> String {
+    // The documented port may be in use on this machine.
     let script: String = names.iter().map(|name| block(page, name).text).collect();
+    let script = format!("export HUBBUB_SERVER__PORT=0\n{script}");
     let ended = shell(dir, &script);
     assert_eq!(ended.status, Some(0), "the blocks {names:?} failed: {ended:?}");
     ended.stdout

@@ -59,7 +59,7 @@ fn the_command_prints_and_writes_both_formats() {
         let printed = run(dir.path(), &["openapi", "--format", format]);
         assert_eq!((printed.status, printed.stdout == expected), (Some(0), true), "{format}");
         let written = run(dir.path(), &["openapi", "--format", format, "--write", "out"]);
-        assert_eq!((written.status, written.stdout.as_str()), (Some(0), ""));
+        assert_eq!((written.status, written.stdout.as_str()), (Some(0), "out: written\n"));
         assert!(fs::read_to_string(dir.path().join("out")).unwrap() == expected, "{format}");
     }
     let refused = run(dir.path(), &["openapi", "--write", "no/such/directory"]);

@@ -1,9 +1,11 @@
 //! The audit log of changes, and the events of connections: `monitoring:events` and `GET /api/events`.
 
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::{CONFIG, SECRET, lines};
 use crate::support::socketio::WEBSOCKET;
+use crate::support::token::{now, signed, token_with};
 use crate::support::{Client, DEADLINE, Hub, Wire, account, eventually, wait_until};
 
 fn audited(hub: &Hub) -> Vec<Value> {
@@ -127,6 +129,23 @@ async fn refused_origins_and_denied_joins_are_monitoring_events() {
     let reply = bob.ask(request, "Reply").await;
     let details = &reply["data"]["events"][0]["details"];
     assert_eq!(*details, json!({"surface": "raw", "reason": "join denied", "code": "FORBIDDEN"}), "{reply}");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_found_by_its_user() {
+    let hub = Hub::with(CONFIG);
+    let expired = token_with(json!({"sub": "alice", "exp": now() - 9}));
+    let forged =
+        signed(Algorithm::HS256, "another secret of 32 bytes or so", &json!({"sub": "alice", "exp": now() + 9}));
+    for token in [expired, forged] {
+        let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={token}"), &[]).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+    }
+    let events = |query: &str| hub.http().request("GET", &format!("/api/events?{query}")).key().send().json();
+    let count = |query: &str| events(query)["events"].as_array().unwrap().len();
+    eventually(DEADLINE, "both events are recorded", || count("type=auth_failure") == 2).await;
+    let found = events("user=alice");
+    assert_eq!((count("user=alice"), &found["events"][0]["details"]["code"]), (1, &json!("TOKEN_EXPIRED")), "{found}");
 }
 
 #[test]

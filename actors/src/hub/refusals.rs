@@ -4,7 +4,8 @@ use super::Hub;
 use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
 use crate::facts::{ConnectionRefused, Fact};
 use crate::model::client::Peer;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
+use crate::model::ids::UserId;
 use crate::monitor::event_log::Viewer;
 use crate::monitor::{FindEvents, kind_of_connection};
 use crate::refusal_log::counts::{Reason, RefusedAt};
@@ -22,11 +23,13 @@ impl Hub {
     }
 
     /// Counts a refused connection, and reports it when its client caused the refusal.
-    pub fn note_refused(&self, at: RefusedAt, peer: &Peer, code: Code) {
+    pub fn note_refused(&self, at: RefusedAt, peer: &Peer, fault: &Fault) {
+        let code = fault.code;
         self.stats.connections_refused.count(at, Reason::of(code));
         // A flood of refusals for a reason of the hub must not fill the monitor's mailbox.
         if kind_of_connection(code).is_some() {
-            let refused = ConnectionRefused { surface: at.as_str(), peer: peer.clone(), code };
+            let user = fault.user().and_then(|user| UserId::parse(user, "user").ok());
+            let refused = ConnectionRefused { surface: at.as_str(), peer: peer.clone(), user, code };
             self.observe(Fact::ConnectionRefused(&refused));
         }
     }
@@ -34,7 +37,7 @@ impl Hub {
     /// All recent connection events, for administrators.
     ///
     /// # Errors
-    /// [`Code::Overloaded`] when the queue is full.
+    /// [`Code::Overloaded`](crate::model::fault::Code::Overloaded) when the queue is full.
     pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
         let events = self.monitor.ask(|reply| FindEvents { ask, viewer: Viewer::Operator, reply });
         events.inspect_err(|fault| self.count(fault))?.await

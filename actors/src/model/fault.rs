@@ -131,25 +131,24 @@ pub struct Fault {
     pub retry_after: Option<u32>,
     /// The configuration key of the reached limit: `limits.rooms`.
     pub limit: Option<&'static str>,
-    /// The rule that decided the refusal, or the cause of an internal fault. Only the log has it: callers do not
-    /// receive it, and comparisons ignore it. Read it with [`Fault::rule`] and [`Fault::cause`]. Boxed, because most
-    /// results are no fault.
-    pub decided_by: Option<Box<Explanation>>,
+    /// Facts for the operator. Only the log and the connection events have them: callers do not receive them, and
+    /// comparisons ignore them. Boxed, because most results are no fault.
+    pub explanation: Option<Box<Explanation>>,
 }
 
-/// The explanation of a fault, for the log. It has no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Explanation {
-    /// The rule that decided: a configuration key, a topic rule, a claim of the token.
-    Rule(Cow<'static, str>),
-    /// The cause of an internal fault.
-    Cause(Cow<'static, str>),
+/// The explanation of a fault, for the log. It has no secret. Read it with the methods of [`Fault`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explanation {
+    rule: Option<Cow<'static, str>>,
+    cause: Option<Cow<'static, str>>,
+    user: Option<Box<str>>,
+    origin: Option<String>,
 }
 
 /// Compares the parts that the caller receives.
 impl PartialEq for Fault {
     fn eq(&self, other: &Self) -> bool {
-        let Self { code, message, field, retry_after, limit, decided_by: _ } = self;
+        let Self { code, message, field, retry_after, limit, explanation: _ } = self;
         (code, message, field, retry_after, limit)
             == (&other.code, &other.message, &other.field, &other.retry_after, &other.limit)
     }
@@ -158,41 +157,57 @@ impl PartialEq for Fault {
 impl Fault {
     /// A refusal with a code and a message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after: None, limit: None, decided_by: None }
+        Self { code, message: message.into(), field: None, retry_after: None, limit: None, explanation: None }
     }
 
     /// Adds the cause, for the log. It must not have a secret.
     #[must_use]
-    pub fn caused_by(self, cause: impl Into<Cow<'static, str>>) -> Self {
-        Self { decided_by: Some(Box::new(Explanation::Cause(cause.into()))), ..self }
+    pub fn caused_by(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
+        self.explanation.get_or_insert_default().cause = Some(cause.into());
+        self
     }
 
     /// The cause, where known.
     pub fn cause(&self) -> Option<&str> {
-        match self.decided_by.as_deref() {
-            Some(Explanation::Cause(cause)) => Some(cause),
-            Some(Explanation::Rule(_)) | None => None,
-        }
+        self.explanation.as_ref()?.cause.as_deref()
     }
 
     /// Adds the rule that decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*"
     /// subscribe`) or a claim (`token exp`). It must not have a secret.
     #[must_use]
-    pub fn by(self, rule: impl Into<Cow<'static, str>>) -> Self {
-        Self { decided_by: Some(Box::new(Explanation::Rule(rule.into()))), ..self }
+    pub fn by(mut self, rule: impl Into<Cow<'static, str>>) -> Self {
+        self.explanation.get_or_insert_default().rule = Some(rule.into());
+        self
     }
 
     /// The rule that decided, where known; by default the key of the limit.
     pub fn rule(&self) -> Option<&str> {
-        match self.decided_by.as_deref() {
-            Some(Explanation::Rule(rule)) => Some(rule),
-            Some(Explanation::Cause(_)) | None => self.limit,
-        }
+        self.explanation.as_ref().and_then(|explanation| explanation.rule.as_deref()).or(self.limit)
     }
 
-    /// The origin of a request is not in `server.allowed_origins`.
-    pub fn origin_not_allowed() -> Self {
-        Self::new(Code::OriginNotAllowed, "This origin is not allowed").by("server.allowed_origins")
+    /// Adds the id of the user of a refused token. Its signature must be valid.
+    #[must_use]
+    pub fn of_user(mut self, user: &str) -> Self {
+        self.explanation.get_or_insert_default().user = Some(user.into());
+        self
+    }
+
+    /// The user of a refused token with a valid signature.
+    pub fn user(&self) -> Option<&str> {
+        self.explanation.as_ref()?.user.as_deref()
+    }
+
+    /// The `Origin` of a request is not in `server.allowed_origins`.
+    pub fn origin_not_allowed(origin: Option<&[u8]>) -> Self {
+        let mut refused = Self::new(Code::OriginNotAllowed, "This origin is not allowed").by("server.allowed_origins");
+        let origin = origin.map(|origin| String::from_utf8_lossy(origin).into_owned());
+        refused.explanation.get_or_insert_default().origin = origin;
+        refused
+    }
+
+    /// The refused `Origin`, as it was sent.
+    pub fn origin(&self) -> Option<&str> {
+        self.explanation.as_ref()?.origin.as_deref()
     }
 
     /// The `Host` of a request is not in `server.hosts`.

@@ -225,7 +225,7 @@ impl Receive<RequestRefused> for Monitor {
 
 impl Receive<ConnectionRefused> for Monitor {
     fn receive(&mut self, refused: ConnectionRefused, _: &mut Self::Context) {
-        let ConnectionRefused { surface, peer, code } = refused;
+        let ConnectionRefused { surface, peer, user, code } = refused;
         let Some(kind) = kind_of_connection(code) else { return };
         let now = self.clock.now_ms();
         if !self.refusals.count(kind, peer.address, now) {
@@ -235,7 +235,7 @@ impl Receive<ConnectionRefused> for Monitor {
         self.log.record(ConnectionEvent {
             kind,
             socket_id: None,
-            user_id: None,
+            user_id: user,
             ip_address: peer.address,
             user_agent: peer.user_agent,
             timestamp: Iso(now),

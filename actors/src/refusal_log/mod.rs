@@ -53,6 +53,8 @@ pub struct Refusal<'a> {
     pub key: Option<&'a str>,
     /// The method and the path of an HTTP request, without its query.
     pub target: Option<(&'a str, &'a str)>,
+    /// The `Origin` of a page that is not allowed.
+    pub origin: Option<&'a str>,
     /// The index of the command in a batch, from 0.
     pub item: Option<usize>,
     /// The requested event.
@@ -65,7 +67,7 @@ pub struct Refusal<'a> {
 
 impl<'a> Refusal<'a> {
     /// A refusal with only a surface and a fault.
-    pub const fn new(surface: &'a str, fault: &'a Fault) -> Self {
+    pub fn new(surface: &'a str, fault: &'a Fault) -> Self {
         Self {
             fault,
             code: fault.code.as_str(),
@@ -76,6 +78,7 @@ impl<'a> Refusal<'a> {
             user: None,
             key: None,
             target: None,
+            origin: fault.origin(),
             item: None,
             event: None,
             room: None,
@@ -102,10 +105,11 @@ impl<'a> Refusal<'a> {
             text("connection", self.connection),
             text("surface", Some(self.surface)),
             self.address.as_ref().map(|address| ("address", Value::from_display(address))),
-            text("user", self.user),
+            text("user", self.user.or(self.fault.user())),
             text("key", self.key),
             text("method", method),
             path.map(|path| ("path", Value::from(path))),
+            text("origin", self.origin),
             number("item", self.item.map(|item| item as u64)),
             text("event", self.event),
             text("room", self.room),
@@ -122,11 +126,12 @@ impl<'a> Refusal<'a> {
         let message = without_values(&self.fault.message);
         let reason = without_tokens(truncate(&message, REASON_MAX));
         let shown = |text: Option<&'a str>| text.map(|text| without_tokens(truncate(text, TEXT_MAX)));
-        let (event, room) = (shown(self.event), shown(self.room));
+        let (event, room, origin) = (shown(self.event), shown(self.room), shown(self.origin));
         let target =
             self.target.map(|(method, path)| (method, without_tokens(truncate(without_query(path), PATH_MAX))));
         let target = target.as_ref().map(|(method, path)| (*method, &**path));
-        let refusal = Refusal { event: event.as_deref(), room: room.as_deref(), target, ..*self };
+        let (event, room, origin) = (event.as_deref(), room.as_deref(), origin.as_deref());
+        let refusal = Refusal { event, room, origin, target, ..*self };
         log_line::write(level(self.fault.code), TARGET, "refused", &refusal.fields(&reason));
     }
 }

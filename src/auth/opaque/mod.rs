@@ -160,7 +160,9 @@ impl Backend {
 
 fn unexpired(identity: Identity, now_ms: i64) -> Result<Identity, Fault> {
     if identity.expires_at.is_some_and(|end| now_ms >= end) {
-        return Err(Fault::new(Code::TokenExpired, "The token has expired").by("token exp"));
+        return Err(Fault::new(Code::TokenExpired, "The token has expired")
+            .by("token exp")
+            .of_user(identity.user.as_str()));
     }
     Ok(identity)
 }

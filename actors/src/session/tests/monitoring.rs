@@ -190,7 +190,7 @@ async fn reports_to_a_busy_monitor_are_counted_and_delay_no_session() {
     })
     .collect();
     assert_eq!(busy.len(), hub.settings().mailbox);
-    hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
+    hub.note_refused(RefusedAt::Raw, &Peer::default(), &Fault::new(Code::InvalidToken, ""));
     let stats = hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
     let health = crate::monitor::health::check(&hub.health_inputs(Default::default()));

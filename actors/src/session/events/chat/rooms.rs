@@ -28,7 +28,7 @@ impl Session {
     /// [`Code::NotFound`], also for a chat that only other users may join.
     pub(in crate::session) fn accessible_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
         let room = RoomName::of_chat(chat);
-        self.may_subscribe(&room).map_err(|fault| Fault { decided_by: fault.decided_by, ..no_such_chat() })?;
+        self.may_subscribe(&room).map_err(|fault| Fault { explanation: fault.explanation, ..no_such_chat() })?;
         Ok(room)
     }
 
@@ -52,7 +52,7 @@ impl Session {
             let info = membership.and_then(|membership| membership.chat);
             let joined = session.confirm_join(room.as_str(), decision);
             joined.map_err(|fault| match fault.code {
-                Code::Forbidden => Fault { decided_by: fault.decided_by, ..no_such_chat() },
+                Code::Forbidden => Fault { explanation: fault.explanation, ..no_such_chat() },
                 _ => fault,
             })?;
             Ok(JoinedChat::new(*info.ok_or_else(|| Fault::internal().caused_by("the join of a chat has no info"))?))
