@@ -128,7 +128,11 @@ pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) 
     };
     let host = head.headers.get(header::HOST).map(|value| value.to_str().unwrap_or_default());
     let target = head.uri.authority().is_none_or(|authority| allows(Some(authority.as_str())));
-    if target && allows(host) { Ok(()) } else { Err(Fault::host_not_allowed()) }
+    if target && allows(host) {
+        Ok(())
+    } else {
+        Err(Fault::host_not_allowed(head.headers.get(header::HOST).map(HeaderValue::as_bytes)))
+    }
 }
 
 /// The refusal of a path outside the base path.

@@ -199,6 +199,10 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
     let logged =
         hub.output().lines().filter(|line| line.contains("hubbub::upstream::application: backend.url: ")).count();
     assert!((1..=EVENTS.len()).contains(&logged), "at most one line a minute, and not {logged} of {sent}");
+    // The line of each refusal has its cause, so a wrong key of the application is found.
+    let causes: Vec<_> =
+        hub.output().lines().filter_map(|line| line.split_once("cause=").map(|(_, cause)| cause.to_owned())).collect();
+    assert!(causes.iter().any(|cause| cause.starts_with("\"status 4")), "{causes:?}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.set_reply(UpstreamReply::Text(204, String::new()));
     let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;

@@ -96,7 +96,7 @@ async fn an_unlisted_host_is_refused_on_every_surface() {
         let (code, details) = match path {
             // The shape that Engine.IO clients read.
             POLLING => {
-                let message = "`Host` is not a name of this hub";
+                let message = "`Host` is not a name of this hub: `server.hosts` does not list it";
                 assert_eq!(body, json!({"code": 4, "message": message}));
                 continue;
             }

@@ -97,9 +97,14 @@ pub struct ApplicationReply {
     pub message_id: Option<String>,
 }
 
-/// The failure of a request: a sentence for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ApplicationFailure(pub &'static str);
+/// The failure of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationFailure {
+    /// The sentence for the client.
+    pub message: &'static str,
+    /// The cause, for the log: `status 401`. It has no secret.
+    pub cause: String,
+}
 
 /// The application.
 pub trait Application: Send + Sync {

@@ -144,6 +144,7 @@ async fn authenticate(
         if let Some(call) = request.extensions().get::<Call>() {
             call.set_key(key);
         }
+        state.telemetry.count_key(&key.name);
         match key.check_expiry(state.now_ms()) {
             Ok(()) => return count_for_key(state, key, general).await.map(|()| (key.clone(), text.to_owned())),
             Err(expired) => refusal = expired,

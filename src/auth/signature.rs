@@ -148,7 +148,10 @@ impl Signed<'_> {
         hex::decode_to_slice(self.signature, &mut presented)
             .map_err(|_| refused("X-Signature is not 64 hex digits"))?;
         // A comparison in constant time.
-        mac.verify_slice(&presented).map_err(|_| refused("X-Signature does not match the request"))
+        mac.verify_slice(&presented).map_err(|_| {
+            let Signed { method, path, version, .. } = self;
+            refused(format!("X-Signature does not match {method} {path} as {version}"))
+        })
     }
 }
 

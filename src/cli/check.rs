@@ -35,6 +35,7 @@ pub(super) fn run(before: ServerFlags, Check { settings, diff, live: is_live }: 
     let sources = settings.over(before).sources();
     print_note(sources.reading());
     let config = Config::load(&sources).map_err(|error| CommandError(error.lines().to_vec()))?;
+    Config::overridden(&sources).into_iter().for_each(print_note);
     for warning in warnings(&config, Clock::System.now_ms()) {
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }

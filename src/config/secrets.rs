@@ -67,6 +67,15 @@ pub fn ensure(config: &mut Config) -> Result<Vec<SecretNotice>, ConfigError> {
     Ok(notices)
 }
 
+/// The file with the API key of the first start, if it exists and no configured key equals it.
+pub fn unused_key(config: &Config) -> Option<PathBuf> {
+    let file = config.server.data_dir.join(KEY_FILE);
+    let text = Secret::new(std::fs::read_to_string(&file).ok()?.trim());
+    let unused = ApiKeyEntry { key: Some(text), ..ApiKeyEntry::named(MADE_KEY) };
+    let is_configured = config.api.keys.iter().any(|key| key.digest() == unused.digest());
+    (!config.api.keys.is_empty() && !is_configured).then_some(file)
+}
+
 /// Whether all secrets of `config` exist, so that [`ensure`] would create none.
 pub fn are_made(config: &Config) -> bool {
     let is_made = |name| config.server.data_dir.join(name).is_file();

@@ -118,6 +118,20 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
+    /// The keys of the file that a variable or a flag overrides, one per line: `api.keys: HUBBUB_API__KEYS overrides
+    /// config.toml:12`. Empty for sources with an error.
+    pub fn overridden(sources: &Sources) -> Vec<String> {
+        let mut layers = Layers::default();
+        if layers.read_file(sources.file.as_deref()).is_err() {
+            return Vec::new();
+        }
+        layers.read_variables(&sources.variables);
+        for flag in &sources.flags {
+            layers.set(flag.key, flag.value.clone(), flag.name);
+        }
+        layers.overridden
+    }
+
     /// Reads, merges and checks the `sources`.
     ///
     /// # Errors
@@ -160,6 +174,8 @@ struct Layers {
     merged: Table,
     /// The position of every dotted key: `config.toml:12` or `HUBBUB_SERVER__PORT`.
     positions: BTreeMap<String, String>,
+    /// The keys of the file that a later source overrides.
+    overridden: Vec<String>,
 }
 
 impl Layers {
@@ -274,6 +290,8 @@ impl Layers {
             };
             table = section;
         }
+        let earlier = self.positions.get(key).filter(|earlier| !earlier.starts_with(PREFIX));
+        self.overridden.extend(earlier.map(|earlier| format!("{key}: {position} overrides {earlier}")));
         self.positions.retain(|held, _| !(held.starts_with(key) && held[key.len()..].starts_with(['.', '['])));
         self.positions.insert(key.to_owned(), position.to_owned());
     }

@@ -1,10 +1,13 @@
 //! Valid settings that are probably mistakes. A warning stops nothing: the start logs it, and `hubbub check` prints it.
 
-use super::{ApiKeyEntry, Config};
+use super::{ApiKeyEntry, Config, secrets};
 use crate::peer::AllowedOrigins;
 
 /// How long before its end a key causes a warning, in ms.
 const SOON_MS: i64 = 30 * 86_400_000;
+
+/// Fewer characters of an API key cause a warning.
+const SHORT: usize = 16;
 
 /// All warnings at `now`, ms since the epoch, one per line. Contains no secret.
 pub fn warnings(config: &Config, now: i64) -> Vec<String> {
@@ -18,6 +21,10 @@ pub fn warnings(config: &Config, now: i64) -> Vec<String> {
         );
     }
     expiries(&config.api.keys, now, &mut warnings);
+    lengths(&config.api.keys, &mut warnings);
+    warnings.extend(secrets::unused_key(config).map(|file| {
+        format!("{}: its API key is not valid, because [[api.keys]] is set; delete the file", file.display())
+    }));
     origins(config, &mut warnings);
     warnings
 }
@@ -29,6 +36,19 @@ fn expiries(keys: &[ApiKeyEntry], now: i64, warnings: &mut Vec<String>) {
         let state =
             if expires.0 <= now { "has expired: it is refused since" } else { "expires soon: it is refused from" };
         warnings.push(format!("api.keys[{index}].expires: the key {:?} {state} {expires}", key.name));
+    }
+}
+
+/// Warnings about keys that can be guessed.
+fn lengths(keys: &[ApiKeyEntry], warnings: &mut Vec<String>) {
+    for (index, key) in keys.iter().enumerate() {
+        let length = key.key.as_ref().map_or(SHORT, |key| key.expose().len());
+        if length < SHORT {
+            warnings.push(format!(
+                "api.keys[{index}].key: the key {:?} has {length} characters and can be guessed; `hubbub key new` prints a random one",
+                key.name
+            ));
+        }
     }
 }
 
@@ -59,7 +79,9 @@ mod tests {
     const NOW: i64 = 1_752_921_000_000;
 
     fn warned(text: &str) -> Vec<String> {
-        warnings(&toml::from_str(text).unwrap(), NOW)
+        let mut config: Config = toml::from_str(text).unwrap();
+        config.server.data_dir = "/nonexistent".into();
+        warnings(&config, NOW)
     }
 
     #[test]
@@ -77,8 +99,33 @@ mod tests {
     }
 
     #[test]
+    fn a_short_key_causes_a_warning() {
+        let entry = |key: &str| format!("[[api.keys]]\nname = 'app'\n{key}");
+        let found = warned(&entry("key = 'fifteen-letters'"));
+        assert!(found.len() == 1 && found[0].contains("\"app\" has 15 characters"), "{found:?}");
+        assert_eq!(warned(&entry("key = 'sixteen-letters.'")), [""; 0]);
+        assert_eq!(warned(&entry(&format!("sha256 = '{}'", "a".repeat(64)))), [""; 0]);
+    }
+
+    #[test]
+    fn a_key_file_beside_configured_keys_causes_a_warning_unless_its_key_is_one_of_them() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("api.key"), "key-of-the-first-start\n").unwrap();
+        let warned = |keys: &str| {
+            let mut config: Config = toml::from_str(keys).unwrap();
+            config.server.data_dir = directory.path().into();
+            warnings(&config, NOW)
+        };
+        assert_eq!(warned(""), [""; 0]);
+        assert_eq!(warned("[[api.keys]]\nname = 'first'\nkey = 'key-of-the-first-start'"), [""; 0]);
+        let found = warned("[[api.keys]]\nname = 'app'\nkey = 'another-key-0123456789'");
+        assert!(found.len() == 1 && found[0].ends_with("because [[api.keys]] is set; delete the file"), "{found:?}");
+    }
+
+    #[test]
     fn a_key_that_has_expired_or_expires_within_30_days_causes_a_warning() {
-        let key = |expires: &str| format!("[[api.keys]]\nname = 'shop'\nkey = 'k'\nexpires = {expires}");
+        let key =
+            |expires: &str| format!("[[api.keys]]\nname = 'shop'\nkey = 'key-0123456789abcdef'\nexpires = {expires}");
         for (expires, warning) in [
             ("2025-07-19T10:30:00Z", Some("has expired: it is refused since 2025-07-19T10:30:00.000Z")),
             ("2025-07-19T10:30:01Z", Some("expires soon: it is refused from 2025-07-19T10:30:01.000Z")),

@@ -77,7 +77,14 @@ impl Reloader {
                 reloads.ok.fetch_add(1, Ordering::Relaxed);
                 reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
                 let applied = key_names(&changes, |effect| effect != Effect::Restart);
-                log::info!(changed = applied.as_str(); "reloaded");
+                // A change of the file below one of these has no effect.
+                let overridden = Config::overridden(&self.sources);
+                match overridden.is_empty() {
+                    true => log::info!(changed = applied.as_str(); "reloaded"),
+                    false => {
+                        log::info!(changed = applied.as_str(), overridden = overridden.join(", ").as_str(); "reloaded")
+                    }
+                }
                 let waiting = key_names(&changes, |effect| effect == Effect::Restart);
                 if !waiting.is_empty() {
                     log::warn!(keys = waiting.as_str(); "a restart is needed for changes that a reload does not apply");

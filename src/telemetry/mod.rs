@@ -21,7 +21,7 @@ use metrics::{counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub use self::memory::{available, resident};
-use self::table::{HTTP_REQUESTS, METRICS};
+use self::table::{API_REQUESTS, HTTP_REQUESTS, METRICS};
 use crate::auth::tokens::AuthStatus;
 use crate::http_stream::Connections;
 use crate::policies::Reloads;
@@ -88,6 +88,11 @@ impl Telemetry {
         with_local_recorder(&self.recorder, || {
             counter!(HTTP_REQUESTS, "method" => method, "status" => status.to_string()).increment(1);
         });
+    }
+
+    /// Counts a request with the API key `name`.
+    pub fn count_key(&self, name: &str) {
+        with_local_recorder(&self.recorder, || counter!(API_REQUESTS, "key" => name.to_owned()).increment(1));
     }
 
     /// All metrics in the text format of Prometheus: families sorted by name, series by labels. A metric without samples has

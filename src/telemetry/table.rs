@@ -12,8 +12,9 @@ use super::metric::{Metric, counted, counter, gauge, histogram};
 use super::{available, process, resident};
 use crate::logging;
 
-/// The only metric that is incremented directly and not read at a scrape.
+/// The metrics that are incremented directly and not read at a scrape.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
+pub(super) const API_REQUESTS: &str = "hubbub_api_requests_total";
 
 /// All metrics.
 pub(super) static METRICS: LazyLock<Vec<Metric>> =
@@ -42,6 +43,7 @@ const OTHERS: &[Metric] = &[
     .by(&["code"]),
     // HTTP.
     counted(HTTP_REQUESTS, "HTTP requests answered, by method and status.").by(&["method", "status"]),
+    counted(API_REQUESTS, "Requests with a valid API key, refused ones included, by the name of the key.").by(&["key"]),
     gauge("hubbub_http_connections", "Open plain HTTP connections, without WebSockets.", |_, now, to| {
         to.set_if(now.connections.map(|connections| connections.now() as u64));
     }),

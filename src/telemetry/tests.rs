@@ -23,6 +23,7 @@ fn full_page() -> String {
     for (method, status) in [("POST", 404), ("GET", 503), ("GET", 200)] {
         telemetry.count_request(method, status);
     }
+    telemetry.count_key("billing");
     telemetry.render(&Stats::default(), &full(&RequestCounts::default(), &Connections::new(9, 0)))
 }
 

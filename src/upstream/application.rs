@@ -143,7 +143,12 @@ impl Application for UpstreamApplication {
         let (answer, answered) = oneshot::channel();
         // A task of its own, so that the application gets the request even if the client disconnects.
         tokio::spawn(async move { answer.send(inner.answer(question).await) });
-        Box::pin(async move { answered.await.unwrap_or(Err(ApplicationFailure("Internal error"))) })
+        Box::pin(async move {
+            answered.await.unwrap_or(Err(ApplicationFailure {
+                message: "Internal error",
+                cause: "the request ended without a result".into(),
+            }))
+        })
     }
 }
 
@@ -183,7 +188,7 @@ impl UpstreamClient {
                 // The log line of the refusal names the request.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
-            ApplicationFailure(outcome.message())
+            ApplicationFailure { message: outcome.message(), cause: why }
         })
     }
 

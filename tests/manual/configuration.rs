@@ -76,7 +76,10 @@ async fn the_names_of_laravel_set_a_key_a_secret_and_the_application() {
 #[test]
 fn the_typical_configurations_are_valid_without_a_warning() {
     for name in ["development", "production", "browsers", "push"] {
-        assert_eq!(warnings(&file(name), 0), [""; 0], "{name}");
+        let mut config = file(name);
+        // A warning depends on the files there.
+        config.server.data_dir = "/nonexistent".into();
+        assert_eq!(warnings(&config, 0), [""; 0], "{name}");
     }
 }
 

@@ -142,7 +142,7 @@ pub struct Explanation {
     rule: Option<Cow<'static, str>>,
     cause: Option<Cow<'static, str>>,
     user: Option<Box<str>>,
-    origin: Option<String>,
+    header: Option<(&'static str, String)>,
 }
 
 /// Compares the parts that the caller receives.
@@ -200,19 +200,21 @@ impl Fault {
     /// The `Origin` of a request is not in `server.allowed_origins`.
     pub fn origin_not_allowed(origin: Option<&[u8]>) -> Self {
         let mut refused = Self::new(Code::OriginNotAllowed, "This origin is not allowed").by("server.allowed_origins");
-        let origin = origin.map(|origin| String::from_utf8_lossy(origin).into_owned());
-        refused.explanation.get_or_insert_default().origin = origin;
+        refused.explanation.get_or_insert_default().header = sent("origin", origin);
         refused
     }
 
-    /// The refused `Origin`, as it was sent.
-    pub fn origin(&self) -> Option<&str> {
-        self.explanation.as_ref()?.origin.as_deref()
+    /// The refused value of a header, as it was sent, and its name in the log: `origin` or `host`.
+    pub fn header(&self) -> Option<(&'static str, &str)> {
+        self.explanation.as_ref()?.header.as_ref().map(|(name, value)| (*name, value.as_str()))
     }
 
     /// The `Host` of a request is not in `server.hosts`.
-    pub fn host_not_allowed() -> Self {
-        Self::new(Code::HostNotAllowed, "`Host` is not a name of this hub").in_field("Host").by("server.hosts")
+    pub fn host_not_allowed(host: Option<&[u8]>) -> Self {
+        let message = "`Host` is not a name of this hub: `server.hosts` does not list it";
+        let mut refused = Self::new(Code::HostNotAllowed, message).in_field("Host").by("server.hosts");
+        refused.explanation.get_or_insert_default().header = sent("host", host);
+        refused
     }
 
     /// Invalid input, with the field.
@@ -282,6 +284,11 @@ impl Fault {
         }
         (!details.is_empty()).then_some(serde_json::Value::Object(details))
     }
+}
+
+/// The value of a header for the log.
+fn sent(name: &'static str, value: Option<&[u8]>) -> Option<(&'static str, String)> {
+    value.map(|value| (name, String::from_utf8_lossy(value).into_owned()))
 }
 
 impl fmt::Display for Fault {

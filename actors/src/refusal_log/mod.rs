@@ -53,8 +53,8 @@ pub struct Refusal<'a> {
     pub key: Option<&'a str>,
     /// The method and the path of an HTTP request, without its query.
     pub target: Option<(&'a str, &'a str)>,
-    /// The `Origin` of a page that is not allowed.
-    pub origin: Option<&'a str>,
+    /// The header that was refused: `origin` or `host`, and its value.
+    pub header: Option<(&'static str, &'a str)>,
     /// The index of the command in a batch, from 0.
     pub item: Option<usize>,
     /// The requested event.
@@ -78,7 +78,7 @@ impl<'a> Refusal<'a> {
             user: None,
             key: None,
             target: None,
-            origin: fault.origin(),
+            header: fault.header(),
             item: None,
             event: None,
             room: None,
@@ -109,7 +109,7 @@ impl<'a> Refusal<'a> {
             text("key", self.key),
             text("method", method),
             path.map(|path| ("path", Value::from(path))),
-            text("origin", self.origin),
+            self.header.and_then(|(name, value)| text(name, Some(value))),
             number("item", self.item.map(|item| item as u64)),
             text("event", self.event),
             text("room", self.room),
@@ -126,12 +126,13 @@ impl<'a> Refusal<'a> {
         let message = without_values(&self.fault.message);
         let reason = without_tokens(truncate(&message, REASON_MAX));
         let shown = |text: Option<&'a str>| text.map(|text| without_tokens(truncate(text, TEXT_MAX)));
-        let (event, room, origin) = (shown(self.event), shown(self.room), shown(self.origin));
+        let (event, room) = (shown(self.event), shown(self.room));
+        let header = self.header.map(|(name, value)| (name, shown(Some(value)).unwrap_or_default()));
         let target =
             self.target.map(|(method, path)| (method, without_tokens(truncate(without_query(path), PATH_MAX))));
         let target = target.as_ref().map(|(method, path)| (*method, &**path));
-        let (event, room, origin) = (event.as_deref(), room.as_deref(), origin.as_deref());
-        let refusal = Refusal { event, room, origin, target, ..*self };
+        let header = header.as_ref().map(|(name, value)| (*name, &**value));
+        let refusal = Refusal { event: event.as_deref(), room: room.as_deref(), header, target, ..*self };
         log_line::write(level(self.fault.code), TARGET, "refused", &refusal.fields(&reason));
     }
 }

@@ -89,7 +89,7 @@ impl Hub {
         if stored.sessions.is_empty() {
             return;
         }
-        log::info!("{} suspended sessions are stored", stored.sessions.len());
+        log::info!(sessions = stored.sessions.len(); "suspended sessions are stored");
         if let Err(fault) = self.store().keep_suspended(stored).await {
             log::warn!("suspended sessions could not be stored and cannot be recovered: {fault}");
         }
@@ -98,7 +98,7 @@ impl Hub {
 
 fn report(sessions: u64, rate: DrainRate, schedule: &DrainSchedule) {
     let (closing, away) = (schedule.closing().as_secs_f64(), schedule.away().as_secs_f64());
-    log::info!("closing {sessions} sessions within {closing:.1} s; clients reconnect within {away:.1} s after that");
+    log::info!(sessions; "closing all sessions within {closing:.1} s; clients reconnect within {away:.1} s after that");
     if schedule.is_hurried() {
         log::warn!("the shutdown time is too short for {} sessions a second; closing faster", rate.per_sec);
     }

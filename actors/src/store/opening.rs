@@ -216,7 +216,7 @@ fn take_lock(directory: &Path) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let why = "another hub uses this data directory; give each its own server.data_dir";
+            let why = "another hub uses this data directory; stop it, or set another server.data_dir";
             Err(OpenError { path, why: why.into(), is_retryable: false })
         }
         Err(TryLockError::Error(error)) => Err(OpenError::io(&path, "locked", &error)),

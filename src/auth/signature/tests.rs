@@ -72,7 +72,8 @@ fn each_part_is_signed() {
         Signed { nonce: "abc124", ..good },
         Signed { version: "v2", ..good },
     ] {
-        assert_eq!(refusal(changed), "X-Signature does not match the request", "{changed:?}");
+        let Signed { method, path, version, .. } = changed;
+        assert_eq!(refusal(changed), format!("X-Signature does not match {method} {path} as {version}"));
     }
     let fault = Signatures::new().check(&good, "another key", "backend", &Clock::manual(NOW));
     assert_eq!(fault.unwrap_err().code, Code::InvalidSignature);
@@ -86,7 +87,7 @@ fn only_v2_signs_the_body() {
 
     let v2 = signature(&Signed { version: "v2", ..GOOD });
     let other_body = Signed { version: "v2", body: b"{}", signature: &v2, ..GOOD };
-    assert_eq!(refusal(other_body), "X-Signature does not match the request");
+    assert_eq!(refusal(other_body), "X-Signature does not match POST /api/push as v2");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn a_missing_or_malformed_part_is_named() {
         (Signed { signature: "abc", ..good }, "X-Signature is not 64 hex digits"),
         (Signed { signature: &"g".repeat(64), ..good }, "X-Signature is not 64 hex digits"),
         (Signed { signature: &"a".repeat(66), ..good }, "X-Signature is not 64 hex digits"),
-        (Signed { signature: &"a".repeat(64), ..good }, "X-Signature does not match the request"),
+        (Signed { signature: &"a".repeat(64), ..good }, "X-Signature does not match POST /api/push as v1"),
     ] {
         assert_eq!(refusal(request), message);
     }

@@ -40,6 +40,24 @@ fn flags_override_variables_then_the_file_then_defaults() {
 }
 
 #[test]
+fn keys_of_the_file_that_a_later_source_overrides_are_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    std::fs::write(&path, "[server]\nport = 1\nshutdown_secs = 3\n\n[[api.keys]]\nname = 'a'\nkey = 'k'\n").unwrap();
+    let variables = [("HUBBUB_API__KEYS", "[]"), ("HUBBUB_SERVER__HOST", "::1"), ("HUBBUB_SERVER__PORT", "2")];
+    let variables = variables.map(|(name, value)| (name.into(), value.into())).into();
+    let sources = Sources { file: Some(path.clone()), variables, flags: vec![port_flag(3)] };
+    let file = path.display();
+    assert_eq!(
+        Config::overridden(&sources),
+        [
+            format!("api.keys: HUBBUB_API__KEYS overrides {file}:5"),
+            format!("server.port: HUBBUB_SERVER__PORT overrides {file}:2"),
+        ]
+    );
+}
+
+#[test]
 fn a_variable_is_read_as_the_type_of_its_key() {
     let variables = [
         ("HUBBUB_AUTH__JWT_SECRET", "12345678901234567890"),

@@ -44,8 +44,8 @@ impl Session {
         let answer = application.ask(request).into_actor(self).map(move |answered, session, _| {
             Ok(match answered {
                 Ok(answered) => done(request_id, answered),
-                Err(ApplicationFailure(message)) => {
-                    let fault = Fault::new(Code::OutcomeUnknown, message).by("backend.url");
+                Err(ApplicationFailure { message, cause }) => {
+                    let fault = Fault::new(Code::OutcomeUnknown, message).by("backend.url").caused_by(cause);
                     session.note_failed(E::NAME, request_id, kind.failure(), &fault);
                     failed(request_id, ApplicationError::of(kind.failure(), message))
                 }

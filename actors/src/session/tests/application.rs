@@ -17,7 +17,9 @@ impl Application for OnDemand {
     ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
         let (reply, answered) = oneshot::channel();
         self.0.try_send((request, reply)).unwrap();
-        Box::pin(async move { answered.await.map_err(|_| ApplicationFailure("It is away")) })
+        Box::pin(async move {
+            answered.await.map_err(|_| ApplicationFailure { message: "It is away", cause: "status 503".into() })
+        })
     }
 }
 
