@@ -178,6 +178,7 @@ async fn a_log_in_json_is_searched_after_its_conversion() {
     client.ask(json!({"type": "Subscribe", "data": topics}), "Status").await;
     disconnect_alice(&hub, &Terminal::new(&hub, PAGE));
     logged(&hub, "user disconnected").await;
+    logged(&hub, "\"close\":4403").await;
     std::fs::write(hub.dir().join("hubbub.json"), hub.output()).unwrap();
     let found = paste_in(hub.dir(), PAGE, &["log from JSON", "refusals of the user", "changes of the user"]);
     let lines: Vec<_> = found.lines().collect();
