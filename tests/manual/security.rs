@@ -52,6 +52,7 @@ async fn an_api_key_is_replaced_while_both_keys_work() {
     let entries: Vec<_> = config.split("[[api.keys]]").collect();
     assert_eq!(entries.len(), 3, "{config}");
     std::fs::write(hub.dir().join("config.toml"), format!("[[api.keys]]{}", entries[2])).unwrap();
+    std::fs::remove_file(hub.data().join("api.key")).unwrap();
     hub.sighup();
     assert_eq!((status(&hub, first.trim()), status(&hub, second)), (401, 200));
 }

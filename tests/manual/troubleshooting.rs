@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::paste::{Terminal, first_start};
+use super::paste::{Terminal, first_start, paste_in};
 use crate::support::token::{now, signed};
+use crate::support::tools::debian_program;
 use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
 
 const PAGE: &str = "troubleshooting";
@@ -24,6 +25,14 @@ fn alice(hub: &Hub, more: &Value) -> String {
     let mut claims = json!({"sub": "alice", "exp": now() + 3600});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     signed(jsonwebtoken::Algorithm::HS256, secret.trim(), &claims)
+}
+
+/// Disconnects alice, as a backend does.
+#[track_caller]
+fn disconnect_alice(hub: &Hub, terminal: &Terminal<'_>) {
+    let (http, key) = (hub.http(), terminal.value("KEY"));
+    let disconnect = http.request("POST", "/api/disconnect").header("X-API-Key", &key);
+    assert_eq!(disconnect.json(&json!({"userId": "alice"})).send().status, 200);
 }
 
 /// Waits until the log has this text.
@@ -47,8 +56,13 @@ async fn a_receiving_user_passes_every_step() {
     assert_eq!(&presence["sessions"][0]["sessionId"], session, "the page compares these two");
     let room = answer(&terminal.paste("members"));
     assert_eq!(room["members"], json!([{"sessions": 1, "userId": "alice"}]), "{room}");
-    let claims = answer(&terminal.paste("claims"));
-    assert!(claims["sub"] == "alice" && claims["exp"].is_u64(), "{claims}");
+    assert_eq!(answer(&terminal.paste("push to the room"))["recipients"], 1);
+    client.expect("test").await;
+    let claims = terminal.paste("claims");
+    let (claims, time) = claims.trim().split_once('\n').unwrap_or_else(|| panic!("{claims}"));
+    let (claims, time) = (answer(claims), time.parse::<u64>().unwrap());
+    assert!(claims["sub"] == "alice" && claims["exp"].as_u64().unwrap() > time, "{claims} {time}");
+    assert!(terminal.paste("try the token").ends_with("}404\n"));
 
     let same = terminal.paste("the same hub");
     let (status, line) = same.trim().split_once("listening on ").unwrap_or_else(|| panic!("{same}"));
@@ -99,17 +113,17 @@ async fn refused_tokens_and_ended_sessions_are_found_in_the_events_and_in_the_lo
     let refused = terminal.paste_changed("handshake", "$TOKEN", &expired);
     assert!(refused.starts_with("HTTP/1.1 401 ") && refused.contains("x-request-id: "), "{refused}");
     logged(&hub, "TOKEN_EXPIRED").await;
-    let found = terminal.paste("refused connections");
+    let found = terminal.paste("events of the address");
     let (events, lines) = found.split_once('\n').unwrap();
-    let details = &answer(events)["events"][0]["details"];
-    assert_eq!(details, &json!({"code": "TOKEN_EXPIRED", "surface": "raw"}), "{found}");
-    assert!(lines.contains("reason=\"The token has expired\" rule=\"token exp\""), "{found}");
+    let event = &answer(events)["events"][0];
+    assert_eq!(event["details"], json!({"code": "TOKEN_EXPIRED", "surface": "raw"}), "{found}");
+    assert_eq!((&event["userId"], lines.lines().count()), (&json!("alice"), 1), "{found}");
+    let line = "1 surface=raw address=127.0.0.1 user=alice method=GET path=/ws code=TOKEN_EXPIRED \
+                reason=\"The token has expired\" rule=\"token exp\"";
+    assert_eq!(lines.trim(), line);
 
     let client = Client::connect(&hub, &terminal.value("TOKEN")).await;
-    let key = terminal.value("KEY");
-    let disconnect = hub.http();
-    let disconnect = disconnect.request("POST", "/api/disconnect").header("X-API-Key", &key);
-    assert_eq!(disconnect.json(&json!({"userId": "alice"})).send().status, 200);
+    disconnect_alice(&hub, &terminal);
     drop(client);
     eventually(DEADLINE, "the disconnect is recorded", || {
         let events = answer(&terminal.paste("events of the user"))["events"].clone();
@@ -118,6 +132,59 @@ async fn refused_tokens_and_ended_sessions_are_found_in_the_events_and_in_the_lo
     .await;
     let counted = terminal.paste("reasons");
     assert_eq!(counted.trim(), "1 \"reason\":\"disconnected by the application\"");
+    logged(&hub, "hubbub::audit").await;
+    let changed = terminal.paste("changes of the user");
+    assert!(changed.ends_with(" address=127.0.0.1 key=default user=alice recipients=1\n"), "{changed}");
+    assert!(changed.contains(" hubbub::audit: user disconnected requestId="), "{changed}");
+}
+
+#[tokio::test]
+async fn a_chat_client_over_the_limit_of_its_address_is_found_by_the_address() {
+    let hub = first_start("[limits]\nexempt_loopback = false\n[limits.chat]\nconnection_attempts = 1");
+    let terminal = Terminal::new(&hub, PAGE);
+    let auth = json!({"token": terminal.value("TOKEN")});
+    let mut accepted = Sio::open(&hub, SioTransport::WebSocket).await;
+    accepted.connect("/chat", &auth).await.unwrap();
+    let refused = Sio::open(&hub, SioTransport::WebSocket).await.connect("/chat", &auth).await.unwrap_err();
+    assert_eq!(refused["data"]["code"], "RATE_LIMITED", "{refused}");
+    logged(&hub, "limits.chat.connection_attempts").await;
+    let found = terminal.paste("events of the address");
+    let (events, lines) = found.split_once('\n').unwrap();
+    let event = &answer(events)["events"][0];
+    assert_eq!((&event["type"], &event["userId"]), (&json!("rate_limit"), &json!(null)), "{found}");
+    assert!(lines.trim().starts_with("1 surface=/chat address=127.0.0.1 code=RATE_LIMITED "), "{found}");
+    assert!(lines.trim().ends_with(" rule=limits.chat.connection_attempts"), "{found}");
+}
+
+#[tokio::test]
+async fn the_log_names_the_limit_that_closed_a_session() {
+    let hub = first_start("[limits.raw]\nmessages_per_minute = 1");
+    let mut client = Client::connect(&hub, &alice(&hub, &json!({}))).await;
+    for _ in 0..11 {
+        client.try_send(json!({"type": "Ping", "data": {"timestamp": 1}})).await;
+    }
+    logged(&hub, "close=4429").await;
+    let output = hub.output();
+    let line = output.lines().find(|line| line.contains("close=4429")).unwrap();
+    assert!(line.contains(" user=alice ") && line.ends_with("rule=limits.raw.messages_per_minute"), "{line}");
+}
+
+#[tokio::test]
+async fn a_log_in_json_is_searched_after_its_conversion() {
+    debian_program("jq", "jq");
+    let hub = first_start("[log]\nformat = \"json\"");
+    let mut client = Client::connect(&hub, &alice(&hub, &json!({}))).await;
+    let topics = json!({"topics": ["user:bob"]});
+    client.ask(json!({"type": "Subscribe", "data": topics}), "Status").await;
+    disconnect_alice(&hub, &Terminal::new(&hub, PAGE));
+    logged(&hub, "user disconnected").await;
+    logged(&hub, "\"close\":4403").await;
+    std::fs::write(hub.dir().join("hubbub.json"), hub.output()).unwrap();
+    let found = paste_in(hub.dir(), PAGE, &["log from JSON", "refusals of the user", "changes of the user"]);
+    let lines: Vec<_> = found.lines().collect();
+    assert!(lines.len() == 3 && lines[0].contains(" INFO hubbub::refused: refused connection="), "{found}");
+    assert!(lines[0].contains(" user=alice event=Subscribe room=user:bob code=FORBIDDEN "), "{found}");
+    assert!(lines[2].contains(" hubbub::audit: user disconnected requestId="), "{found}");
 }
 
 #[test]
@@ -135,7 +202,7 @@ async fn a_page_of_an_unknown_origin_is_in_the_log() {
     let first = terminal.paste_changed("origin", "grep ", "true ");
     assert_eq!(first.trim(), r#"{"code":4,"message":"This origin is not allowed"}"#);
     logged(&hub, "rule=server.allowed_origins").await;
-    assert!(terminal.paste("origin").contains("reason=\"This origin is not allowed\" rule=server.allowed_origins"));
+    assert!(terminal.paste("origin").contains(" origin=https://app.example.com code=FORBIDDEN "));
 }
 
 #[tokio::test]
