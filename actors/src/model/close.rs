@@ -61,7 +61,7 @@ closes! {
     NoHeartbeat = 4408, "no heartbeat", "yes";
     /// No token arrived within `auth.grace_secs`.
     NotAuthenticated = 4408, "not authenticated in time", "with a token";
-    /// The client exceeded ten times its limit in a minute.
+    /// The client exceeded ten times its limit in a minute, or its frames or bytes a second.
     Limit = 4429, "too many messages", "after a minute, if it sends less";
     /// The client ended the session with a message of its protocol.
     Left = 1000, "client left", "when the user wants to";
