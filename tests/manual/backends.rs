@@ -3,13 +3,17 @@
 use std::env;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::snippets::{Snippet, text};
-use crate::support::blocks::page;
+use crate::support::blocks::{blocks, page};
 use crate::support::client::without_time;
 use crate::support::port::ReservedPort;
+use crate::support::run::finish;
+use crate::support::token::token;
+use crate::support::tools::node_modules;
 use crate::support::{API_KEY, Client, DEADLINE, Hub, MockUpstream, Sio, SioTransport, UpstreamReply, wait_until};
 
 /// The address in the page's commands.
@@ -142,7 +146,72 @@ async fn the_application_answers_clients_and_verifies_an_opaque_token() {
     let mut other = Sio::open(&hub, SioTransport::WebSocket).await;
     let refused = other.connect("/", &json!({"token": "2|unknown"})).await.unwrap_err();
     assert_eq!(refused["data"]["code"], "INVALID_TOKEN", "{refused}");
-    drop(application);
+    assert_eq!(application.output(), "the application listens\n");
+}
+
+#[test]
+fn the_client_of_the_page_gets_the_answer_of_the_application_as_an_event_and_as_its_acknowledgement() {
+    let application = MockUpstream::replying(UpstreamReply::Json(200, json!({"data": {"error": "no stock"}})));
+    let hub = Hub::with(&format!("[backend]\nurl = {:?}", application.url("")));
+    let script = format!(
+        "const socket = require(\"socket.io-client\").io(process.env.HUB_URL, {{ auth: {{ token: process.env.TOKEN }} }});\n\
+         socket.on(\"server:response\", (answer) => console.log(\"%j\", answer));\n\
+         (async () => {{\n{}socket.close();\n}})();\n",
+        text("backends", "client-event").replace("console.log(", "console.log(\"%j\", ")
+    );
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/socketio");
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", node_modules(&packages)).args(["-e", &script]);
+    node.env("HUB_URL", format!("http://{}", hub.address())).env("TOKEN", token("alice"));
+    let done = finish(&mut node);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let (event, acknowledgement) = done.stdout.trim().split_once('\n').unwrap();
+    assert_eq!(event, acknowledgement);
+    let mut answer: Value = serde_json::from_str(event).unwrap();
+    assert!(answer["requestId"].take().is_string(), "{answer}");
+    assert_eq!(answer, json!({"success": true, "requestId": null, "data": {"error": "no stock"}}));
+    let documented =
+        blocks(&page("backends")).into_iter().find(|block| block.text.contains("\"client:event\", \"data\""));
+    let documented: Value = serde_json::from_str(&documented.unwrap().text).unwrap();
+    let request = application.requests()[0].json();
+    assert_eq!(request["data"], json!({"type": "cart.add", "data": {"item": 7}}));
+    assert_eq!((&request["event"], &request["data"]), (&documented["event"], &documented["data"]));
+}
+
+#[tokio::test]
+async fn on_ws_an_event_for_the_application_is_answered_only_if_it_has_an_id() {
+    let application = MockUpstream::replying(UpstreamReply::Json(200, json!({"data": 1})));
+    let hub = Hub::with(&format!("[backend]\nurl = {:?}", application.url("")));
+    let mut alice = Client::of(&hub, "alice").await;
+    alice.send(json!({"type": "client:event", "data": {"type": "a"}})).await;
+    wait_until(DEADLINE, "the application is asked", || application.count() == 1);
+    alice.send(json!({"type": "client:event", "id": 7, "data": {"type": "b"}})).await;
+    let reply = alice.next().await;
+    assert_eq!((&reply["type"], &reply["id"]), (&json!("Reply"), &json!(7)), "{reply}");
+    alice.expect_silence().await;
+}
+
+#[tokio::test]
+async fn the_table_of_failures_of_the_application_has_the_messages_of_the_hub() {
+    let page = page("backends");
+    let application = MockUpstream::replying(UpstreamReply::Json(401, json!({"error": "not for clients"})));
+    let hub = Hub::with(&format!("[backend]\nurl = {:?}\ntimeout_ms = 300", application.url("")));
+    let mut alice = Client::of(&hub, "alice").await;
+    for (reply, message) in [
+        (UpstreamReply::Json(401, json!({"error": "not for clients"})), "The application refused the request"),
+        (UpstreamReply::Json(500, json!({})), "The application failed"),
+        (UpstreamReply::Json(503, json!({})), "The application cannot be reached at the moment; try again"),
+        (UpstreamReply::Silence, "The application did not answer in time"),
+        (UpstreamReply::Text(200, "<html>".into()), "The application sent a response that the hub cannot forward"),
+        (UpstreamReply::Redirect("/login".into()), "The application sent a response that the hub cannot forward"),
+    ] {
+        application.set_reply(reply);
+        let reply = alice.ask(json!({"type": "client:event", "id": 1, "data": {"type": "a"}}), "Reply").await;
+        let failure = &reply["data"];
+        assert_eq!((&failure["success"], &failure["error"]), (&json!(false), &json!(message)), "{reply}");
+        assert!(page.contains(&format!("\n| `{message}` |")), "{message}");
+        assert!(!reply.to_string().contains("not for clients"), "{reply}");
+    }
 }
 
 #[test]

@@ -51,6 +51,20 @@ fn the_variables_and_the_file_of_the_page_are_the_same() {
     assert_eq!(load("", variables), file("file"));
 }
 
+#[test]
+fn the_variables_without_a_file_are_a_whole_configuration_without_a_warning() {
+    let dir = directory(&[("jwt", "a secret of tokens in a file\n")]);
+    let mut variables = variables("variables-only", &[]);
+    let secret = variables.get_mut("HUBBUB_AUTH__JWT_SECRET_FILE").unwrap();
+    *secret = dir.path().join("jwt").display().to_string();
+    let config = load("", variables);
+    assert_eq!(warnings(&config, 0), [""; 0]);
+    assert_eq!(config.auth.jwt_secret.unwrap().expose(), "a secret of tokens in a file");
+    let [shop, monitor] = &config.api.keys[..] else { panic!("{:?}", config.api.keys) };
+    assert_eq!((shop.name.as_str(), shop.expires, monitor.name.as_str()), ("shop", None, "monitor"));
+    assert!(monitor.expires.is_some());
+}
+
 #[tokio::test]
 async fn the_names_of_laravel_set_a_key_a_secret_and_the_application() {
     // The SHA-256 of `abc`.

@@ -1,5 +1,7 @@
 //! docs/signing.md: its functions push to a hub, and agree with its test vector and with the hub.
 
+use std::collections::HashSet;
+
 use hubbub::auth::signature::{Signatures, Signed};
 use hubbub_actors::runtime::clock::Clock;
 use serde_json::json;
@@ -9,7 +11,7 @@ use crate::push::signed;
 use crate::support::blocks::page;
 use crate::support::client::without_time;
 use crate::support::token::{now, now_ms};
-use crate::support::{Client, DEADLINE, Hub, wait_until};
+use crate::support::{Client, DEADLINE, Hub, MockUpstream, UpstreamReply, wait_until};
 
 /// The key in the page's configuration and in its test vector.
 const KEY: &str = "example-key-0123456789";
@@ -69,6 +71,8 @@ async fn the_functions_sign_the_test_vector_and_a_delivered_push() {
     let started = now();
     let mut alice = Client::of(&hub, "alice").await;
     let push = json!({"userId": "alice", "event": "greeting", "data": {"text": "hi"}});
+    let keyless = hub.http().request("POST", "/api/push").json(&push).send();
+    assert_eq!((keyless.status, &keyless.json()["code"]), (401, &json!("UNAUTHORIZED")));
     let unsigned = hub.http().request("POST", "/api/push").header("X-API-Key", KEY).json(&push).send();
     assert_eq!((unsigned.status, &unsigned.json()["error"]), (401, &json!("X-Signature is missing")));
     for (name, call) in CALLS {
@@ -94,6 +98,27 @@ async fn the_functions_sign_the_test_vector_and_a_delivered_push() {
         assert_eq!(without_time(alice.next().await), event, "{name}");
     }
     alice.expect_silence().await;
+}
+
+#[test]
+fn the_block_in_python_signs_each_attempt_anew_and_keeps_its_idempotency_key() {
+    let hub = MockUpstream::replying(UpstreamReply::HangUp);
+    let mut attempts = 0;
+    hub.set_reply_by(move |_| {
+        attempts += 1;
+        match attempts {
+            1 => UpstreamReply::HangUp,
+            2 => UpstreamReply::Json(503, json!({"code": "OVERLOADED"})),
+            _ => UpstreamReply::Json(200, json!({"success": true})),
+        }
+    });
+    let snippet = Snippet::of("signing", "python").env("HUB_URL", &hub.url("")).env("HUB_KEY", KEY);
+    assert_eq!(snippet.json(), json!({"success": true}));
+    let requests = hub.requests();
+    let distinct =
+        |name: &str| requests.iter().map(|request| request.header(name).unwrap()).collect::<HashSet<_>>().len();
+    assert_eq!(requests.len(), 3);
+    assert_eq!((distinct("idempotency-key"), distinct("x-request-nonce"), distinct("x-signature")), (1, 3, 3));
 }
 
 #[test]
@@ -134,7 +159,8 @@ fn the_table_of_errors_has_the_messages_of_the_hub() {
         ),
         (Signed { nonce: &long, ..good }, "X-Request-Nonce is longer than 128 characters"),
         (Signed { signature: "abc", ..good }, "X-Signature is not 64 hex digits"),
-        (Signed { path: "/api/room", ..good }, "X-Signature does not match "),
+        (Signed { timestamp: "1767225600000000", ..good }, "microseconds"),
+        (Signed { path: "/api/room", ..good }, "X-Signature does not match"),
     ] {
         let message = refusal(request).unwrap();
         assert!(message.contains(documented), "{message}");

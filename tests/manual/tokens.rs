@@ -138,7 +138,13 @@ fn the_table_of_errors_has_the_messages_of_the_hub() {
     let valid = with(json!({}));
     assert_eq!(tried(&hub, &valid).status, 404);
     let output = Snippet::of("tokens", "try").env("TOKEN", &valid).for_hub(&hub, "").output();
-    assert!(output.contains("\"NOT_FOUND\""), "{output}");
+    assert!(output.contains("\"NOT_FOUND\"") && page("tokens").contains(output.trim()), "{output}");
+    let missing = message(&hub.http().request("DELETE", "/sessions/none").send());
+    assert_eq!(
+        missing,
+        message(&hub.http().request("DELETE", "/sessions/none").header("Authorization", "Bearer ").send())
+    );
+    assert_documented(&missing);
     let longer = format!("{JWT_SECRET}, longer");
     let claims = json!({"sub": "alice", "exp": now() + 60});
     for (token, documented) in [
