@@ -309,14 +309,28 @@ async fn a_chat_client_shows_the_history_and_recovers_after_a_restart() {
         const getToken = async () => options.first;
         const chats = ['general'];
         const show = ({{ content }}) => report({{ content }});
-        {}
+        const clear = (chatId) => report({{ clear: chatId }});
+        const me = 'alice';
+        {}{}
         socket.on('connection:recovered', ({{ rooms }}) => report({{ rooms }}));",
-        block("chats", "recover a chat").text
+        block("chats", "recover a chat").text,
+        block("chats", "confirm messages").text
     );
     let mut visit = Visit::open(bound, &hub, &[], &main, &json!({"first": token("alice")}));
-    visit.expect(&[json!({"content": "earlier"})]);
-    bob.send_message("general", "live").await;
+    visit.expect(&[json!({"clear": "general"}), json!({"content": "earlier"})]);
+    let id = bob.send_message("general", "live").await;
     visit.expect(&[json!({"content": "live"})]);
+    for line in block("chats", "the author receives").text.lines() {
+        let (name, data) = line.split_once(' ').unwrap();
+        let mut expected: Value = serde_json::from_str(&data.replace("bob", "alice")).unwrap();
+        expected["messageId"] = json!(id);
+        let mut event = bob.event().await;
+        while event[0] != *name {
+            event = bob.event().await;
+        }
+        event[1]["timestamp"] = expected["timestamp"].clone();
+        assert_eq!(event, json!([name, expected]));
+    }
     let _hub = hub.restart_gracefully();
     visit.expect(&[json!({"rooms": ["general"]})]);
 }
