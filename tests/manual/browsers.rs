@@ -4,18 +4,18 @@
 use std::fs;
 use std::path::Path;
 
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
+use super::snippets::Snippet;
 use crate::support::account::{PASSWORD, user};
 use crate::support::blocks::block;
 use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::hub::configuration;
 use crate::support::page::{PageFile, PageListener, PageServer};
-use crate::support::token::{now, token, token_with};
+use crate::support::port::ReservedPort;
+use crate::support::token::{token, token_with};
 use crate::support::tools::{Browser, Program, node_modules};
-use crate::support::{API_KEY, Client, DEADLINE, Hub, MockUpstream, UpstreamReply, wait_until};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, wait_until};
 
 /// What the driver of each page has: reports in order, and pushes by a backend.
 const DRIVER: &str = r"
@@ -133,7 +133,7 @@ let connects = 0;
 await signIn('alice', options.password);
 const hub = connectHub({
   url: 'wss://hub.example.com/ws',
-  topics: ['news', 'lobby'],
+  topics: ['news', 'lobby', 'user:bob'],
   checkMs: 300,
   getToken: async (isNew) => {
     const found = await getToken(isNew);
@@ -147,7 +147,8 @@ const hub = connectHub({
     if (message.data.n === 1) report({ ack: (await hub.publish('lobby', 'hello')).recipients });
   },
   onLoad: (topic) => { report({ load: topic }); if (topic === 'lobby' && connects === 1) push(1); },
-  onEnd: ({ code }) => report({ end: code }),
+  onDenied: (topic, code) => report({ denied: topic, code }),
+  onEnd: ({ code }) => { report({ end: code }); hub.publish('lobby', 'late').catch(report); },
 });
 ";
 
@@ -157,15 +158,22 @@ fn a_raw_client_signs_in_recovers_after_a_restart_and_stays_away_after_a_disconn
     let hub = hub_for(&bound, "[auth]\naccess_ttl_secs = 61");
     let id = user(&hub, "alice");
     let mut visit = Visit::open(bound, &hub, &["hub.js", "session.js"], RAW, &json!({}));
-    visit.expect(&[json!({"load": "news"}), json!({"load": "lobby"}), json!({"n": 1}), json!({"ack": 0})]);
+    let denied = json!({"denied": "user:bob", "code": "FORBIDDEN"});
+    visit.expect(&[
+        denied.clone(),
+        json!({"load": "news"}),
+        json!({"load": "lobby"}),
+        json!({"n": 1}),
+        json!({"ack": 0}),
+    ]);
     wait_until(DEADLINE, "the client sends a fresh token", || {
         hub.metric("socket_server_events_total{event=\"Authenticate\"}") > 0.0
     });
     let hub = hub.restart_gracefully();
     // `news` is recovered, with the message that the client missed; `lobby` has no history.
-    visit.expect(&[json!({"load": "lobby"}), json!({"n": 2})]);
+    visit.expect(&[denied, json!({"load": "lobby"}), json!({"n": 2})]);
     disconnect(&hub, &id);
-    visit.expect(&[json!({"end": 4403})]);
+    visit.expect(&[json!({"end": 4403}), json!({"code": "CLOSED"})]);
 }
 
 #[test]
@@ -221,7 +229,7 @@ import { connectSocket } from '/socket.js';
 let connects = 0;
 const hub = connectSocket({
   url: 'https://hub.example.com',
-  rooms: ['news'],
+  rooms: ['news', 'user:bob'],
   getToken: async (isNew) => {
     if (isNew === undefined) return options.first;
     if (connects) await push(connects + 1);
@@ -234,21 +242,28 @@ const hub = connectSocket({
     if (event === 'news' && data.n === 1) report({ ack: (await hub.publish('lobby', 'hello')).recipients });
   },
   onLoad: () => { report('load'); if (connects === 1) push(1); },
-  onEnd: (why) => report({ end: why }),
+  onDenied: (room, code) => report({ denied: room, code }),
+  onEnd: (why) => { report({ end: why }); hub.publish('lobby', 'late').catch(report); },
 });
 ";
+
+/// What the driver of `socket.js` reports after a connect without a recovery.
+fn loaded() -> [Value; 2] {
+    [json!({"denied": "user:bob", "code": "FORBIDDEN"}), json!("load")]
+}
 
 #[test]
 fn a_socket_io_client_recovers_after_a_restart_and_stays_away_after_a_disconnect() {
     let bound = PageListener::bind();
     let hub = hub_for(&bound, "");
     let mut visit = Visit::open(bound, &hub, &["socket.js"], SOCKET, &json!({"first": token("alice")}));
-    visit.expect(&[json!("load"), json!({"n": 1}), json!({"ack": 0})]);
+    visit.expect(&loaded());
+    visit.expect(&[json!({"n": 1}), json!({"ack": 0})]);
     let hub = hub.restart_gracefully();
     // The session is recovered, so nothing is loaded.
     visit.expect(&[json!({"n": 2})]);
     disconnect(&hub, "alice");
-    visit.expect(&[json!({"end": "server_disconnect"})]);
+    visit.expect(&[json!({"end": "server_disconnect"}), json!({"code": "CLOSED"})]);
 }
 
 #[test]
@@ -256,9 +271,11 @@ fn a_socket_io_client_asks_for_another_token_when_its_token_is_revoked() {
     let bound = PageListener::bind();
     let hub = hub_for(&bound, "");
     let mut visit = Visit::open(bound, &hub, &["socket.js"], SOCKET, &two_tokens());
-    visit.expect(&[json!("load"), json!({"n": 1}), json!({"ack": 0})]);
+    visit.expect(&loaded());
+    visit.expect(&[json!({"n": 1}), json!({"ack": 0})]);
     revoke_first(&hub);
-    visit.expect(&[json!({"isNew": true}), json!("load")]);
+    visit.expect(&[json!({"isNew": true})]);
+    visit.expect(&loaded());
 }
 
 #[test]
@@ -276,7 +293,7 @@ fn a_socket_io_client_comes_back_when_its_address_is_below_its_limit() {
         SOCKET.replace("https://hub.example.com", "https://hub.example.com/chat")
     );
     let mut visit = Visit::open(bound, &hub, &["socket.js"], &main, &two_tokens());
-    visit.expect(&[json!("load")]);
+    visit.expect(&loaded());
     assert!(hub.output().contains("RATE_LIMITED"), "the page was never refused: {}", hub.output());
 }
 
@@ -292,27 +309,40 @@ async fn a_chat_client_shows_the_history_and_recovers_after_a_restart() {
         const getToken = async () => options.first;
         const chats = ['general'];
         const show = ({{ content }}) => report({{ content }});
-        {}
+        const clear = (chatId) => report({{ clear: chatId }});
+        const me = 'alice';
+        {}{}
         socket.on('connection:recovered', ({{ rooms }}) => report({{ rooms }}));",
-        block("chats", "recover a chat").text
+        block("chats", "recover a chat").text,
+        block("chats", "confirm messages").text
     );
     let mut visit = Visit::open(bound, &hub, &[], &main, &json!({"first": token("alice")}));
-    visit.expect(&[json!({"content": "earlier"})]);
-    bob.send_message("general", "live").await;
+    visit.expect(&[json!({"clear": "general"}), json!({"content": "earlier"})]);
+    let id = bob.send_message("general", "live").await;
     visit.expect(&[json!({"content": "live"})]);
+    for line in block("chats", "the author receives").text.lines() {
+        let (name, data) = line.split_once(' ').unwrap();
+        let mut expected: Value = serde_json::from_str(&data.replace("bob", "alice")).unwrap();
+        expected["messageId"] = json!(id);
+        let mut event = bob.event().await;
+        while event[0] != *name {
+            event = bob.event().await;
+        }
+        event[1]["timestamp"] = expected["timestamp"].clone();
+        assert_eq!(event, json!([name, expected]));
+    }
     let _hub = hub.restart_gracefully();
     visit.expect(&[json!({"rooms": ["general"]})]);
 }
 
 #[test]
 fn a_page_connects_with_a_token_of_an_identity_provider() {
-    let key = EncodingKey::from_rsa_pem(include_bytes!("../keys/rsa-2048.private.pem")).unwrap();
-    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::RS256).unwrap()).unwrap();
-    jwk["kid"] = json!("k");
-    let provider = MockUpstream::replying(UpstreamReply::Json(200, json!({"keys": [jwk]})));
-    let (keys, bound) = (provider.url("/.well-known/jwks.json"), PageListener::bind());
+    let port = ReservedPort::reserve();
+    let (provider, _dir) = Snippet::of("tokens", "issuer").env("PORT", &port.address().port().to_string()).start();
+    wait_until(DEADLINE, "the provider listens", || !provider.output().is_empty());
+    let bound = PageListener::bind();
     let auth = block("browsers", "identity provider").text;
-    let auth = auth.replace("https://login.example.com/.well-known/jwks.json", &keys);
+    let auth = auth.replace("jwks = \"https://id.example.com/", &format!("jwks = \"http://{}/", port.address()));
     let origins = format!("[server]\nallowed_origins = [{:?}]", bound.origin());
     let dir = tempfile::tempdir().unwrap();
     // A provider signs the tokens: the hub has no secret.
@@ -322,16 +352,69 @@ fn a_page_connects_with_a_token_of_an_identity_provider() {
     fs::write(dir.path().join("config.toml"), config).unwrap();
     let hub = Hub::in_dir(dir);
 
-    let claims = json!({"sub": "auth0|42", "iss": "https://login.example.com/", "aud": ["hub"], "exp": now() + 3600});
-    let header = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::RS256) };
-    let signed = encode(&header, &claims, &key).unwrap();
     let example = block("browsers", "a page with hub.js").text;
     let example = example.replace("console.log('load the state of', topic)", "report({ load: topic })");
     let main = format!(
-        "import {{ connectHub }} from '/hub.js';\n\
-         const getToken = async () => options.token;\n{}\nreport('published');",
-        example
+        "import {{ connectHub }} from '/hub.js';
+        import {{ getToken }} from '/get-token.js';
+        const fetched = fetch;
+        let asked = 0;
+        globalThis.fetch = (path, more) => {{
+          if (path !== '/token') return fetched(path, more);
+          asked += 1;
+          return asked < 3 ? fetched(options.provider, more) : new Response('', {{ status: 401 }});
+        }};
+        {example}
+        report('published');
+        const token = await getToken();
+        report([await getToken() === token, asked]);
+        await getToken(true);
+        report([asked, await getToken(true)]);"
     );
-    let mut visit = Visit::open(bound, &hub, &["hub.js"], &main, &json!({"token": signed}));
+    let provider = json!({"provider": format!("http://{}/token?user=auth0|42", port.address())});
+    let mut visit = Visit::open(bound, &hub, &["hub.js", "get-token.js"], &main, &provider);
     visit.expect(&[json!({"load": "news"}), json!({"load": "lobby"}), json!("published")]);
+    visit.expect(&[json!([true, 1]), json!([2, null])]);
+}
+
+#[test]
+fn a_page_that_is_not_allowed_learns_that_it_waits_and_gives_up() {
+    let bound = PageListener::bind();
+    let origin = bound.origin();
+    let hub = Hub::start();
+    let main = "import { connectHub } from '/hub.js';
+        import { connectSocket } from '/socket.js';
+        const ended = new Promise((go) => {
+          let asked = 0;
+          const hub = connectHub({
+            url: 'wss://hub.example.com/ws', topics: ['lobby'],
+            getToken: async (isNew) => { report({ isNew }); return options.first; },
+            onMessage: () => {}, onLoad: () => {}, onEnd: ({ code }) => report({ end: code }),
+            onState: (state, { code }) => setTimeout(() => {
+              if ((asked += 1) < 5) return hub.check();
+              report([state, code]);
+              hub.publish('lobby', 'early').catch((why) => { report(why); go(); });
+              hub.close();
+            }),
+          });
+        });
+        await ended;
+        const socket = connectSocket({
+          url: 'https://hub.example.com', rooms: ['lobby'], getToken: async () => options.first,
+          onMessage: () => {}, onLoad: () => {}, onEnd: (why) => report({ end: why }),
+          onState: (state, why) => {
+            report([state, why]);
+            socket.publish('lobby', 'early').catch(report);
+            socket.close();
+          },
+        });";
+    let mut visit = Visit::open(bound, &hub, &["hub.js", "socket.js"], main, &two_tokens());
+    // Another token is of no use, and the provider is asked for one only now and then.
+    visit.expect(&[false, false, false, true, false].map(|is_new| json!({"isNew": is_new})));
+    let unknown = json!({"code": "OUTCOME_UNKNOWN"});
+    visit.expect(&[json!(["waiting", 1006]), json!({"end": 1000}), unknown.clone()]);
+    visit.expect(&[json!(["waiting", "xhr poll error"]), json!({"end": "closed"}), unknown]);
+    let refused = [format!(" origin={origin} "), " rule=server.allowed_origins".to_owned()];
+    let names = |line: &str| line.contains(" refused ") && refused.iter().all(|part| line.contains(part));
+    assert!(hub.output().lines().any(names), "{}", hub.output());
 }

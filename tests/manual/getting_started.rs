@@ -104,7 +104,6 @@ fn a_reader_of_getting_started_sees_what_the_page_shows() {
     reader.reads(&mut alice, "alice receives from carol");
     let mut push = reader.run("push");
     push.wait_for_end();
-    push.end_line();
     reader.reads(&mut push, "push is answered");
     reader.reads(&mut alice, "alice receives the push");
     reader.reads(&mut carol, "carol receives the push");
@@ -113,7 +112,6 @@ fn a_reader_of_getting_started_sees_what_the_page_shows() {
     dave.wait_for_end();
     let mut health = reader.run("health");
     health.wait_for_end();
-    health.end_line();
     reader.reads(&mut health, "health is answered");
 
     hub.interrupt();
@@ -142,7 +140,6 @@ fn a_reader_of_the_readme_sees_what_it_shows() {
     alice.expect("< {\"type\":\"Status\",\"data\":{\"status\":\"subscribed\",…");
     let mut push = reader.run("push");
     push.wait_for_end();
-    push.end_line();
     reader.reads(&mut push, "push is answered");
     reader.reads(&mut alice, "alice receives");
     reader.finish();

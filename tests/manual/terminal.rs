@@ -13,7 +13,7 @@ use crate::support::tools::node_modules;
 use crate::support::wait::{DEADLINE, wait_until};
 
 /// Lines that depend on the other terminals, or on the directory.
-const OTHERS: [&str; 3] = ["user_online ", "user_offline ", "hubbub: reading "];
+const OTHERS: [&str; 4] = ["user_online ", "user_offline ", "connect_error ", "hubbub: reading "];
 
 /// Commands of the pages that tests replace, so that they build nothing, and install nothing but pinned packages.
 pub(super) struct Shims {
@@ -113,12 +113,6 @@ impl Terminal {
     #[track_caller]
     pub(super) fn wait_for_end(&mut self) {
         wait_until(DEADLINE, "the program ends", || self.child.try_wait().unwrap().is_some());
-    }
-
-    /// Counts what is printed as a line: `curl` prints no line feed after a body.
-    pub(super) fn end_line(&self) {
-        let mut output = File::options().append(true).open(self.dir.path().join("output")).unwrap();
-        output.write_all(b"\n").unwrap();
     }
 
     /// Presses Ctrl+C.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::snippets::{Snippet, text};
 use crate::support::blocks::page;
-use crate::support::http::Response;
+use crate::support::http::{Http, Response};
 use crate::support::port::ReservedPort;
 use crate::support::run::hubbub;
 use crate::support::token::{now, signed};
@@ -79,6 +79,11 @@ async fn a_token_of_the_stand_in_for_a_provider_is_accepted() {
         !token.is_empty()
     });
     Client::connect(&hub, &token).await;
+    let answer = Http::new(format!("http://{}", port.address())).get("/token?user=bob");
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.json()["expires_in"], 3600);
+    let bob = Client::connect(&hub, answer.json()["access_token"].as_str().unwrap()).await;
+    assert_eq!(bob.welcome["data"]["details"]["user"]["id"], "bob");
     for (from, to, claim) in [("example.com/\"\naud", "example.com\"\naud", "iss"), ("\"hub\"", "\"other\"", "aud")] {
         let strict = config.replace("jwks = \"https://id.example.com/", &key_set).replace(from, to);
         let hub = Hub::with(&strict);
