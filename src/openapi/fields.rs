@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::markdown::one_line;
+/// A text in one line, for the cell of a table.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
 
 /// A field.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use hubbub_actors::model::fault::Code;
 use serde_json::{Map, Value};
 
-use super::fields::rows;
+use super::fields::{one_line, rows};
 use super::{Access, EVERYWHERE, Route, Schemas, Tag};
 use crate::error;
 use crate::error::body::code_name;
@@ -150,11 +150,6 @@ fn errors(route: &Route) -> String {
         format!("{status} {}", names.join(" or "))
     });
     errors.collect::<Vec<_>>().join(", ")
-}
-
-/// A text in one line, for the cell of a table.
-pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
 /// A text in lines of at most [`COLUMNS`] columns, each with a line feed.
