@@ -52,7 +52,7 @@ enum Command {
     /// Check the configuration and print its errors
     Check(check::Check),
     /// Ask a running hub whether it is ready; the status is 0 if it is
-    Health(health::Health),
+    Health(health::HealthArgs),
     /// Print a token signed with the configured secret
     Token(Token),
     /// Create, change, list and disable the accounts that sign in with a password
@@ -63,11 +63,11 @@ enum Command {
     /// Print every event that clients and the hub send
     Events(reference::Events),
     /// Print every error code and close code
-    Errors(reference::Tables),
+    Errors(reference::TablesArgs),
     /// Print every metric
-    Metrics(reference::Tables),
+    Metrics(reference::TablesArgs),
     /// Print every configuration key, and the scopes of API keys
-    Settings(reference::Tables),
+    Settings(reference::TablesArgs),
     /// Print the description of the HTTP API
     Openapi(openapi::Openapi),
 }

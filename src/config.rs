@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::auth::scope::Scope;
 pub use crate::logging::LogFormat;
-pub use expiry::Expiry;
+pub use expiry::KeyExpiry;
 pub use hubbub_actors::rooms::rules::AccessRule;
 use keys::documented;
 pub use rules::{Algorithm, AudienceSetting, Offsets, TopicRuleEntry};
@@ -252,7 +252,7 @@ documented! {
         pub scopes: Option<Vec<Scope>>,
         /// From when on the key is refused: an RFC 3339 time, or a date, which begins at 00:00 UTC. Default never.
         #[serde(default)]
-        pub expires: Option<Expiry>,
+        pub expires: Option<KeyExpiry>,
     }
 }
 

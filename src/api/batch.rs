@@ -19,7 +19,7 @@ use super::push_command::{CommandReply, PushCommand};
 use super::request::{Body, body_types};
 use crate::error::HttpError;
 use crate::error::body::ApiError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 
 /// Most commands in a batch.
@@ -101,7 +101,7 @@ pub(super) async fn batch(
     call: Call,
     state: web::Data<SharedState>,
     body: Body<Batch<'static>>,
-) -> Result<Reply<BatchReply>, HttpError> {
+) -> Result<JsonReply<BatchReply>, HttpError> {
     let batch = body.parse()?;
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);
@@ -125,7 +125,7 @@ pub(super) async fn batch(
             results.push(written(result.as_ref(), call.id().as_str())?);
         }
     }
-    Ok(Reply(BatchReply { success: True, results, timestamp: Iso(state.now_ms()) }))
+    Ok(JsonReply(BatchReply { success: True, results, timestamp: Iso(state.now_ms()) }))
 }
 
 fn written(result: Result<&CommandReply, &Fault>, request_id: &str) -> Result<Box<RawValue>, Fault> {

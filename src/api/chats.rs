@@ -14,7 +14,7 @@ use super::audit;
 use super::call::Call;
 use super::request::{Body, body_types};
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Saved, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Saved, Tag, True};
 use crate::state::SharedState;
 
 /// A whole chat. Omitted fields have their default. Unknown fields are refused: a misspelt `participants` would remove
@@ -165,9 +165,9 @@ pub(super) const GET: Operation = Operation {
 pub(super) async fn get(
     state: web::Data<SharedState>,
     path: web::Path<ChatPath>,
-) -> Result<Reply<ChatReply>, HttpError> {
+) -> Result<JsonReply<ChatReply>, HttpError> {
     let chat = state.hub.store().chat(ChatId::parse_existing(&path.chat, "chatId")?).await?.ok_or_else(no_such_chat)?;
-    Ok(Reply(ChatReply::of(chat, state.now_ms())))
+    Ok(JsonReply(ChatReply::of(chat, state.now_ms())))
 }
 
 pub(super) const DELETE: Operation = Operation {
@@ -189,11 +189,11 @@ pub(super) async fn delete(
     state: web::Data<SharedState>,
     call: Call,
     path: web::Path<ChatPath>,
-) -> Result<Reply<DeletedReply>, HttpError> {
+) -> Result<JsonReply<DeletedReply>, HttpError> {
     match state.hub.delete_chat(ChatId::parse_existing(&path.chat, "chatId")?).await? {
         true => {
             audit::log(Level::Info, &call, "chat deleted", &[("chat", path.chat.as_str().into())]);
-            Ok(Reply(DeletedReply { success: True, timestamp: Iso(state.now_ms()) }))
+            Ok(JsonReply(DeletedReply { success: True, timestamp: Iso(state.now_ms()) }))
         }
         false => Err(no_such_chat().into()),
     }

@@ -9,7 +9,7 @@ use schemars::SchemaGenerator;
 use serde_json::json;
 
 use crate::error::HttpError;
-use crate::openapi::answer::{JSON, Success};
+use crate::openapi::answer::{JSON, SuccessResponse};
 use crate::openapi::document::{self, Document};
 use crate::openapi::{Answer, Example, Operation, Tag};
 use crate::state::SharedState;
@@ -29,9 +29,9 @@ impl Responder for DescriptionReply {
 }
 
 impl Answer for DescriptionReply {
-    fn successes(_: &mut SchemaGenerator) -> Vec<Success> {
+    fn successes(_: &mut SchemaGenerator) -> Vec<SuccessResponse> {
         let schema = json!({"type": "object", "required": ["openapi", "info", "paths"]});
-        vec![Success::empty(StatusCode::OK, "Done").or(JSON, schema)]
+        vec![SuccessResponse::empty(StatusCode::OK, "Done").or(JSON, schema)]
     }
 }
 

@@ -11,9 +11,9 @@ use hubbub_actors::monitor::event_log::EVENTS_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::request::{NumberText, Query};
+use super::request::{NumberText, QueryParameters};
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 
 /// Default number of events in a response.
@@ -65,7 +65,7 @@ fn unknown_kind() -> Fault {
 
 /// The latest connection events.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct EventsReply {
+pub(super) struct EventListReply {
     /// `true`.
     success: True,
     /// The events, newest first.
@@ -93,10 +93,10 @@ pub(super) const LIST: Operation = Operation {
 /// `GET /api/events`.
 pub(super) async fn list(
     state: web::Data<SharedState>,
-    Query(query): Query<EventsQuery>,
-) -> Result<Reply<EventsReply>, HttpError> {
+    QueryParameters(query): QueryParameters<EventsQuery>,
+) -> Result<JsonReply<EventListReply>, HttpError> {
     let events = state.hub.connection_events(query.read()?).await?;
-    Ok(Reply(EventsReply { success: True, events, timestamp: Iso(state.now_ms()) }))
+    Ok(JsonReply(EventListReply { success: True, events, timestamp: Iso(state.now_ms()) }))
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn read(query: &str) -> Result<AskEvents, Fault> {
-        Query::<EventsQuery>::read(query)?.read()
+        QueryParameters::<EventsQuery>::read(query)?.read()
     }
 
     #[test]

@@ -10,10 +10,10 @@ use hubbub_actors::publication::Publication;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::request::{NumberText, Query};
+use super::request::{NumberText, QueryParameters};
 use super::rooms::RoomPath;
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 
 /// Default number of messages in a page.
@@ -123,15 +123,15 @@ pub(super) const HISTORY: Operation = Operation {
 pub(super) async fn history(
     state: web::Data<SharedState>,
     path: web::Path<RoomPath>,
-    Query(query): Query<HistoryQuery>,
-) -> Result<Reply<HistoryReply>, HttpError> {
+    QueryParameters(query): QueryParameters<HistoryQuery>,
+) -> Result<JsonReply<HistoryReply>, HttpError> {
     let room = RoomName::parse(&path.room, "room")?;
     let (part, limit) = query.page()?;
     let page = state.hub.history(&room, part, limit).await?;
     let page = page.ok_or_else(|| Fault::new(Code::NotFound, "This room has no history"))?;
     let messages = page.messages.iter().map(|publication| HistoryMessage::of(publication)).collect();
     let timestamp = Iso(state.now_ms());
-    Ok(Reply(HistoryReply { success: True, room, epoch: page.epoch, messages, has_more: page.has_more, timestamp }))
+    Ok(JsonReply(HistoryReply { success: True, room, epoch: page.epoch, messages, has_more: page.has_more, timestamp }))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 
 /// The path.
@@ -80,11 +80,11 @@ pub(super) const PRESENCE: Operation = Operation {
 pub(super) async fn presence(
     state: web::Data<SharedState>,
     path: web::Path<UserPath>,
-) -> Result<Reply<PresenceReply>, HttpError> {
+) -> Result<JsonReply<PresenceReply>, HttpError> {
     let user_id = UserId::parse(&path.user, "userId")?;
     let presence = state.hub.presence(&user_id).await?;
     let sessions: Vec<_> = presence.sessions.iter().map(SessionReply::of).collect();
-    Ok(Reply(PresenceReply {
+    Ok(JsonReply(PresenceReply {
         success: True,
         user_id,
         online: !sessions.is_empty(),

@@ -19,7 +19,7 @@ use super::call::Call;
 use super::push_command::{CommandReply, PushCommand};
 use super::request::{Body, body_types};
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag};
+use crate::openapi::{Example, JsonReply, Operation, Tag};
 use crate::state::SharedState;
 
 /// An event for one user.
@@ -196,8 +196,8 @@ async fn answer(
     state: &SharedState,
     call: &Call,
     command: Result<PushCommand, Fault>,
-) -> Result<Reply<CommandReply>, HttpError> {
-    Ok(Reply(command?.execute(state, call, None).await?.answer(state).await?))
+) -> Result<JsonReply<CommandReply>, HttpError> {
+    Ok(JsonReply(command?.execute(state, call, None).await?.answer(state).await?))
 }
 
 pub(super) const PUSH: Operation = Operation {
@@ -220,7 +220,7 @@ pub(super) async fn push(
     state: web::Data<SharedState>,
     call: Call,
     body: Body<PushBody<'static>>,
-) -> Result<Reply<CommandReply>, HttpError> {
+) -> Result<JsonReply<CommandReply>, HttpError> {
     answer(&state, &call, read_push(&body.parse()?, body.bytes(), notification_bytes(&state))).await
 }
 
@@ -243,7 +243,7 @@ pub(super) async fn broadcast(
     state: web::Data<SharedState>,
     call: Call,
     body: Body<BroadcastBody<'static>>,
-) -> Result<Reply<CommandReply>, HttpError> {
+) -> Result<JsonReply<CommandReply>, HttpError> {
     answer(&state, &call, read_broadcast(&body.parse()?, body.bytes(), notification_bytes(&state))).await
 }
 
@@ -266,7 +266,7 @@ pub(super) async fn room(
     state: web::Data<SharedState>,
     call: Call,
     body: Body<RoomBody<'static>>,
-) -> Result<Reply<CommandReply>, HttpError> {
+) -> Result<JsonReply<CommandReply>, HttpError> {
     answer(&state, &call, read_room(&body.parse()?, body.bytes(), notification_bytes(&state))).await
 }
 
@@ -289,7 +289,7 @@ pub(super) async fn disconnect(
     state: web::Data<SharedState>,
     call: Call,
     body: Body<DisconnectBody>,
-) -> Result<Reply<CommandReply>, HttpError> {
+) -> Result<JsonReply<CommandReply>, HttpError> {
     answer(&state, &call, read_disconnect(&body.parse()?)).await
 }
 

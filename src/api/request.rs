@@ -17,7 +17,7 @@ use super::guard::AdmittedBody;
 use super::json;
 use crate::bearer;
 use crate::error::HttpError;
-use crate::openapi::request::{Parts, Takes};
+use crate::openapi::request::{RequestParts, Takes};
 use crate::request_body;
 
 /// The type of a body. A body can borrow from its bytes, so the type has a lifetime.
@@ -76,7 +76,7 @@ impl<T: BodyType> FromRequest for Body<T> {
 }
 
 impl<T: BodyType> Takes for Body<T> {
-    fn describe(parts: &mut Parts<'_>) {
+    fn describe(parts: &mut RequestParts<'_>) {
         parts.body::<T>();
     }
 }
@@ -106,16 +106,16 @@ impl<T: BodyType> FromRequest for UnreadBody<T> {
 }
 
 impl<T: BodyType> Takes for UnreadBody<T> {
-    fn describe(parts: &mut Parts<'_>) {
+    fn describe(parts: &mut RequestParts<'_>) {
         parts.body::<T>();
     }
 }
 
 /// The parameters of a query.
 #[derive(Debug)]
-pub(super) struct Query<T>(pub(super) T);
+pub(super) struct QueryParameters<T>(pub(super) T);
 
-impl<T: DeserializeOwned> Query<T> {
+impl<T: DeserializeOwned> QueryParameters<T> {
     /// Reads a query.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl<T: DeserializeOwned> Query<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
+impl<T: DeserializeOwned + 'static> FromRequest for QueryParameters<T> {
     type Error = HttpError;
     type Future = Ready<Result<Self, HttpError>>;
 
@@ -135,8 +135,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     }
 }
 
-impl<T: JsonSchema> Takes for Query<T> {
-    fn describe(parts: &mut Parts<'_>) {
+impl<T: JsonSchema> Takes for QueryParameters<T> {
+    fn describe(parts: &mut RequestParts<'_>) {
         parts.query::<T>();
     }
 }
@@ -189,11 +189,11 @@ impl FromRequest for BearerToken {
 }
 
 impl Takes for BearerToken {
-    fn describe(parts: &mut Parts<'_>) {
+    fn describe(parts: &mut RequestParts<'_>) {
         parts.token();
     }
 }
 
 impl Takes for Call {
-    fn describe(_: &mut Parts<'_>) {}
+    fn describe(_: &mut RequestParts<'_>) {}
 }

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::request::{Body, body_types};
 use super::timestamps::Timestamp;
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 
 /// How far the caller's clock may be ahead of the hub's, ms. A later time is a mistake that would lock a user out.
@@ -107,7 +107,7 @@ pub(super) async fn revoke(
     state: web::Data<SharedState>,
     call: Call,
     body: Body<RevokeCommand>,
-) -> Result<Reply<RevokeReply>, HttpError> {
+) -> Result<JsonReply<RevokeReply>, HttpError> {
     let command = body.parse()?;
     let revocation = command.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.store_and_revoke(revocation).await?;
@@ -116,7 +116,7 @@ pub(super) async fn revoke(
         subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();
     fields.push(("closed", (closed as u64).into()));
     audit::log(Level::Info, &call, "tokens revoked", &fields);
-    Ok(Reply(RevokeReply { success: True, closed, timestamp: Iso(state.now_ms()) }))
+    Ok(JsonReply(RevokeReply { success: True, closed, timestamp: Iso(state.now_ms()) }))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use hubbub_actors::model::ids::{NAME_MAX, RoomName, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::request::{NumberText, Query};
+use super::request::{NumberText, QueryParameters};
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 
 /// Default number of rooms in a page.
@@ -96,11 +96,11 @@ pub(super) const LIST: Operation = Operation {
 /// `GET /api/rooms`: one page, at a cost that does not grow with the number of rooms.
 pub(super) async fn list(
     state: web::Data<SharedState>,
-    Query(query): Query<RoomsQuery>,
-) -> Result<Reply<RoomsReply>, HttpError> {
+    QueryParameters(query): QueryParameters<RoomsQuery>,
+) -> Result<JsonReply<RoomsReply>, HttpError> {
     let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
     let rooms = rooms.into_iter().map(|it| RoomEntry { room: it.room, sessions: it.sessions, users: it.users });
-    Ok(Reply(RoomsReply { success: True, rooms: rooms.collect(), total, timestamp: Iso(state.now_ms()) }))
+    Ok(JsonReply(RoomsReply { success: True, rooms: rooms.collect(), total, timestamp: Iso(state.now_ms()) }))
 }
 
 /// A room and a page of its members.
@@ -152,14 +152,14 @@ pub(super) const ONE: Operation = Operation {
 pub(super) async fn one(
     state: web::Data<SharedState>,
     path: web::Path<RoomPath>,
-    Query(query): Query<RoomsQuery>,
-) -> Result<Reply<RoomReply>, HttpError> {
+    QueryParameters(query): QueryParameters<RoomsQuery>,
+) -> Result<JsonReply<RoomReply>, HttpError> {
     let room = RoomName::parse(&path.room, "room")?;
     let page = query.page(LIMIT_MAX)?;
     let found = if room.is_internal() { None } else { state.hub.members(&room, page).await? };
     let found = found.ok_or_else(|| Fault::new(Code::NotFound, "No such room"))?;
     let members = found.members.into_iter().map(|it| MemberEntry { user_id: it.user, sessions: it.sessions });
-    Ok(Reply(RoomReply {
+    Ok(JsonReply(RoomReply {
         success: True,
         room,
         sessions: found.sessions,

@@ -18,7 +18,7 @@ use super::users::AccountReply;
 use crate::accounts::{self, PASSWORD_BYTES, USERNAME_MAX, Username};
 use crate::admission::{client_address, policies_of};
 use crate::error::HttpError;
-use crate::openapi::{Example, NoContent, Operation, Reply, Tag};
+use crate::openapi::{Example, JsonReply, NoContent, Operation, Tag};
 use crate::peer::limit_key;
 use crate::state::SharedState;
 
@@ -118,7 +118,7 @@ pub(super) async fn sign_in(
     call: Call,
     state: web::Data<SharedState>,
     body: UnreadBody<SignInBody>,
-) -> Result<Reply<SignInReply>, HttpError> {
+) -> Result<JsonReply<SignInReply>, HttpError> {
     check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
@@ -133,7 +133,7 @@ pub(super) async fn sign_in(
     let signed_in = state.accounts.sign_in(&username, credentials.password, state.hub.clock()).await?;
     let fields = [("user", signed_in.account.id.as_str().into()), ("session", signed_in.session_id.as_str().into())];
     audit::log(Level::Debug, &call, "signed in", &fields);
-    Ok(Reply(SignInReply {
+    Ok(JsonReply(SignInReply {
         access_token: signed_in.access_token,
         refresh_token: signed_in.refresh_token,
         expires_in: signed_in.expires_in,
@@ -175,14 +175,14 @@ pub(super) async fn refresh(
     request: HttpRequest,
     state: web::Data<SharedState>,
     body: UnreadBody<RefreshBody>,
-) -> Result<Reply<RefreshReply>, HttpError> {
+) -> Result<JsonReply<RefreshReply>, HttpError> {
     check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
     let body = body.read(BODY_MAX).await?.parse()?;
     let refreshed = state.accounts.refresh(&body.refresh_token, state.now_ms()).await?;
     let accounts::RefreshedToken { access_token, expires_in } = refreshed;
-    Ok(Reply(RefreshReply { access_token, expires_in, token_type: TOKEN_TYPE }))
+    Ok(JsonReply(RefreshReply { access_token, expires_in, token_type: TOKEN_TYPE }))
 }
 
 pub(super) const END: Operation = Operation {

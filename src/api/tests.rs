@@ -27,7 +27,7 @@ use sha2::Sha256;
 use super::*;
 use crate::accounts::Accounts;
 use crate::codec::namespace::ROOT_NUMBERED;
-use crate::config::{ApiKeyEntry, Config, Expiry, Secret};
+use crate::config::{ApiKeyEntry, Config, KeyExpiry, Secret};
 use crate::policies::Policies;
 use crate::serve::settings;
 use crate::state::tokens;

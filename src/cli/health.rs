@@ -15,7 +15,7 @@ const ANSWER_MAX: usize = 16 * 1_024;
 
 /// The options of the question.
 #[derive(Debug, Args)]
-pub(super) struct Health {
+pub(super) struct HealthArgs {
     #[command(flatten)]
     settings: ServerFlags,
     /// The URL to ask instead of /health/ready at the configured address; it must answer 200
@@ -23,7 +23,7 @@ pub(super) struct Health {
 }
 
 /// Runs the command. Returns the text for standard output.
-pub(super) fn run(before: ServerFlags, Health { settings, url }: Health) -> Result<String, CommandError> {
+pub(super) fn run(before: ServerFlags, HealthArgs { settings, url }: HealthArgs) -> Result<String, CommandError> {
     let url = match url {
         Some(url) => url,
         None => own_url(&Config::load(&settings.over(before).sources())?.server)?,

@@ -13,15 +13,15 @@ use crate::openapi::{document, markdown};
 #[derive(Debug, Args)]
 pub(super) struct Openapi {
     /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = DescriptionFormat::Json)]
+    format: DescriptionFormat,
     /// Write the description to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum DescriptionFormat {
     /// An OpenAPI 3.1 document
     Json,
     /// The page docs/http-api.md
@@ -32,8 +32,8 @@ enum Format {
 pub(super) fn run(command: &Openapi) -> Result<String, CommandError> {
     let routes = api::described();
     let text = match command.format {
-        Format::Json => format!("{:#}\n", document::json(&routes)),
-        Format::Markdown => markdown::of(&routes),
+        DescriptionFormat::Json => format!("{:#}\n", document::json(&routes)),
+        DescriptionFormat::Markdown => markdown::of(&routes),
     };
     match &command.write {
         None => Ok(text),

@@ -13,7 +13,7 @@ use crate::telemetry;
 
 /// Where the tables go.
 #[derive(Debug, Args)]
-pub(super) struct Tables {
+pub(super) struct TablesArgs {
     /// Replace the tables in FILE, a page of the documentation, instead of printing them
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -23,15 +23,15 @@ pub(super) struct Tables {
 #[derive(Debug, Args)]
 pub(super) struct Events {
     /// The output format
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = EventsFormat::Markdown)]
+    format: EventsFormat,
     /// Replace the tables in FILE, a page of the documentation, instead of printing them
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     write: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum EventsFormat {
     Markdown,
     JsonSchema,
 }
@@ -39,23 +39,23 @@ enum Format {
 /// `hubbub events`.
 pub(super) fn events(Events { format, write }: Events) -> Result<String, CommandError> {
     match format {
-        Format::Markdown => output(catalogue::markdown(), write.as_deref()),
-        Format::JsonSchema => Ok(format!("{:#}\n", catalogue::json_schema())),
+        EventsFormat::Markdown => output(catalogue::markdown(), write.as_deref()),
+        EventsFormat::JsonSchema => Ok(format!("{:#}\n", catalogue::json_schema())),
     }
 }
 
 /// `hubbub errors`.
-pub(super) fn errors(Tables { write }: Tables) -> Result<String, CommandError> {
+pub(super) fn errors(TablesArgs { write }: TablesArgs) -> Result<String, CommandError> {
     output(errors::markdown(), write.as_deref())
 }
 
 /// `hubbub metrics`.
-pub(super) fn metrics(Tables { write }: Tables) -> Result<String, CommandError> {
+pub(super) fn metrics(TablesArgs { write }: TablesArgs) -> Result<String, CommandError> {
     output(telemetry::markdown(), write.as_deref())
 }
 
 /// `hubbub settings`.
-pub(super) fn settings(Tables { write }: Tables) -> Result<String, CommandError> {
+pub(super) fn settings(TablesArgs { write }: TablesArgs) -> Result<String, CommandError> {
     output(settings::markdown(), write.as_deref())
 }
 

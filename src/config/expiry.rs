@@ -10,44 +10,44 @@ use toml::value::Datetime;
 
 /// A time, ms since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expiry(pub i64);
+pub struct KeyExpiry(pub i64);
 
-impl fmt::Display for Expiry {
+impl fmt::Display for KeyExpiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Iso(self.0).fmt(f)
     }
 }
 
-impl Serialize for Expiry {
+impl Serialize for KeyExpiry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 /// Accepts a string, and the dates and times of TOML.
-impl<'de> Deserialize<'de> for Expiry {
+impl<'de> Deserialize<'de> for KeyExpiry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Time;
+        struct ExpiryTime;
 
-        impl<'de> Visitor<'de> for Time {
-            type Value = Expiry;
+        impl<'de> Visitor<'de> for ExpiryTime {
+            type Value = KeyExpiry;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a time like 2027-01-31T12:00:00Z, or a date")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Expiry, E> {
+            fn visit_str<E: Error>(self, text: &str) -> Result<KeyExpiry, E> {
                 let ms = timestamp::parse(text).and_then(|ms| i64::try_from(ms).ok());
-                ms.map(Expiry).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                ms.map(KeyExpiry).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Expiry, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<KeyExpiry, A::Error> {
                 let time = Datetime::deserialize(MapAccessDeserializer::new(map))?;
                 self.visit_str(&time.to_string())
             }
         }
 
-        deserializer.deserialize_any(Time)
+        deserializer.deserialize_any(ExpiryTime)
     }
 }
 

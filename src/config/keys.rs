@@ -6,7 +6,7 @@ use hubbub_actors::model::ids::UserId;
 use hubbub_actors::rooms::rules::AccessRule;
 use ipnet::IpNet;
 
-use super::{Algorithm, AudienceSetting, Expiry, LogFormat, Offsets, Scope, Secret};
+use super::{Algorithm, AudienceSetting, KeyExpiry, LogFormat, Offsets, Scope, Secret};
 
 /// A key of a section.
 #[derive(Debug, Clone, Copy)]
@@ -20,23 +20,23 @@ pub struct KeyDoc {
 }
 
 /// The keys of a type: none, if it is a plain value.
-pub trait Keys {
+pub trait DocumentedKeys {
     /// The keys, in the order of the struct.
     const KEYS: &'static [KeyDoc] = &[];
 }
 
 macro_rules! plain {
-    ($($type:ty),*) => { $(impl Keys for $type {})* };
+    ($($type:ty),*) => { $(impl DocumentedKeys for $type {})* };
 }
 
-plain!(bool, u16, u32, usize, String, PathBuf, Secret, IpNet, UserId, Expiry);
+plain!(bool, u16, u32, usize, String, PathBuf, Secret, IpNet, UserId, KeyExpiry);
 plain!(AccessRule, Algorithm, AudienceSetting, LogFormat, Offsets, Scope);
 
-impl<T: Keys> Keys for Option<T> {
+impl<T: DocumentedKeys> DocumentedKeys for Option<T> {
     const KEYS: &'static [KeyDoc] = T::KEYS;
 }
 
-impl<T: Keys> Keys for Vec<T> {
+impl<T: DocumentedKeys> DocumentedKeys for Vec<T> {
     const KEYS: &'static [KeyDoc] = T::KEYS;
 }
 
@@ -53,12 +53,12 @@ macro_rules! documented {
             $($(#[doc = $doc])+ $(#[serde($($serde)*)])? pub $field: $type,)*
         }
 
-        impl $crate::config::keys::Keys for $name {
+        impl $crate::config::keys::DocumentedKeys for $name {
             const KEYS: &'static [$crate::config::keys::KeyDoc] = &[$(
                 $crate::config::keys::KeyDoc {
                     name: stringify!($field),
                     doc: concat!($($doc, "\n"),+),
-                    keys: <$type as $crate::config::keys::Keys>::KEYS,
+                    keys: <$type as $crate::config::keys::DocumentedKeys>::KEYS,
                 },
             )*];
         }

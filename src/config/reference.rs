@@ -5,7 +5,7 @@
 
 use toml::{Table, Value};
 
-use super::keys::{KeyDoc, Keys as _};
+use super::keys::{DocumentedKeys as _, KeyDoc};
 use super::{Config, check, diff, read};
 use crate::auth::scope;
 

@@ -13,19 +13,19 @@ pub const JSON: &str = "application/json";
 /// The response of a handler that did not refuse the request.
 pub trait Answer: Responder<Body = BoxBody> + 'static {
     /// Its statuses, each with its body.
-    fn successes(generator: &mut SchemaGenerator) -> Vec<Success>;
+    fn successes(generator: &mut SchemaGenerator) -> Vec<SuccessResponse>;
 }
 
 /// A status of a response and its body.
 #[derive(Debug)]
-pub struct Success {
+pub struct SuccessResponse {
     pub(super) status: u16,
     pub(super) meaning: &'static str,
     /// The schemas of the body by media type; none for a response without body.
     pub(super) content: Vec<(&'static str, Value)>,
 }
 
-impl Success {
+impl SuccessResponse {
     /// A status without body.
     pub fn empty(status: StatusCode, meaning: &'static str) -> Self {
         Self { status: status.as_u16(), meaning, content: Vec::new() }
@@ -46,7 +46,7 @@ impl Success {
 
 /// 200 with a JSON body.
 #[derive(Debug)]
-pub struct Reply<T>(pub T);
+pub struct JsonReply<T>(pub T);
 
 /// 201 with a JSON body.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub enum Saved<T> {
 
 /// The response of a check.
 #[derive(Debug)]
-pub enum Availability<T> {
+pub enum ReadinessReply<T> {
     /// 200.
     Available(T),
     /// 503.
@@ -87,19 +87,19 @@ macro_rules! json_answers {
         }
 
         impl<T: Serialize + JsonSchema + 'static> Answer for $answer<T> {
-            fn successes(generator: &mut SchemaGenerator) -> Vec<Success> {
-                vec![$(Success::json::<T>(StatusCode::$status, $meaning, generator)),+]
+            fn successes(generator: &mut SchemaGenerator) -> Vec<SuccessResponse> {
+                vec![$(SuccessResponse::json::<T>(StatusCode::$status, $meaning, generator)),+]
             }
         }
     )*};
 }
 
 json_answers! {
-    Reply: Reply(body) => OK body "Done";
+    JsonReply: JsonReply(body) => OK body "Done";
     Created: Created(body) => CREATED body "Created";
     Saved: Saved::Replaced(body) => OK body "Replaced", Saved::Created(body) => CREATED body "Created";
-    Availability: Availability::Available(body) => OK body "Available",
-        Availability::Unavailable(body) => SERVICE_UNAVAILABLE body "Not available";
+    ReadinessReply: ReadinessReply::Available(body) => OK body "Available",
+        ReadinessReply::Unavailable(body) => SERVICE_UNAVAILABLE body "Not available";
 }
 
 impl Responder for NoContent {
@@ -111,8 +111,8 @@ impl Responder for NoContent {
 }
 
 impl Answer for NoContent {
-    fn successes(_: &mut SchemaGenerator) -> Vec<Success> {
-        vec![Success::empty(StatusCode::NO_CONTENT, "Done")]
+    fn successes(_: &mut SchemaGenerator) -> Vec<SuccessResponse> {
+        vec![SuccessResponse::empty(StatusCode::NO_CONTENT, "Done")]
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use hubbub_actors::model::fault::Code;
 use serde_json::{Map, Value, json};
 
-use super::answer::{JSON, Success};
-use super::request::Parts;
-use super::{Access, EVERYWHERE, Example, Route, Schemas, Tag};
+use super::answer::{JSON, SuccessResponse};
+use super::request::RequestParts;
+use super::{AllowedCaller, EVERYWHERE, Example, Route, Schemas, Tag};
 use crate::error::body::{ApiError, RawError, code_name};
 use crate::error::{self, Shape};
 
@@ -67,23 +67,23 @@ pub fn json(routes: &[Route]) -> Value {
 
 impl Route {
     /// The parts of its requests.
-    pub(super) fn parts<'a>(&self, schemas: &'a mut Schemas) -> Parts<'a> {
-        let mut parts = Parts::new(&mut schemas.requests);
+    pub(super) fn parts<'a>(&self, schemas: &'a mut Schemas) -> RequestParts<'a> {
+        let mut parts = RequestParts::new(&mut schemas.requests);
         (self.types.takes)(&mut parts);
         parts
     }
 
     /// Its responses that are no refusals.
-    pub(super) fn successes(&self, schemas: &mut Schemas) -> Vec<Success> {
+    pub(super) fn successes(&self, schemas: &mut Schemas) -> Vec<SuccessResponse> {
         (self.types.answers)(&mut schemas.responses)
     }
 
     /// The caller that it answers.
-    pub(super) fn access(&self, parts: &Parts<'_>) -> Access {
+    pub(super) fn access(&self, parts: &RequestParts<'_>) -> AllowedCaller {
         match (self.scope, parts.has_token) {
-            (Some(scope), _) => Access::ApiKey(scope),
-            (None, true) => Access::Token,
-            (None, false) => Access::Public,
+            (Some(scope), _) => AllowedCaller::ApiKey(scope),
+            (None, true) => AllowedCaller::Token,
+            (None, false) => AllowedCaller::Public,
         }
     }
 
@@ -204,7 +204,7 @@ impl Builder {
 }
 
 /// The status of a response that is no refusal, and its description.
-fn success_of(route: &Route, success: &Success) -> (String, Value) {
+fn success_of(route: &Route, success: &SuccessResponse) -> (String, Value) {
     let example = Some(&route.operation.example).filter(|example| example.status == success.status);
     let example = example.and_then(Example::content);
     let mut content = Map::new();
@@ -228,11 +228,11 @@ fn success_of(route: &Route, success: &Success) -> (String, Value) {
 }
 
 /// The alternatives of authentication.
-fn security(access: Access) -> Value {
+fn security(access: AllowedCaller) -> Value {
     match access {
-        Access::Public => json!([]),
-        Access::Token => json!([{"AccessToken": []}]),
-        Access::ApiKey(scope) => json!([
+        AllowedCaller::Public => json!([]),
+        AllowedCaller::Token => json!([{"AccessToken": []}]),
+        AllowedCaller::ApiKey(scope) => json!([
             {"ApiKey": [scope]},
             {"WebSocketApiKey": [scope]},
             {

@@ -7,7 +7,7 @@ use hubbub_actors::model::fault::Code;
 use serde_json::{Map, Value};
 
 use super::fields::{one_line, rows};
-use super::{Access, EVERYWHERE, Route, Schemas, Tag};
+use super::{AllowedCaller, EVERYWHERE, Route, Schemas, Tag};
 use crate::error;
 use crate::error::body::code_name;
 
@@ -22,10 +22,10 @@ pub fn of(routes: &[Route]) -> String {
     for route in routes {
         let access = route.access(&route.parts(&mut schemas));
         let caller = match access {
-            Access::Public if route.operation.tag == Tag::Connections => "client".to_owned(),
-            Access::Public => "anyone".to_owned(),
-            Access::ApiKey(scope) => format!("API key: `{scope}`"),
-            Access::Token => "access token".to_owned(),
+            AllowedCaller::Public if route.operation.tag == Tag::Connections => "client".to_owned(),
+            AllowedCaller::Public => "anyone".to_owned(),
+            AllowedCaller::ApiKey(scope) => format!("API key: `{scope}`"),
+            AllowedCaller::Token => "access token".to_owned(),
         };
         let _ = writeln!(
             text,
@@ -36,7 +36,7 @@ pub fn of(routes: &[Route]) -> String {
             route.operation.summary
         );
     }
-    let sections: Vec<_> = routes.iter().map(Section::of).collect();
+    let sections: Vec<_> = routes.iter().map(PageSection::of).collect();
     for tag in Tag::ALL {
         let _ = write!(text, "\n## {}\n\n{}\n", tag.name(), tag.description());
         for (route, section) in routes.iter().zip(&sections).filter(|(route, _)| route.operation.tag == tag) {
@@ -53,7 +53,7 @@ fn anchor(route: &Route) -> String {
 }
 
 /// The parts of a route's section.
-struct Section {
+struct PageSection {
     parameters: Vec<Value>,
     body: Option<Value>,
     /// The status, its meaning and the schema of its JSON body.
@@ -61,7 +61,7 @@ struct Section {
     definitions: Map<String, Value>,
 }
 
-impl Section {
+impl PageSection {
     fn of(route: &Route) -> Self {
         let mut schemas = Schemas::new();
         let parts = route.parts(&mut schemas);

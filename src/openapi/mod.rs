@@ -18,11 +18,11 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-pub use self::answer::{Answer, Availability, Created, NoContent, Reply, Saved, True};
+pub use self::answer::{Answer, Created, JsonReply, NoContent, ReadinessReply, Saved, True};
 pub use self::request::Takes;
 
-use self::answer::Success;
-use self::request::Parts;
+use self::answer::SuccessResponse;
+use self::request::RequestParts;
 
 /// What a description says about an endpoint beside its types.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Tag {
 
 /// The caller that an endpoint answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum AllowedCaller {
     /// Any caller.
     Public,
     /// A caller with an API key that has this scope.
@@ -132,8 +132,8 @@ pub struct Route {
 /// The types of a handler: the schemas of its requests and responses.
 #[derive(Clone, Copy)]
 pub struct Types {
-    takes: fn(&mut Parts<'_>),
-    answers: fn(&mut SchemaGenerator) -> Vec<Success>,
+    takes: fn(&mut RequestParts<'_>),
+    answers: fn(&mut SchemaGenerator) -> Vec<SuccessResponse>,
 }
 
 impl std::fmt::Debug for Types {

@@ -7,12 +7,12 @@ use serde_json::Value;
 /// An argument of a handler. It adds what it takes from a request to the description of the endpoint.
 pub trait Takes {
     /// Adds the parts of a request that the argument reads.
-    fn describe(parts: &mut Parts<'_>);
+    fn describe(parts: &mut RequestParts<'_>);
 }
 
 /// The described parts of a request.
 #[derive(Debug)]
-pub struct Parts<'a> {
+pub struct RequestParts<'a> {
     generator: &'a mut SchemaGenerator,
     pub(super) body: Option<Value>,
     pub(super) path: Vec<Value>,
@@ -20,7 +20,7 @@ pub struct Parts<'a> {
     pub(super) has_token: bool,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> RequestParts<'a> {
     pub(super) fn new(generator: &'a mut SchemaGenerator) -> Self {
         Self { generator, body: None, path: Vec::new(), query: Vec::new(), has_token: false }
     }
@@ -83,30 +83,30 @@ fn remove_null(schema: &mut Value) {
 }
 
 impl<T: JsonSchema> Takes for web::Path<T> {
-    fn describe(parts: &mut Parts<'_>) {
+    fn describe(parts: &mut RequestParts<'_>) {
         parts.path::<T>();
     }
 }
 
 /// The shared state.
 impl<T: ?Sized> Takes for web::Data<T> {
-    fn describe(_: &mut Parts<'_>) {}
+    fn describe(_: &mut RequestParts<'_>) {}
 }
 
 /// The head of the request: headers that every request may have, and its address.
 impl Takes for HttpRequest {
-    fn describe(_: &mut Parts<'_>) {}
+    fn describe(_: &mut RequestParts<'_>) {}
 }
 
 /// A handler without arguments takes nothing.
 impl Takes for () {
-    fn describe(_: &mut Parts<'_>) {}
+    fn describe(_: &mut RequestParts<'_>) {}
 }
 
 macro_rules! arguments {
     ($($name:ident)*) => {
         impl<$($name: Takes),*> Takes for ($($name,)*) {
-            fn describe(parts: &mut Parts<'_>) {
+            fn describe(parts: &mut RequestParts<'_>) {
                 $($name::describe(parts);)*
             }
         }

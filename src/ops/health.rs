@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::HttpError;
-use crate::openapi::{Availability, Example, Operation, Reply, Tag};
+use crate::openapi::{Example, JsonReply, Operation, ReadinessReply, Tag};
 use crate::state::{SharedState, not_ready};
 use crate::telemetry;
 
 /// The health of the hub. It has the fields of three documents.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct HealthReply {
+pub(crate) struct HubHealthReply {
     /// `healthy` or `unhealthy`.
     status: &'static str,
     /// Why the hub is unhealthy; absent if it is healthy.
@@ -27,21 +27,21 @@ pub(crate) struct HealthReply {
     /// Seconds since the start.
     uptime_seconds: u64,
     /// The memory of the process, in MB.
-    memory: Memory,
+    memory: MemoryUse,
     /// Open sessions.
     active_connections: u64,
     /// Most connections, `server.max_connections`.
     max_connections: usize,
     /// Counts of sessions.
-    connections: Connections,
+    connections: ConnectionCounts,
     /// The store; absent while it works.
     #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<StoreHealth>,
+    store: Option<StoreStatusReply>,
 }
 
 /// Memory in MB.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
-struct Memory {
+struct MemoryUse {
     /// The memory that the process uses.
     used: f64,
     /// The memory of the machine or its control group; `null` if it is not known.
@@ -52,7 +52,7 @@ struct Memory {
 
 /// Counts of sessions.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Connections {
+struct ConnectionCounts {
     /// Open sessions.
     active: u64,
     /// Sessions since the start.
@@ -63,7 +63,7 @@ struct Connections {
 
 /// The state of a store that does not work.
 #[derive(Debug, Serialize, JsonSchema)]
-struct StoreHealth {
+struct StoreStatusReply {
     /// `unavailable`.
     status: &'static str,
     /// Why.
@@ -88,18 +88,18 @@ pub(crate) const HEALTH: Operation = Operation {
 };
 
 /// `GET /health`.
-pub(crate) async fn health(state: web::Data<SharedState>) -> Result<Availability<HealthReply>, HttpError> {
+pub(crate) async fn health(state: web::Data<SharedState>) -> Result<ReadinessReply<HubHealthReply>, HttpError> {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
     let max_connections = state.hub.max_connections();
     // Without its store the hub still serves open sessions: it is healthy, but not ready for more.
     let (reason, store) = match state.hub.readiness() {
-        Readiness::WithoutStore(reason) => (None, Some(StoreHealth { status: "unavailable", reason })),
+        Readiness::WithoutStore(reason) => (None, Some(StoreStatusReply { status: "unavailable", reason })),
         readiness => (not_ready(&readiness), None),
     };
     let is_full = || state.hub.registry().connections() >= max_connections;
     let reason = reason.or_else(|| is_full().then(|| "At capacity".to_owned()));
-    let reply = HealthReply {
+    let reply = HubHealthReply {
         status: if reason.is_some() { "unhealthy" } else { "healthy" },
         reason,
         timestamp: Iso(state.now_ms()),
@@ -108,12 +108,12 @@ pub(crate) async fn health(state: web::Data<SharedState>) -> Result<Availability
         memory: memory(telemetry::resident(), telemetry::available()),
         active_connections: active,
         max_connections,
-        connections: Connections { active, total, pending: stats.pending_connections.get() },
+        connections: ConnectionCounts { active, total, pending: stats.pending_connections.get() },
         store,
     };
     Ok(match reply.reason {
-        None => Availability::Available(reply),
-        Some(_) => Availability::Unavailable(reply),
+        None => ReadinessReply::Available(reply),
+        Some(_) => ReadinessReply::Unavailable(reply),
     })
 }
 
@@ -141,8 +141,8 @@ pub(crate) const LIVE: Operation = Operation {
 };
 
 /// `GET /health/live`.
-pub(crate) async fn live(state: web::Data<SharedState>) -> Result<Reply<LiveReply>, HttpError> {
-    Ok(Reply(LiveReply { status: "alive", timestamp: Iso(state.now_ms()) }))
+pub(crate) async fn live(state: web::Data<SharedState>) -> Result<JsonReply<LiveReply>, HttpError> {
+    Ok(JsonReply(LiveReply { status: "alive", timestamp: Iso(state.now_ms()) }))
 }
 
 /// Whether traffic should be sent to the hub.
@@ -173,19 +173,19 @@ pub(crate) const READY: Operation = Operation {
 };
 
 /// `GET /health/ready`.
-pub(crate) async fn ready(state: web::Data<SharedState>) -> Result<Availability<ReadyReply>, HttpError> {
+pub(crate) async fn ready(state: web::Data<SharedState>) -> Result<ReadinessReply<ReadyReply>, HttpError> {
     let timestamp = Iso(state.now_ms());
     Ok(match state.not_ready() {
-        None => Availability::Available(ReadyReply { status: "ready", reason: None, timestamp }),
-        reason => Availability::Unavailable(ReadyReply { status: "not ready", reason, timestamp }),
+        None => ReadinessReply::Available(ReadyReply { status: "ready", reason: None, timestamp }),
+        reason => ReadinessReply::Unavailable(ReadyReply { status: "not ready", reason, timestamp }),
     })
 }
 
 /// Memory in MB. The percentage is `null` if the total is not known.
-fn memory(used: u64, total: Option<u64>) -> Memory {
+fn memory(used: u64, total: Option<u64>) -> MemoryUse {
     let percentage =
         total.filter(|total| *total > 0).map(|total| (used as f64 / total as f64 * 1_000.0).round() / 10.0);
-    Memory { used: megabytes(used), total: total.map(megabytes), percentage }
+    MemoryUse { used: megabytes(used), total: total.map(megabytes), percentage }
 }
 
 #[cfg(test)]
@@ -198,9 +198,9 @@ mod tests {
     fn memory_is_shown_in_megabytes() {
         assert_eq!(
             memory(268_959_744, Some(2_147_483_648)),
-            Memory { used: 256.5, total: Some(2048.0), percentage: Some(12.5) }
+            MemoryUse { used: 256.5, total: Some(2048.0), percentage: Some(12.5) }
         );
-        assert_eq!(memory(1_048_576, None), Memory { used: 1.0, total: None, percentage: None });
+        assert_eq!(memory(1_048_576, None), MemoryUse { used: 1.0, total: None, percentage: None });
     }
 
     #[test]

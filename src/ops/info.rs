@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::admission::policies_of;
 use crate::error::HttpError;
-use crate::openapi::answer::Success;
-use crate::openapi::{Answer, Example, Operation, Reply, Tag};
+use crate::openapi::answer::SuccessResponse;
+use crate::openapi::{Answer, Example, JsonReply, Operation, Tag};
 use crate::peer::BasePath;
 use crate::policies::Policies;
 use crate::state::SharedState;
@@ -96,10 +96,13 @@ pub(crate) const ROOT: Operation = Operation {
 };
 
 /// `GET /`.
-pub(crate) async fn root(request: HttpRequest, state: web::Data<SharedState>) -> Result<Reply<RootReply>, HttpError> {
+pub(crate) async fn root(
+    request: HttpRequest,
+    state: web::Data<SharedState>,
+) -> Result<JsonReply<RootReply>, HttpError> {
     let policies = policies_of(&state, &request);
     let (base, url) = (&policies.base, websocket_url(&request, &policies));
-    Ok(Reply(RootReply {
+    Ok(JsonReply(RootReply {
         service: "Hubbub",
         message: "WebSocket server is running",
         version: VERSION,
@@ -142,7 +145,7 @@ fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InfoReply {
     /// The hub.
-    server: ServerInfo,
+    server: HubInfo,
     /// Counts since the start.
     stats: Counts,
     /// The features of the raw surface.
@@ -151,7 +154,7 @@ pub(crate) struct InfoReply {
 
 /// The hub.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ServerInfo {
+struct HubInfo {
     /// `Hubbub`.
     name: &'static str,
     /// The version of the hub.
@@ -223,7 +226,7 @@ pub(crate) const INFO: Operation = Operation {
 };
 
 /// `GET /info`.
-pub(crate) async fn info(state: web::Data<SharedState>) -> Result<Reply<InfoReply>, HttpError> {
+pub(crate) async fn info(state: web::Data<SharedState>) -> Result<JsonReply<InfoReply>, HttpError> {
     let policies = state.policies();
     let server = &policies.config.server;
     let config = ServerConfig {
@@ -234,8 +237,8 @@ pub(crate) async fn info(state: web::Data<SharedState>) -> Result<Reply<InfoRepl
         client_timeout_secs: server.client_timeout_secs,
         max_frame_size: server.max_frame_size,
     };
-    Ok(Reply(InfoReply {
-        server: ServerInfo { name: "Hubbub", version: VERSION, config },
+    Ok(JsonReply(InfoReply {
+        server: HubInfo { name: "Hubbub", version: VERSION, config },
         stats: Counts::of(state.hub.stats()),
         features: [
             "websocket",
@@ -261,8 +264,8 @@ impl Responder for UpgradeReply {
 }
 
 impl Answer for UpgradeReply {
-    fn successes(_: &mut SchemaGenerator) -> Vec<Success> {
-        vec![Success::empty(StatusCode::SWITCHING_PROTOCOLS, "The connection is a WebSocket")]
+    fn successes(_: &mut SchemaGenerator) -> Vec<SuccessResponse> {
+        vec![SuccessResponse::empty(StatusCode::SWITCHING_PROTOCOLS, "The connection is a WebSocket")]
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::info::Counts;
 use crate::error::HttpError;
-use crate::openapi::answer::Success;
+use crate::openapi::answer::SuccessResponse;
 use crate::openapi::{Answer, Example, Operation, Tag};
 use crate::state::SharedState;
 
@@ -17,14 +17,14 @@ use crate::state::SharedState;
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics in one of two formats.
-pub(crate) enum MetricsReply {
+pub(crate) enum MetricCounts {
     /// Prometheus' text format.
     Text(String),
     /// The counts of the raw document.
     Json(Counts),
 }
 
-impl Responder for MetricsReply {
+impl Responder for MetricCounts {
     type Body = BoxBody;
 
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
@@ -35,9 +35,9 @@ impl Responder for MetricsReply {
     }
 }
 
-impl Answer for MetricsReply {
-    fn successes(generator: &mut SchemaGenerator) -> Vec<Success> {
-        let success = Success::json::<Counts>(StatusCode::OK, "Done", generator);
+impl Answer for MetricCounts {
+    fn successes(generator: &mut SchemaGenerator) -> Vec<SuccessResponse> {
+        let success = SuccessResponse::json::<Counts>(StatusCode::OK, "Done", generator);
         vec![success.or("text/plain", json!({"type": "string"}))]
     }
 }
@@ -58,12 +58,12 @@ pub(crate) const METRICS: Operation = Operation {
 };
 
 /// `GET /metrics`.
-pub(crate) async fn metrics(request: HttpRequest, state: web::Data<SharedState>) -> Result<MetricsReply, HttpError> {
+pub(crate) async fn metrics(request: HttpRequest, state: web::Data<SharedState>) -> Result<MetricCounts, HttpError> {
     let accept = request.headers().get_all(ACCEPT);
     let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
     Ok(match json {
-        true => MetricsReply::Json(Counts::of(state.hub.stats())),
-        false => MetricsReply::Text(state.metrics()),
+        true => MetricCounts::Json(Counts::of(state.hub.stats())),
+        false => MetricCounts::Text(state.metrics()),
     })
 }
 

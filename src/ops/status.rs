@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::info::VERSION;
 use crate::error::HttpError;
-use crate::openapi::{Example, Operation, Reply, Tag, True};
+use crate::openapi::{Example, JsonReply, Operation, Tag, True};
 use crate::state::SharedState;
 use crate::telemetry;
 
@@ -101,10 +101,10 @@ pub(crate) const COMMUNITY: Operation = Operation {
 };
 
 /// `GET /status`.
-pub(crate) async fn community(state: web::Data<SharedState>) -> Result<Reply<CommunityStatus>, HttpError> {
+pub(crate) async fn community(state: web::Data<SharedState>) -> Result<JsonReply<CommunityStatus>, HttpError> {
     let stats = state.hub.stats();
     let rss = megabytes(telemetry::resident());
-    Ok(Reply(CommunityStatus {
+    Ok(JsonReply(CommunityStatus {
         status: match state.hub.readiness() {
             Readiness::Ready => "operational",
             Readiness::Draining => "draining",
@@ -190,10 +190,10 @@ pub(crate) const PUSH: Operation = Operation {
 };
 
 /// `GET /api/status`.
-pub(crate) async fn push(state: web::Data<SharedState>) -> Result<Reply<PushStatus>, HttpError> {
+pub(crate) async fn push(state: web::Data<SharedState>) -> Result<JsonReply<PushStatus>, HttpError> {
     let stats = state.hub.stats();
     let rss = telemetry::resident();
-    Ok(Reply(PushStatus {
+    Ok(JsonReply(PushStatus {
         success: True,
         status: match state.hub.readiness() {
             Readiness::Ready => "ok",

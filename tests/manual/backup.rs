@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::paste::{Terminal, first_start, paste_in};
+use super::paste::{HubTerminal, first_start, paste_in};
 use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::{Client, Hub, tools};
 
@@ -55,7 +55,7 @@ async fn a_restored_backup_has_the_accounts_chats_messages_and_notifications() {
     zoe.request("join:chat", json!({"chatId": "team"})).await;
     zoe.request("message:send", json!({"chatId": "team", "content": "before the backup"})).await;
 
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     terminal.paste("backup");
     let verified = terminal.paste("verify");
     assert!(verified.starts_with("ok\n2 chats\nzoe\tuser_"), "{verified}");
@@ -70,7 +70,7 @@ async fn a_restored_backup_has_the_accounts_chats_messages_and_notifications() {
     assert!(checked.contains("store: ok, data/hubbub.db can be opened"), "{checked}");
 
     let hub = start_again(dir);
-    let looked = Terminal::new(&hub, PAGE).paste("look");
+    let looked = HubTerminal::new(&hub, PAGE).paste("look");
     let lines: Vec<_> = looked.lines().collect();
     assert!(lines[0].starts_with(r#"{"status":"ready""#), "{looked}");
     let chat: Value = serde_json::from_str(lines[1]).unwrap();

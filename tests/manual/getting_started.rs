@@ -17,7 +17,7 @@ use crate::support::wait::wait_until;
 const ADDRESS: &str = "127.0.0.1:8081";
 
 /// A reader of one page, in a directory as after the clone.
-struct Reader {
+struct PageReader {
     page: &'static str,
     shims: Shims,
     port: ReservedPort,
@@ -25,7 +25,7 @@ struct Reader {
     used: Vec<&'static str>,
 }
 
-impl Reader {
+impl PageReader {
     fn of(page: &'static str) -> Self {
         let (dir, port) = (tempfile::tempdir().unwrap(), ReservedPort::reserve());
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
@@ -86,7 +86,7 @@ impl Reader {
 
 #[test]
 fn a_reader_of_getting_started_sees_what_the_page_shows() {
-    let mut reader = Reader::of("getting-started");
+    let mut reader = PageReader::of("getting-started");
     let mut hub = reader.run("hub");
     reader.reads(&mut hub, "hub prints");
     let mut alice = reader.run("alice");
@@ -131,7 +131,7 @@ fn a_reader_of_getting_started_sees_what_the_page_shows() {
 
 #[test]
 fn a_reader_of_the_readme_sees_what_it_shows() {
-    let mut reader = Reader::of("../README");
+    let mut reader = PageReader::of("../README");
     let _hub = reader.run("hub");
     reader.wait_until_ready();
     let mut alice = reader.run("alice");

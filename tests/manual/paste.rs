@@ -19,14 +19,14 @@ pub(super) fn first_start(config: &str) -> Hub {
 }
 
 /// A terminal in the directory of `hub`, for the blocks of one page.
-pub(super) struct Terminal<'a> {
+pub(super) struct HubTerminal<'a> {
     hub: &'a Hub,
     page: &'static str,
     /// The names that the page sets first.
     names: String,
 }
 
-impl<'a> Terminal<'a> {
+impl<'a> HubTerminal<'a> {
     /// A terminal in which the block `names` of `page` was pasted.
     #[track_caller]
     pub(super) fn new(hub: &'a Hub, page: &'static str) -> Self {
@@ -40,7 +40,7 @@ impl<'a> Terminal<'a> {
         self.paste_changed(name, "", "")
     }
 
-    /// As [`Terminal::paste`], with a part of the block replaced.
+    /// As [`HubTerminal::paste`], with a part of the block replaced.
     #[track_caller]
     pub(super) fn paste_changed(&self, name: &str, from: &str, to: &str) -> String {
         let text = block(self.page, name).text;

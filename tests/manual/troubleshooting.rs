@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::paste::{Terminal, first_start, paste_in};
+use super::paste::{HubTerminal, first_start, paste_in};
 use crate::support::token::{now, signed};
 use crate::support::tools::debian_program;
 use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, eventually};
@@ -29,7 +29,7 @@ fn alice(hub: &Hub, more: &Value) -> String {
 
 /// Disconnects alice, as a backend does.
 #[track_caller]
-fn disconnect_alice(hub: &Hub, terminal: &Terminal<'_>) {
+fn disconnect_alice(hub: &Hub, terminal: &HubTerminal<'_>) {
     let (http, key) = (hub.http(), terminal.value("KEY"));
     let disconnect = http.request("POST", "/api/disconnect").header("X-API-Key", &key);
     assert_eq!(disconnect.json(&json!({"userId": "alice"})).send().status, 200);
@@ -43,7 +43,7 @@ async fn logged(hub: &Hub, text: &str) {
 #[tokio::test]
 async fn a_receiving_user_passes_every_step() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let mut client = Client::connect(&hub, &terminal.value("TOKEN")).await;
     client.subscribe(&["lobby"]).await;
 
@@ -75,7 +75,7 @@ async fn a_receiving_user_passes_every_step() {
 #[test]
 fn a_user_without_a_connection_has_no_recipients_no_session_and_no_room() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     assert_eq!(answer(&terminal.paste("push to the user"))["recipients"], 0);
     let presence = answer(&terminal.paste("presence"));
     assert_eq!((&presence["online"], &presence["sessions"]), (&json!(false), &json!([])), "{presence}");
@@ -87,7 +87,7 @@ fn a_user_without_a_connection_has_no_recipients_no_session_and_no_room() {
 #[tokio::test]
 async fn the_log_has_the_rule_that_refused_a_join() {
     let hub = first_start(RULES);
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let token = alice(&hub, &json!({"topics": {"subscribe": ["staff.*", "lobby"]}}));
     let mut client = Client::connect(&hub, &token).await;
     let topics = json!({"topics": ["staff.a", "lobby", "news.a", "user:bob"]});
@@ -108,7 +108,7 @@ async fn the_log_has_the_rule_that_refused_a_join() {
 #[tokio::test]
 async fn refused_tokens_and_ended_sessions_are_found_in_the_events_and_in_the_log() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let expired = alice(&hub, &json!({"exp": now() - 600}));
     let refused = terminal.paste_changed("handshake", "$TOKEN", &expired);
     assert!(refused.starts_with("HTTP/1.1 401 ") && refused.contains("x-request-id: "), "{refused}");
@@ -141,7 +141,7 @@ async fn refused_tokens_and_ended_sessions_are_found_in_the_events_and_in_the_lo
 #[tokio::test]
 async fn a_chat_client_over_the_limit_of_its_address_is_found_by_the_address() {
     let hub = first_start("[limits]\nexempt_loopback = false\n[limits.chat]\nconnection_attempts = 1");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let auth = json!({"token": terminal.value("TOKEN")});
     let mut accepted = Sio::open(&hub, SioTransport::WebSocket).await;
     accepted.connect("/chat", &auth).await.unwrap();
@@ -176,7 +176,7 @@ async fn a_log_in_json_is_searched_after_its_conversion() {
     let mut client = Client::connect(&hub, &alice(&hub, &json!({}))).await;
     let topics = json!({"topics": ["user:bob"]});
     client.ask(json!({"type": "Subscribe", "data": topics}), "Status").await;
-    disconnect_alice(&hub, &Terminal::new(&hub, PAGE));
+    disconnect_alice(&hub, &HubTerminal::new(&hub, PAGE));
     logged(&hub, "user disconnected").await;
     logged(&hub, "\"close\":4403").await;
     std::fs::write(hub.dir().join("hubbub.json"), hub.output()).unwrap();
@@ -190,7 +190,7 @@ async fn a_log_in_json_is_searched_after_its_conversion() {
 #[test]
 fn a_proxy_that_drops_the_upgrade_gets_426() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let refused = terminal.paste_changed("handshake", "-H \"Upgrade: websocket\" ", "");
     assert!(refused.starts_with("HTTP/1.1 426 ") && refused.contains("x-request-id: "), "{refused}");
 }
@@ -198,7 +198,7 @@ fn a_proxy_that_drops_the_upgrade_gets_426() {
 #[tokio::test]
 async fn a_page_of_an_unknown_origin_is_in_the_log() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let first = terminal.paste_changed("origin", "grep ", "true ");
     assert_eq!(first.trim(), r#"{"code":4,"message":"This origin is not allowed"}"#);
     logged(&hub, "rule=server.allowed_origins").await;
@@ -208,7 +208,7 @@ async fn a_page_of_an_unknown_origin_is_in_the_log() {
 #[tokio::test]
 async fn a_repeated_push_with_a_key_arrives_once() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let mut client = Client::connect(&hub, &terminal.value("TOKEN")).await;
     let output = terminal.paste("once");
     let (first, second) = output.split_at(output.len() / 2);
@@ -220,7 +220,7 @@ async fn a_repeated_push_with_a_key_arrives_once() {
 #[tokio::test]
 async fn the_metrics_of_recoveries_queues_events_and_memory_are_shown() {
     let hub = first_start("");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     let mut client = Sio::open(&hub, SioTransport::WebSocket).await;
     let unknown = json!({"token": terminal.value("TOKEN"), "pid": "unknown", "offset": "0"});
     client.connect("/", &unknown).await.unwrap();
@@ -245,7 +245,7 @@ async fn the_metrics_of_recoveries_queues_events_and_memory_are_shown() {
 #[tokio::test]
 async fn a_reload_logs_the_sessions_that_follow() {
     let hub = first_start("[log]\nlevel = \"info\"");
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     std::fs::write(hub.dir().join("config.toml"), "[log]\nlevel = \"info,hubbub::session=debug\"").unwrap();
     terminal.paste("debug");
     logged(&hub, "reloaded changed=log.level").await;
@@ -259,14 +259,14 @@ async fn a_reload_logs_the_sessions_that_follow() {
 #[test]
 fn the_time_of_the_hub_is_shown_beside_the_own() {
     let hub = first_start("");
-    let output = Terminal::new(&hub, PAGE).paste("clock");
+    let output = HubTerminal::new(&hub, PAGE).paste("clock");
     assert!(output.lines().count() == 2 && output.to_lowercase().starts_with("date: "), "{output}");
 }
 
 #[test]
 fn a_hub_that_is_not_ready_reports_the_reason() {
     let hub = Hub::unready("[auth]\nalgorithm = \"RS256\"\njwks = \"http://127.0.0.1:1/keys\"");
-    let output = answer(&Terminal::new(&hub, PAGE).paste("ready"));
+    let output = answer(&HubTerminal::new(&hub, PAGE).paste("ready"));
     let reason = (&output["status"], &output["reason"]);
     assert_eq!(reason, (&json!("not ready"), &json!("auth.jwks is not loaded yet")), "{output}");
 }

@@ -14,14 +14,14 @@ const FIRST: &[&str] = &["createUser", "signIn", "refreshToken", "pushToRoom", "
 const LAST: &[&str] = &["batch", "disconnect", "revoke", "deleteChat", "signOut"];
 
 /// The values of a running hub that stand for the ones in the examples.
-struct Values {
+struct ExampleValues {
     key: &'static str,
     access_token: String,
     refresh_token: String,
     session: String,
 }
 
-impl Values {
+impl ExampleValues {
     /// Replaces the documented values.
     fn put_into(&self, text: &str) -> String {
         let text = text.replace("7929…", &self.refresh_token);
@@ -94,7 +94,7 @@ async fn every_documented_example_is_answered_as_documented() {
         client.subscribe(&["news"]).await;
         clients.push(client);
     }
-    let mut values = Values {
+    let mut values = ExampleValues {
         key: crate::support::API_KEY,
         access_token: admin.access,
         refresh_token: admin.refresh,
@@ -110,7 +110,7 @@ async fn every_documented_example_is_answered_as_documented() {
             let text = |name: &str| answer.json()[name].as_str().unwrap().to_owned();
             let (access_token, refresh_token, session) =
                 (text("access_token"), text("refresh_token"), text("session_id"));
-            values = Values { access_token, refresh_token, session, ..values };
+            values = ExampleValues { access_token, refresh_token, session, ..values };
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 
 /// A code block of a page.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Block {
+pub(crate) struct CodeBlock {
     /// The word after the fence: `sh`, `python`, `text`; empty without one.
     pub(crate) language: String,
     /// Its lines, each with a line feed, without the indentation of the fence.
@@ -34,16 +34,16 @@ pub(crate) fn page(name: &str) -> String {
 }
 
 /// The code blocks of a page, in order.
-pub(crate) fn blocks(page: &str) -> Vec<Block> {
+pub(crate) fn blocks(page: &str) -> Vec<CodeBlock> {
     let mut blocks = Vec::new();
-    let (mut open, mut before): (Option<(usize, Block)>, &str) = (None, "");
+    let (mut open, mut before): (Option<(usize, CodeBlock)>, &str) = (None, "");
     for (number, line) in page.lines().enumerate() {
         let fence = line.trim_start().strip_prefix("```");
         open = match (open, fence) {
             (None, Some(language)) => {
                 let indent = line.len() - line.trim_start().len();
                 let (language, line) = (language.trim().to_owned(), number + 1);
-                Some((indent, Block { language, text: String::new(), line, mark: mark(before) }))
+                Some((indent, CodeBlock { language, text: String::new(), line, mark: mark(before) }))
             }
             (Some((_, block)), Some("")) => {
                 blocks.push(block);
@@ -64,7 +64,7 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
 
 /// The block of `docs/{page}.md` with the mark `run: {name}`.
 #[track_caller]
-pub(crate) fn block(page_name: &str, name: &str) -> Block {
+pub(crate) fn block(page_name: &str, name: &str) -> CodeBlock {
     let wanted = Some(Mark::Run(name.to_owned()));
     let mut found = blocks(&page(page_name)).into_iter().filter(|block| block.mark == wanted);
     let block = found.next().unwrap_or_else(|| panic!("docs/{page_name}.md has no block `<!-- run: {name} -->`"));

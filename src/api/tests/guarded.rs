@@ -120,7 +120,7 @@ async fn each_command_of_a_batch_needs_its_own_scope() {
 #[actix_web::test]
 async fn a_key_is_refused_from_its_expiry_on_and_then_counts_for_the_address() {
     let app = TestApp::start(|config| {
-        config.api.keys[0].expires = Some(Expiry(NOW + 1_000));
+        config.api.keys[0].expires = Some(KeyExpiry(NOW + 1_000));
         config.limits.http.requests_per_minute = 2;
     });
     app.clock.advance(999);
