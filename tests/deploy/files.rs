@@ -73,6 +73,14 @@ fn systemd_accepts_the_unit() {
 }
 
 #[test]
+fn the_image_is_built_by_the_oldest_rust_that_the_packages_allow() {
+    let cargo = fs::read_to_string(format!("{ROOT}/Cargo.toml")).unwrap();
+    let line = cargo.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    let image = format!("FROM rust:{}-", line.trim_matches('"'));
+    assert!(file("container/Dockerfile").contains(&image), "deploy/container/Dockerfile: {image}");
+}
+
+#[test]
 fn the_container_files_are_valid() {
     assert_accepted(Command::new(python_program("hadolint")).arg(format!("{ROOT}/deploy/container/Dockerfile")));
     let mut schema = Command::new(python_program("check-jsonschema"));
@@ -93,10 +101,19 @@ fn the_hub_accepts_the_configuration_in_the_manifests() {
     let (config, _) = rest.split_once("---").unwrap();
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.toml"), config).unwrap();
-    let key = r#"[{name = "backend", sha256 = "0000000000000000000000000000000000000000000000000000000000000000"}]"#;
-    assert!(manifests.contains(r#"HUBBUB_API__KEYS: '[{name = "backend", sha256 = "replace me"}]'"#));
+    let keys = r#"[{name = "backend", sha256 = "replace-me"}]"#;
+    for (variable, quote, placeholder) in
+        [("HUBBUB_AUTH__JWT_SECRET", '"', "replace-me"), ("HUBBUB_API__KEYS", '\'', keys)]
+    {
+        assert!(manifests.contains(&format!("{variable}: {quote}{placeholder}{quote}\n")), "{variable}");
+        let refused = finish(hubbub(dir.path()).arg("check").env(variable, placeholder));
+        assert!(refused.status != Some(0) && refused.stderr.contains(variable), "{refused:?}");
+    }
     let mut check = hubbub(dir.path());
-    check.arg("check").env("HUBBUB_API__KEYS", key).env("HUBBUB_SERVER__TRUSTED_PROXIES", r#"["172.30.81.1"]"#);
+    check
+        .arg("check")
+        .env("HUBBUB_API__KEYS", keys.replace("replace-me", &"0".repeat(64)))
+        .env("HUBBUB_SERVER__TRUSTED_PROXIES", r#"["172.30.81.1"]"#);
     let checked = finish(&mut check);
     assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is valid\n"), "{checked:?}");
     assert!(file("container/compose.yaml").contains(r#"HUBBUB_SERVER__TRUSTED_PROXIES: '["172.30.81.1"]'"#));

@@ -9,6 +9,7 @@ use hubbub::config::Config;
 use serde_json::Value;
 
 use crate::support::Hub;
+use crate::support::blocks::page;
 use crate::support::tools::debian_program;
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
@@ -23,10 +24,23 @@ fn families() -> BTreeMap<String, String> {
     types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
 }
 
+/// The rules: the name, the expression and the minutes of each, as docs/metrics.md has them in a table.
+fn alerts() -> Vec<String> {
+    let text = fs::read_to_string(format!("{DEPLOY}/prometheus/hubbub.rules.yml")).unwrap();
+    let (_, rules) = text.split_once("- alert: ").unwrap();
+    let row = |rule: &str| {
+        let (name, rest) = rule.split_once('\n').unwrap();
+        let field = |name: &str| rest.lines().find_map(|line| line.trim().strip_prefix(name));
+        let minutes = field("for: ").map(|time| time.strip_suffix('m').unwrap());
+        let minutes = minutes.map(|minutes| format!(" for {minutes} minute{}", if minutes == "1" { "" } else { "s" }));
+        format!("| `{name}` | `{}`{} |", field("expr: ").unwrap(), minutes.unwrap_or_default())
+    };
+    rules.split("- alert: ").map(row).collect()
+}
+
 /// The expressions in the rules.
 fn rules() -> Vec<String> {
-    let text = fs::read_to_string(format!("{DEPLOY}/prometheus/hubbub.rules.yml")).unwrap();
-    text.lines().filter_map(|line| line.trim().strip_prefix("expr: ").map(str::to_owned)).collect()
+    alerts().iter().map(|alert| alert.split('`').nth(3).unwrap().to_owned()).collect()
 }
 
 /// The dashboard's rows, each with its expressions.
@@ -93,6 +107,20 @@ fn every_metric_of_the_rules_and_the_dashboard_exists() {
         }
     }
     assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn the_page_of_metrics_has_the_same_alerts_as_the_rules() {
+    let page = page("metrics");
+    let (_, section) = page.split_once("## What to alert on").unwrap();
+    let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let alerts = alerts();
+    assert_eq!(rows.len(), alerts.len());
+    for (row, alert) in rows.iter().zip(&alerts) {
+        // Rules select the hub's own series of metrics that other programs have, too.
+        let alert = alert.replace(r#"{job="hubbub"}"#, "");
+        assert!(row.replace(r#"{job="hubbub"}"#, "").starts_with(&alert), "{row}\nis not\n{alert}");
+    }
 }
 
 #[test]

@@ -17,12 +17,12 @@ use crate::support::{API_KEY, DEADLINE, Hub, wait_until};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A hub as the comment of both files asks for it.
+/// A hub as docs/deploy.md sets it for both files, with the name of the tests' certificate.
 fn proxied_hub() -> Hub {
-    Hub::with(
-        "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[log]\nlevel = \"info,hubbub::session=debug\"\n\
-         [limits.chat]\nconnection_attempts = 0",
-    )
+    let settings = block("deploy", "deploy-proxied").text.replace("hub.example.com", "localhost");
+    Hub::with(&format!(
+        "{settings}[log]\nlevel = \"info,hubbub::session=debug\"\n[limits.chat]\nconnection_attempts = 0"
+    ))
 }
 
 /// A file of `deploy/` with replacements; each is needed.
@@ -103,10 +103,16 @@ fn nginx(hub: &Hub) -> RunningProxy {
         &[
             ("127.0.0.1:8081", hub.address().to_string()),
             ("listen 80;", format!("listen {};", proxy.plain.address())),
+            ("listen [::]:80;", format!("listen [::1]:{};", proxy.plain.address().port())),
             ("listen 443 ", format!("listen {} ", proxy.secure.address())),
+            ("listen [::]:443 ", format!("listen [::1]:{} ", proxy.secure.address().port())),
             ("/etc/ssl/hub.example.com/fullchain.pem", proxy.path("fullchain.pem")),
             ("/etc/ssl/hub.example.com/privkey.pem", proxy.path("key.pem")),
             ("/var/log/nginx/hubbub.log", proxy.path("access.log")),
+            (
+                "#location /sessions {\n    #    proxy_pass http://hubbub;\n    #}",
+                "location /sessions {\nproxy_pass http://hubbub;\n}".to_owned(),
+            ),
             ("allow 10.0.0.0/8;", "allow 127.0.0.2/32;".to_owned()),
         ],
     );
@@ -135,8 +141,9 @@ fn haproxy(hub: &Hub) -> RunningProxy {
         "haproxy/haproxy.cfg",
         &[
             ("127.0.0.1:8081", hub.address().to_string()),
-            ("bind :80", format!("bind {}", proxy.plain.address())),
-            ("bind :443", format!("bind {}", proxy.secure.address())),
+            ("bind :::80 v4v6", format!("bind {}", proxy.plain.address())),
+            ("bind :::443 v4v6", format!("bind {}", proxy.secure.address())),
+            ("#acl", "acl".to_owned()),
             ("/etc/haproxy/hub.example.com.pem", proxy.path("both.pem")),
             ("log /dev/log local0", "log stdout format raw local0".to_owned()),
             ("10.0.0.0/8", "127.0.0.2/32".to_owned()),
@@ -163,10 +170,15 @@ fn assert_served(hub: &Hub, report: &Value) {
         assert_eq!(status, 404, "{path}");
     }
     assert_eq!(report["push_from_outside"], 403, "{report}");
+    assert_eq!(report["push_from_this_machine"], 200, "{report}");
+    assert_eq!(report["other_host"], 403, "the hub does not know the name: {report}");
     assert_eq!(report["push_without_key"], 401, "the hub still wants the key: {report}");
     assert_eq!(report["large"], json!([413, "PAYLOAD_TOO_LARGE"]), "{report}");
     assert_eq!(report["http2"], 401, "{report}");
+    assert_eq!(report["request_to_ws"], 426, "{report}");
+    assert_eq!(report["request_to_ws_over_http2"], 426, "{report}");
     assert_eq!(report["redirect"], json!([301, "https:"]), "{report}");
+    assert_eq!(hub.get("/status").status, 200, "an operator on this machine");
 
     let output = hub.output();
     let connected: Vec<_> = output.lines().filter(|line| line.contains("hubbub::session: connected")).collect();

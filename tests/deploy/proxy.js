@@ -1,4 +1,5 @@
-// Every kind of client of a hub behind a proxy with TLS. Requests come from 127.0.0.3, those of a backend from 127.0.0.2.
+// Every kind of client of a hub behind a proxy with TLS. Requests come from 127.0.0.3, those of a backend from 127.0.0.2, and
+// those of a backend on the proxy's machine from 127.0.0.1.
 // Arguments: the proxy's HTTPS and HTTP origins, the certificate's file, a token and an API key. Prints one report in JSON.
 const fs = require('fs');
 const http = require('http');
@@ -71,13 +72,19 @@ async function socketio() {
 }
 
 /** The status of a request over HTTP/2. */
-const overHttp2 = () => new Promise((resolve, reject) => {
+const overHttp2 = (headers, body) => new Promise((resolve, reject) => {
     const session = http2.connect(secure, {ca});
     session.on('error', reject);
-    const stream = session.request({':path': '/sessions', ':method': 'POST', 'content-type': 'application/json'});
-    stream.on('response', headers => { resolve(headers[':status']); session.close(); });
-    stream.end(JSON.stringify({username: 'nobody', password: 'a wrong password'}));
+    const stream = session.request(headers);
+    stream.on('error', reject);
+    stream.on('response', answer => { resolve(answer[':status']); session.close(); });
+    stream.end(body);
 });
+
+const signIn = () => overHttp2(
+    {':path': '/sessions', ':method': 'POST', 'content-type': 'application/json'},
+    JSON.stringify({username: 'nobody', password: 'a wrong password'}),
+);
 
 /** The status of a WebSocket over HTTP/2 (RFC 8441), and whether the hub sends on it; or that the proxy does not offer it. */
 const socketOverHttp2 = () => new Promise((resolve, reject) => {
@@ -105,7 +112,7 @@ async function main() {
     const {socket: second, ...sioReport} = await socketio();
     const sessions = JSON.parse((await request(`${secure}/api/presence/alice`, {agent: inside, headers: {'X-API-Key': key}})).text);
     const hidden = {};
-    for (const path of ['/', '/health', '/health/ready', '/status', '/info', '/metrics', '/%6detrics', '/other']) {
+    for (const path of ['/', '/health', '/health/ready', '/status', '/info', '/openapi.json', '/metrics', '/%6detrics', '/other']) {
         hidden[path] = (await request(`${secure}${path}`, {agent: inside})).status;
     }
     const large = await request(`${secure}/api/push`, {
@@ -118,9 +125,15 @@ async function main() {
         presence: sessions,
         hidden,
         push_from_outside: (await push('/api/push', {userId: 'alice', event: 'x', data: 1}, outside)).status,
+        push_from_this_machine: (await push('/api/push', {userId: 'alice', event: 'x', data: 1}, new https.Agent({ca}))).status,
+        other_host: (await request(`${secure}/api/rooms`, {
+            agent: inside, headers: {Host: 'other.example', 'X-API-Key': key}, servername: 'localhost',
+        })).status,
         push_without_key: (await request(`${secure}/api/rooms`, {agent: inside})).status,
         large: [large.status, JSON.parse(large.text).code],
-        http2: await overHttp2(),
+        http2: await signIn(),
+        request_to_ws: (await request(`${secure}/ws`, {agent: outside})).status,
+        request_to_ws_over_http2: await overHttp2({':path': '/ws'}),
         socket_over_http2: await socketOverHttp2(),
         redirect: [redirect.status, new URL(redirect.headers.location).protocol],
     }));

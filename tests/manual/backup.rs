@@ -87,6 +87,23 @@ async fn a_restored_backup_has_the_accounts_chats_messages_and_notifications() {
     assert_eq!(contents, ["before the backup"]);
 }
 
+#[test]
+fn a_backup_has_the_secrets_where_they_are() {
+    tools::debian_program("sqlite3", "sqlite3");
+    let hub = Hub::start();
+    std::fs::write(hub.dir().join("hubbub.env"), "HUBBUB_LOG__LEVEL=info\n").unwrap();
+    let terminal = Terminal::new(&hub, PAGE);
+    terminal.paste("backup");
+    let copy = hub.dir().join(terminal.value("BACKUP"));
+    let mut copied: Vec<_> = std::fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    copied.sort();
+    assert_eq!(copied, ["config.toml", "hubbub.db", "hubbub.env"], "both secrets are in the configuration");
+
+    let dir = hub.shut_down();
+    let checked = paste_in(dir.path(), PAGE, &["names", "restore"]);
+    assert!(checked.contains("store: ok"), "{checked}");
+}
+
 /// Publishes once, and returns the epoch and the offset of the topic after that.
 async fn publish(hub: &Hub) -> (String, u64) {
     api(hub, "POST", "/api/room", &json!({"room": "news", "event": "e", "data": {}}));

@@ -23,8 +23,22 @@ fn assert_valid(config: &str, variables: &str) {
 
 #[test]
 fn the_settings_are_valid() {
-    assert_valid(&block("deploy", "deploy-proxied").text, &block("deploy", "deploy-secrets").text);
+    let variables = block("deploy", "deploy-secrets").text;
+    let variables =
+        variables.replace("SECRET=replace-me", "SECRET=0123456789abcdef").replace("replace-me", &"0".repeat(64));
+    assert_valid(&block("deploy", "deploy-proxied").text, &variables);
     assert_valid(&block("deploy", "deploy-nat").text, "");
+}
+
+#[test]
+fn the_placeholders_of_the_secrets_are_refused() {
+    let variables = block("deploy", "deploy-secrets").text;
+    assert_eq!(variables.matches("replace-me").count(), variables.lines().count());
+    for variable in variables.lines().map(|line| line.split_once('=').unwrap()) {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = finish(hubbub(dir.path()).arg("check").envs([variable]));
+        assert!(refused.status != Some(0) && refused.stderr.contains(variable.0), "{refused:?}");
+    }
 }
 
 #[test]
