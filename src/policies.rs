@@ -1,7 +1,7 @@
 //! The policies of the edge. A reload replaces them as one value, so that a request sees one configuration.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::tokens::Tokens;
@@ -65,6 +65,8 @@ pub struct Reloads {
     pub failed: AtomicU64,
     /// Time of the last successful reload, ms since the epoch; 0 for none.
     pub last_at: AtomicI64,
+    /// Whether the last reload failed.
+    pub has_failed: AtomicBool,
 }
 
 fn key_spec(key: &config::ApiKeyEntry) -> KeySpec {

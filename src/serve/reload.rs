@@ -72,6 +72,7 @@ impl Reloader {
         let reloads = &state.reloads;
         let result = self.try_reload().await;
         let is_reloaded = result.is_ok();
+        reloads.has_failed.store(!is_reloaded, Ordering::Relaxed);
         match result {
             Ok(changes) => {
                 reloads.ok.fetch_add(1, Ordering::Relaxed);

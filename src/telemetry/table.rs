@@ -197,11 +197,14 @@ const OTHERS: &[Metric] = &[
     .by(&["result"]),
     gauge(
         "hubbub_last_reload_timestamp_seconds",
-        "Time of the last reload of the configuration, in seconds since the Unix epoch; 0 for none.",
+        "Time of the last successful reload, in seconds since the Unix epoch; 0 for none.",
         |_, now, to| {
             to.fraction(Some(now.reloads.map_or(0.0, |reloads| reloads.last_at.load(Relaxed) as f64 / 1_000.0)))
         },
     ),
+    gauge("hubbub_reload_failed", "1 while the last reload of the configuration failed, else 0.", |_, now, to| {
+        to.set(now.reloads.is_some_and(|reloads| reloads.has_failed.load(Relaxed)).into());
+    }),
     // The log.
     counter(
         "hubbub_log_lines_dropped_total",

@@ -92,7 +92,7 @@ fn a_backup_has_the_secrets_where_they_are() {
     tools::debian_program("sqlite3", "sqlite3");
     let hub = Hub::start();
     std::fs::write(hub.dir().join("hubbub.env"), "HUBBUB_LOG__LEVEL=info\n").unwrap();
-    let terminal = Terminal::new(&hub, PAGE);
+    let terminal = HubTerminal::new(&hub, PAGE);
     terminal.paste("backup");
     let copy = hub.dir().join(terminal.value("BACKUP"));
     let mut copied: Vec<_> = std::fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -152,7 +152,9 @@ async fn reloads_are_counted_by_result() {
     assert_eq!((of("ok"), of("failed"), hub.metric("hubbub_last_reload_timestamp_seconds")), (0.0, 0.0, 0.0));
     hub.sighup();
     hub.reload("[limits]\nrooms = 0");
-    assert_eq!((of("ok"), of("failed")), (1.0, 1.0));
+    assert_eq!((of("ok"), of("failed"), hub.metric("hubbub_reload_failed")), (1.0, 1.0, 1.0));
+    hub.reload("");
+    assert_eq!((of("ok"), hub.metric("hubbub_reload_failed")), (2.0, 0.0));
     let at = hub.metric("hubbub_last_reload_timestamp_seconds");
     // Whole seconds, rounded down.
     let now = crate::support::token::now() as f64;
