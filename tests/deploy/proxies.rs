@@ -1,4 +1,4 @@
-//! `deploy/nginx/hubbub.conf` and `deploy/haproxy/haproxy.cfg` run as they are, but for addresses, networks and paths: every
+//! `deploy/nginx/hubbub.conf` and `deploy/haproxy/haproxy.cfg` run unchanged except for addresses, networks and paths: every
 //! kind of client passes with its own address, and endpoints for operators are hidden.
 
 use std::fs;

@@ -409,7 +409,7 @@ fn a_page_that_is_not_allowed_learns_that_it_waits_and_gives_up() {
           },
         });";
     let mut visit = Visit::open(bound, &hub, &["hub.js", "socket.js"], main, &two_tokens());
-    // Another token is of no use, and the provider is asked for one only now and then.
+    // Another token is of no use, and the provider is asked for one only after some failures.
     visit.expect(&[false, false, false, true, false].map(|is_new| json!({"isNew": is_new})));
     let unknown = json!({"code": "OUTCOME_UNKNOWN"});
     visit.expect(&[json!(["waiting", 1006]), json!({"end": 1000}), unknown.clone()]);
