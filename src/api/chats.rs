@@ -50,6 +50,7 @@ body_types!(ChatBody);
 pub(super) struct ChatPath {
     /// The id of the chat.
     #[schemars(length(min = 1, max = OWNED_NAME_MAX))]
+    #[serde(rename = "chatId")]
     chat: String,
 }
 
@@ -138,7 +139,7 @@ pub(super) const PUT: Operation = Operation {
     },
 };
 
-/// `PUT /api/chats/{chat}`.
+/// `PUT /api/chats/{chatId}`.
 pub(super) async fn put(
     state: web::Data<SharedState>,
     call: Call,
@@ -161,7 +162,7 @@ pub(super) const GET: Operation = Operation {
     example: Example { target: "/api/chats/team", body: "", status: 200, answer: EXAMPLE_ANSWER },
 };
 
-/// `GET /api/chats/{chat}`.
+/// `GET /api/chats/{chatId}`.
 pub(super) async fn get(
     state: web::Data<SharedState>,
     path: web::Path<ChatPath>,
@@ -184,7 +185,7 @@ pub(super) const DELETE: Operation = Operation {
     },
 };
 
-/// `DELETE /api/chats/{chat}`.
+/// `DELETE /api/chats/{chatId}`.
 pub(super) async fn delete(
     state: web::Data<SharedState>,
     call: Call,

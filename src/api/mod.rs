@@ -63,7 +63,7 @@ fn endpoints() -> Vec<Endpoint> {
         public("/ws").get(info::not_an_upgrade, &info::CONNECT),
         public("/sessions").post(sessions::sign_in, &sessions::SIGN_IN),
         public("/sessions/refresh").post(sessions::refresh, &sessions::REFRESH),
-        public("/sessions/{session}").delete(sessions::end, &sessions::END),
+        public("/sessions/{session_id}").delete(sessions::end, &sessions::END),
         guarded("/api/push", Scope::Push).post(push::push, &push::PUSH),
         guarded("/api/broadcast", Scope::Push).post(push::broadcast, &push::BROADCAST),
         guarded("/api/room", Scope::Push).post(push::room, &push::ROOM),
@@ -76,11 +76,11 @@ fn endpoints() -> Vec<Endpoint> {
         guarded("/api/rooms", Scope::RoomsRead).get(rooms::list, &rooms::LIST),
         guarded("/api/rooms/{room:.+}/history", Scope::RoomsRead).get(history::history, &history::HISTORY),
         guarded("/api/rooms/{room:.+}", Scope::RoomsRead).get(rooms::one, &rooms::ONE),
-        guarded("/api/chats/{chat:.+}", Scope::Chats)
+        guarded("/api/chats/{chatId:.+}", Scope::Chats)
             .put(chats::put, &chats::PUT)
             .get(chats::get, &chats::GET)
             .delete(chats::delete, &chats::DELETE),
-        guarded("/api/presence/{user:.+}", Scope::PresenceRead).get(presence::presence, &presence::PRESENCE),
+        guarded("/api/presence/{userId:.+}", Scope::PresenceRead).get(presence::presence, &presence::PRESENCE),
     ]
 }
 

@@ -16,6 +16,7 @@ use crate::state::SharedState;
 pub(super) struct UserPath {
     /// The user.
     #[schemars(length(min = 1, max = OWNED_NAME_MAX))]
+    #[serde(rename = "userId")]
     user: String,
 }
 
@@ -76,7 +77,7 @@ pub(super) const PRESENCE: Operation = Operation {
     },
 };
 
-/// `GET /api/presence/{user}`.
+/// `GET /api/presence/{userId}`.
 pub(super) async fn presence(
     state: web::Data<SharedState>,
     path: web::Path<UserPath>,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::push_command::{CommandReply, PushCommand};
+use super::push_command::{CommandReply, DisconnectReply, PushCommand};
 use super::request::{Body, body_types};
 use crate::error::HttpError;
 use crate::openapi::{Example, JsonReply, Operation, Tag};
@@ -192,12 +192,12 @@ pub(super) fn notification_bytes(state: &SharedState) -> usize {
     state.policies().config.limits.notification_bytes
 }
 
-async fn answer(
+async fn answer<T: From<CommandReply>>(
     state: &SharedState,
     call: &Call,
     command: Result<PushCommand, Fault>,
-) -> Result<JsonReply<CommandReply>, HttpError> {
-    Ok(JsonReply(command?.execute(state, call, None).await?.answer(state).await?))
+) -> Result<JsonReply<T>, HttpError> {
+    Ok(JsonReply(command?.execute(state, call, None).await?.answer(state).await?.into()))
 }
 
 pub(super) const PUSH: Operation = Operation {
@@ -289,7 +289,7 @@ pub(super) async fn disconnect(
     state: web::Data<SharedState>,
     call: Call,
     body: Body<DisconnectBody>,
-) -> Result<JsonReply<CommandReply>, HttpError> {
+) -> Result<JsonReply<DisconnectReply>, HttpError> {
     answer(&state, &call, read_disconnect(&body.parse()?)).await
 }
 

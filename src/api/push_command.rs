@@ -94,7 +94,7 @@ impl PushCommand {
 pub(super) struct CommandReply {
     /// `true`.
     success: True,
-    /// The sessions that the event was sent to, or that were closed.
+    /// The sessions that the event was sent to; in a batch also those that a `disconnect` closed.
     recipients: usize,
     /// Whether there was any.
     delivered: bool,
@@ -104,6 +104,25 @@ pub(super) struct CommandReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<IdText>")]
     notification_id: Option<Box<RawValue>>,
+}
+
+/// The response to a disconnect.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DisconnectReply {
+    /// `true`.
+    success: True,
+    /// The sessions that were closed.
+    recipients: usize,
+    /// Whether there was any.
+    delivered: bool,
+    /// The time of the response.
+    timestamp: Iso,
+}
+
+impl From<CommandReply> for DisconnectReply {
+    fn from(CommandReply { success, recipients, delivered, timestamp, .. }: CommandReply) -> Self {
+        Self { success, recipients, delivered, timestamp }
+    }
 }
 
 /// An executed command. A notification may not be on disk yet.

@@ -80,6 +80,7 @@ pub(super) struct RefreshReply {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct SessionPath {
     /// The id of the sign-in session.
+    #[serde(rename = "session_id")]
     session: String,
 }
 
@@ -211,7 +212,7 @@ pub(super) const END: Operation = Operation {
     },
 };
 
-/// `DELETE /sessions/{session}`: for the user of the session, or an admin.
+/// `DELETE /sessions/{session_id}`: for the user of the session, or an admin.
 pub(super) async fn end(
     request: HttpRequest,
     call: Call,

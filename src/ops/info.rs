@@ -282,7 +282,6 @@ pub(crate) const CONNECT: Operation = Operation {
         Code::OriginNotAllowed,
         Code::UpgradeRequired,
         Code::RateLimited,
-        Code::LimitReached,
         Code::AuthUnavailable,
         Code::ServerFull,
         Code::Overloaded,
