@@ -127,12 +127,13 @@ pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) 
         false => policies.hosts.allows(host),
     };
     let host = head.headers.get(header::HOST).map(|value| value.to_str().unwrap_or_default());
-    let target = head.uri.authority().is_none_or(|authority| allows(Some(authority.as_str())));
-    if target && allows(host) {
-        Ok(())
-    } else {
-        Err(Fault::host_not_allowed(head.headers.get(header::HOST).map(HeaderValue::as_bytes)))
+    if let Some(target) = head.uri.authority().map(|authority| authority.as_str())
+        && !allows(Some(target))
+    {
+        return Err(Fault::host_not_allowed(Some(target.as_bytes())));
     }
+    let sent = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    if allows(host) { Ok(()) } else { Err(Fault::host_not_allowed(sent)) }
 }
 
 /// The refusal of a path outside the base path.

@@ -150,6 +150,8 @@ impl Signed<'_> {
         // A comparison in constant time.
         mac.verify_slice(&presented).map_err(|_| {
             let Signed { method, path, version, .. } = self;
+            // The log shows this message, and no query, also if its `?` is encoded.
+            let path = path.to_ascii_lowercase().find("%3f").map_or(*path, |end| &path[..end]);
             refused(format!("X-Signature does not match {method} {path} as {version}"))
         })
     }

@@ -34,8 +34,9 @@ pub(super) struct Check {
 pub(super) fn run(before: ServerFlags, Check { settings, diff, live: is_live }: Check) -> Result<String, CommandError> {
     let sources = settings.over(before).sources();
     print_note(sources.reading());
-    let config = Config::load(&sources).map_err(|error| CommandError(error.lines().to_vec()))?;
-    Config::overridden(&sources).into_iter().for_each(print_note);
+    let loaded = Config::load_noting_overrides(&sources);
+    let (config, overridden) = loaded.map_err(|error| CommandError(error.lines().to_vec()))?;
+    overridden.into_iter().for_each(print_note);
     for warning in warnings(&config, Clock::System.now_ms()) {
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }

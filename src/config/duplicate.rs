@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::positions::{line_of, note_table};
+use super::positions::{Lines, note_table};
 
 /// Most characters of a key that are shown.
 const SHOWN_MAX: usize = 80;
@@ -17,7 +17,8 @@ pub(super) fn explain(text: &str, at: usize) -> String {
     let line = rest.lines().next().unwrap_or_default().trim();
     let first = DeTable::parse(before).ok().and_then(|parsed| {
         let mut lines = BTreeMap::new();
-        note_table(&mut lines, "", parsed.get_ref(), &|at| line_of(before.as_bytes(), at).to_string());
+        let numbers = Lines::of(before.as_bytes());
+        note_table(&mut lines, "", parsed.get_ref(), &|at| numbers.number(at).to_string());
         let path = path(before, line, &lines)?;
         let first = lines.get(&path)?.clone();
         Some((path, first))

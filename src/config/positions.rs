@@ -41,8 +41,25 @@ fn note_value(
     }
 }
 
+/// The lines of a text. A text has a position for each key, so a look-up must not read the text again.
+pub(super) struct Lines {
+    /// The positions of the line feeds, in order.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    /// The lines of `text`.
+    pub(super) fn of(text: &[u8]) -> Self {
+        Self { ends: memchr::memchr_iter(b'\n', text).collect() }
+    }
+
+    /// The number of the line that contains the byte `at`, from 1.
+    pub(super) fn number(&self, at: usize) -> usize {
+        self.ends.partition_point(|&end| end < at) + 1
+    }
+}
+
 /// The number of the line that contains the byte `at`, from 1.
 pub(super) fn line_of(text: &[u8], at: usize) -> usize {
-    let before = text.get(..at).unwrap_or(text);
-    before.iter().filter(|&&byte| byte == b'\n').count() + 1
+    Lines::of(text).number(at)
 }

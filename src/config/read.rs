@@ -68,6 +68,10 @@ fn list(key: &str, text: &str) -> Result<Value, Problem> {
         return Ok(Value::String(text.to_owned()));
     } else if tables.is_none() && !text.contains(['"', '\'', '{']) {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        if items.clone().next().is_none() {
+            // An unset variable of a script must not open what the file closes.
+            return Err(Problem::new(key, "is empty; write [] for an empty list"));
+        }
         return Ok(items.map(|item| Value::String(item.to_owned())).collect::<Vec<_>>().into());
     }
     let example = tables.map_or(r#"["a", "b"]"#, |(_, example)| example);

@@ -14,7 +14,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use super::check::{self, Problem};
-use super::positions::{line_of, note_table};
+use super::positions::{Lines, line_of, note_table};
 use super::{Config, duplicate, nearest, read};
 
 /// The default file. It is read only if it exists.
@@ -118,25 +118,20 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// The keys of the file that a variable or a flag overrides, one per line: `api.keys: HUBBUB_API__KEYS overrides
-    /// config.toml:12`. Empty for sources with an error.
-    pub fn overridden(sources: &Sources) -> Vec<String> {
-        let mut layers = Layers::default();
-        if layers.read_file(sources.file.as_deref()).is_err() {
-            return Vec::new();
-        }
-        layers.read_variables(&sources.variables);
-        for flag in &sources.flags {
-            layers.set(flag.key, flag.value.clone(), flag.name);
-        }
-        layers.overridden
-    }
-
     /// Reads, merges and checks the `sources`.
     ///
     /// # Errors
     /// When a file cannot be read or is not TOML, or a source has an unknown key, a wrong type or an impossible value.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::load_noting_overrides(sources).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`]. Also returns the keys of the file that a variable or a flag overrides, one per line:
+    /// `api.keys: HUBBUB_API__KEYS overrides config.toml:12`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_noting_overrides(sources: &Sources) -> Result<(Self, Vec<String>), ConfigError> {
         let mut layers = Layers::default();
         layers.read_file(sources.file.as_deref())?;
         let mut problems = layers.read_variables(&sources.variables);
@@ -162,7 +157,7 @@ impl Config {
             problems = check::problems(&config);
         }
         if problems.is_empty() {
-            return Ok(config);
+            return Ok((config, layers.overridden));
         }
         Err(ConfigError { lines: problems.iter().map(|it| layers.describe(it)).collect() })
     }
@@ -174,6 +169,8 @@ struct Layers {
     merged: Table,
     /// The position of every dotted key: `config.toml:12` or `HUBBUB_SERVER__PORT`.
     positions: BTreeMap<String, String>,
+    /// The beginning of the positions in the file; empty without a file.
+    file: String,
     /// The keys of the file that a later source overrides.
     overridden: Vec<String>,
 }
@@ -215,7 +212,9 @@ impl Layers {
         };
         let spans = DeTable::parse(&text).map_err(syntax)?;
         self.merged = toml::from_str(&text).map_err(syntax)?;
-        let position = |at: usize| format!("{shown}:{}", line_of(text.as_bytes(), at));
+        let lines = Lines::of(text.as_bytes());
+        self.file = format!("{shown}:");
+        let position = |at: usize| format!("{shown}:{}", lines.number(at));
         note_table(&mut self.positions, "", spans.get_ref(), &position);
         Ok(())
     }
@@ -262,7 +261,7 @@ impl Layers {
 
     /// The secret `key` in a file, without the line end after it.
     fn secret_in_file(&self, key: &str, path: &str) -> Result<Value, Problem> {
-        if let Some(other) = self.positions.get(key).filter(|position| position.starts_with(PREFIX)) {
+        if let Some(other) = self.positions.get(key).filter(|position| !self.is_in_file(position)) {
             return Err(Problem::new(key, format!("{other} is set too; set only one of them")));
         }
         let bytes = read_bounded(Path::new(path), SECRET_FILE_MAX)
@@ -272,6 +271,10 @@ impl Layers {
             Ok(_) => Err(Problem::new(key, format!("{path}: is longer than {SECRET_FILE_MAX} bytes"))),
             Err(_) => Err(Problem::new(key, format!("{path}: not UTF-8"))),
         }
+    }
+
+    fn is_in_file(&self, position: &str) -> bool {
+        !self.file.is_empty() && position.starts_with(&self.file)
     }
 
     /// Sets a dotted key, and replaces earlier values of it and of its parts.
@@ -290,7 +293,7 @@ impl Layers {
             };
             table = section;
         }
-        let earlier = self.positions.get(key).filter(|earlier| !earlier.starts_with(PREFIX));
+        let earlier = self.positions.get(key).filter(|earlier| self.is_in_file(earlier));
         self.overridden.extend(earlier.map(|earlier| format!("{key}: {position} overrides {earlier}")));
         self.positions.retain(|held, _| !(held.starts_with(key) && held[key.len()..].starts_with(['.', '['])));
         self.positions.insert(key.to_owned(), position.to_owned());

@@ -48,7 +48,16 @@ pub struct Reloader {
 /// Policies that were read and checked, and are not applied yet.
 struct PreparedReload {
     policies: Policies,
+    report: Report,
+}
+
+/// What the log says about a reload.
+struct Report {
     changes: Vec<Change>,
+    /// The keys of the file that a variable or a flag overrides: a change of the file there has no effect.
+    overridden: String,
+    /// Warnings that the running configuration does not cause.
+    warnings: Vec<String>,
 }
 
 impl Reloader {
@@ -74,17 +83,14 @@ impl Reloader {
         let is_reloaded = result.is_ok();
         reloads.has_failed.store(!is_reloaded, Ordering::Relaxed);
         match result {
-            Ok(changes) => {
+            Ok(Report { changes, overridden, warnings }) => {
+                warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 reloads.ok.fetch_add(1, Ordering::Relaxed);
                 reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
                 let applied = key_names(&changes, |effect| effect != Effect::Restart);
-                // A change of the file below one of these has no effect.
-                let overridden = Config::overridden(&self.sources);
-                match overridden.is_empty() {
-                    true => log::info!(changed = applied.as_str(); "reloaded"),
-                    false => {
-                        log::info!(changed = applied.as_str(), overridden = overridden.join(", ").as_str(); "reloaded")
-                    }
+                match overridden.as_str() {
+                    "" => log::info!(changed = applied.as_str(); "reloaded"),
+                    overridden => log::info!(changed = applied.as_str(), overridden; "reloaded"),
                 }
                 let waiting = key_names(&changes, |effect| effect == Effect::Restart);
                 if !waiting.is_empty() {
@@ -99,20 +105,20 @@ impl Reloader {
         is_reloaded
     }
 
-    async fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {
+    async fn try_reload(&mut self) -> Result<Report, ReloadError> {
         let (sources, running) = (self.sources.clone().pinned(), self.state.policies());
-        let (before, revoked) = (running.clone(), self.state.hub.revoked().clone());
+        let (before, revoked, now) = (running.clone(), self.state.hub.revoked().clone(), self.state.now_ms());
         let next = tokio::task::spawn_blocking(move || {
             let check = move |identity: &_| revoked.check(identity);
-            Ok((read(&sources, &before, Arc::new(check))?, sources))
+            Ok((read(&sources, &before, Arc::new(check), now)?, sources))
         });
-        let (PreparedReload { policies, changes }, sources) =
+        let (PreparedReload { policies, report }, sources) =
             next.await.map_err(|error| ReloadError(error.to_string()))??;
         self.prepare_keys(&policies, &running).await?;
         self.make_chats(&policies.config, &running.config).await?;
         self.apply(policies, &running).await;
         self.sources = sources;
-        Ok(changes)
+        Ok(report)
     }
 
     /// Loads a key set that was not configured before. Without it, no token could be checked.
@@ -148,12 +154,6 @@ impl Reloader {
             hub.set_application(
                 next.backend.clone().map(|backend| -> Arc<dyn hubbub_actors::application::Application> { backend }),
             );
-        }
-        // Without the warnings of the time: a hub runs for months, so keys expire after its start.
-        let known_warnings = warnings(&running.config, i64::MIN);
-        for warning in warnings(&config, self.state.now_ms()).iter().filter(|warning| !known_warnings.contains(warning))
-        {
-            log::warn!("{warning}");
         }
         let source = next.tokens.key_source().cloned();
         let known = running.tokens.key_source();
@@ -231,9 +231,11 @@ fn read(
     sources: &Sources,
     running: &Policies,
     check: crate::auth::tokens::RevocationCheck,
+    now: i64,
 ) -> Result<PreparedReload, ReloadError> {
     check_file(sources)?;
-    let mut wanted = Config::load(sources).map_err(|error| ReloadError(error.lines().join("; ")))?;
+    let loaded = Config::load_noting_overrides(sources);
+    let (mut wanted, overridden) = loaded.map_err(|error| ReloadError(error.lines().join("; ")))?;
     let mut config = wanted.clone();
     diff::keep_until_restart(&running.config, &mut config);
     secrets::check_still_present(&running.config, &config)
@@ -253,9 +255,13 @@ fn read(
         true => running.backend.clone(),
         false => state::backend(&config.backend).map_err(ReloadError)?,
     };
+    // Without the warnings of the time: a hub runs for months, so keys expire after its start.
+    let known = warnings(&running.config, i64::MIN);
+    let warnings = warnings(&config, now).into_iter().filter(|warning| !known.contains(warning)).collect();
+    let report = Report { changes, overridden: overridden.join(", "), warnings };
     let tokens = Arc::new(tokens.with_check(check));
     let policies = Policies::new(Arc::new(config), tokens, backend).map_err(|error| ReloadError(error.to_string()))?;
-    Ok(PreparedReload { policies, changes })
+    Ok(PreparedReload { policies, report })
 }
 
 /// The names of the changed keys with a `wanted` effect, each once; empty if there are none.

@@ -200,11 +200,11 @@ impl Fault {
     /// The `Origin` of a request is not in `server.allowed_origins`.
     pub fn origin_not_allowed(origin: Option<&[u8]>) -> Self {
         let mut refused = Self::new(Code::OriginNotAllowed, "This origin is not allowed").by("server.allowed_origins");
-        refused.explanation.get_or_insert_default().header = sent("origin", origin);
+        refused.explanation.get_or_insert_default().header = authority("origin", origin);
         refused
     }
 
-    /// The refused value of a header, as it was sent, and its name in the log: `origin` or `host`.
+    /// The refused origin or host, and its name in the log: `origin` or `host`.
     pub fn header(&self) -> Option<(&'static str, &str)> {
         self.explanation.as_ref()?.header.as_ref().map(|(name, value)| (*name, value.as_str()))
     }
@@ -213,7 +213,7 @@ impl Fault {
     pub fn host_not_allowed(host: Option<&[u8]>) -> Self {
         let message = "`Host` is not a name of this hub: `server.hosts` does not list it";
         let mut refused = Self::new(Code::HostNotAllowed, message).in_field("Host").by("server.hosts");
-        refused.explanation.get_or_insert_default().header = sent("host", host);
+        refused.explanation.get_or_insert_default().header = authority("host", host);
         refused
     }
 
@@ -286,9 +286,29 @@ impl Fault {
     }
 }
 
-/// The value of a header for the log.
-fn sent(name: &'static str, value: Option<&[u8]>) -> Option<(&'static str, String)> {
-    value.map(|value| (name, String::from_utf8_lossy(value).into_owned()))
+/// Longest origin or host in the log, in bytes.
+const AUTHORITY_MAX: usize = 200;
+
+/// An `Origin` or a `Host` for the log: the scheme, the host and the port. A path, a query and user information can contain a
+/// secret.
+fn authority(name: &'static str, value: Option<&[u8]>) -> Option<(&'static str, String)> {
+    const INVALID: &str = "[invalid]";
+    let value = std::str::from_utf8(value?).unwrap_or(INVALID);
+    let (scheme, rest) = match value.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, value),
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]+".contains(&byte));
+    let is_valid =
+        is_plain(host) && scheme.is_none_or(is_plain) && (name == "host" || scheme.is_some() || value == "null");
+    let shown = match scheme {
+        _ if !is_valid || value.len() > AUTHORITY_MAX => INVALID.to_owned(),
+        Some(scheme) => format!("{scheme}://{host}"),
+        None => host.to_owned(),
+    };
+    Some((name, shown))
 }
 
 impl fmt::Display for Fault {
@@ -299,3 +319,35 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_the_scheme_and_the_host_of_a_refused_origin_and_nothing_else() {
+        let long = format!("https://{}", "a".repeat(200));
+        for (sent, logged) in [
+            ("https://evil.example:8443", "https://evil.example:8443"),
+            ("https://evil.example/?token=secret", "https://evil.example"),
+            ("https://user:secret@evil.example#a", "https://evil.example"),
+            ("null", "null"),
+            ("file://", "file://"),
+            ("http://[::1]:80", "http://[::1]:80"),
+            ("full-key-0123456789", "[invalid]"),
+            ("12|opaque", "[invalid]"),
+            ("https://evil example", "[invalid]"),
+            (&long, "[invalid]"),
+        ] {
+            let fault = Fault::origin_not_allowed(Some(sent.as_bytes()));
+            assert_eq!(fault.header(), Some(("origin", logged)), "{sent}");
+        }
+        assert_eq!(Fault::origin_not_allowed(Some(b"https://\xff")).header(), Some(("origin", "[invalid]")));
+        assert_eq!(Fault::origin_not_allowed(None).header(), None);
+        for (sent, logged) in
+            [("hub.example:81", "hub.example:81"), ("user:pw@hub.example", "hub.example"), ("a b", "[invalid]")]
+        {
+            assert_eq!(Fault::host_not_allowed(Some(sent.as_bytes())).header(), Some(("host", logged)), "{sent}");
+        }
+    }
+}

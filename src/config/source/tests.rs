@@ -49,7 +49,7 @@ fn keys_of_the_file_that_a_later_source_overrides_are_listed() {
     let sources = Sources { file: Some(path.clone()), variables, flags: vec![port_flag(3)] };
     let file = path.display();
     assert_eq!(
-        Config::overridden(&sources),
+        Config::load_noting_overrides(&sources).unwrap().1,
         [
             format!("api.keys: HUBBUB_API__KEYS overrides {file}:5"),
             format!("server.port: HUBBUB_SERVER__PORT overrides {file}:2"),
@@ -88,10 +88,14 @@ fn a_variable_with_a_list_is_toml_or_json_or_has_commas() {
         ("*", &["*"][..]),
         (" https://a.example , https://b.example,", &["https://a.example", "https://b.example"]),
         (r#"["https://a.example", 'https://b.example']"#, &["https://a.example", "https://b.example"]),
-        ("", &[]),
         ("[]", &[]),
     ] {
         assert_eq!(origins(text).server.allowed_origins, list, "{text}");
+    }
+    // An unset variable of a script must not open what the file closes.
+    for empty in ["", " ", ",", " , "] {
+        let refused = refused_variable("HUBBUB_SERVER__HOSTS", empty);
+        assert!(refused.ends_with("server.hosts: is empty; write [] for an empty list"), "{refused}");
     }
     let keys = |text: &str| load("", &[("HUBBUB_API__KEYS", text)], vec![]).unwrap().api.keys;
     let toml = keys(r#"[{name = "app", key = "abc", per_minute = 5}]"#);
