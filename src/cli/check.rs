@@ -64,7 +64,7 @@ fn try_live(config: &Config) -> Result<String, CommandError> {
 /// The differences between `config` and the file `other`, or the running hub.
 fn compare(mut config: Config, sources: &Sources, other: Option<PathBuf>) -> Result<String, CommandError> {
     let Some(other) = other else {
-        let path = reload::running_file(&config);
+        let path = reload::running_file(&config.server.data_dir);
         let running = running(&path, Store::is_in_use(&config.server.data_dir))?;
         if secrets::are_made(&config) {
             secrets::ensure(&mut config)?;

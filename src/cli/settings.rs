@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Flag, Sources};
+use crate::config::{Flag, Server, Sources};
 
 /// The location of the configuration and the data, for every command that reads them.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ConfigFlags {
     /// The configuration to read instead of ./config.toml
     #[arg(long, value_name = "FILE")]
@@ -19,7 +19,7 @@ pub(super) struct ConfigFlags {
 }
 
 /// All flags, for the commands that listen or check the addresses.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ServerFlags {
     #[command(flatten)]
     location: ConfigFlags,
@@ -69,6 +69,15 @@ impl ServerFlags {
             ("--workers", self.workers.is_some()),
         ];
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
+    /// `server` with the address of the flags.
+    pub(super) fn over_server(&self, mut server: Server) -> Server {
+        if let Some(host) = &self.host {
+            server.host.clone_from(host);
+        }
+        server.port = self.port.unwrap_or(server.port);
+        server
     }
 
     /// The sources of the configuration.

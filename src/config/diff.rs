@@ -175,6 +175,11 @@ impl Values {
         self.0.iter().map(line).collect()
     }
 
+    /// The value of a dotted key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
     /// The keys with another value in `new`, in order.
     pub fn changes(&self, new: &Self) -> Vec<Change> {
         let keys: BTreeSet<_> = self.0.keys().chain(new.0.keys()).collect();

@@ -118,6 +118,19 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
+    /// `server.data_dir` by the `sources`, as far as they can be read. Other keys may have errors.
+    pub fn data_dir(sources: &Sources) -> PathBuf {
+        let mut layers = Layers::default();
+        // A file that is not TOML has no values.
+        let _ = layers.read_file(sources.file.as_deref());
+        layers.read_variables(&sources.variables);
+        for flag in &sources.flags {
+            layers.set(flag.key, flag.value.clone(), flag.name);
+        }
+        let named = layers.merged.get("server").and_then(|server| server.get("data_dir")?.as_str());
+        named.map_or_else(|| Self::default().server.data_dir, PathBuf::from)
+    }
+
     /// Reads, merges and checks the `sources`.
     ///
     /// # Errors

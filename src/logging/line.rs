@@ -41,6 +41,13 @@ pub(super) fn write(format: LogFormat, time: SystemTime, record: &Record<'_>) ->
     line.end()
 }
 
+/// `text` as in a line of the log: one line, escaped and bounded.
+pub(super) fn escaped(text: &str) -> String {
+    let mut line = LineBuilder { format: LogFormat::Text, text: String::new(), names: Vec::new(), is_cut: false };
+    line.escaped(MESSAGE_MAX, &text);
+    line.text
+}
+
 struct LineBuilder {
     format: LogFormat,
     text: String,

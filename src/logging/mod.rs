@@ -130,6 +130,11 @@ pub fn print(level: Level, text: &str) {
     }
 }
 
+/// `text` of another program as one line for a terminal: control characters are escaped, and at most 4 KiB are kept.
+pub fn escaped(text: &str) -> String {
+    line::escaped(text)
+}
+
 /// Waits at the end of the process until the log is written, at most one second.
 pub fn finish() {
     if WRITER.get().is_some() {

@@ -2,7 +2,7 @@
 //!
 //! A reload applies everything or nothing: an error in the file, a key file or a new chat changes nothing and is logged.
 //! [`diff`] knows the keys that need a restart. The running configuration is written to [`RUNNING`] in the data directory,
-//! with digests in place of secrets, for `hubbub check --diff`.
+//! with digests in place of secrets, for `hubbub check --diff` and `hubbub health`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
@@ -174,7 +174,9 @@ impl Reloader {
         let config = self.state.policies().config.clone();
         let written = tokio::task::spawn_blocking(move || write_running(&config)).await;
         if let Ok(Err(error)) = written {
-            log::warn!("{RUNNING} cannot be written, so `hubbub check --diff` finds no running hub: {error}");
+            log::warn!(
+                "{RUNNING} cannot be written, so `hubbub check --diff` and `hubbub health` do not find it: {error}"
+            );
         }
     }
 
@@ -276,16 +278,16 @@ fn key_names(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
 }
 
 /// The path of [`RUNNING`].
-pub fn running_file(config: &Config) -> PathBuf {
-    config.server.data_dir.join(RUNNING)
+pub fn running_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(RUNNING)
 }
 
 /// Writes the running configuration, whole or not at all, readable by its owner alone.
 fn write_running(config: &Config) -> io::Result<()> {
-    let path = running_file(config);
+    let path = running_file(&config.server.data_dir);
     let draft = path.with_extension("toml.new");
     let text = format!(
-        "# The configuration of the running hub, for `hubbub check --diff`; it is not read at a start.\n{}",
+        "# The configuration of the running hub, for `hubbub check --diff` and `hubbub health`; a start does not read it.\n{}",
         Values::of(config).to_toml()
     );
     let written = write_draft(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));
@@ -309,5 +311,5 @@ fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
 
 /// Removes the running configuration when the hub ends.
 pub fn remove_running(config: &Config) {
-    let _ = std::fs::remove_file(running_file(config));
+    let _ = std::fs::remove_file(running_file(&config.server.data_dir));
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::timeout;
@@ -30,6 +30,8 @@ pub enum Redirects {
 pub struct HttpClient {
     client: Client,
     url: Url,
+    /// The `Host` of a GET, if it differs from that of the URL.
+    host: Option<HeaderValue>,
 }
 
 /// The response of the service.
@@ -127,7 +129,24 @@ impl HttpClient {
             client = client.tls_certs_only([]);
         }
         let client = client.build().map_err(|error| innermost(&error))?;
-        Ok(Self { client, url })
+        Ok(Self { client, url, host: None })
+    }
+
+    /// The same client with this `Host` in its GETs.
+    #[must_use]
+    pub fn with_host(self, host: HeaderValue) -> Self {
+        Self { host: Some(host), ..self }
+    }
+
+    /// The URL without a user name, a password, a query and a fragment.
+    pub fn shown_url(&self) -> String {
+        let mut url = self.url.clone();
+        // Fails only for a URL that cannot have them.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_query(None);
+        url.set_fragment(None);
+        url.into()
     }
 
     /// Sends a GET, with `bearer` if given. A response of more than `most` bytes is an error.
@@ -138,6 +157,9 @@ impl HttpClient {
         let mut request = self.client.get(self.url.clone());
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
+        }
+        if let Some(host) = &self.host {
+            request = request.header(HOST, host);
         }
         answer(request, TIMEOUT, most).await
     }

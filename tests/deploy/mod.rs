@@ -3,6 +3,9 @@
 // Files for systemd, containers, Kubernetes and pm2.
 mod files;
 
+// The health checks of containers, and `hubbub health` while the configuration changes.
+mod health;
+
 // Alert rules and the dashboard.
 mod metrics;
 

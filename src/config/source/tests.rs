@@ -40,6 +40,26 @@ fn flags_override_variables_then_the_file_then_defaults() {
 }
 
 #[test]
+fn the_data_directory_is_found_although_other_keys_have_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    let data_dir = |text: &str, variables: &[(&str, &str)], flags: Vec<Flag>| {
+        std::fs::write(&path, text).unwrap();
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Config::data_dir(&Sources { file: Some(path.clone()), variables, flags })
+    };
+    let variables = [("HUBBUB_SERVER__DATA_DIR", "by variable"), ("HUBBUB_SERVER__PORT", "eighty")];
+    let flag = Flag { name: "--data-dir", key: "server.data_dir", value: "by flag".into() };
+    let file = "[server]\nprot = 1\ndata_dir = 'by file'";
+    assert_eq!(data_dir(file, &variables, vec![flag]), PathBuf::from("by flag"));
+    assert_eq!(data_dir(file, &variables, vec![]), PathBuf::from("by variable"));
+    assert_eq!(data_dir("wrong", &variables, vec![]), PathBuf::from("by variable"));
+    assert_eq!(data_dir(file, &[], vec![]), PathBuf::from("by file"));
+    assert_eq!(data_dir("wrong", &[], vec![]), PathBuf::from("data"));
+    assert_eq!(data_dir("[server]\ndata_dir = 1", &[], vec![]), PathBuf::from("data"));
+}
+
+#[test]
 fn keys_of_the_file_that_a_later_source_overrides_are_listed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
