@@ -2,14 +2,15 @@
 //! others. Each result is the response of the command's own endpoint.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt;
 
 use actix_web::web;
 use bytes::Bytes;
 use hubbub_actors::events::timestamp::Iso;
 use hubbub_actors::model::fault::{Code, Fault};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::call::Call;
@@ -143,10 +144,36 @@ fn check_count(count: usize) -> Result<(), Fault> {
     Err(Fault::field("commands", format!("`commands` has {count} commands, not 1 to {COMMANDS_MAX}")))
 }
 
+/// The members of a command. A map would hide the first of two with the same name.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersReader;
+
+        impl<'de> Visitor<'de> for MembersReader {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersReader)
+    }
+}
+
 fn read(command: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let named: BTreeMap<Cow<'_, str>, &RawValue> = json::parse(command.get().as_bytes())?;
-    let mut named = named.iter();
-    let (Some((name, part)), None) = (named.next(), named.next()) else {
+    let Members(members) = json::parse(command.get().as_bytes())?;
+    let [(name, part)] = &members[..] else {
         return Err(unknown());
     };
     let part = part.get().as_bytes();
@@ -216,8 +243,20 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_refused() {
-        for command in ["{}", r#"{"shout":{}}"#, r#"{"push":{},"room":{}}"#, "5", "null"] {
+        for command in ["{}", r#"{"shout":{}}"#, "5", "null"] {
             assert_eq!(read_command(command).unwrap_err().code, Code::InvalidRequest);
+        }
+    }
+
+    #[test]
+    fn two_commands_in_one_are_refused() {
+        let (push, broadcast) =
+            (r#""push":{"userId":1,"event":"e","data":1}"#, r#""broadcast":{"event":"e","data":1}"#);
+        for command in [push, broadcast] {
+            assert!(read_command(&format!("{{{command}}}")).is_ok());
+        }
+        for (first, second) in [(push, push), (push, broadcast), (broadcast, push)] {
+            assert_eq!(read_command(&format!("{{{first},{second}}}")), Err(unknown()));
         }
     }
 }

@@ -146,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_time_gets_the_expected_forms() {
+        for time in ["true", "{}", "[1]", r#""soon""#, "-1"] {
+            let fault = read(&format!(r#"{{"userId":1,"issuedBefore":{time}}}"#)).unwrap_err();
+            let expected = "expected an ISO date, or seconds or milliseconds since 1970";
+            assert!(fault.message.contains("`issuedBefore`") && fault.message.ends_with(expected), "{}", fault.message);
+        }
+    }
+
+    #[test]
     fn an_invalid_revocation_is_refused_with_its_field() {
         for (body, field) in [
             ("{}", None),

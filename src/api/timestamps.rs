@@ -10,7 +10,7 @@ const MILLISECONDS_FROM: f64 = 1e11;
 
 /// A timestamp of a caller: an ISO date, or seconds or milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected an ISO date, or seconds or milliseconds since 1970")]
 pub(super) enum Timestamp {
     /// Seconds or milliseconds.
     Number(#[schemars(range(min = 0))] f64),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use hubbub_actors::model::fault::Code;
 use serde_json::{Map, Value, json};
 
@@ -22,16 +23,16 @@ const ABOUT: &str = "The HTTP API of a Hubbub hub: commands and reads for backen
 /// The OpenAPI document as text.
 #[derive(Debug)]
 pub struct Document {
-    before_servers: String,
-    after_servers: String,
+    before_servers: Bytes,
+    after_servers: Bytes,
 }
 
 impl Document {
-    /// The document of a hub below `base_path`, which is empty or a path like `/hub`.
-    pub fn under(&self, base_path: &str) -> String {
+    /// The parts of the document of a hub below `base_path`, which is empty or a path like `/hub`. All but the path is shared.
+    pub fn under(&self, base_path: &str) -> [Bytes; 3] {
         let url = if base_path.is_empty() { "/" } else { base_path };
-        let Self { before_servers, after_servers } = self;
-        [before_servers, r#""servers":[{"url":""#, url, r#""}]"#, after_servers].concat()
+        let servers = format!(r#""servers":[{{"url":"{url}"}}]"#);
+        [self.before_servers.clone(), servers.into(), self.after_servers.clone()]
     }
 }
 
@@ -39,7 +40,7 @@ impl Document {
 pub fn of(routes: &[Route]) -> Document {
     let text = json(routes).to_string();
     let (before, after) = text.split_once(SERVERS).unwrap_or((&text, ""));
-    Document { before_servers: before.to_owned(), after_servers: after.to_owned() }
+    Document { before_servers: before.to_owned().into(), after_servers: after.to_owned().into() }
 }
 
 /// The document of the routes, without a base path.
@@ -321,7 +322,7 @@ mod tests {
     fn the_base_path_is_the_url_of_the_server() {
         let document = of(&[]);
         for (base, url) in [("", "/"), ("/realtime/hub", "/realtime/hub")] {
-            let served: Value = serde_json::from_str(&document.under(base)).unwrap();
+            let served: Value = serde_json::from_slice(&document.under(base).concat()).unwrap();
             assert_eq!(served["servers"], json!([{"url": url}]));
             assert_eq!(served["openapi"], "3.1.0");
         }

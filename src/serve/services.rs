@@ -31,6 +31,9 @@ use crate::{api, error, socketio, websocket};
 /// How long actix-http keeps a connection without a request. The stream beneath it closes the connection before.
 const KEEP_ALIVE: Duration = http_stream::KEEP_ALIVE.saturating_add(Duration::from_secs(15));
 
+/// Bytes of responses that wait for a socket. One slice of a body can exceed it: a body that is a single slice is copied whole.
+const WRITE_BUFFER: usize = 8_192;
+
 /// The service of one worker for one listening socket.
 pub(super) fn service(
     state: Data<SharedState>,
@@ -53,6 +56,7 @@ pub(super) fn service(
         .keep_alive(KEEP_ALIVE)
         // The stream itself limits the time of a head.
         .client_request_timeout(Duration::ZERO)
+        .h1_write_buffer_size(WRITE_BUFFER)
         .on_connect_ext(|stream: &HttpStream, data| drop(data.insert(stream.exchange().clone())))
         .upgrade(upgrades(state.clone(), &router))
         .h1(map_config(app, |()| AppConfig::default()));

@@ -43,7 +43,8 @@ const OTHERS: &[Metric] = &[
     .by(&["code"]),
     // HTTP.
     counted(HTTP_REQUESTS, "HTTP requests answered, by method and status.").by(&["method", "status"]),
-    counted(API_REQUESTS, "Requests with a valid API key, refused ones included, by the name of the key.").by(&["key"]),
+    counted(API_REQUESTS, "Requests with a configured API key, refused ones included, by the name of the key.")
+        .by(&["key"]),
     gauge("hubbub_http_connections", "Open plain HTTP connections, without WebSockets.", |_, now, to| {
         to.set_if(now.connections.map(|connections| connections.now() as u64));
     }),

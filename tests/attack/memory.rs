@@ -42,6 +42,8 @@ fn attacks() -> Vec<Attack> {
         plain("a connection that sends nothing", ""),
         plain("a head without its end", format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(32_000))),
         plain("pipelined requests with unread responses", "GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n".repeat(7_500)),
+        plain("unread responses of `/openapi.json`", "GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100)),
+        plain("unread responses of `/metrics`", "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100)),
         plain("an announced body that is never sent", post("/api/push", "Content-Length: 1000000", 0)),
         plain("a body without a key", post("/api/room", "X-API-Key: wrong\r\nContent-Length: 1000000", 999_999)),
         plain("the body of a sign-in", post("/sessions", "Content-Length: 8192", 8_191)),

@@ -66,7 +66,9 @@ fn systemd_accepts_the_unit() {
     fs::write(&unit, file("systemd/hubbub.service").replace("/usr/local/bin/hubbub", env!("CARGO_BIN_EXE_hubbub")))
         .unwrap();
     let output = Command::new(&analyze).arg("verify").arg(&unit).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    // Some versions also write about other units, or about the machine. An unknown key has the status 0.
+    let written = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !written.contains("hubbub.service"), "{output:?}");
     assert_accepted(
         Command::new(&analyze).args(["security", "--offline=yes", "--threshold=20", "--no-pager"]).arg(&unit),
     );

@@ -66,7 +66,7 @@ impl RunningProxy {
     fn prepare() -> Self {
         let dir = tempfile::tempdir().unwrap();
         certificate(dir.path());
-        Self { secure: ReservedPort::reserve(), plain: ReservedPort::reserve(), dir, program: None }
+        Self { secure: ReservedPort::reserve_both(), plain: ReservedPort::reserve_both(), dir, program: None }
     }
 
     fn path(&self, name: &str) -> String {
@@ -95,6 +95,11 @@ impl RunningProxy {
     }
 }
 
+/// The line of nginx for IPv6; empty on a machine without it.
+fn listen_ipv6(port: &ReservedPort, end: &str) -> String {
+    if port.has_ipv6() { format!("listen [::1]:{}{end}", port.address().port()) } else { String::new() }
+}
+
 fn nginx(hub: &Hub) -> RunningProxy {
     let program = debian_program("nginx", "nginx-light");
     let mut proxy = RunningProxy::prepare();
@@ -103,9 +108,9 @@ fn nginx(hub: &Hub) -> RunningProxy {
         &[
             ("127.0.0.1:8081", hub.address().to_string()),
             ("listen 80;", format!("listen {};", proxy.plain.address())),
-            ("listen [::]:80;", format!("listen [::1]:{};", proxy.plain.address().port())),
+            ("listen [::]:80;", listen_ipv6(&proxy.plain, ";")),
             ("listen 443 ", format!("listen {} ", proxy.secure.address())),
-            ("listen [::]:443 ", format!("listen [::1]:{} ", proxy.secure.address().port())),
+            ("listen [::]:443 ssl http2;", listen_ipv6(&proxy.secure, " ssl http2;")),
             ("/etc/ssl/hub.example.com/fullchain.pem", proxy.path("fullchain.pem")),
             ("/etc/ssl/hub.example.com/privkey.pem", proxy.path("key.pem")),
             ("/var/log/nginx/hubbub.log", proxy.path("access.log")),

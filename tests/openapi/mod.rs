@@ -76,6 +76,8 @@ fn a_hub_serves_its_document_under_its_base_path() {
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
         let mut expected = described();
         expected["servers"] = json!([{"url": url}]);
+        let length = answer.body.len().to_string();
+        assert_eq!(answer.header("content-length"), Some(length.as_str()));
         assert!(answer.json() == expected, "the served document of {base:?} is another one");
         assert!(!answer.body.contains(JWT_SECRET));
     }
