@@ -42,6 +42,9 @@ mod tokens;
 // docs/troubleshooting.md: each fault is provoked, and the documented output appears.
 mod troubleshooting;
 
+// A page in a browser.
+mod visit;
+
 use std::fs;
 
 use crate::support::blocks::{Mark, blocks, page};
