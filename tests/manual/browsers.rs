@@ -14,7 +14,6 @@ use crate::support::hub::configuration;
 use crate::support::page::PageListener;
 use crate::support::port::ReservedPort;
 use crate::support::token::{token, token_with};
-
 use crate::support::{Client, DEADLINE, Hub, wait_until};
 
 /// Ends the sessions of a user, as a backend does.

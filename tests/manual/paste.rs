@@ -51,6 +51,13 @@ impl<'a> HubTerminal<'a> {
         ended.stdout
     }
 
+    /// As [`HubTerminal::paste`], for the user `id`.
+    #[track_caller]
+    pub(super) fn paste_for(&self, name: &str, id: &str) -> String {
+        let names = format!("{}ID='{id}'\n", self.names);
+        HubTerminal { names, ..*self }.paste(name)
+    }
+
     /// The value of one of the page's names.
     #[track_caller]
     pub(super) fn value(&self, name: &str) -> String {
