@@ -123,10 +123,7 @@ impl Config {
         let mut layers = Layers::default();
         // A file that is not TOML has no values.
         let _ = layers.read_file(sources.file.as_deref());
-        layers.read_variables(&sources.variables);
-        for flag in &sources.flags {
-            layers.set(flag.key, flag.value.clone(), flag.name);
-        }
+        layers.read_overrides(sources);
         let named = layers.merged.get("server").and_then(|server| server.get("data_dir")?.as_str());
         named.map_or_else(|| Self::default().server.data_dir, PathBuf::from)
     }
@@ -147,10 +144,7 @@ impl Config {
     pub fn load_noting_overrides(sources: &Sources) -> Result<(Self, Vec<String>), ConfigError> {
         let mut layers = Layers::default();
         layers.read_file(sources.file.as_deref())?;
-        let mut problems = layers.read_variables(&sources.variables);
-        for flag in &sources.flags {
-            layers.set(flag.key, flag.value.clone(), flag.name);
-        }
+        let mut problems = layers.read_overrides(sources);
         let mut config = match read::typed(&layers.merged) {
             Ok(config) => config,
             Err(problem) => {
@@ -230,6 +224,15 @@ impl Layers {
         let position = |at: usize| format!("{shown}:{}", lines.number(at));
         note_table(&mut self.positions, "", spans.get_ref(), &position);
         Ok(())
+    }
+
+    /// Reads the variables, then the flags. Returns the problems of the variables.
+    fn read_overrides(&mut self, sources: &Sources) -> Vec<Problem> {
+        let problems = self.read_variables(&sources.variables);
+        for flag in &sources.flags {
+            self.set(flag.key, flag.value.clone(), flag.name);
+        }
+        problems
     }
 
     fn read_variables(&mut self, variables: &[(OsString, OsString)]) -> Vec<Problem> {

@@ -74,8 +74,8 @@ pub(crate) const HEALTH: Operation = Operation {
     id: "getHealth",
     tag: Tag::Operators,
     summary: "Tells whether the hub is healthy.",
-    description: "A hub at `server.max_connections` is unhealthy. A hub whose store does not work is healthy: it serves its \
-        open sessions.",
+    description: "A hub at `server.max_connections` is unhealthy. If only the store fails, the hub is healthy, because it \
+        serves its open sessions.",
     errors: &[],
     example: Example {
         target: "/health",

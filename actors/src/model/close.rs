@@ -52,7 +52,7 @@ closes! {
     SlowConsumer = 1008, "slow consumer", "yes";
     /// The token expired.
     TokenExpired = 4401, "token expired", "with a new token";
-    /// The token was revoked: alone, with its sign-in, or with all tokens of its user.
+    /// The token was revoked: by itself, with its sign-in, or with all tokens of its user.
     TokenRevoked = 4401, "token revoked", "after a new sign-in";
     /// Disconnected by a backend.
     DisconnectedByBackend = 4403, "disconnected by the application", "no";

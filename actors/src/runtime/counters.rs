@@ -219,9 +219,9 @@ stats! {
         Gauge "hubbub_chat_typists"
             "Typing users, counted once for each chat." { typing }
         Counter "hubbub_chat_join_leave_suppressed_total"
-            "Joins and leaves of a chat that were announced by room:online-update alone." { join_leave_suppressed }
+            "Joins and leaves of a chat that were announced only by room:online-update." { join_leave_suppressed }
         Counter "hubbub_chat_receipts_narrowed_total"
-            "Receipts in large chats that were sent to the author of the message alone." { receipts_narrowed }
+            "Receipts in large chats that were sent only to the author of the message." { receipts_narrowed }
         Counter "hubbub_notifications_kept_total"
             "Notifications written to the store, repeated ones included." { notifications_kept }
         Counter "hubbub_notifications_redelivered_total"
