@@ -136,20 +136,20 @@ async fn authenticate(
     let mut values = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
     let value = values.find(|value| !value.is_empty());
     let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
-    let mut refusal = match value {
-        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
-        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
+    let refusal = match (policies.keys.find(text), value) {
+        (Some(key), _) => {
+            if let Some(call) = request.extensions().get::<Call>() {
+                call.set_key(key);
+            }
+            state.telemetry.count_key(&key.name);
+            match key.check_expiry(state.now_ms()) {
+                Ok(()) => return count_for_key(state, key, general).await.map(|()| (key.clone(), text.to_owned())),
+                Err(expired) => expired,
+            }
+        }
+        (None, None) => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
+        (None, Some(_)) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
     };
-    if let Some(key) = policies.keys.find(text) {
-        if let Some(call) = request.extensions().get::<Call>() {
-            call.set_key(key);
-        }
-        state.telemetry.count_key(&key.name);
-        match key.check_expiry(state.now_ms()) {
-            Ok(()) => return count_for_key(state, key, general).await.map(|()| (key.clone(), text.to_owned())),
-            Err(expired) => refusal = expired,
-        }
-    }
     let address = limit_key(client_address(state, request.request()).ip);
     state.hub.admit(LimitKey::Address(address), general).await?;
     Err(refusal)

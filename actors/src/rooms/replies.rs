@@ -16,7 +16,7 @@ use crate::runtime::mailbox::ReplyReceiver;
 pub struct Published {
     /// Sessions that receive it.
     pub recipients: usize,
-    /// Whether suspended sessions alone receive it, once they are recovered.
+    /// Whether only suspended sessions receive it, once they are recovered.
     pub only_suspended: bool,
 }
 
