@@ -1,11 +1,11 @@
-//! The time of frames in an outbox: added, read by the socket writer, removed. The cost of a delivery without the kernel.
+//! The time of entries in an outbox: added, read by the socket writer, removed. The cost of a delivery without the kernel.
 
 use std::hint::black_box;
-use std::rc::Rc;
 
-use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hubbub_actors::connection::outbox::{Frame, Outbox, OutboxCapacity};
+use hubbub_actors::connection::SlotId;
+use hubbub_actors::connection::outbox::{Content, Entry, Outbox, OutboxCapacity};
+use hubbub_actors::publication::Payload;
 
 /// Members of a room.
 const MEMBERS: usize = 1_000;
@@ -13,19 +13,21 @@ const MEMBERS: usize = 1_000;
 const BOUND: OutboxCapacity = OutboxCapacity { bytes: 1 << 20, frames: 16_384 };
 
 fn outbox(criterion: &mut Criterion) {
-    let frame: Frame = Rc::new(Bytes::from(vec![b'x'; 200]));
+    let content = Content::of(Payload::text([&[b'x'; 200][..]]));
+    let entry = || Entry::new(SlotId::NONE, content.clone());
     let mut group = criterion.benchmark_group("outbox");
-    for frames in [1_usize, 16, 256] {
-        group.throughput(Throughput::Elements(frames as u64));
+    for entries in [1_usize, 16, 256] {
+        group.throughput(Throughput::Elements(entries as u64));
         // A used outbox, as nearly all are.
         let mut outbox = Outbox::new(BOUND);
-        group.bench_function(format!("through/{frames}"), |bencher| {
+        group.bench_function(format!("through/{entries}"), |bencher| {
             bencher.iter(|| {
-                for _ in 0..frames {
-                    black_box(outbox.offer(frame.clone(), None));
+                for _ in 0..entries {
+                    black_box(outbox.offer(entry(), None));
                 }
-                let bytes = outbox.slices().map(<[u8]>::len).sum();
-                outbox.advance(black_box(bytes));
+                let bytes: usize = outbox.messages().map(|(_, message)| message.len()).sum();
+                black_box(bytes);
+                outbox.advance(entries, 0);
             });
         });
     }
@@ -34,8 +36,8 @@ fn outbox(criterion: &mut Criterion) {
         let mut outboxes: Vec<_> = (0..rooms * MEMBERS).map(|_| Box::new(Outbox::new(BOUND))).collect();
         let mut write = |room: usize| {
             for member in outboxes.iter_mut().skip(room * MEMBERS).take(MEMBERS) {
-                black_box(member.offer(frame.clone(), None));
-                member.advance(frame.len());
+                black_box(member.offer(entry(), None));
+                member.advance(1, 0);
             }
         };
         (0..rooms).for_each(&mut write);

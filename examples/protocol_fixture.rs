@@ -36,8 +36,7 @@ use actix_web::{App, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use hubbub::admission::HandshakeRequest;
-use hubbub::codec::engineio::{self as eio, ENGINE};
-use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::engineio as eio;
 use hubbub::codec::socketio::{self, Namespace, Packet, Whole};
 use hubbub::http_stream::linger::Lingering;
 use hubbub::request_id::HttpRequestId;
@@ -54,11 +53,12 @@ use hubbub::websocket::assembler::MessageAssembler;
 use hubbub::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
 use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::connection::sweeper::HeartbeatSweeper;
-use hubbub_actors::connection::{SessionSpec, SessionTable};
+use hubbub_actors::connection::{ConnectionSpec, SessionTable};
 use hubbub_actors::limits::traffic::TrafficLimit;
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::ids::SessionId;
-use hubbub_actors::runtime::clock::{Clock, Expiry};
+use hubbub_actors::publication::{MessageKind, Payload};
+use hubbub_actors::runtime::clock::Clock;
 use tokio::io::AsyncWriteExt;
 
 /// The suites race requests on several connections and expect the first to be processed first. One thread keeps that
@@ -163,37 +163,27 @@ impl FixtureWorker {
         {
             return;
         }
-        let handle = self.session_table.insert(SessionSpec {
-            session: SessionId::random(),
-            encoder: &ENGINE,
-            bound: OUTBOX,
-            heartbeat: None,
-            multiplexed: false,
-            expiry: Expiry::NEVER,
-            elapsed: Clock::System.elapsed_ms(),
-        });
+        let elapsed = Clock::System.elapsed_ms();
+        let connection = self.session_table.connect(ConnectionSpec { bound: OUTBOX, heartbeat: None, elapsed });
         let (reading, writing) = socket.into_split();
-        let writer = SocketWriter::new(writing, handle.clone(), self.flusher.clone());
+        let writer = SocketWriter::new(writing, connection.clone(), self.flusher.clone());
         let mut reader = SocketReader::new(
             reading,
             writer,
+            None,
             Clock::System,
             MessageAssembler::new(ECHO_MAX),
             early,
             TrafficLimit::default(),
         );
-        let session_table = self.session_table.clone();
         actix_rt::spawn(async move {
             while let Some(message) = poll_fn(|cx| Pin::new(&mut reader).poll_next(cx)).await {
                 match message {
-                    SocketMessage::Text(text) => handle.send_ahead(Rc::new(frame::encode(Opcode::Text, &[&text]))),
-                    SocketMessage::Binary(bytes) => {
-                        handle.send_ahead(Rc::new(frame::encode(Opcode::Binary, &[&bytes])))
-                    }
+                    SocketMessage::Text(text) => connection.send(Payload::message(MessageKind::Text, text)),
+                    SocketMessage::Binary(bytes) => connection.send(Payload::message(MessageKind::Binary, bytes)),
                     SocketMessage::Closing => {}
                 }
             }
-            session_table.release(handle.addr().slot);
         });
     }
 }
@@ -257,8 +247,8 @@ impl PacketHandlerFactory for EchoFactory {
 impl PacketHandler for Echo {
     fn receive(&self, message: EngineMessage) {
         self.0.send(match message {
-            EngineMessage::Text(text) => eio::message_frame(&[&text]),
-            EngineMessage::Binary(bytes) => frame::encode(Opcode::Binary, &[&bytes]),
+            EngineMessage::Text(text) => eio::message([&text[..]]),
+            EngineMessage::Binary(bytes) => Payload::message(MessageKind::Binary, bytes),
         });
     }
 

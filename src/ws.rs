@@ -8,6 +8,7 @@ use actix_http::RequestHead;
 use actix_rt::net::TcpStream;
 use bytes::BytesMut;
 use futures_core::Stream;
+use hubbub_actors::connection::{Connection, ConnectionSpec};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
@@ -42,7 +43,7 @@ pub async fn open(
     let policies = state.policies();
     let client = ClientInfo::of(state, &policies, head);
     let admitted = admit(state, &policies, worker, head, &client).await;
-    let (admission, session) =
+    let (admission, session, connection) =
         admitted.inspect_err(|fault| client.refuse_upgrade(state, RefusedAt::Raw, request, fault))?;
     let handle = session.handle().clone();
     let Some(mut socket) = socket.take() else { return Ok(()) };
@@ -52,9 +53,11 @@ pub async fn open(
         return Ok(());
     }
     let (reading, writing) = socket.into_split();
-    let writer = SocketWriter::new(writing, handle, flusher.clone());
+    let writer = SocketWriter::new(writing, connection, flusher.clone());
+    handle.attach(writer.clone());
     let assembler = MessageAssembler::of_text(policies.config.server.max_frame_size);
-    let reader = SocketReader::new(reading, writer, state.hub.clock().clone(), assembler, early, state.traffic.clone());
+    let (clock, traffic) = (state.hub.clock().clone(), state.traffic.clone());
+    let reader = SocketReader::new(reading, writer, Some(handle), clock, assembler, early, traffic);
     session.run(ReaderStream { reader, _admission: admission });
     Ok(())
 }
@@ -66,7 +69,7 @@ async fn admit(
     worker: &Worker,
     head: &RequestHead,
     client: &ClientInfo,
-) -> Result<(Admission, Session), Fault> {
+) -> Result<(Admission, Session, Rc<Connection>), Fault> {
     handshake::check(head)?;
     admission::check_origin(state, policies, head)?;
     let most = policies.config.limits.raw.connections_per_minute;
@@ -75,7 +78,12 @@ async fn admit(
     let _ = client.user.set(identity.user.clone());
     identity.require(&policies.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
-    let heartbeat = Some(state.hub.settings().heartbeat);
+    let settings = state.hub.settings();
+    let connection = worker.session_table().connect(ConnectionSpec {
+        bound: settings.outbox,
+        heartbeat: Some(settings.heartbeat),
+        elapsed: state.hub.clock().begin_ms(),
+    });
     let opening = SessionStart {
         surface: Surface::Raw,
         encoder: &RAW,
@@ -83,11 +91,11 @@ async fn admit(
         transport: Transport::WebSocket,
         peer: client.peer.clone(),
         slot: None,
-        heartbeat,
+        connection: connection.clone(),
         rate_usage: RateUsage::default(),
         recovery: None,
     };
-    Ok((admission, Session::open(worker, opening).await?))
+    Ok((admission, Session::open(worker, opening).await?, connection))
 }
 
 /// Identifies the user by the token in the header, else the subprotocol, else the query.

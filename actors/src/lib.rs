@@ -51,7 +51,8 @@
 //! | [`recovery::Recovery`] | one | recovery tokens and the suspended sessions of each |
 //! | [`revocations::Revoked`] | a table | revoked tokens |
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
-//! | [`connection::SessionHandle`] | one per session, on its worker's thread; a multiplexed connection has one too | outbox, reply slots, liveness |
+//! | [`connection::Connection`] | one per physical connection, on its worker's thread | its outbox and its heartbeat |
+//! | [`connection::SessionHandle`] | one per session, on its worker's thread | reply slots, expiry, recovery buffers |
 //!
 //! Sessions ask shards, presence, recovery and limits by message. Shards, presence and recovery ask fan-outs. Nothing
 //! asks a session: the hub reaches it through its handle, and sends it a message when its access to a chat changes.
@@ -74,14 +75,14 @@
 //!   before live events. If the hub cannot provide them, it says so. This holds over a planned restart.
 //! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
 //!   refuses publications with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
-//!   and its unwritten frames are counted as dropped.
+//!   and its unwritten messages are counted as dropped.
 //!
 //! # Queues
 //!
 //! | queue | bound | when full | metric |
 //! |---|---|---|---|
 //! | [`runtime::mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
-//! | [`connection::outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | the session is closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
+//! | [`connection::outbox::Outbox`] of each connection | `limits.outbox_bytes` and one entry, `limits.outbox_frames` | the connection is closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | rooms made by clients, in `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` for each user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
 //! | [`revocations::Revoked`] | [`revocations::REVOCATIONS_MAX`] requested by backends | evicts one older than every valid token, else refused, `OVERLOADED` | |
 //! | [`presence::pending::PendingChanges`] | [`presence::pending::WAITING_MAX`] users, [`presence::pending::WAIT_MAX_MS`] | the change is not announced | `hubbub_presence_changes_total{outcome="suppressed"}` |

@@ -19,7 +19,7 @@ pub(crate) use self::encoder::LineEncoder;
 use self::encoder::text;
 use crate::application::Application;
 use crate::connection::outbox::OutboxCapacity;
-use crate::connection::{Heartbeat, SessionHandle};
+use crate::connection::{Connection, ConnectionSpec, Heartbeat, ProofOfLife, SessionHandle, SessionTransport};
 use crate::hub::{
     Authenticator, ChatPerMinute, DebugSettings, Hub, MessagesPerMinute, PublishTarget, RecoverySettings, Settings,
 };
@@ -32,6 +32,7 @@ use crate::model::ids::{EventName, UserId};
 use crate::model::surface::{Surface, Transport};
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
+use crate::publication::MessageKind;
 use crate::revocations::Revoked;
 use crate::rooms::rules::{AccessRule, Rules, TopicRule};
 use crate::runtime::clock::Clock;
@@ -130,7 +131,12 @@ impl TestHub {
             memory_max: || Some(4 << 20),
             presence: presence::PresenceSettings { audience: presence::PresenceAudience::Off, ..Default::default() },
             grace_ms,
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, ping_frame: b"?" },
+            heartbeat: Heartbeat {
+                interval_ms: 30_000,
+                timeout_ms: 60_000,
+                ping: (MessageKind::Text, "?"),
+                proof: ProofOfLife::AnyFrame,
+            },
             shortest_heartbeat_ms: 30_000,
             recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000 },
             rules: Rules(vec![anyone]),
@@ -162,14 +168,14 @@ impl TestHub {
         auth_state: AuthState,
         slot: Option<ConcurrencySlot>,
     ) -> Result<TestClient, Fault> {
-        let start = SessionStart { slot, ..session_start(surface, auth_state) };
+        let start = SessionStart { slot, ..session_start(&self.worker, surface, auth_state) };
         Ok(TestClient::run(Session::open(&self.worker, start).await?))
     }
 
     /// A session of a user on another worker. Its greeting is not read.
     pub(crate) async fn open_on(worker: &Worker, surface: Surface, user: &str) -> TestClient {
         let auth_state = AuthState::Known(Arc::new(identity(user)));
-        TestClient::run(Session::open(worker, session_start(surface, auth_state)).await.unwrap())
+        TestClient::run(Session::open(worker, session_start(worker, surface, auth_state)).await.unwrap())
     }
 
     /// A session of a user. Its greeting is read, except on `/chat`.
@@ -221,7 +227,8 @@ impl TestHub {
 }
 
 /// The start of a session over a WebSocket, with [`LineEncoder`].
-pub(crate) fn session_start(surface: Surface, auth_state: AuthState) -> SessionStart {
+pub(crate) fn session_start(worker: &Worker, surface: Surface, auth_state: AuthState) -> SessionStart {
+    let bound = worker.hub().settings().outbox;
     SessionStart {
         surface,
         encoder: &LineEncoder,
@@ -229,7 +236,7 @@ pub(crate) fn session_start(surface: Surface, auth_state: AuthState) -> SessionS
         transport: Transport::WebSocket,
         peer: Peer::default(),
         slot: None,
-        heartbeat: None,
+        connection: worker.session_table().connect(ConnectionSpec { bound, heartbeat: None, elapsed: 0 }),
         rate_usage: RateUsage::default(),
         recovery: None,
     }
@@ -256,6 +263,17 @@ impl futures_core::Stream for InboundStream {
     }
 }
 
+/// The only session of a connection ends with it.
+struct TestTransport(Rc<Connection>);
+
+impl SessionTransport for TestTransport {
+    fn closed(self: Rc<Self>, close: Close) {
+        self.0.close(close);
+    }
+
+    fn resume(self: Rc<Self>) {}
+}
+
 /// The client of one session. Its drop cuts the connection.
 pub(crate) struct TestClient {
     pub(crate) requests: mpsc::Sender<Inbound>,
@@ -267,7 +285,9 @@ impl TestClient {
     /// The client of a session that is not running yet, and the stream of its requests.
     pub(crate) fn of(session: &Session) -> (Self, InboundStream) {
         let (requests, inbound) = mpsc::channel(64);
-        (Self { requests, handle: session.handle().clone(), read: RefCell::default() }, InboundStream(inbound))
+        let handle = session.handle().clone();
+        handle.attach(Rc::new(TestTransport(handle.connection().unwrap())));
+        (Self { requests, handle, read: RefCell::default() }, InboundStream(inbound))
     }
 
     /// Starts the session's actor.
@@ -287,11 +307,13 @@ impl TestClient {
     /// The lines that were written since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         let mut read = self.read.borrow_mut();
-        self.handle.with_outbox(|outbox| {
-            let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
-            outbox.advance(written.len());
-            read.extend(text(&written).lines().map(str::to_owned));
-        });
+        if let Some(connection) = self.handle.connection() {
+            connection.with_outbox(|outbox| {
+                let written: Vec<_> = outbox.messages().map(|(_, line)| line).collect();
+                read.extend(text(&written.concat()).lines().map(str::to_owned));
+                outbox.advance(written.len(), 0);
+            });
+        }
         std::mem::take(&mut read)
     }
 

@@ -66,20 +66,11 @@ impl Worker {
         suspended: RestoredSession,
     ) -> (Rc<SessionHandle>, Vec<RoomName>) {
         let RestoredSession { session, addr, rooms, remains, .. } = suspended;
-        let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
-        let handle = session_table.insert(SessionSpec {
-            session,
-            encoder,
-            bound: settings.outbox,
-            heartbeat: None,
-            multiplexed: false,
-            expiry: Expiry::NEVER,
-            elapsed,
-        });
+        let settings = hub.settings();
+        let handle = session_table.insert(SessionSpec { session, encoder, connection: None, expiry: Expiry::NEVER });
         debug_assert_eq!(handle.addr(), addr, "slots are assigned in the planned order");
         handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
-        handle.with_outbox(|outbox| outbox.discard());
         session_table.note_suspended(addr.slot);
         (handle, rooms)
     }

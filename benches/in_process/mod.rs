@@ -13,9 +13,10 @@ use bytes::Bytes;
 use hubbub::codec::namespace::{self, ROOT_NUMBERED};
 use hubbub::codec::raw::{self, RAW};
 use hubbub::codec::socketio::{self, Whole};
-use hubbub_actors::connection::{OutboxSink, SessionHandle};
+use hubbub_actors::connection::{Connection, ConnectionSpec, OutboxSink, SessionTransport};
 use hubbub_actors::hub::{Authenticator, Hub};
 use hubbub_actors::model::client::Peer;
+use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
@@ -92,6 +93,8 @@ impl InProcessHub {
     /// A session of user `number`.
     pub(crate) async fn client(&self, surface: ClientSurface, number: usize) -> BenchClient {
         let user = UserId::parse(&format!("user-{number}"), "user").unwrap();
+        let bound = self.worker.hub().settings().outbox;
+        let connection = self.worker.session_table().connect(ConnectionSpec { bound, heartbeat: None, elapsed: 0 });
         let opening = SessionStart {
             surface: surface.surface(),
             encoder: surface.wire(),
@@ -99,7 +102,7 @@ impl InProcessHub {
             transport: Transport::WebSocket,
             peer: Peer::default(),
             slot: None,
-            heartbeat: None,
+            connection: connection.clone(),
             rate_usage: RateUsage::default(),
             recovery: None,
         };
@@ -108,8 +111,9 @@ impl InProcessHub {
         let handle = session.handle().clone();
         session.run(InboundReceiver(inbound));
         let signal = Rc::new(WakeSignal::default());
+        connection.attach(signal.clone());
         handle.attach(signal.clone());
-        BenchClient { surface, requests, handle, signal }
+        BenchClient { surface, requests, connection, signal }
     }
 
     /// A session that is a member of the room `lobby`.
@@ -127,7 +131,7 @@ impl InProcessHub {
     }
 }
 
-/// The session's link to its socket writer: a signal for new output.
+/// The transport of a session and of its connection: a signal for new output.
 #[derive(Default)]
 struct WakeSignal(Notify);
 
@@ -135,6 +139,12 @@ impl OutboxSink for WakeSignal {
     fn wake(self: Rc<Self>) {
         self.0.notify_one();
     }
+
+    fn resume(self: Rc<Self>) {}
+}
+
+impl SessionTransport for WakeSignal {
+    fn closed(self: Rc<Self>, _: Close) {}
 
     fn resume(self: Rc<Self>) {}
 }
@@ -153,7 +163,7 @@ impl futures_util::Stream for InboundReceiver {
 pub(crate) struct BenchClient {
     surface: ClientSurface,
     requests: mpsc::Sender<Inbound>,
-    handle: Rc<SessionHandle>,
+    connection: Rc<Connection>,
     signal: Rc<WakeSignal>,
 }
 
@@ -167,7 +177,7 @@ impl BenchClient {
     /// Waits until the outbox is not empty.
     pub(crate) async fn wait_for_output(&self) {
         for _ in 0..WAKEUPS_MAX {
-            if !self.handle.with_outbox(|outbox| outbox.is_empty()) {
+            if !self.connection.with_outbox(|outbox| outbox.is_empty()) {
                 return;
             }
             self.signal.0.notified().await;
@@ -177,14 +187,18 @@ impl BenchClient {
 
     /// The text in the outbox.
     pub(crate) fn waiting(&self) -> String {
-        self.handle.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
+        self.connection.with_outbox(|outbox| {
+            outbox.messages().map(|(_, message)| String::from_utf8_lossy(message).into_owned()).collect()
+        })
     }
 
     /// Empties the outbox as a socket writer does. Returns the number of bytes.
     pub(crate) fn take(&self) -> usize {
-        self.handle.with_outbox(|outbox| {
-            let bytes = outbox.slices().map(<[u8]>::len).sum();
-            outbox.advance(bytes);
+        self.connection.begin_write();
+        self.connection.with_outbox(|outbox| {
+            let (messages, bytes) =
+                outbox.messages().fold((0, 0), |(messages, bytes), (_, message)| (messages + 1, bytes + message.len()));
+            outbox.advance(messages, 0);
             bytes
         })
     }

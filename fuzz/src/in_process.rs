@@ -7,17 +7,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hubbub::codec::frame::{self, Opcode};
 use hubbub::codec::namespace::{self, CHAT, ROOT_NUMBERED};
 use hubbub::codec::raw::{self, RAW};
 use hubbub::codec::socketio::{self, Packet, Whole};
-use hubbub_actors::connection::SessionHandle;
+use hubbub_actors::connection::{Connection, ConnectionSpec, SessionHandle, SessionTransport};
 use hubbub_actors::hub::Authenticator;
 use hubbub_actors::model::client::Peer;
+use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::surface::{Surface, Transport};
-use hubbub_actors::publication::Encoder;
+use hubbub_actors::publication::{Encoder, MessageKind};
 use hubbub_actors::session::{AuthState, Inbound, RateUsage, RecoveryRequest, Request, Session, SessionStart};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
@@ -58,9 +58,21 @@ pub(crate) struct OutputEvent {
     pub(crate) number: Option<u64>,
 }
 
+/// The only session of a connection ends with it.
+struct SoleTransport(Rc<Connection>);
+
+impl SessionTransport for SoleTransport {
+    fn closed(self: Rc<Self>, close: Close) {
+        self.0.close(close);
+    }
+
+    fn resume(self: Rc<Self>) {}
+}
+
 /// A session and its client.
 pub(crate) struct FuzzClient {
     pub(crate) surface: Surface,
+    connection: Rc<Connection>,
     pub(crate) handle: Rc<SessionHandle>,
     pub(crate) pid: Option<String>,
     requests: mpsc::Sender<Inbound>,
@@ -75,6 +87,8 @@ impl FuzzClient {
         auth_state: AuthState,
         returning: Option<RecoveryRequest>,
     ) -> Result<Self, Fault> {
+        let bound = worker.hub().settings().outbox;
+        let connection = worker.session_table().connect(ConnectionSpec { bound, heartbeat: None, elapsed: 0 });
         let opening = SessionStart {
             surface,
             encoder: wire(surface),
@@ -82,15 +96,16 @@ impl FuzzClient {
             transport: Transport::WebSocket,
             peer: Peer::default(),
             slot: None,
-            heartbeat: None,
+            connection: connection.clone(),
             rate_usage: RateUsage::default(),
             recovery: returning,
         };
         let session = Session::open(worker, opening).await?;
         let (requests, inbound) = mpsc::channel(REQUESTS_MAX);
         let (handle, pid) = (session.handle().clone(), session.pid().map(|pid| pid.as_str().to_owned()));
+        handle.attach(Rc::new(SoleTransport(connection.clone())));
         session.run(InboundQueue(inbound));
-        Ok(Self { surface, handle, pid, requests, packets: socketio::PacketAssembler::new(SIZE_MAX) })
+        Ok(Self { surface, connection, handle, pid, requests, packets: socketio::PacketAssembler::new(SIZE_MAX) })
     }
 
     /// Sends a request.
@@ -122,29 +137,26 @@ impl FuzzClient {
 
     /// The events since the last call.
     pub(crate) fn take(&mut self) -> Vec<OutputEvent> {
-        let written = self.handle.with_outbox(|outbox| {
-            let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
-            outbox.advance(written.len());
+        let written = self.connection.with_outbox(|outbox| {
+            let written: Vec<_> = outbox.messages().map(|(kind, message)| (kind, message.to_vec())).collect();
+            outbox.advance(written.len(), 0);
             written
         });
         let mut events = Vec::new();
-        let mut rest = &written[..];
-        while !rest.is_empty() {
-            let (opcode, payload, behind) = frame::split(rest).expect("whole frames");
-            rest = behind;
+        for (kind, message) in written {
             events.extend(match self.surface {
-                Surface::Raw => Some(read_raw(payload)),
-                Surface::Root | Surface::Chat => self.read_packet(opcode, payload),
+                Surface::Raw => Some(read_raw(&message)),
+                Surface::Root | Surface::Chat => self.read_packet(kind, message),
             });
         }
         events
     }
 
-    fn read_packet(&mut self, opcode: Opcode, payload: &[u8]) -> Option<OutputEvent> {
-        let payload = Bytes::copy_from_slice(payload);
-        let packet = match opcode {
-            Opcode::Text => self.packets.text(payload.slice(1..)),
-            _ => self.packets.binary(payload),
+    fn read_packet(&mut self, kind: MessageKind, message: Vec<u8>) -> Option<OutputEvent> {
+        let message = Bytes::from(message);
+        let packet = match kind {
+            MessageKind::Text => self.packets.text(message.slice(1..)),
+            _ => self.packets.binary(message),
         };
         match packet.expect("a packet that a client can read")?.packet {
             Packet::Event { args, .. } => {

@@ -1,9 +1,10 @@
 //! The codecs of `/socket.io/`: encoding and decoding are inverse.
 
 use bytes::Bytes;
-use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::frame;
 use hubbub::codec::{engineio, socketio};
 use hubbub_actors::events::text;
+use hubbub_actors::publication::{MessageKind, Payload};
 use serde_json::{Map, Value, json};
 
 /// The maximum size of an assembled packet.
@@ -11,12 +12,11 @@ const SIZE_MAX: usize = 1 << 20;
 
 /// A packet and a polling body: a decoded packet is encoded as the same bytes, except base64, which has several forms.
 pub(crate) fn engine_decode(bytes: &[u8]) {
-    let _ = frame::split(bytes);
     let input = Bytes::copy_from_slice(bytes);
     if let Ok(packet) = engineio::decode(input.clone()) {
         check_encoding(&packet, bytes);
     }
-    let packets: Vec<_> = engineio::payload(input).collect();
+    let packets: Vec<_> = engineio::packets(input).collect();
     let (last, others) = packets.split_last().expect("a body without packets is an error");
     assert!(packets.len() <= engineio::PACKETS_MAX + 1);
     assert!(others.iter().all(Result::is_ok), "the first error is the last item");
@@ -37,13 +37,13 @@ fn check_encoding(packet: &engineio::EnginePacket, item: &[u8]) {
     }
 }
 
-/// Frames made of the input become a polling body with the same packets.
+/// Messages made of the input become a polling body with the same packets.
 pub(crate) fn engine_polling_body(bytes: &[u8]) {
     let mut rest = bytes;
-    let mut items = vec![Vec::new()];
+    let mut payloads = Vec::new();
     let mut sent = Vec::new();
     while let Some((&[kind, high, low], behind)) = rest.split_first_chunk() {
-        // Most payloads are small; some need the longer forms of a frame's length.
+        // Most payloads are small.
         let length = usize::from(u16::from_be_bytes([high & 1, low]));
         let (piece, behind) = behind.split_at(length.min(behind.len()));
         rest = behind;
@@ -51,28 +51,25 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
         if high & 0xF0 == 0xF0 {
             payload = piece.repeat(140);
         }
-        let text: String = String::from_utf8_lossy(&payload).chars().filter(|&letter| letter != '\u{1E}').collect();
-        let (frame, packet) = match kind % 8 {
-            0 => (frame::encode(Opcode::Binary, &[&payload]), Some(engineio::EnginePacket::Binary(payload.into()))),
-            1 => (Bytes::from_static(engineio::PING), Some(engineio::EnginePacket::Ping(Bytes::new()))),
-            2 => (text_frame(b"6", b""), Some(engineio::EnginePacket::Noop)),
-            3 => (text_frame(b"3", text.as_bytes()), Some(engineio::EnginePacket::Pong(text.into()))),
-            4 => (frame::encode(Opcode::Ping, &[&payload[..payload.len().min(125)]]), None),
-            5 => (frame::close(1000, &text), None),
-            _ => (engineio::message_frame(&[text.as_bytes()]), Some(engineio::EnginePacket::Message(text.into()))),
+        let letters: String = String::from_utf8_lossy(&payload).chars().filter(|&letter| letter != '\u{1E}').collect();
+        let (payload, packet) = match kind % 8 {
+            0 => (binary(&payload), Some(engineio::EnginePacket::Binary(payload.into()))),
+            1 => (text_message(engineio::PING.as_bytes(), b""), Some(engineio::EnginePacket::Ping(Bytes::new()))),
+            2 => (text_message(b"6", b""), Some(engineio::EnginePacket::Noop)),
+            3 => (text_message(b"3", letters.as_bytes()), Some(engineio::EnginePacket::Pong(letters.into()))),
+            4 => (Payload::message(MessageKind::Ping, payload), None),
+            5 => (frame::close(1000, &letters), None),
+            _ => (engineio::message([letters.as_bytes()]), Some(engineio::EnginePacket::Message(letters.into()))),
         };
-        if kind & 0x80 != 0 {
-            items.push(Vec::new());
-        }
-        items.last_mut().expect("there is always one").extend_from_slice(&frame);
+        payloads.push(payload);
         sent.extend(packet);
     }
-    let body = engineio::polling_body(items.iter().map(Vec::as_slice));
+    let body = engineio::polling_body(payloads.iter().flat_map(Payload::messages));
     if sent.is_empty() {
         assert!(body.is_empty());
         return;
     }
-    let read: Result<Vec<_>, _> = engineio::payload(body.into()).collect();
+    let read: Result<Vec<_>, _> = engineio::packets(body.into()).collect();
     assert_eq!(read.as_deref(), Ok(&sent[..]));
 }
 
@@ -149,24 +146,28 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
     }
 }
 
-/// The frame of an Engine.IO packet of this type.
-fn text_frame(kind: &[u8], payload: &[u8]) -> Bytes {
-    frame::encode(Opcode::Text, &[kind, payload])
+/// An Engine.IO packet of this type.
+fn text_message(kind: &[u8], content: &[u8]) -> Payload {
+    Payload::text([kind, content])
+}
+
+fn binary(bytes: &[u8]) -> Payload {
+    Payload::message(MessageKind::Binary, bytes.to_vec())
 }
 
 /// A packet as in a polling body. `None` for an open packet: its content is not kept.
 fn encoded(packet: &engineio::EnginePacket) -> Option<Vec<u8>> {
-    let frame = match packet {
+    let payload = match packet {
         engineio::EnginePacket::Open => return None,
-        engineio::EnginePacket::Close => text_frame(b"1", b""),
-        engineio::EnginePacket::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
-        engineio::EnginePacket::Pong(payload) => text_frame(b"3", payload),
-        engineio::EnginePacket::Message(text) => engineio::message_frame(&[text]),
-        engineio::EnginePacket::Binary(bytes) => frame::encode(Opcode::Binary, &[bytes]),
-        engineio::EnginePacket::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
-        engineio::EnginePacket::Noop => text_frame(b"6", b""),
+        engineio::EnginePacket::Close => text_message(b"1", b""),
+        engineio::EnginePacket::Ping(payload) => text_message(b"2", payload),
+        engineio::EnginePacket::Pong(payload) => text_message(b"3", payload),
+        engineio::EnginePacket::Message(text) => engineio::message([&text[..]]),
+        engineio::EnginePacket::Binary(bytes) => binary(bytes),
+        engineio::EnginePacket::Upgrade => text_message(b"5", b""),
+        engineio::EnginePacket::Noop => text_message(b"6", b""),
     };
-    Some(engineio::polling_body(std::iter::once(&frame[..])))
+    Some(engineio::polling_body(payload.messages()))
 }
 
 /// Checks an accepted packet.
@@ -174,7 +175,7 @@ fn check(whole: &socketio::Whole) {
     let attachments = &whole.attachments;
     assert_eq!(whole.packet.attachments(), attachments.len());
     assert!(attachments.len() <= socketio::ATTACHMENTS_MAX);
-    let frames = match &whole.packet {
+    let sent = match &whole.packet {
         socketio::Packet::Connect { namespace, data: None } => {
             assert_eq!(socketio::decode(format!("0{namespace},").into()).as_ref(), Ok(&whole.packet));
             return;
@@ -182,9 +183,8 @@ fn check(whole: &socketio::Whole) {
         // With its data, it is encoded as a refusal.
         socketio::Packet::Connect { namespace, data: Some(data) } => {
             assert!(data.starts_with(b"{") || data.starts_with(b"["));
-            let frames = socketio::connect_error(namespace, data);
-            let (_, text, _) = frame::split(&frames).expect("a frame");
-            let again = [b"0", &text[2..]].concat();
+            let sent = socketio::connect_error(namespace, data);
+            let again = [b"0", &sent.bytes()[2..]].concat();
             assert_eq!(socketio::decode(again.into()).as_ref(), Ok(&whole.packet));
             return;
         }
@@ -211,15 +211,12 @@ fn check(whole: &socketio::Whole) {
         }
     };
     let mut assembler = socketio::PacketAssembler::new(SIZE_MAX * 2);
-    let mut rest = &frames[..];
     let mut again = None;
-    while !rest.is_empty() {
-        assert!(again.is_none(), "no frame follows a complete packet");
-        let (opcode, payload, behind) = frame::split(rest).expect("a frame");
-        rest = behind;
-        again = match opcode {
-            Opcode::Text => assembler.text(Bytes::copy_from_slice(payload.strip_prefix(b"4").expect("a message"))),
-            _ => assembler.binary(Bytes::copy_from_slice(payload)),
+    for (kind, message) in sent.messages() {
+        assert!(again.is_none(), "no message follows a complete packet");
+        again = match kind {
+            MessageKind::Text => assembler.text(Bytes::copy_from_slice(message.strip_prefix(b"4").expect("a message"))),
+            _ => assembler.binary(Bytes::copy_from_slice(message)),
         }
         .expect("an encoded packet can be decoded");
     }
@@ -271,6 +268,6 @@ fn count_bytes(value: &Value) -> usize {
 
 /// Bytes in the hub's JSON form.
 fn bytes(bytes: &Bytes) -> Value {
-    let body = engineio::polling_body(std::iter::once(&frame::encode(Opcode::Binary, &[bytes])[..]));
+    let body = engineio::polling_body(Payload::message(MessageKind::Binary, bytes.clone()).messages());
     json!({ "$binary": String::from_utf8_lossy(&body[1..]) })
 }

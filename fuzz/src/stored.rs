@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::frame;
 use hubbub::codec::namespace::ROOT_NUMBERED;
 use hubbub_actors::hub::{Hub, Part, PublishTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
 use hubbub_actors::model::surface::Surface;
 use hubbub_actors::model::topic_pattern::Pattern;
+use hubbub_actors::publication::Payload;
 use hubbub_actors::revocations::Revoked;
 use hubbub_actors::rooms::rules::{AccessRule, HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
@@ -112,7 +113,7 @@ fn value(column: Cell, cell: &[u8]) -> Value {
         Cell::Integer => Value::Integer(text.parse().unwrap_or(0)),
         Cell::Text | Cell::Bytes => Value::Blob(cell.to_vec()),
         Cell::Hash => Value::Blob(Sha256::digest(cell).to_vec()),
-        Cell::Frame => Value::Blob(frame::encode(Opcode::Text, &[b"42", text.as_bytes()]).to_vec()),
+        Cell::Frame => Value::Blob(frame::encode(&Payload::text([&b"42"[..], text.as_bytes()]))),
         Cell::Numbers => {
             let numbers: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
             let bytes = numbers.map(|numbers| numbers.iter().flat_map(|number| number.to_le_bytes()).collect());

@@ -1,7 +1,7 @@
 //! Engine.IO, protocol revision 4: packets in WebSocket messages and in the bodies of long polling.
 //!
-//! The outbox of a client always holds WebSocket frames, on both transports, so an upgrade converts nothing.
-//! [`polling_body`] converts frames for polling. The content of messages is the job of [`super::socketio`].
+//! The outbox of a client holds messages without frames. [`polling_body`] joins them for polling; a WebSocket frames them
+//! as it writes. The content of messages is the job of [`super::socketio`].
 
 mod base64_text;
 
@@ -9,13 +9,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hubbub_actors::events::json;
-use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
+use hubbub_actors::publication::{MessageKind, Payload};
 use serde::Serialize;
-
-use super::frame::{self, Opcode};
 
 /// Most packets of one polling request. The smallest Socket.IO event takes 8 bytes, so a client can send half a
 /// megabyte of events, but not half a million empty packets.
@@ -27,10 +24,10 @@ pub const ANSWER_PACKETS_MAX: usize = 16;
 /// Separates the packets of a polling body.
 pub const SEPARATOR: u8 = 0x1E;
 
-/// A ping as a WebSocket frame.
-pub const PING: &[u8] = b"\x81\x012";
-/// The reply to the probe of an upgrade, as a WebSocket frame.
-pub const PROBED: &[u8] = b"\x81\x063probe";
+/// A ping.
+pub const PING: &str = "2";
+/// The reply to the probe of an upgrade.
+pub const PROBED: &[u8] = b"3probe";
 
 /// An Engine.IO packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,20 +96,20 @@ pub fn decode(text: Bytes) -> Result<EnginePacket, Malformed> {
 
 /// Parses the packets of a polling request's body one by one, at most [`PACKETS_MAX`]. The first error is the last
 /// item.
-pub fn payload(body: Bytes) -> Payload {
+pub fn packets(body: Bytes) -> Packets {
     let rest = if std::str::from_utf8(&body).is_ok() { Ok(body) } else { Err(Malformed("not UTF-8")) };
-    Payload { rest: Some(rest), left: PACKETS_MAX }
+    Packets { rest: Some(rest), left: PACKETS_MAX }
 }
 
-/// The packets of a polling request's body: see [`payload`].
+/// The packets of a polling request's body: see [`packets`].
 #[derive(Debug)]
-pub struct Payload {
+pub struct Packets {
     /// The unparsed rest; `None` at the end.
     rest: Option<Result<Bytes, Malformed>>,
     left: usize,
 }
 
-impl Payload {
+impl Packets {
     fn item(&mut self, mut rest: Bytes) -> Result<EnginePacket, Malformed> {
         if self.left == 0 {
             return Err(Malformed("too many packets"));
@@ -134,7 +131,7 @@ impl Payload {
     }
 }
 
-impl Iterator for Payload {
+impl Iterator for Packets {
     type Item = Result<EnginePacket, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -165,102 +162,61 @@ pub fn open(payload: &OpenPayload<'_>) -> Bytes {
     [b"0", &json::encode(payload)[..]].concat().into()
 }
 
-/// A text message, the concatenation of `parts`, as a WebSocket frame.
-pub fn message_frame(parts: &[&[u8]]) -> Bytes {
-    let mut frames = BytesMut::new();
-    append_message(&mut frames, parts.iter().copied());
-    frames.freeze()
+/// A text message, the concatenation of `parts`.
+pub fn message<'a>(parts: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>) -> Payload {
+    packet(parts, &[])
 }
 
-/// Appends a message to `frames`: see [`message_frame`].
-pub(super) fn append_message<'a>(frames: &mut BytesMut, parts: impl Iterator<Item = &'a [u8]> + Clone) {
-    frame::append(frames, Opcode::Text, std::iter::once(&b"4"[..]).chain(parts));
+/// A text message, the concatenation of `parts`, and its attachments.
+pub(super) fn packet<'a>(
+    parts: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>,
+    attachments: &'a [Bytes],
+) -> Payload {
+    Payload::packet(std::iter::once(&b"4"[..]).chain(parts), attachments)
 }
 
-/// The body of a response to a poll: the packets of `frames`. Each item may hold several frames. Control frames only
-/// concern a WebSocket and are left out.
-///
-/// The hub encoded the frames itself. An invalid frame is a bug, and skips the rest of its item.
-pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut body = Vec::new();
-    for mut rest in frames {
-        while !rest.is_empty() {
-            let Some((opcode, payload, after)) = frame::split(rest) else {
-                debug_assert!(false, "not a frame of the hub: {rest:x?}");
-                break;
-            };
-            rest = after;
-            if !is_polled(opcode) {
-                continue;
-            }
-            if !body.is_empty() {
-                body.push(SEPARATOR);
-            }
-            if opcode == Opcode::Binary {
-                body.push(b'b');
-                body.extend_from_slice(STANDARD.encode(payload).as_bytes());
-            } else {
-                body.extend_from_slice(payload);
-            }
+/// The body of a response to a poll. Control messages concern a WebSocket only and are left out.
+pub fn polling_body<'a>(messages: impl Iterator<Item = (MessageKind, &'a [u8])> + Clone) -> Vec<u8> {
+    let polled = messages.filter(|&(kind, _)| is_polled(kind));
+    let length = |(kind, message): (MessageKind, &[u8])| match kind {
+        MessageKind::Binary => 2 + base64::encoded_len(message.len(), true).unwrap_or_default(),
+        _ => 1 + message.len(),
+    };
+    let mut body = Vec::with_capacity(polled.clone().map(length).sum());
+    for (kind, message) in polled {
+        if !body.is_empty() {
+            body.push(SEPARATOR);
+        }
+        if kind == MessageKind::Binary {
+            body.push(b'b');
+            body.extend_from_slice(STANDARD.encode(message).as_bytes());
+        } else {
+            body.extend_from_slice(message);
         }
     }
     body
 }
 
-/// How many bytes at the start of `frames` fit into a response of at most `most` packets, in whole frames, and how many
-/// packets [`polling_body`] makes of them. Binary frames stay with the text frame before them, because they are its
-/// attachments. An empty response accepts the first text frame with its attachments in any case.
-pub fn fit(frames: &[u8], most: usize) -> (usize, usize) {
-    let (mut fits, mut packets, mut rest) = ((0, 0), 0, frames);
-    while let Some((opcode, _, after)) = frame::split(rest) {
-        if opcode != Opcode::Binary {
-            fits = (frames.len() - rest.len(), packets);
+/// How many of the messages fit into a response of at most [`ANSWER_PACKETS_MAX`] packets. Binary messages stay with the
+/// text message before them, because they are its attachments. The first text message with its attachments always fits.
+pub fn fit(kinds: impl Iterator<Item = MessageKind>) -> usize {
+    let (mut fits, mut packets, mut count) = (0, 0, 0);
+    for kind in kinds {
+        if kind != MessageKind::Binary {
+            fits = count;
         }
-        packets += usize::from(is_polled(opcode));
-        if packets > most && (fits.0 > 0 || most < ANSWER_PACKETS_MAX) {
+        packets += usize::from(is_polled(kind));
+        if packets > ANSWER_PACKETS_MAX && fits > 0 {
             return fits;
         }
-        rest = after;
+        count += 1;
     }
-    (frames.len(), packets)
+    count
 }
 
-/// Whether polling has a packet for this opcode.
-fn is_polled(opcode: Opcode) -> bool {
-    matches!(opcode, Opcode::Text | Opcode::Binary)
-}
-
-/// The wire format of bare Engine.IO: an event's data as a message.
-pub static ENGINE: EngineWire = EngineWire;
-
-/// See [`ENGINE`].
-#[derive(Debug)]
-pub struct EngineWire;
-
-impl Encoder for EngineWire {
-    fn format(&self) -> Format {
-        Format::EngineIo
-    }
-
-    fn surface(&self) -> Option<Surface> {
-        None
-    }
-
-    fn event(&self, event: &Event, _: u64) -> Bytes {
-        message_frame(&[&event.data])
-    }
-
-    fn answer(&self, _: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
-        message_frame(&[data])
-    }
-
-    fn acknowledgement(&self, data: Option<&[u8]>, _: &Bytes, _: i64) -> Bytes {
-        message_frame(&[data.unwrap_or_default()])
-    }
-
-    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
-        Some(message_frame(&[refusal.fault.message.as_bytes()]))
-    }
+/// Whether polling has a packet for this kind.
+fn is_polled(kind: MessageKind) -> bool {
+    matches!(kind, MessageKind::Text | MessageKind::Binary)
 }
 
 #[cfg(test)]

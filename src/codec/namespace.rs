@@ -1,7 +1,7 @@
 //! The messages of a Socket.IO namespace: the hub's events as packets, and a client's packets as requests.
 //! [`super::engineio`] transports packets, and [`super::socketio`] encodes them.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hubbub_actors::events::chat::Failed;
 use hubbub_actors::events::community::{AuthenticationError, Disconnected};
 use hubbub_actors::events::push::{ErrorEvent, RefusedAck};
@@ -10,7 +10,7 @@ use hubbub_actors::events::{RefusalForm, ServerEvent, json};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
 use hubbub_actors::session::{Inbound, Request};
 
 use super::quoted;
@@ -27,7 +27,7 @@ pub static ROOT_NUMBERED: NamespaceWire =
 /// The wire format of `/chat`.
 pub static CHAT: NamespaceWire = NamespaceWire { format: Format::Chat, surface: Surface::Chat, is_numbered: false };
 
-/// Encodes the events of a namespace as packets in WebSocket frames.
+/// Encodes the events of a namespace as packets.
 #[derive(Debug)]
 pub struct NamespaceWire {
     format: Format,
@@ -47,24 +47,24 @@ impl NamespaceWire {
     }
 
     /// The last event before the hub closes the connection for this reason, if the namespace has one.
-    pub fn close_event(&self, close: Close, timestamp: i64) -> Option<Bytes> {
+    pub fn close_event(&self, close: Close, timestamp: i64) -> Option<Payload> {
         let close_event = || self.emit(Disconnected::NAME, &json::encode(&Disconnected::new(close, timestamp)));
         Disconnected::ON.contains(&self.surface).then(close_event)
     }
 
-    fn emit(&self, name: &str, data: &[u8]) -> Bytes {
+    fn emit(&self, name: &str, data: &[u8]) -> Payload {
         self.emit_with(name, data, b"")
     }
 
     /// An event with additional arguments.
-    fn emit_with(&self, name: &str, data: &[u8], further: &[u8]) -> Bytes {
+    fn emit_with(&self, name: &str, data: &[u8], further: &[u8]) -> Payload {
         let name = quoted(name);
         let (data, attachments) = socketio::extract(data);
         let parts = [b"[", name.as_bytes(), b",", &data, further, b"]"];
         socketio::emit_parts(self.namespace(), &parts, None, &attachments)
     }
 
-    fn ack(&self, data: Option<&[u8]>, correlation: &Bytes) -> Bytes {
+    fn ack(&self, data: Option<&[u8]>, correlation: &Bytes) -> Payload {
         // `request` made it from a number.
         let id = std::str::from_utf8(correlation).ok().and_then(|id| id.parse().ok()).unwrap_or_default();
         let (data, attachments) = socketio::extract(data.unwrap_or_default());
@@ -72,7 +72,7 @@ impl NamespaceWire {
     }
 
     /// The event that reports a refusal on `/`.
-    fn refusal_event(&self, refusal: &EventError<'_>, not_done: &[u8], timestamp: i64) -> Bytes {
+    fn refusal_event(&self, refusal: &EventError<'_>, not_done: &[u8], timestamp: i64) -> Payload {
         let EventError { fault, refused, style, .. } = refusal;
         let (code, details) = (refused.code(fault, *style), fault.details());
         match refused {
@@ -111,7 +111,7 @@ impl Encoder for NamespaceWire {
         Some(self.surface)
     }
 
-    fn event(&self, event: &Event, number: u64) -> Bytes {
+    fn event(&self, event: &Event, number: u64) -> Payload {
         if self.is_numbered && number > 0 {
             return self.emit_with(event.name.as_str(), &event.data, format!(",\"{number:x}\"").as_bytes());
         }
@@ -122,15 +122,15 @@ impl Encoder for NamespaceWire {
         self.is_numbered
     }
 
-    fn answer(&self, name: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
+    fn answer(&self, name: &str, data: &[u8], _: &Correlation, _: i64) -> Payload {
         self.emit(name, data)
     }
 
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Payload {
         self.ack(data, correlation)
     }
 
-    fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Bytes> {
+    fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Payload> {
         let acked = |data: &[u8]| refusal.correlation.as_ref().map(|id| self.ack(Some(data), id));
         if self.surface == Surface::Chat {
             // An event reports what no client requested, such as an expired token, and events that could not be read.
@@ -140,9 +140,9 @@ impl Encoder for NamespaceWire {
             return sent.or_else(|| acked(&json::encode(&Failed::new(refusal.fault))));
         }
         let not_done = json::encode(&RefusedAck::new(refusal.fault, refusal.refused, refusal.style, refusal.room));
-        let mut frames = BytesMut::from(self.refusal_event(refusal, &not_done, timestamp));
-        frames.extend_from_slice(&acked(&not_done).unwrap_or_default());
-        Some(frames.freeze())
+        Payload::concat(
+            [Some(self.refusal_event(refusal, &not_done, timestamp)), acked(&not_done)].into_iter().flatten(),
+        )
     }
 }
 

@@ -6,12 +6,11 @@ use hubbub_actors::events::raw::{Error, EventReply};
 use hubbub_actors::events::{ServerEvent, text};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
 use hubbub_actors::session::{Inbound, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::frame::{Opcode, encode};
 use super::quoted;
 
 /// Longest `id` of a request, in bytes of JSON text.
@@ -20,7 +19,7 @@ pub const ID_MAX: usize = 256;
 /// The wire format of `/ws`.
 pub static RAW: RawWire = RawWire;
 
-/// The raw envelope in WebSocket text frames.
+/// The raw envelope in text messages.
 #[derive(Debug)]
 pub struct RawWire;
 
@@ -95,28 +94,26 @@ impl Encoder for RawWire {
         Some(Surface::Raw)
     }
 
-    fn event(&self, event: &Event, _: u64) -> Bytes {
+    fn event(&self, event: &Event, _: u64) -> Payload {
         let name = quoted(event.name.as_str());
         let topic = event.topic.as_ref().map(|topic| [",\"topic\":", &quoted(topic.as_str())].concat());
         let offset = event.offset.map(|offset| format!(",\"offset\":{offset}"));
         let timestamp = event.timestamp.to_string();
-        encode(
-            Opcode::Text,
-            &[
-                b"{\"type\":",
-                name.as_bytes(),
-                topic.as_deref().unwrap_or_default().as_bytes(),
-                b",\"data\":",
-                &event.data,
-                b",\"timestamp\":",
-                timestamp.as_bytes(),
-                offset.as_deref().unwrap_or_default().as_bytes(),
-                b"}",
-            ],
-        )
+        let parts: [&[u8]; 9] = [
+            b"{\"type\":",
+            name.as_bytes(),
+            topic.as_deref().unwrap_or_default().as_bytes(),
+            b",\"data\":",
+            &event.data,
+            b",\"timestamp\":",
+            timestamp.as_bytes(),
+            offset.as_deref().unwrap_or_default().as_bytes(),
+            b"}",
+        ];
+        Payload::text(parts)
     }
 
-    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Bytes {
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Payload {
         let name = quoted(name);
         let timestamp = timestamp.to_string();
         let (label, id): (&[u8], &[u8]) = match correlation {
@@ -134,14 +131,14 @@ impl Encoder for RawWire {
             timestamp.as_bytes(),
             b"}",
         ];
-        encode(Opcode::Text, &parts)
+        Payload::text(parts)
     }
 
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Bytes {
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Payload {
         self.answer(EventReply::NAME, data.unwrap_or(b"{}"), &Some(correlation.clone()), timestamp)
     }
 
-    fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Bytes> {
+    fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Payload> {
         let fault = refusal.fault;
         let error = Error { code: fault.code, message: fault.message.clone(), details: fault.details() };
         Some(self.answer(Error::NAME, &json::encode(&error), refusal.correlation, timestamp))
@@ -154,8 +151,8 @@ mod tests {
 
     use super::*;
 
-    fn text(frame: &Bytes) -> &str {
-        std::str::from_utf8(&frame[2..]).unwrap()
+    fn text(payload: &Payload) -> &str {
+        std::str::from_utf8(payload.bytes()).unwrap()
     }
 
     fn request(message: &str) -> Request {
@@ -236,6 +233,6 @@ mod tests {
         assert_eq!(text(&frame), r#"{"type":"Pong","data":{"timestamp":1},"id":"x","timestamp":7}"#);
         let frame = RAW.refusal(&EventError::of(&Fault::rate_limited(3), &None), 7).unwrap();
         let want = r#"{"type":"Error","data":{"code":"RATE_LIMITED","message":"Rate limit exceeded","details":{"retryAfter":3}},"timestamp":7}"#;
-        assert!(String::from_utf8_lossy(&frame).ends_with(want), "{frame:?}");
+        assert_eq!(text(&frame), want);
     }
 }

@@ -1,15 +1,16 @@
 //! The settings of the hub's actors, derived from the configuration.
 
-use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::OutboxCapacity;
+use hubbub_actors::connection::{Heartbeat, ProofOfLife};
 use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
+use hubbub_actors::publication::MessageKind;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 
 use crate::config::{self, AudienceSetting, Config};
-use crate::{codec, telemetry};
+use crate::telemetry;
 
 /// Silence after which a user no longer counts as typing, ms.
 const TYPING_MS: i64 = 5_000;
@@ -101,7 +102,8 @@ fn heartbeat_of(server: &config::Server) -> Heartbeat {
     Heartbeat {
         interval_ms: millis(server.heartbeat_interval_secs),
         timeout_ms: millis(server.client_timeout_secs),
-        ping_frame: codec::frame::PING,
+        ping: (MessageKind::Ping, ""),
+        proof: ProofOfLife::AnyFrame,
     }
 }
 

@@ -1,8 +1,7 @@
 //! One Engine.IO session: its transport (polling or a WebSocket), the upgrade between them, and its end.
 //!
-//! Everything it sends is in the outbox of its handle as WebSocket frames, on both transports. So an upgrade converts
-//! nothing, and the new transport continues where the old one stopped. The messages themselves are the job of its
-//! [`PacketHandler`].
+//! Everything it sends is in one outbox, on both transports. So the new transport of an upgrade continues where the old
+//! one stopped. The messages themselves are the job of its [`PacketHandler`].
 
 mod answers;
 mod late;
@@ -16,17 +15,16 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use hubbub_actors::connection::{Heartbeat, OutboxSink, SessionHandle, SessionSpec};
+use hubbub_actors::connection::{Connection, ConnectionSpec, Heartbeat, OutboxSink, ProofOfLife};
 use hubbub_actors::model::close::Close;
-use hubbub_actors::model::ids::SessionId;
+use hubbub_actors::publication::{MessageKind, Payload};
 use hubbub_actors::registry::Admission;
-use hubbub_actors::runtime::clock::Expiry;
 use tokio::sync::Notify;
 
 use self::requests::PollingState;
 use super::context::EngineContext;
 use super::timer::Timer;
-use crate::codec::engineio::{self, ENGINE, EnginePacket, Malformed};
+use crate::codec::engineio::{self, EnginePacket, Malformed};
 use crate::websocket::{Flushable, SocketMessage, SocketReader};
 
 /// Bytes of one message or polling body of a client that has not joined a namespace. A token fits.
@@ -89,11 +87,9 @@ enum TransportState {
 /// An Engine.IO session.
 pub struct Engine {
     context: Rc<EngineContext>,
-    handle: Rc<SessionHandle>,
+    connection: Rc<Connection>,
     state: RefCell<TransportState>,
     packet_handler: RefCell<Option<Rc<dyn PacketHandler>>>,
-    /// Already in the flusher's queue.
-    queued: Cell<bool>,
     /// Notified when the handler is no longer busy, a POST was processed, or the session ended.
     progress: Notify,
     /// A request waits until the outbox is less than half full.
@@ -110,25 +106,21 @@ impl Engine {
         let settings = &context.settings;
         let traffic = settings.traffic.clone();
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
-        let handle = context.session_table.insert(SessionSpec {
-            session: SessionId::random(),
-            encoder: &ENGINE,
+        let connection = context.session_table.connect(ConnectionSpec {
             bound: settings.outbox.get(),
             heartbeat: Some(Heartbeat {
                 interval_ms,
                 timeout_ms: interval_ms + timeout_ms,
-                ping_frame: engineio::PING,
+                ping: (MessageKind::Text, engineio::PING),
+                proof: ProofOfLife::Pong,
             }),
-            multiplexed: true,
-            expiry: Expiry::NEVER,
             elapsed: context.clock.begin_ms(),
         });
         Rc::new(Self {
             context,
-            handle,
+            connection,
             state: RefCell::new(TransportState::Polling(Box::new(PollingState::new(traffic)))),
             packet_handler: RefCell::new(None),
-            queued: Cell::new(false),
             progress: Notify::new(),
             awaits_room: Cell::new(false),
             admission: Cell::new(admission),
@@ -139,29 +131,29 @@ impl Engine {
     /// Sets the packet handler and starts to send.
     pub(super) fn start(self: &Rc<Self>, packet_handler: Rc<dyn PacketHandler>) {
         *self.packet_handler.borrow_mut() = Some(packet_handler);
-        self.handle.attach(self.clone());
+        self.connection.attach(self.clone());
     }
 
-    /// The session handle: its outbox, heartbeat and end.
-    pub fn handle(&self) -> &Rc<SessionHandle> {
-        &self.handle
+    /// The connection: its outbox, heartbeat and end.
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
     }
 
-    /// Sends a frame.
-    pub fn send(&self, frame: Bytes) {
-        self.handle.send_ahead(Rc::new(frame));
+    /// Sends messages.
+    pub fn send(&self, payload: Payload) {
+        self.connection.send(payload);
     }
 
     /// Whether the outbox is less than half full. If not, [`PacketHandler::drained`] is called once it is.
     pub fn has_room(&self) -> bool {
-        let has_room = self.handle.is_under_half();
+        let has_room = self.connection.is_under_half();
         self.awaits_room.set(self.awaits_room.get() || !has_room);
         has_room
     }
 
     /// Part of the outbox was written.
     fn note_written(&self) {
-        if self.awaits_room.get() && self.handle.is_under_half() {
+        if self.awaits_room.get() && self.connection.is_under_half() {
             self.awaits_room.set(false);
             self.with_handler(|packet_handler| packet_handler.drained());
         }
@@ -170,7 +162,7 @@ impl Engine {
     /// Receives again once the handler is no longer busy.
     pub fn resume_reading(&self) {
         let busy = self.is_busy();
-        self.handle.pause(busy);
+        self.connection.pause(busy);
         if !busy {
             self.progress.notify_waiters();
         }
@@ -196,7 +188,7 @@ impl Engine {
 
     /// Whether the session receives no more messages: it is closed, or it ended without a close.
     fn is_over(&self) -> bool {
-        self.handle.closed().is_some() || matches!(*self.state.borrow(), TransportState::Ended)
+        self.connection.closed().is_some() || matches!(*self.state.borrow(), TransportState::Ended)
     }
 
     /// The current limit in bytes of one message or polling body.
@@ -213,11 +205,11 @@ impl Engine {
     async fn wait_while(&self, is_busy: impl Fn(&Self) -> bool) {
         loop {
             let progress = self.progress.notified();
-            if self.handle.closed().is_some() || !is_busy(self) {
-                self.handle.set_reads_paused(false, || self.context.clock.begin_ms());
+            if self.connection.closed().is_some() || !is_busy(self) {
+                self.connection.set_reads_paused(false, || self.context.clock.begin_ms());
                 return;
             }
-            self.handle.set_reads_paused(true, || 0);
+            self.connection.set_reads_paused(true, || 0);
             progress.await;
         }
     }
@@ -228,15 +220,15 @@ impl Engine {
             Ok(EnginePacket::Message(text)) => self.deliver(EngineMessage::Text(text)),
             Ok(EnginePacket::Binary(bytes)) => self.deliver(EngineMessage::Binary(bytes)),
             Ok(EnginePacket::Pong(_)) => {
-                if self.handle.note_pong(self.context.clock.begin_ms()) {
+                if self.connection.note_pong(self.context.clock.begin_ms()) {
                     self.with_handler(|packet_handler| packet_handler.confirm());
                 }
             }
-            Ok(EnginePacket::Close) => self.handle.close(Close::Left),
+            Ok(EnginePacket::Close) => self.connection.close(Close::Left),
             Ok(EnginePacket::Noop) => {}
             // Only the server sends pings, and upgrade packets belong on the probed WebSocket.
             Ok(EnginePacket::Open | EnginePacket::Ping(_) | EnginePacket::Upgrade) | Err(_) => {
-                self.handle.close(Close::Malformed)
+                self.connection.close(Close::Malformed)
             }
         }
     }
@@ -269,7 +261,7 @@ impl Engine {
     pub(super) fn take_socket(&self) -> bool {
         let mut state = self.state.borrow_mut();
         let is_free = matches!(&*state, TransportState::Polling(polling) if !polling.has_request());
-        let may_go = is_free && self.handle.closed().is_none();
+        let may_go = is_free && self.connection.closed().is_none();
         if may_go {
             *state = TransportState::Socket;
         }
@@ -300,7 +292,7 @@ impl Engine {
                     SocketMessage::Binary(bytes) => engine.receive(Ok(EnginePacket::Binary(bytes))),
                     SocketMessage::Closing => engine.end_handler(),
                 }
-                engine.handle.pause(engine.is_busy());
+                engine.connection.pause(engine.is_busy());
             }
         })
     }
@@ -309,14 +301,14 @@ impl Engine {
     /// themselves.
     pub(super) fn close_if_idle(&self) {
         if self.with_handler(|packet_handler| packet_handler.is_idle()).unwrap_or(true) {
-            self.handle.close(Close::GoingAway);
+            self.connection.close(Close::GoingAway);
         }
     }
 
     /// Checks the heartbeat now: a request must not find a session after its heartbeat failed.
     fn check_heartbeat(self: &Rc<Self>) {
-        self.handle.check_liveness(self.context.clock.now_ms(), self.context.clock.elapsed_ms());
-        if self.handle.closed().is_some() {
+        self.connection.check_heartbeat(self.context.clock.elapsed_ms());
+        if self.connection.closed().is_some() {
             self.answer_waiting();
         }
     }
@@ -336,8 +328,7 @@ impl Engine {
             matches!(std::mem::replace(&mut *self.state.borrow_mut(), TransportState::Ended), TransportState::Ended);
         if !ended {
             self.end_handler();
-            self.handle.with_outbox(|outbox| outbox.close());
-            self.context.session_table.release(self.handle.addr().slot);
+            self.connection.detach();
             (self.on_end)();
             drop(self.admission.take());
         }
@@ -356,10 +347,8 @@ impl Drop for EndOnDrop {
 /// On polling, a session is its own outbox sink.
 impl OutboxSink for Engine {
     fn wake(self: Rc<Self>) {
-        if !self.queued.replace(true) {
-            let flusher = self.context.flusher.clone();
-            flusher.queue(self);
-        }
+        let flusher = self.context.flusher.clone();
+        flusher.queue(self);
     }
 
     fn resume(self: Rc<Self>) {}
@@ -367,7 +356,7 @@ impl OutboxSink for Engine {
 
 impl Flushable for Engine {
     fn flush(self: Rc<Self>) {
-        self.queued.set(false);
+        self.connection.begin_write();
         self.answer_waiting();
     }
 }

@@ -102,7 +102,7 @@ impl NamespaceMembers {
                 () = gives_way => false,
             };
             match engine.upgrade() {
-                Some(engine) if is_late => engine.handle().close(Close::Unused),
+                Some(engine) if is_late => engine.connection().close(Close::Unused),
                 Some(engine) => engine.end_unjoined(UNJOINED_RULE),
                 None => {}
             }
@@ -176,8 +176,8 @@ impl NamespaceSender {
         let Some(members) = self.members.upgrade() else { return };
         if members.mark_removed(self.namespace.clone()) {
             // The removed member logs the reason itself.
-            self.engine.handle().mark_close_logged();
-            self.engine.handle().close(close);
+            self.engine.connection().mark_close_logged();
+            self.engine.connection().close(close);
         } else {
             members.await_join(None);
             // The other namespaces may have waited for this one alone.

@@ -7,8 +7,7 @@ use std::task::{Context, Poll};
 
 use actix_web::web::Data;
 use futures_core::Stream;
-use hubbub_actors::connection::outbox::{Frame, Outbox};
-use hubbub_actors::connection::{OutboxSink, SessionHandle};
+use hubbub_actors::connection::{SessionHandle, SessionTransport};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::session::{Inbound, Session};
 
@@ -57,7 +56,7 @@ impl NamespaceSession {
 
     /// Whether the session may take its next request. The reply needs room in the connection's outbox.
     fn takes_requests(&self) -> bool {
-        self.handle.takes_requests() && self.sender.borrow().as_ref().is_none_or(|sender| sender.engine().has_room())
+        self.sender.borrow().as_ref().is_none_or(|sender| sender.engine().has_room()) && self.handle.takes_requests()
     }
 
     /// Notifies the client of the session's end, then leaves the namespace or closes the connection.
@@ -66,13 +65,13 @@ impl NamespaceSession {
             return;
         }
         self.inbox.close();
-        if let Some(frame) = self.wire.close_event(close, self.state.now_ms()) {
-            sender.engine().send(frame);
+        if let Some(event) = self.wire.close_event(close, self.state.now_ms()) {
+            sender.engine().send(event);
         }
         // A removed client does not reconnect to the namespace by itself; a client without a connection does.
         match close {
             Close::GoingAway => sender.leave_all(close),
-            _ if close.may_return() => sender.engine().handle().close(close),
+            _ if close.may_return() => sender.engine().connection().close(close),
             _ => sender.disconnect(close),
         }
     }
@@ -109,6 +108,7 @@ impl NamespaceMember for NamespaceSession {
         if self.handle.has_tail() {
             self.handle.forgo();
         }
+        self.handle.leave();
     }
 
     fn is_busy(&self) -> bool {
@@ -128,10 +128,6 @@ impl NamespaceMember for NamespaceSession {
             self.handle.note_end(close);
         }
         self.end_sent.set(true);
-        // If the hub closed the connection, its sessions end for the same reason.
-        if let Some(sender) = self.sender() {
-            self.handle.close_as(sender.engine().handle());
-        }
         if !self.is_known.get() {
             // No client can recover a session that it does not know.
             self.handle.forgo();
@@ -142,18 +138,9 @@ impl NamespaceMember for NamespaceSession {
     }
 }
 
-/// The outbox of a namespace session drains into the outbox of its connection.
-impl OutboxSink for NamespaceSession {
-    fn wake(self: Rc<Self>) {
-        let Some(sender) = self.sender() else { return };
-        let connection = sender.engine().handle();
-        // A closed connection takes no more frames; the frames in this outbox can still be taken back.
-        while connection.closed().is_none()
-            && let Some((frame, accepted_us)) = self.handle.with_outbox(Outbox::take)
-        {
-            connection.forward(frame, accepted_us);
-        }
-        if let Some(close) = self.handle.closed() {
+impl SessionTransport for NamespaceSession {
+    fn closed(self: Rc<Self>, close: Close) {
+        if let Some(sender) = self.sender() {
             self.announce_end(&sender, close);
         }
     }
@@ -173,16 +160,6 @@ impl OutboxSink for NamespaceSession {
             self.handle.close(Close::Recovered);
         });
         true
-    }
-
-    fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
-        self.sender().is_none_or(|sender| sender.engine().handle().fits_within_half(frames, bytes))
-    }
-
-    fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {
-        if let Some(sender) = self.sender() {
-            sender.engine().handle().with_outbox(|outbox| outbox.recall(wants));
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use bytes::Bytes;
+use hubbub_actors::connection::Connection;
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::concurrency::{ConcurrencyKey, ConcurrencySlot};
 use hubbub_actors::limits::fixed_window::Rule;
@@ -91,6 +92,7 @@ impl PacketHandlerFactory for HubHandlerFactory {
         let host = HubNamespaceAuth {
             state: self.state.clone(),
             worker: self.worker.clone(),
+            connection: engine.connection().clone(),
             client: Rc::new(client.client),
             token: client.token.map(Rc::from),
             transport: client.transport,
@@ -107,6 +109,7 @@ impl PacketHandlerFactory for HubHandlerFactory {
 struct HubNamespaceAuth {
     state: Data<SharedState>,
     worker: Worker,
+    connection: Rc<Connection>,
     client: Rc<ClientInfo>,
     /// The token of the handshake.
     token: Option<Rc<str>>,
@@ -237,7 +240,7 @@ impl HubNamespaceAuth {
             transport: self.transport,
             peer: self.client.peer.clone(),
             slot,
-            heartbeat: None,
+            connection: self.connection.clone(),
             rate_usage: if surface == Surface::Chat { chat } else { root }.clone(),
             recovery,
         };

@@ -172,7 +172,7 @@ impl Namespaces {
                 Some(NextAction::Join(count)) if !self.members.has_ended() => {
                     self.join(namespace.clone(), member, count)
                 }
-                _ => member.end(self.engine.handle().end_reason()),
+                _ => member.end(self.engine.connection().end_reason()),
             },
             Err(refused) => match next {
                 Some(NextAction::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
@@ -181,7 +181,7 @@ impl Namespaces {
             },
         }
         if let Some(NextAction::Reconnect { auth, .. }) = next
-            && self.engine.handle().closed().is_none()
+            && self.engine.connection().closed().is_none()
         {
             self.authorize(namespace.clone(), auth);
         }
@@ -207,7 +207,7 @@ impl Namespaces {
             return;
         }
         let deferred = self.deferred.borrow_mut().take();
-        match deferred.filter(|_| self.engine.handle().closed().is_none()) {
+        match deferred.filter(|_| self.engine.connection().closed().is_none()) {
             Some(Deferred::Message(message)) => self.receive(message),
             Some(Deferred::Refusal(namespace, refused)) => self.refuse_excess(namespace, refused),
             None => {}
@@ -218,8 +218,8 @@ impl Namespaces {
         match refused {
             ConnectRefusal::Answered(data) => self.engine.send(socketio::connect_error(namespace, &data)),
             ConnectRefusal::Unanswered => {}
-            ConnectRefusal::Closed(Close::Limit) => self.engine.handle().close_by(Close::Limit, connects::RULE),
-            ConnectRefusal::Closed(close) => self.engine.handle().close(close),
+            ConnectRefusal::Closed(Close::Limit) => self.engine.connection().close_by(Close::Limit, connects::RULE),
+            ConnectRefusal::Closed(close) => self.engine.connection().close(close),
         }
     }
 
@@ -240,7 +240,7 @@ impl PacketHandler for Namespaces {
             return;
         }
         if !self.has_joined.get() && !may_precede_join(&message) {
-            return self.engine.handle().close(Close::Malformed);
+            return self.engine.connection().close(Close::Malformed);
         }
         let whole = match message {
             EngineMessage::Text(text) => self.assembler.borrow_mut().text(text),
@@ -252,7 +252,7 @@ impl PacketHandler for Namespaces {
             Err(malformed) => Err(malformed),
         };
         if handled.is_err() {
-            self.engine.handle().close(Close::Malformed);
+            self.engine.connection().close(Close::Malformed);
         }
     }
 
@@ -284,16 +284,16 @@ impl PacketHandler for Namespaces {
     fn end(&self) {
         self.deferred.borrow_mut().take();
         let table = self.members.end();
-        let handle = self.engine.handle();
+        let connection = self.engine.connection();
         // Members and CONNECTs under authorization record the end themselves.
         if table.is_disconnected()
-            && !handle.is_close_logged()
-            && let Some(close) = handle.end_reason()
+            && !connection.is_close_logged()
+            && let Some(close) = connection.end_reason()
         {
-            self.namespace_auth.closed(close, handle.closed_by());
+            self.namespace_auth.closed(close, connection.closed_by());
         }
         for member in table.members() {
-            member.end(handle.end_reason());
+            member.end(connection.end_reason());
         }
     }
 }

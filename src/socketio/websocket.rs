@@ -10,6 +10,7 @@ use actix_rt::time::{sleep, timeout};
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::limits::traffic::TrafficBudget;
 use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::publication::{MessageKind, Payload};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +23,7 @@ use super::router::{EngineMailbox, EngineWorker, SocketUpgrade};
 use super::sid::{self, Sid};
 use crate::admission::{ClientInfo, HandshakeRequest};
 use crate::codec::engineio::PROBED;
-use crate::codec::frame::{self, Opcode};
+use crate::codec::frame;
 use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::websocket::assembler::{Incoming, MessageAssembler};
 use crate::websocket::{SocketReader, SocketWriter, handshake, refuse};
@@ -81,7 +82,7 @@ impl UpgradeRequest<'_> {
         let client = worker.router().admit(head, self.request.is_host_last).await?;
         let (engine, open_packet) = worker.open_session(client, &[])?;
         let Some(mut socket) = socket.take() else { return Ok(()) };
-        engine.send(frame::encode(Opcode::Text, &[&open_packet]));
+        engine.send(Payload::message(MessageKind::Text, open_packet));
         if !engine.take_socket() || socket.write_all(&response).await.is_err() {
             engine.end();
             return Ok(());
@@ -165,7 +166,7 @@ impl UpgradeAttempt {
             Ok(Err(error)) if error.kind() != io::ErrorKind::InvalidData => {}
             Ok(_) => self.log_refused(&Fault::new(Code::InvalidRequest, "No upgrade")),
         }
-        let _ = socket.write_all(&frame::close(1002, "no upgrade")).await;
+        let _ = socket.write_all(&frame::encode(&frame::close(1002, "no upgrade"))).await;
         let _ = socket.shutdown().await;
     }
 
@@ -177,10 +178,10 @@ impl UpgradeAttempt {
 /// From now on the socket serves the session.
 fn connect(worker: &Rc<EngineWorker>, engine: &Rc<Engine>, socket: TcpStream, early: BytesMut) {
     let (reading, writing) = socket.into_split();
-    let writer = SocketWriter::new(writing, engine.handle().clone(), worker.context().flusher.clone());
+    let writer = SocketWriter::new(writing, engine.connection().clone(), worker.context().flusher.clone());
     let assembler = MessageAssembler::new(engine.payload_max());
     let (clock, traffic) = (worker.context().clock.clone(), worker.context().settings.traffic.clone());
-    let mut reader = SocketReader::new(reading, writer, clock, assembler, early, traffic);
+    let mut reader = SocketReader::new(reading, writer, None, clock, assembler, early, traffic);
     reader.set_pending(true);
     actix_rt::spawn(engine.clone().drive(reader));
 }
@@ -220,10 +221,10 @@ impl Probe {
                 match incoming {
                     Incoming::Text(text) if text == Bytes::from_static(b"2probe") && !self.probed => {
                         self.probed = true;
-                        socket.write_all(PROBED).await?;
+                        write(socket, MessageKind::Text, PROBED).await?;
                     }
                     Incoming::Text(text) if text == Bytes::from_static(b"5") => return Ok(()),
-                    Incoming::Ping(payload) => socket.write_all(&frame::encode(Opcode::Pong, &[&payload])).await?,
+                    Incoming::Ping(payload) => write(socket, MessageKind::Pong, payload).await?,
                     Incoming::Pong => {}
                     Incoming::Text(_) | Incoming::Binary(_) | Incoming::Close(_) => return Err(protocol_error()),
                 }
@@ -238,6 +239,11 @@ impl Probe {
             }
         }
     }
+}
+
+/// Writes a message before a writer has the socket.
+async fn write(socket: &mut TcpStream, kind: MessageKind, message: impl Into<Bytes>) -> io::Result<()> {
+    socket.write_all(&frame::encode(&Payload::message(kind, message))).await
 }
 
 fn protocol_error() -> io::Error {

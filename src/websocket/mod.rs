@@ -13,6 +13,7 @@
 
 pub mod assembler;
 mod flusher;
+mod framing;
 pub mod handshake;
 mod reader;
 mod refusal;

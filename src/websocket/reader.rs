@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use hubbub_actors::connection::SessionHandle;
 use hubbub_actors::limits::fixed_window::{Decision, Rule, Window};
 use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit};
 use hubbub_actors::model::close::Close;
@@ -78,6 +79,7 @@ enum ReaderStage {
 pub struct SocketReader {
     socket: OwnedReadHalf,
     writer: Rc<SocketWriter>,
+    session: Option<Rc<SessionHandle>>,
     clock: Clock,
     assembler: MessageAssembler,
     /// An incomplete message; empty on an idle connection.
@@ -97,11 +99,12 @@ pub struct SocketReader {
 }
 
 impl SocketReader {
-    /// The reading side of `writer`'s connection. `early`: bytes after the handshake. `traffic`: the limit of what the
-    /// client sends.
+    /// The reading side of `writer`'s connection. `session`: the only session of the connection, if it has only one;
+    /// its replies limit the reading. `early`: bytes after the handshake. `traffic`: the limit of what the client sends.
     pub fn new(
         socket: OwnedReadHalf,
         writer: Rc<SocketWriter>,
+        session: Option<Rc<SessionHandle>>,
         clock: Clock,
         assembler: MessageAssembler,
         early: BytesMut,
@@ -110,6 +113,7 @@ impl SocketReader {
         Self {
             socket,
             writer,
+            session,
             clock,
             assembler,
             buffer: early,
@@ -153,10 +157,14 @@ impl SocketReader {
     }
 
     /// Sets whether the message bound may soon be raised. Until
-    /// [`SessionHandle::pause`](hubbub_actors::connection::SessionHandle::pause) is cleared, a message over the bound
+    /// [`Connection::pause`](hubbub_actors::connection::Connection::pause) is cleared, a message over the bound
     /// stays unread, with everything after it.
     pub fn set_awaiting_bound(&mut self, awaits_bound: bool) {
         self.awaits_bound = awaits_bound;
+    }
+
+    fn takes_requests(&self) -> bool {
+        !self.writer.connection.is_paused() && self.session.as_ref().is_none_or(|session| session.takes_requests())
     }
 
     fn is_within_budget(&mut self, now: i64, frames: u32, bytes: usize) -> bool {
@@ -172,17 +180,17 @@ impl SocketReader {
             if self.writer.is_ending() {
                 return Poll::Ready(self.begin_end());
             }
-            let handle = &writer.handle;
+            let connection = &writer.connection;
             if let Some(code) = self.client_close {
                 // Earlier requests are answered first.
-                if handle.has_pending_replies() {
+                if self.session.as_ref().is_some_and(|session| session.has_pending_replies()) {
                     return Poll::Pending;
                 }
                 self.writer.end(code, "");
                 continue;
             }
-            let takes_requests = handle.takes_requests();
-            handle.set_reads_paused(!takes_requests, || self.clock.begin_ms());
+            let takes_requests = self.takes_requests();
+            connection.set_reads_paused(!takes_requests, || self.clock.begin_ms());
             if !takes_requests || self.is_turn_over(cx) {
                 return Poll::Pending;
             }
@@ -191,10 +199,10 @@ impl SocketReader {
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(SocketMessage::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(SocketMessage::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.receive_ping(&payload),
+                Ok(Some(Incoming::Ping(payload))) => self.receive_ping(payload),
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => {
-                    handle.note_end(Close::Left);
+                    connection.note_end(Close::Left);
                     self.client_close = Some(code.unwrap_or(1000));
                 }
                 Ok(None) => {
@@ -206,10 +214,10 @@ impl SocketReader {
                     }
                 }
                 // The next round records that a pong after the message may be unread.
-                Err(Violation::TooBig) if self.awaits_bound => handle.pause(true),
+                Err(Violation::TooBig) if self.awaits_bound => connection.pause(true),
                 Err(violation) => {
                     let (code, reason) = violation.close();
-                    handle.note_end(violation.end());
+                    connection.note_end(violation.end());
                     self.writer.end(code, reason);
                 }
             }
@@ -223,20 +231,20 @@ impl SocketReader {
         let frames = self.assembler.frames_since(frames);
         if frames > 0 {
             let now = self.clock.begin_ms();
-            self.writer.handle.note_activity(now);
+            self.writer.connection.note_activity(now);
             if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
-                self.writer.handle.close_over_budget();
+                self.writer.connection.close_over_budget();
                 return None;
             }
         }
         Some(next)
     }
 
-    fn receive_ping(&mut self, payload: &Bytes) {
+    fn receive_ping(&mut self, payload: Bytes) {
         match self.pings.count(self.clock.elapsed_ms(), PINGS) {
             Decision::Within => self.writer.pong(payload),
             Decision::Over(_) => {}
-            Decision::Flood(_) => self.writer.handle.close_by(Close::Limit, PINGS_RULE),
+            Decision::Flood(_) => self.writer.connection.close_by(Close::Limit, PINGS_RULE),
         }
     }
 
@@ -256,7 +264,7 @@ impl SocketReader {
 
     fn begin_end(&mut self) -> SocketMessage {
         self.buffer = BytesMut::new();
-        let time = match self.writer.handle.closed() {
+        let time = match self.writer.connection.closed() {
             // A connection without a namespace has little to read, and its slot is needed.
             Some(Close::SlowConsumer | Close::Unused) => FLUSH_TIME_SLOW,
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
@@ -303,6 +311,7 @@ impl Drop for SocketReader {
             self.writer.end(1011, "internal error");
             self.writer.shut();
         }
+        self.writer.connection.detach();
     }
 }
 
@@ -351,6 +360,7 @@ mod tests {
             SocketReader::new(
                 reading,
                 writer,
+                None,
                 Clock::System,
                 MessageAssembler::of_text(1_000),
                 early,

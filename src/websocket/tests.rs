@@ -3,20 +3,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
-use hubbub_actors::connection::outbox::OutboxCapacity;
-use hubbub_actors::connection::{SessionSpec, SessionTable};
-use hubbub_actors::model::ids::SessionId;
-use hubbub_actors::runtime::clock::{Clock, Expiry};
+use hubbub_actors::connection::outbox::{Entry, OutboxCapacity};
+use hubbub_actors::connection::{ConnectionSpec, SessionTable};
+use hubbub_actors::publication::{MessageKind, Payload};
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::counters::Stats;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::codec::raw::RAW;
+use crate::codec::frame::HEADER_MAX;
 
-/// A frame larger than the kernel's buffers.
+/// A message larger than the kernel's buffers.
 const LARGE: usize = 16 << 20;
 
 /// The reading half, the writer and the client of a new connection.
@@ -24,16 +23,9 @@ pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (reading, writing) = listener.accept().await.unwrap().0.into_split();
-    let handle = session_table.insert(SessionSpec {
-        session: SessionId::random(),
-        encoder: &RAW,
-        bound: OutboxCapacity { bytes: 1_000, frames: 100 },
-        heartbeat: None,
-        multiplexed: false,
-        expiry: Expiry::NEVER,
-        elapsed: 0,
-    });
-    (reading, SocketWriter::new(writing, handle, Rc::new(Flusher::default())), client)
+    let bound = OutboxCapacity { bytes: 1_000, frames: 100 };
+    let connection = session_table.connect(ConnectionSpec { bound, heartbeat: None, elapsed: 0 });
+    (reading, SocketWriter::new(writing, connection, Rc::new(Flusher::default())), client)
 }
 
 /// A worker's clock, counters and session table.
@@ -48,20 +40,28 @@ fn measured(stats: &Stats) -> (u64, u64) {
     (snapshot.count(), snapshot.sum)
 }
 
-fn frame(bytes: usize) -> Rc<Bytes> {
-    Rc::new(vec![b'x'; bytes].into())
+fn message(bytes: usize) -> Payload {
+    Payload::message(MessageKind::Binary, vec![b'x'; bytes])
+}
+
+/// Delivers a measured message, accepted now.
+fn deliver(writer: &SocketWriter, bytes: usize, clock: &Clock) {
+    writer.connection.with_outbox(|outbox| {
+        outbox.offer(Entry::of_connection(message(bytes)), None);
+        outbox.mark(clock.elapsed_us());
+    });
 }
 
 #[tokio::test]
 async fn a_delivery_is_measured_once_when_it_is_written() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, _client) = connection(&session_table).await;
-    writer.handle.forward(frame(9), Some(clock.elapsed_us()));
+    deliver(&writer, 9, &clock);
     clock.advance(3);
     assert_eq!(measured(&stats), (0, 0), "it is in the outbox");
     writer.write();
     assert_eq!(measured(&stats), (1, 3_000));
-    writer.handle.send_ahead(frame(9));
+    writer.connection.send(message(9));
     writer.write();
     assert_eq!(measured(&stats), (1, 3_000));
 }
@@ -70,14 +70,14 @@ async fn a_delivery_is_measured_once_when_it_is_written() {
 async fn the_latency_of_a_slow_reader_includes_the_wait_for_it() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, mut client) = connection(&session_table).await;
-    writer.handle.forward(frame(LARGE), Some(clock.elapsed_us()));
+    deliver(&writer, LARGE, &clock);
     writer.write();
     clock.advance(7_000);
     assert_eq!(measured(&stats), (0, 0), "the kernel has a part of it");
-    let reader = tokio::spawn(async move { client.read_exact(&mut vec![0; LARGE]).await.map(|_| client) });
+    let reader = tokio::spawn(async move { client.read_exact(&mut vec![0; LARGE + HEADER_MAX]).await.map(|_| client) });
     poll_fn(|cx| {
         writer.poll_unblocked(cx);
-        if writer.handle.with_outbox(|outbox| outbox.is_empty()) { Poll::Ready(()) } else { Poll::Pending }
+        if writer.connection.with_outbox(|outbox| outbox.is_empty()) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     reader.await.unwrap().unwrap();
@@ -88,7 +88,7 @@ async fn the_latency_of_a_slow_reader_includes_the_wait_for_it() {
 async fn a_connection_that_breaks_drops_its_measurement() {
     let (clock, stats, session_table) = worker();
     let (_reading, writer, client) = connection(&session_table).await;
-    writer.handle.forward(frame(LARGE), Some(clock.elapsed_us()));
+    deliver(&writer, LARGE, &clock);
     writer.write();
     drop(client);
     poll_fn(|cx| {

@@ -1,65 +1,51 @@
-//! A session on its worker: its output and the reason of its end.
+//! A session on its worker: what it sends, and the reason of its end.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use ahash::{AHashMap, AHashSet};
-use bytes::Bytes;
+use ahash::AHashMap;
 
-use super::liveness::{DueTimes, Liveness};
+use super::end::EndState;
+use super::idle::QueueMemory;
 use super::memory::Memory;
 use super::noted::Noted;
-use super::outbox::{Frame, Offer, Outbox};
+use super::outbox::{Content, Entry, Hold};
 use super::output_state::OutputState;
 use super::replies::PendingReply;
-use super::{OutboxSink, SessionAddr, SessionSpec, SlotId};
+use super::table::Common;
+use super::{Connection, SessionAddr, SessionSpec, SessionTransport};
 use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{RoomName, SessionId, UserId};
 use crate::model::surface::Surface;
-use crate::publication::{Encoder, EventError};
-use crate::runtime::clock::Clock;
-use crate::runtime::counters::Stats;
+use crate::publication::{Encoder, EventError, Payload};
+use crate::runtime::clock::Expiry;
 
 /// A session on its worker.
 pub struct SessionHandle {
     pub(super) session: SessionId,
     pub(super) addr: SessionAddr,
     pub(super) encoder: &'static dyn Encoder,
-    pub(super) multiplexed: bool,
+    /// Its connection, until it ends. A suspended session has none.
+    connection: RefCell<Option<Rc<Connection>>>,
+    /// Its transport, from its start to its end.
+    transport: RefCell<Option<Rc<dyn SessionTransport>>>,
+    /// The client knows the session. Before, its entries are held.
+    has_started: Cell<bool>,
     pub(super) output: RefCell<OutputState>,
-    pub(super) sink: RefCell<Option<Rc<dyn OutboxSink>>>,
-    /// Why the connection ended, when the session was not closed.
-    pub(super) connection_end: Cell<Option<Close>>,
-    /// The configuration key that caused the close, when it is not the usual one for this close.
-    pub(super) closed_by: Cell<Option<&'static str>>,
-    /// Whether the reason of the close was already logged.
-    pub(super) is_close_logged: Cell<bool>,
-    pub(super) paused: Cell<bool>,
+    end: EndState,
+    pub(super) expiry: Cell<Expiry>,
+    pub(super) queue_memory: QueueMemory,
     pub(super) noted: RefCell<Noted>,
     /// Buffers for the recovery of the session.
     pub(super) memory: RefCell<Option<Box<Memory>>>,
     /// Joined chats, each with the number of the last publication before the join.
     pub(super) chats: RefCell<Option<Box<AHashMap<RoomName, u64>>>>,
-    pub(super) liveness: Liveness,
     /// The user and the surface of a session that receives presence events.
     pub(super) presence_listener: RefCell<Option<(UserId, Surface)>>,
     pub(super) common: Rc<Common>,
-}
-
-/// State that all session handles of a worker share.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) worker: usize,
-    pub(super) clock: Clock,
-    pub(super) stats: Arc<Stats>,
-    /// Sessions that receive presence events.
-    pub(super) presence_listeners: RefCell<AHashSet<SlotId>>,
-    /// When each session is checked next.
-    pub(super) due_times: DueTimes,
 }
 
 impl fmt::Debug for SessionHandle {
@@ -77,17 +63,16 @@ impl SessionHandle {
             session: spec.session,
             addr,
             encoder: spec.encoder,
-            multiplexed: spec.multiplexed,
-            output: RefCell::new(OutputState::new(spec.bound)),
-            sink: RefCell::new(None),
-            connection_end: Cell::new(None),
-            closed_by: Cell::new(None),
-            is_close_logged: Cell::new(false),
-            paused: Cell::new(false),
+            connection: RefCell::new(spec.connection),
+            transport: RefCell::default(),
+            has_started: Cell::default(),
+            output: RefCell::default(),
+            end: EndState::default(),
+            expiry: Cell::new(spec.expiry),
+            queue_memory: QueueMemory::default(),
             noted: RefCell::default(),
             memory: RefCell::default(),
             chats: RefCell::default(),
-            liveness: Liveness::new(spec.heartbeat, spec.elapsed, spec.expiry),
             presence_listener: RefCell::default(),
             common,
         }
@@ -108,20 +93,34 @@ impl SessionHandle {
         self.encoder
     }
 
-    /// Whether it is a physical connection of several sessions.
-    pub fn is_multiplexed(&self) -> bool {
-        self.multiplexed
+    /// The connection; `None` after its end.
+    pub fn connection(&self) -> Option<Rc<Connection>> {
+        self.connection.borrow().clone()
     }
 
-    /// Attaches the transport, and lets it write the outbox.
-    pub fn attach(&self, sink: Rc<dyn OutboxSink>) {
-        *self.sink.borrow_mut() = Some(sink);
-        self.wake();
+    pub(super) fn with_connection<T>(&self, access: impl FnOnce(&Connection) -> T) -> Option<T> {
+        self.connection.borrow().as_deref().map(access)
     }
 
-    /// Detaches the transport.
+    /// Attaches the transport: the session starts, and its entries can be written.
+    pub fn attach(&self, transport: Rc<dyn SessionTransport>) {
+        *self.transport.borrow_mut() = Some(transport);
+        self.has_started.set(true);
+        self.with_connection(|connection| connection.release(self.addr.slot, Hold::Start, None));
+        if let Some(close) = self.closed() {
+            self.with_transport(|transport| transport.closed(close));
+        }
+    }
+
+    /// Detaches the transport and the connection.
     pub fn detach(&self) {
-        self.sink.borrow_mut().take();
+        self.transport.borrow_mut().take();
+        let connection = self.connection.borrow_mut().take();
+        if let Some(connection) = connection {
+            self.end.inherit(&connection.end);
+            connection.with_outbox(|outbox| outbox.remove_held(self.addr.slot));
+            connection.remove_session(self);
+        }
     }
 
     /// Ends the output after the connection ended.
@@ -130,7 +129,14 @@ impl SessionHandle {
         self.detach();
     }
 
-    /// Suspends the session after its connection was cut. Pending replies are dropped, and the outbox is closed.
+    /// Drops the unwritten entries after the client left the session, and keeps its connection.
+    pub fn leave(&self) {
+        self.end.note(Close::Left);
+        self.keep();
+        self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_session(self.addr.slot)));
+    }
+
+    /// Suspends the session after its connection was cut. Pending replies are dropped.
     pub fn suspend(&self) {
         self.keep();
         self.set_presence_listener(None);
@@ -164,22 +170,22 @@ impl SessionHandle {
         self.chats.borrow().as_ref()?.get(chat).copied()
     }
 
-    /// Offers a frame of `room`. `true` when the outbox took it; the caller counts deliveries in one step.
-    pub fn deliver(&self, room: &RoomName, frame: Frame) -> bool {
-        self.deliver_after(self.behind(room), frame, None)
+    /// Offers a message of `room`. `true` when the outbox took it; the caller counts deliveries in one step.
+    pub fn deliver(&self, room: &RoomName, content: Rc<Content>) -> bool {
+        self.offer(Entry::new(self.addr.slot, content), self.behind(room), None)
     }
 
-    /// Offers a frame; with `behind`, it waits for that reply. With `accepted_us`, the frame is marked for measurement
-    /// unless it waits.
-    pub(super) fn deliver_after(&self, behind: Option<u64>, frame: Frame, accepted_us: Option<u64>) -> bool {
-        let mut output = self.output.borrow_mut();
-        let offer = output.outbox.offer(frame, behind);
-        if let (Offer::Queued, None, Some(accepted_us)) = (offer, behind, accepted_us) {
-            output.outbox.mark(accepted_us);
+    /// Offers an entry; with `behind`, it waits for that reply. With `accepted_us`, it is marked for measurement unless
+    /// it waits.
+    pub(super) fn offer(&self, entry: Entry, behind: Option<u64>, accepted_us: Option<u64>) -> bool {
+        if self.closed().is_some() {
+            return false;
         }
-        drop(output);
-        self.handle_offer(offer, 0);
-        offer == Offer::Queued
+        let hold = match behind {
+            Some(reply) => Some(Hold::Reply(reply)),
+            None => (!self.has_started.get()).then_some(Hold::Start),
+        };
+        self.with_connection(|connection| connection.offer(entry, hold, accepted_us)).unwrap_or(false)
     }
 
     /// The number of the reply that the messages of `room` wait for.
@@ -187,29 +193,40 @@ impl SessionHandle {
         self.output.borrow().behind(room)
     }
 
-    /// Sends a frame after the pending replies.
-    pub fn send(&self, frame: Bytes) {
-        let frame = Rc::new(frame);
+    /// Releases the messages that wait for this reply.
+    pub(super) fn release(&self, reply: u64) {
+        let next = (!self.has_started.get()).then_some(Hold::Start);
+        self.with_connection(|connection| connection.release(self.addr.slot, Hold::Reply(reply), next));
+        self.released(reply);
+    }
+
+    /// Sends a message after the pending replies.
+    pub fn send(&self, payload: Payload) {
         let mut output = self.output.borrow_mut();
         if output.replies.is_empty() {
-            let offer = output.outbox.offer(frame, None);
             drop(output);
-            self.handle_offer(offer, 1);
+            let sent = self.send_ahead(payload);
+            self.common.stats.sent.add(u64::from(sent));
         } else {
-            output.answered += frame.len();
-            output.replies.push_back(PendingReply::fulfilled(frame));
+            output.answered += payload.len();
+            output.replies.push_back(PendingReply::fulfilled(payload));
         }
+    }
+
+    /// Sends a message before the pending replies. `true` when the outbox took it.
+    pub fn send_ahead(&self, payload: Payload) -> bool {
+        self.offer(Entry::new(self.addr.slot, Content::of(payload)), None, None)
     }
 
     /// Sends a refusal.
     pub fn refuse(&self, refusal: &EventError<'_>, now: i64) {
-        if let Some(frame) = self.refusal(refusal, now) {
-            self.send(frame);
+        if let Some(payload) = self.refusal(refusal, now) {
+            self.send(payload);
         }
     }
 
     /// Counts a refusal and encodes it; `None` when the client receives no message.
-    pub fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Bytes> {
+    pub fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Payload> {
         self.common.stats.errors.add(1);
         match refusal.fault.code {
             Code::RateLimited | Code::LimitReached => self.common.stats.rate_limited.add(1),
@@ -217,11 +234,6 @@ impl SessionHandle {
             _ => {}
         }
         self.encoder.refusal(refusal, now)
-    }
-
-    /// Sends a frame of the transport before the pending replies.
-    pub fn send_ahead(&self, frame: Frame) {
-        self.forward(frame, None);
     }
 
     /// Closes the session if its close waited for replies and all were sent.
@@ -232,77 +244,53 @@ impl SessionHandle {
         }
     }
 
-    /// Counts `frames` sent frames, or closes the session when its outbox overflowed.
-    pub(super) fn handle_offer(&self, offer: Offer, frames: u64) {
-        match offer {
-            Offer::Queued => {
-                if frames > 0 {
-                    self.common.stats.sent.add(frames);
-                }
-                self.note_queue_use();
-                self.wake();
-            }
-            Offer::Overflowed { dropped } => {
-                self.common.stats.slow_consumers.add(1);
-                self.common.stats.dropped_slow_consumer.add(dropped as u64);
-                self.close(Close::SlowConsumer);
-            }
-            Offer::Closed => {}
+    /// Closes the session: its ready entries are written, then its transport ends it. Only the first reason counts.
+    pub fn close(&self, close: Close) {
+        self.close_with_rule(close, None);
+    }
+
+    /// As [`SessionHandle::close`], with the configuration key for the log.
+    pub fn close_by(&self, close: Close, rule: &'static str) {
+        self.close_with_rule(close, Some(rule));
+    }
+
+    fn close_with_rule(&self, close: Close, rule: Option<&'static str>) {
+        if self.end.close(close, rule) {
+            self.keep();
+            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_held(self.addr.slot)));
+            self.with_transport(|transport| transport.closed(close));
         }
     }
 
-    /// Closes the session: the outbox is written, then the close reason. Only the first reason counts.
-    pub fn close(&self, close: Close) {
-        let mut output = self.output.borrow_mut();
-        if output.closed.is_none() {
-            output.closed = Some(close);
-            drop(output);
-            self.keep();
-            self.with_outbox(|outbox| outbox.close());
-            self.wake();
-        }
+    /// The connection was closed, and the session with it. Takes back unwritten publications before the transport writes
+    /// again.
+    pub(super) fn connection_closed(&self, connection: &EndState) {
+        self.end.inherit(connection);
+        self.keep();
     }
 
     /// Closes the session because its client recovers it on another connection. A disconnect that the client sent
     /// before has priority.
     pub fn supersede(&self) {
-        let sink = self.sink.borrow().clone();
-        if !sink.is_some_and(OutboxSink::supersede) {
+        let transport = self.transport.borrow().clone();
+        if !transport.is_some_and(SessionTransport::supersede) {
             self.close(Close::Recovered);
         }
     }
 
-    /// As [`SessionHandle::close`], with the configuration key for the log.
-    pub fn close_by(&self, close: Close, rule: &'static str) {
-        if self.closed().is_none() {
-            self.closed_by.set(Some(rule));
-        }
-        self.close(close);
-    }
-
     /// The configuration key that caused the close, when it is not the usual one for this close.
     pub fn closed_by(&self) -> Option<&'static str> {
-        self.closed_by.get()
+        self.end.rule()
     }
 
     /// Marks the close as logged: by the refused request, or by another session of the connection.
     pub fn mark_close_logged(&self) {
-        self.is_close_logged.set(true);
+        self.end.mark_logged();
     }
 
     /// Whether the log has the reason of the close already.
     pub fn is_close_logged(&self) -> bool {
-        self.is_close_logged.get()
-    }
-
-    /// Closes the session with the reason of its physical connection.
-    pub fn close_as(&self, physical: &Self) {
-        let Some(close) = physical.closed() else { return };
-        if self.closed().is_none() {
-            self.closed_by.set(physical.closed_by());
-            self.is_close_logged.set(physical.is_close_logged());
-        }
-        self.close(close);
+        self.end.is_logged()
     }
 
     /// As [`SessionHandle::close`], after all pending replies were sent.
@@ -316,17 +304,17 @@ impl SessionHandle {
 
     /// The reason of the close; `None` while the session is open.
     pub fn closed(&self) -> Option<Close> {
-        self.output.borrow().closed
+        self.end.closed()
     }
 
-    /// Records why the connection ended, when its client ended it. Only the first reason counts.
+    /// Records why the client ended the session. Only the first reason counts.
     pub fn note_end(&self, close: Close) {
-        self.connection_end.set(self.connection_end.get().or(Some(close)));
+        self.end.note(close);
     }
 
     /// Why the session or its connection ended; `None` when the connection was lost, or is open.
     pub fn end_reason(&self) -> Option<Close> {
-        self.closed().or(self.connection_end.get())
+        self.end.reason().or_else(|| self.with_connection(Connection::end_reason).flatten())
     }
 
     /// Notifications that changed while the session waits for its unread ones.
@@ -351,31 +339,15 @@ impl SessionHandle {
         listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
     }
 
-    /// Whether the outbox is less than half full.
-    pub fn is_under_half(&self) -> bool {
-        self.output.borrow().outbox.is_under_half()
+    /// Whether `entries` more entries of `bytes` bytes leave half of the connection's outbox free.
+    pub fn fits_within_half(&self, entries: usize, bytes: usize) -> bool {
+        self.with_connection(|connection| connection.fits_within_half(entries, bytes)).unwrap_or(true)
     }
 
-    /// Whether `frames` more frames of `bytes` bytes leave half of the capacity free, here and in the transport.
-    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
-        let sink = self.sink.borrow().clone();
-        self.with_outbox(|outbox| outbox.fits_within_half(frames, bytes))
-            && sink.is_none_or(|sink| sink.fits_within_half(frames, bytes))
-    }
-
-    /// Gives access to the outbox.
-    pub fn with_outbox<T>(&self, take: impl FnOnce(&mut Outbox) -> T) -> T {
-        take(&mut self.output.borrow_mut().outbox)
-    }
-
-    pub(super) fn wake(&self) {
-        self.with_sink(OutboxSink::wake);
-    }
-
-    pub(super) fn with_sink(&self, act: impl FnOnce(Rc<dyn OutboxSink>)) {
-        let sink = self.sink.borrow().clone();
-        if let Some(sink) = sink {
-            act(sink);
+    pub(super) fn with_transport(&self, act: impl FnOnce(Rc<dyn SessionTransport>)) {
+        let transport = self.transport.borrow().clone();
+        if let Some(transport) = transport {
+            act(transport);
         }
     }
 }

@@ -24,11 +24,11 @@ impl Kept {
 
     /// Adds a publication. Evicts the oldest at the bound.
     pub fn add(&mut self, delivery: Rc<Retained>) {
-        self.bytes += delivery.bytes.len();
+        self.bytes += delivery.payload.len();
         self.deliveries.push_back(delivery);
         while self.deliveries.len() > self.bound.frames || self.bytes > self.bound.bytes {
             let Some(oldest) = self.deliveries.pop_front() else { break };
-            self.bytes -= oldest.bytes.len();
+            self.bytes -= oldest.payload.len();
             self.dropped += 1;
         }
     }
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(kept.len(), 3);
         kept.add(retained(&ledger, 0, "55555"));
         let (deliveries, dropped) = kept.into_parts();
-        let texts: Vec<_> = deliveries.iter().map(|delivery| &delivery.bytes[..]).collect();
+        let texts: Vec<_> = deliveries.iter().map(|delivery| &delivery.payload.bytes()[..]).collect();
         assert_eq!((texts, dropped), (vec![&b"4444"[..], b"55555"], 3));
         let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
         kept.add(retained(&ledger, 0, "more than ten"));

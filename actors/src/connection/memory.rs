@@ -3,12 +3,11 @@
 //!
 //! | buffer | exists | holds | ends |
 //! |---|---|---|---|
-//! | [`Memory::Provided`] | a token is issued, and the connection lives | an empty [`Kept`], and a [`Handed`] | at the cut, as `Memory::Kept`; or the session cannot be recovered |
-//! | [`Handed`] | in `Memory::Provided` | `message:new` with frames that may not be written yet | at the cut: the unwritten ones move to `Kept` |
+//! | [`Memory::Provided`] | a token is issued, and the connection lives | an empty [`Kept`]; the entries of the outbox have copies of `message:new` | at the cut, as `Memory::Kept`; or the session cannot be recovered |
 //! | [`Kept`] | in `Memory::Provided` (empty) and `Memory::Kept` | the unwritten `message:new`, and the later ones of the session's chats | its slot is released, or a bound evicts its contents |
 //! | [`Tail`] | the session has a private id, before the cut (sent) and after it (`is_cut`: only buffered) | the last publications of all rooms | its slot is released, or a bound evicts its contents |
 //! | [`Noted`](super::noted::Noted) | the session waits for its unread notifications | ids of notifications that changed meanwhile | the unread ones are sent |
-//! | [`Retained`] | `Handed`, `Kept` or `Tail` refers to it | one publication: its data, or its frame in one format; shared by all buffers of the worker | its last reference is dropped |
+//! | [`Retained`] | an entry of an outbox, `Kept` or `Tail` refers to it | one publication: its data, or its payload in one format; shared by all buffers of the worker | its last reference is dropped |
 //! | [`Ledger`] | as long as the worker | the bytes of all `Retained` of the worker, and their bound | with the worker |
 //!
 //! [`Remains`] is the contents of `Kept` or `Tail` on the way to another session or to the store.
@@ -16,11 +15,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::{OutboxSink, SessionHandle, SessionTable, SlotId};
+use super::{SessionHandle, SessionTable, SlotId};
 use crate::connection::encoded::EncodedPublication;
-use crate::connection::handed::{Handed, TakenBack};
 use crate::connection::kept::Kept;
-use crate::connection::outbox::OutboxCapacity;
+use crate::connection::outbox::{Entry, OutboxCapacity, Recoverable};
 use crate::connection::retained::{Brought, Ledger, Retained};
 use crate::connection::tail::Tail;
 use crate::model::close::Close;
@@ -30,9 +28,9 @@ use crate::publication::{Encoder, Publication};
 /// The buffers of a session.
 #[derive(Debug)]
 pub(super) enum Memory {
-    /// For one event: the queue to use once the connection is cut, and the publications that the connection has not
-    /// written yet.
-    Provided(&'static str, Kept, Handed),
+    /// For one event: the queue to use once the connection is cut. Until then the entries of the outbox have copies of
+    /// the unwritten publications.
+    Provided(&'static str, Kept),
     /// The connection was cut: the publications of that event since then, after the unwritten ones.
     Kept(&'static str, Kept),
     /// The publications that were sent last.
@@ -42,6 +40,15 @@ pub(super) enum Memory {
         /// Whether later publications are only buffered, not sent: the connection was cut.
         is_cut: bool,
     },
+}
+
+/// What happens to a publication of a session.
+#[derive(Debug)]
+enum Disposition {
+    /// It is sent, and may be taken back until it is written.
+    Sent(Option<Recoverable>),
+    /// It is only buffered.
+    Buffered,
 }
 
 /// The contents of the buffers of a suspended session.
@@ -72,7 +79,7 @@ impl Memory {
 
     fn give_up(&mut self) {
         match self {
-            Self::Provided(_, _, handed) => handed.give_up(),
+            Self::Provided(..) => {}
             Self::Kept(_, kept) => kept.give_up(),
             Self::Tail { tail, .. } => tail.give_up(),
         }
@@ -89,35 +96,30 @@ impl Memory {
     /// The bytes that buffering a publication costs; 0 when it is not buffered here, or is buffered already.
     fn weight(&self, delivery: &Publication, wire: &dyn Encoder, copies: &mut EncodedPublication<'_>) -> usize {
         match self {
-            Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => {
+            Self::Provided(only, _) | Self::Kept(only, _) if delivery.name().as_str() == *only => {
                 copies.retained_data_cost()
             }
             Self::Provided(..) | Self::Kept(..) => 0,
-            Self::Tail { .. } => copies.retained_frame_cost(wire),
+            Self::Tail { .. } => copies.retained_payload_cost(wire),
         }
     }
 
-    /// Buffers a publication. With `behind`, it is sent after that reply. Returns `true` if it is not sent now.
+    /// Buffers a publication. With `behind`, it is sent after that reply.
     fn note(
         &mut self,
         delivery: &Publication,
         behind: Option<u64>,
         wire: &dyn Encoder,
         copies: &mut EncodedPublication<'_>,
-    ) -> bool {
+    ) -> Disposition {
+        // If there is no room, nothing is buffered.
         let weight = self.weight(delivery, wire, copies);
-        if !copies.has_room(weight) {
-            self.give_up();
-        }
-        // If that frees too little, nothing is buffered.
         let is_over = !copies.has_room(weight);
         match self {
-            Self::Provided(only, _, handed) => {
-                if delivery.name().as_str() == *only {
-                    let frame = copies.frame(wire);
-                    handed.add(&frame, (!is_over).then(|| copies.retained_data()));
-                }
-                false
+            Self::Provided(only, _) => {
+                let is_recoverable = delivery.name().as_str() == *only;
+                let copy = (is_recoverable && !is_over).then(|| copies.retained_data());
+                Disposition::Sent(is_recoverable.then_some(Recoverable { copy }))
             }
             Self::Kept(only, kept) => {
                 if delivery.name().as_str() == *only {
@@ -126,16 +128,16 @@ impl Memory {
                         false => kept.add(copies.retained_data()),
                     }
                 }
-                true
+                Disposition::Buffered
             }
             Self::Tail { tail, is_cut } => {
                 // A publication that waits for a reply is written after later publications, so it must stay buffered.
-                let framed = copies.retained_frame(wire);
+                let framed = copies.retained_payload(wire);
                 match !is_over || behind.is_some() {
                     true => tail.add(framed, behind),
                     false => tail.pass_over(delivery.number()),
                 }
-                *is_cut
+                if *is_cut { Disposition::Buffered } else { Disposition::Sent(None) }
             }
         }
     }
@@ -165,11 +167,11 @@ impl SessionHandle {
         before
     }
 
-    /// Sets the buffers for publications of the event `only`: `kept` for the time after the suspension, `handed` for
-    /// the unwritten ones before it.
-    pub fn provide(&self, only: &'static str, kept: Kept, handed: Handed) {
+    /// Sets the buffer for publications of the event `only`, for the time after the suspension. From here on the entries
+    /// of the outbox have copies of them.
+    pub fn provide(&self, only: &'static str, kept: Kept) {
         // Existing buffers stay.
-        self.memory.borrow_mut().get_or_insert_with(|| Box::new(Memory::Provided(only, kept, handed)));
+        self.memory.borrow_mut().get_or_insert_with(|| Box::new(Memory::Provided(only, kept)));
     }
 
     /// Buffers all later publications in `tail`.
@@ -212,21 +214,18 @@ impl SessionHandle {
         if !is_provided || !closed.is_none_or(Close::may_be_recovered) {
             return;
         }
-        let Some(Memory::Provided(only, mut kept, handed)) = self.replace(None) else { return };
-        // Without a reader, unwritten frames are taken back; with one, only the frames behind a reply.
-        let nobody_reads = closed.is_none_or(Close::leaves_no_reader);
-        let sink = self.sink.borrow().clone();
-        let TakenBack { deliveries, dropped } = handed.take_back(|wants| {
-            if !nobody_reads {
-                return self.with_outbox(|outbox| outbox.recall_held(wants));
+        let Some(Memory::Provided(only, mut kept)) = self.replace(None) else { return };
+        // Without a reader, unwritten publications are taken back; with one, only those that wait for a reply.
+        let held_only = !closed.is_none_or(Close::leaves_no_reader);
+        let slot = self.addr.slot;
+        let taken_back =
+            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.take_back(slot, held_only)));
+        for copy in taken_back.into_iter().flatten() {
+            match copy {
+                Some(copy) => kept.add(copy),
+                None => kept.miss(1),
             }
-            self.with_outbox(|outbox| outbox.recall(wants));
-            if let Some(sink) = sink {
-                OutboxSink::recall(&*sink, wants);
-            }
-        });
-        kept.miss(dropped);
-        deliveries.into_iter().for_each(|delivery| kept.add(delivery));
+        }
         self.replace(Some(Memory::Kept(only, kept)));
     }
 
@@ -288,24 +287,46 @@ impl SessionHandle {
     pub fn hand_over(
         &self,
         room: &RoomName,
-        delivery: &Publication,
+        publication: &Publication,
         copies: &mut EncodedPublication<'_>,
         accepted_us: Option<u64>,
         relieve: impl FnOnce(usize),
     ) -> bool {
-        let weight = self.memory.borrow().as_deref().map_or(0, |memory| memory.weight(delivery, self.encoder, copies));
+        let behind = self.behind(room);
+        let recoverable = match self.buffer(publication, behind, copies, relieve) {
+            Some(Disposition::Buffered) => return false,
+            Some(Disposition::Sent(recoverable)) => recoverable,
+            None => None,
+        };
+        if let Some(id) = publication.notification() {
+            self.noted().add(id);
+        }
+        let entry = Entry::recoverable(self.addr.slot, copies.content(self.encoder), recoverable);
+        self.offer(entry, behind, accepted_us)
+    }
+
+    /// Buffers a publication; `None` when the session has no buffers.
+    fn buffer(
+        &self,
+        publication: &Publication,
+        behind: Option<u64>,
+        copies: &mut EncodedPublication<'_>,
+        relieve: impl FnOnce(usize),
+    ) -> Option<Disposition> {
+        let weight = self.memory.borrow().as_deref()?.weight(publication, self.encoder, copies);
         if !copies.has_room(weight) {
             relieve(weight);
         }
-        let behind = self.behind(room);
-        let is_kept = self.change(|memory| memory.note(delivery, behind, self.encoder, copies));
-        if is_kept == Some(true) {
-            return false;
+        if !copies.has_room(weight) {
+            self.give_up();
         }
-        if let Some(id) = delivery.notification() {
-            self.noted().add(id);
-        }
-        self.deliver_after(behind, copies.frame(self.encoder), accepted_us)
+        self.change(|memory| memory.note(publication, behind, self.encoder, copies))
+    }
+
+    /// Drops the buffered publications to free memory.
+    fn give_up(&self) {
+        self.change(Memory::give_up);
+        self.with_connection(|connection| connection.with_outbox(|outbox| outbox.free_copies(self.addr.slot)));
     }
 
     /// Records that the publications behind this reply are written.

@@ -1,30 +1,35 @@
-//! The sessions of one worker. The worker's fan-out, its heartbeat sweeper and the transports share them.
+//! The sessions and the connections of one worker. The worker's fan-out, its sweeper and the transports share them.
 //!
-//! A [`SessionHandle`] never leaves its worker's thread. Other threads reach it through the worker's [`Fanout`], by its
-//! [`SessionAddr`].
+//! A [`Connection`] has one session on `/ws`, and one for each joined namespace on Socket.IO. It has the outbox and the
+//! heartbeat; a session has its pending replies, its expiry and its buffers for recovery. Neither leaves its worker's
+//! thread. Other threads reach a [`SessionHandle`] through the worker's [`Fanout`], by its [`SessionAddr`].
 //!
 //! # Layout
 //!
-//! * [`SessionTable`] and [`SessionHandle`]; `output_state` is what a handle sends.
-//! * `replies` keeps replies in the order of the requests; [`outbox`] holds the frames to write.
-//! * `liveness` checks heartbeat and expiry; [`sweeper`] is its timer.
-//! * [`encoded`] shares a publication's frames on one worker: one `Rc` per format. The bytes are encoded once per format
-//!   for all workers, in [`Publication::frame`](crate::publication::Publication::frame). `latency` measures delivery.
-//! * `memory` and its parts [`handed`], [`kept`], [`retained`] and [`tail`] buffer messages for recovery; its `hand_over` is
-//!   the delivery path of all sessions. [`noted`]: notifications that change before the unread ones are sent.
+//! * [`SessionTable`]; [`SessionHandle`], with its pending replies in `replies` and `output_state`.
+//! * [`Connection`], in `physical`: its [`outbox`] holds the entries to write, and `heartbeat` pings its client. `end` has
+//!   the reason of the end, of a session and of a connection.
+//! * `checks` examines due sessions and connections; [`sweeper`] is its timer. `idle` frees the memory of idle queues.
+//! * [`encoded`] shares a publication's content on one worker: one `Rc` per format. The bytes are encoded once per format
+//!   for all workers, in [`Publication::payload`](crate::publication::Publication::payload). `latency` measures delivery.
+//! * `memory` and its parts [`kept`], [`retained`] and [`tail`] buffer messages for recovery; its `hand_over` is the
+//!   delivery path of all sessions. [`noted`]: notifications that change before the unread ones are sent.
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
+mod checks;
 pub mod encoded;
-pub mod handed;
+mod end;
 mod handle;
+mod heartbeat;
+mod idle;
 pub mod kept;
 mod latency;
-mod liveness;
 mod memory;
 pub mod noted;
 pub mod outbox;
 mod output_state;
+mod physical;
 mod replies;
 pub mod retained;
 pub mod sweeper;
@@ -33,15 +38,15 @@ pub mod tail;
 
 use std::rc::Rc;
 
-use self::handle::Common;
 pub use self::handle::SessionHandle;
-pub use self::liveness::Heartbeat;
+pub use self::heartbeat::{Heartbeat, ProofOfLife};
 pub use self::memory::Remains;
-use self::outbox::{Frame, OutboxCapacity};
+pub use self::physical::{Connection, ConnectionSpec};
 pub use self::replies::{
     PENDING_REPLIES_MAX, PENDING_REPLY_BYTES_MAX, ReplySlot, UNORDERED_REPLIES_MAX, UnorderedReply,
 };
 pub use self::table::SessionTable;
+use crate::model::close::Close;
 use crate::model::ids::SessionId;
 use crate::publication::Encoder;
 use crate::runtime::clock::Expiry;
@@ -62,10 +67,30 @@ pub struct SlotId {
     serial: u32,
 }
 
-/// The transport of a session. Transport and handle refer to each other until [`SessionHandle::detach`].
+impl SlotId {
+    /// No session.
+    pub const NONE: Self = Self { index: u32::MAX, serial: 0 };
+
+    /// The index of the slot in its table.
+    fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// The transport of a connection. Both refer to each other until [`Connection::detach`].
 pub trait OutboxSink {
-    /// The outbox has frames, or was closed. Called on every change; it must be cheap and must not write now.
+    /// The outbox has messages, or the connection was closed. Called once until [`Connection::begin_write`]; it must be
+    /// cheap and must not write now.
     fn wake(self: Rc<Self>);
+
+    /// Input may be read again.
+    fn resume(self: Rc<Self>);
+}
+
+/// The transport of a session. Both refer to each other until [`SessionHandle::detach`].
+pub trait SessionTransport {
+    /// The hub closed the session. The outbox still has its last entries.
+    fn closed(self: Rc<Self>, close: Close);
 
     /// The session can take requests again: its pending replies are below the bounds, or there are none.
     fn resume(self: Rc<Self>);
@@ -75,14 +100,6 @@ pub trait OutboxSink {
     fn supersede(self: Rc<Self>) -> bool {
         false
     }
-
-    /// Whether `frames` more frames of `bytes` bytes leave half of the transport's own queue free.
-    fn fits_within_half(&self, _frames: usize, _bytes: usize) -> bool {
-        true
-    }
-
-    /// Drops frames that the transport took from the outbox, has not started to write, and that `wants` selects.
-    fn recall(&self, _wants: &mut dyn FnMut(&Frame) -> bool) {}
 }
 
 /// The initial state of a session handle.
@@ -92,17 +109,11 @@ pub struct SessionSpec {
     pub session: SessionId,
     /// Encodes for the client.
     pub encoder: &'static dyn Encoder,
-    /// The capacity of the outbox.
-    pub bound: OutboxCapacity,
-    /// The heartbeat; `None` when the physical connection has one for all its sessions.
-    pub heartbeat: Option<Heartbeat>,
-    /// Whether it is a physical connection of several sessions. It ends after them.
-    pub multiplexed: bool,
+    /// Its connection; `None` for a session that was suspended before the start.
+    pub connection: Option<Rc<Connection>>,
     /// When the session's token expires.
     pub expiry: Expiry,
-    /// The current time, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
-    pub elapsed: i64,
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,10 @@
-//! The frames that wait to be written to one client, bounded in bytes and number.
+//! The payloads that wait to be written to one client, bounded in bytes and number. A connection has one outbox, for all
+//! its sessions.
 //!
-//! Only its own worker's thread uses it, so it needs no lock. It knows no socket: a WebSocket writer or a poll takes
-//! from the front. A frame that does not fit closes the session as a slow consumer.
+//! Only its own worker's thread uses it, so it needs no lock. It knows no socket and no framing: a WebSocket writer or a
+//! poll takes messages from the front. An entry that does not fit closes the connection as a slow consumer.
 
+mod entry;
 mod mark;
 #[cfg(test)]
 mod tests;
@@ -10,17 +12,20 @@ mod tests;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use bytes::Bytes;
-
+pub(super) use self::entry::Recoverable;
+pub use self::entry::{Content, Entry, Origin};
 use self::mark::LatencyMark;
+use super::SlotId;
+use crate::connection::retained::Retained;
+use crate::publication::MessageKind;
 
-/// The capacity of an outbox. An outbox below half of it takes one frame of any size, so it holds at most `bytes` and
-/// one more frame.
+/// The capacity of an outbox. An outbox below half of it takes one entry of any size, so it holds at most `bytes` and
+/// one more entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxCapacity {
-    /// Bytes of frames.
+    /// Bytes of payloads.
     pub bytes: usize,
-    /// Frames.
+    /// Entries.
     pub frames: usize,
 }
 
@@ -32,39 +37,61 @@ impl OutboxCapacity {
     }
 }
 
-/// A frame's bytes, shared by the outboxes of one worker without an atomic.
-pub type Frame = Rc<Bytes>;
-
-/// The result of an offered frame.
+/// The result of an offered entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// It waits to be written.
-    Queued,
-    /// It did not fit. The outbox dropped all unwritten frames and this one, and takes no more.
+    /// It can be written.
+    Ready,
+    /// It waits in the outbox, and cannot be written yet.
+    Held,
+    /// It did not fit. The outbox dropped all unwritten entries and this one, and takes no more.
     Overflowed {
-        /// Frames that will not be written.
+        /// Entries that will not be written.
         dropped: usize,
     },
     /// The outbox is closed.
     Closed,
 }
 
-/// Capacity that an empty queue keeps, in frames.
+/// What an entry waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The start of its session: its client does not know the session yet.
+    Start,
+    /// A reply of its session, by its number.
+    Reply(u64),
+}
+
+/// Capacity that an empty queue keeps, in entries.
 const IDLE_CAPACITY: usize = 8;
 
-/// The frames for one client.
+/// How far the first ready entry is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    /// Whole messages.
+    messages: usize,
+    /// Bytes of the next message, with its header.
+    bytes: usize,
+}
+
+impl Progress {
+    fn has_begun(self) -> bool {
+        self.messages > 0 || self.bytes > 0
+    }
+}
+
+/// The entries for one client.
 #[derive(Debug)]
 pub struct Outbox {
     bound: OutboxCapacity,
     /// Ready to be written, in order.
-    ready: VecDeque<Frame>,
-    /// Bytes of the first ready frame that are written.
-    written: usize,
-    /// Frames that wait for a reply, with the number of the reply.
-    held: VecDeque<(u64, Frame)>,
-    /// Bytes in `ready` and `held`, with the written part of the first frame.
+    ready: VecDeque<Entry>,
+    progress: Progress,
+    /// Not ready yet, in order, each with what it waits for.
+    held: VecDeque<(Hold, Entry)>,
+    /// Bytes in `ready` and `held`, with the written part of the first entry.
     bytes: usize,
-    /// Measures the wait of one ready frame.
+    /// Measures the wait of one ready entry.
     mark: LatencyMark,
     closed: bool,
 }
@@ -75,7 +102,7 @@ impl Outbox {
         Self {
             bound,
             ready: VecDeque::new(),
-            written: 0,
+            progress: Progress::default(),
             held: VecDeque::new(),
             bytes: 0,
             mark: LatencyMark::default(),
@@ -83,55 +110,63 @@ impl Outbox {
         }
     }
 
-    /// Offers a frame; with `behind`, it waits until that reply is released.
-    pub fn offer(&mut self, frame: Frame, behind: Option<u64>) -> Offer {
+    /// Offers an entry; with `hold`, it waits for that.
+    pub fn offer(&mut self, entry: Entry, hold: Option<Hold>) -> Offer {
         if self.closed {
             return Offer::Closed;
         }
         let waiting = self.ready.len() + self.held.len();
-        let has_bytes = self.bytes + frame.len() <= self.bound.bytes || self.bytes < self.bound.half().bytes;
+        let has_bytes = self.bytes + entry.len() <= self.bound.bytes || self.bytes < self.bound.half().bytes;
         if waiting > 0 && (!has_bytes || waiting >= self.bound.frames) {
             return Offer::Overflowed { dropped: self.drop_unwritten() + 1 };
         }
-        self.bytes += frame.len();
-        match behind {
-            Some(reply) => self.held.push_back((reply, frame)),
-            None => self.ready.push_back(frame),
-        }
-        Offer::Queued
-    }
-
-    /// Marks the last ready frame with the time at which its publication was accepted, in µs. Once the frame is written
-    /// or taken, [`Outbox::advance`] or [`Outbox::take`] returns that time. While a frame is marked, this does nothing.
-    pub fn mark(&mut self, accepted_us: u64) {
-        self.mark.set(self.ready.len(), accepted_us);
-    }
-
-    /// Releases the frames that wait for a reply: the messages of a joined room follow the join reply.
-    pub fn release(&mut self, reply: u64) {
-        for (behind, frame) in std::mem::take(&mut self.held) {
-            if behind == reply {
-                self.ready.push_back(frame);
-            } else {
-                self.held.push_back((behind, frame));
+        self.bytes += entry.len();
+        match hold {
+            Some(hold) => {
+                self.held.push_back((hold, entry));
+                Offer::Held
+            }
+            None => {
+                self.ready.push_back(entry);
+                Offer::Ready
             }
         }
     }
 
-    /// Whether `frames` more frames of `bytes` bytes leave half of the capacity free.
+    /// Marks the last ready entry with the time at which its publication was accepted, in µs. Once the entry is written,
+    /// [`Outbox::advance`] returns that time. While an entry is marked, this does nothing.
+    pub fn mark(&mut self, accepted_us: u64) {
+        self.mark.set(self.ready.len(), accepted_us);
+    }
+
+    /// Releases the entries of `session` that wait for `hold`: the messages of a joined room follow the join reply. With
+    /// `next`, they wait for that now.
+    pub fn release(&mut self, session: SlotId, hold: Hold, next: Option<Hold>) {
+        let is_released = |(held_for, entry): &(Hold, Entry)| entry.session == session && *held_for == hold;
+        let (released, others) = std::mem::take(&mut self.held).into_iter().partition(is_released);
+        self.held = others;
+        for (_, entry) in released {
+            match next {
+                Some(next) => self.held.push_back((next, entry)),
+                None => self.ready.push_back(entry),
+            }
+        }
+    }
+
+    /// Whether `frames` more entries of `bytes` bytes leave half of the capacity free.
     pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
         let waiting = self.ready.len() + self.held.len();
         let half = self.bound.half();
         waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
     }
 
-    /// Whether it is less than half full. Then it takes one frame of any size.
+    /// Whether it is less than half full. Then it takes one entry of any size.
     pub fn is_under_half(&self) -> bool {
         let (waiting, half) = (self.ready.len() + self.held.len(), self.bound.half());
         waiting == 0 || (waiting < half.frames && self.bytes < half.bytes)
     }
 
-    /// Drops all unwritten frames and closes, as after an overflow.
+    /// Drops all unwritten entries and closes, as after an overflow.
     pub fn overflow(&mut self) -> Offer {
         Offer::Overflowed { dropped: self.drop_unwritten() }
     }
@@ -147,61 +182,82 @@ impl Outbox {
         self.is_empty() && self.held.is_empty()
     }
 
-    /// Takes no more frames. Ready frames are still written. Held frames are dropped, because the reply before them is
-    /// not sent.
+    /// Takes no more entries. Ready entries are still written. Held entries are dropped, because they are never
+    /// released.
     pub fn close(&mut self) {
         self.closed = true;
         let held = std::mem::take(&mut self.held);
-        self.bytes -= held.iter().map(|(_, frame)| frame.len()).sum::<usize>();
+        self.bytes -= held.iter().map(|(_, entry)| entry.len()).sum::<usize>();
     }
 
-    /// Adds the last frame regardless of the capacity, and closes.
-    pub fn close_with(&mut self, frame: Frame) {
+    /// Adds the last entry regardless of the capacity, and closes.
+    pub fn close_with(&mut self, entry: Entry) {
         self.close();
-        self.bytes += frame.len();
-        self.ready.push_back(frame);
+        self.bytes += entry.len();
+        self.ready.push_back(entry);
     }
 
-    /// Drops unwritten frames except a partly written one, and closes. Returns the number of dropped frames.
+    /// Drops unwritten entries except a partly written one, and closes. Returns the number of dropped entries.
     fn drop_unwritten(&mut self) -> usize {
-        let keep = usize::from(self.written > 0);
+        let keep = usize::from(self.progress.has_begun());
         let dropped = self.ready.len() - keep + self.held.len();
         self.ready.truncate(keep);
         self.ready.shrink_to(keep);
         self.held = VecDeque::new();
-        self.bytes = self.ready.front().map_or(0, |frame| frame.len());
+        self.bytes = self.ready.front().map_or(0, Entry::len);
         self.mark.clear();
         self.closed = true;
         dropped
     }
 
-    /// Drops the frames that `wants` selects, except a partly written one.
-    pub fn recall(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
-        let mut begun = self.written > 0;
-        let mut freed = 0;
-        let mut keeps = |frame: &Frame| {
-            let keeps = std::mem::take(&mut begun) || !wants(frame);
-            freed += if keeps { 0 } else { frame.len() };
-            keeps
-        };
-        self.ready.retain(&mut keeps);
-        self.held.retain(|(_, frame)| keeps(frame));
-        self.bytes -= freed;
-        if freed > 0 {
-            // The marked frame, or a frame before it, may be dropped.
-            self.mark.clear();
-        }
+    /// Drops the unwritten entries of `session`, which its client does not read any more.
+    pub fn remove_session(&mut self, session: SlotId) {
+        self.remove(|entry, _| entry.session == session);
     }
 
-    /// Drops the held frames that `wants` selects.
-    pub fn recall_held(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
-        let mut freed = 0;
-        self.held.retain(|(_, frame)| {
-            let keeps = !wants(frame);
-            freed += if keeps { 0 } else { frame.len() };
-            keeps
+    /// Drops the held entries of `session`, which are never released.
+    pub fn remove_held(&mut self, session: SlotId) {
+        self.remove(|entry, is_held| is_held && entry.session == session);
+    }
+
+    /// Takes back the unwritten publications of `session` that can be sent to it later, in order: see
+    /// [`Entry::recoverable`]. With `held_only`, ready ones stay.
+    pub fn take_back(&mut self, session: SlotId, held_only: bool) -> Vec<Option<Rc<Retained>>> {
+        let mut taken = Vec::new();
+        self.remove(|entry, is_held| {
+            let is_taken = entry.session == session && (is_held || !held_only) && entry.recoverable.is_some();
+            if is_taken {
+                taken.extend(entry.recoverable.take().map(|recoverable| recoverable.copy));
+            }
+            is_taken
         });
+        taken
+    }
+
+    /// Frees the copies of unwritten publications of `session`. They can still be taken back, to be counted.
+    pub fn free_copies(&mut self, session: SlotId) {
+        let held = self.held.iter_mut().map(|(_, entry)| entry);
+        let entries = self.ready.iter_mut().chain(held).filter(|entry| entry.session == session);
+        entries.filter_map(|entry| entry.recoverable.as_mut()).for_each(|recoverable| recoverable.copy = None);
+    }
+
+    /// Drops the entries that `wants` selects, except a partly written one. Its second argument: the entry is held.
+    fn remove(&mut self, mut wants: impl FnMut(&mut Entry, bool) -> bool) {
+        let mut begun = self.progress.has_begun();
+        let mut freed = 0;
+        let mut keeps = |entry: &mut Entry, is_held: bool| {
+            let keeps = !wants(entry, is_held);
+            freed += if keeps { 0 } else { entry.len() };
+            keeps
+        };
+        let before = self.ready.len();
+        self.ready.retain_mut(|entry| std::mem::take(&mut begun) || keeps(entry, false));
+        self.held.retain_mut(|(_, entry)| keeps(entry, true));
         self.bytes -= freed;
+        if self.ready.len() < before {
+            // The marked entry, or an entry before it, may be dropped.
+            self.mark.clear();
+        }
     }
 
     /// Drops everything and closes: no transport writes it.
@@ -214,21 +270,12 @@ impl Outbox {
         self.ready.is_empty()
     }
 
-    /// Bytes not yet written.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
-        self.bytes - self.written
-    }
-
-    /// Takes the next whole frame to forward it, with the value of its [mark](Outbox::mark).
-    pub fn take(&mut self) -> Option<(Frame, Option<u64>)> {
-        debug_assert_eq!(self.written, 0, "a partly written frame is not forwarded");
-        let Some(frame) = self.ready.pop_front() else {
-            self.shrink();
-            return None;
-        };
-        self.bytes -= frame.len();
-        Some((frame, self.mark.pass(1)))
+    /// The entries of `session`, ready and held: their number and their bytes.
+    pub fn share(&self, session: SlotId) -> OutboxCapacity {
+        let all = self.ready.iter().chain(self.held.iter().map(|(_, entry)| entry));
+        all.filter(|entry| entry.session == session).fold(OutboxCapacity { bytes: 0, frames: 0 }, |share, entry| {
+            OutboxCapacity { bytes: share.bytes + entry.len(), frames: share.frames + 1 }
+        })
     }
 
     fn shrink(&mut self) {
@@ -237,28 +284,35 @@ impl Outbox {
         }
     }
 
-    /// The bytes to write: the rest of the first frame, then whole frames.
-    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let mut skip = self.written;
-        self.ready.iter().map(move |frame| &frame[std::mem::take(&mut skip)..])
+    /// The messages to write, in order. The transport may have written a part of the first one: see [`Outbox::begun`].
+    pub fn messages(&self) -> impl Iterator<Item = (MessageKind, &[u8])> + Clone {
+        self.ready.iter().flat_map(|entry| entry.payload().messages()).skip(self.progress.messages)
     }
 
-    /// Records that `written` bytes of [`Outbox::slices`] were written. Returns the value of the [mark](Outbox::mark)
-    /// if its frame is written completely.
-    pub fn advance(&mut self, mut written: usize) -> Option<u64> {
+    /// Bytes of the first message that are written, its header included.
+    pub fn begun(&self) -> usize {
+        self.progress.bytes
+    }
+
+    /// Records that the first `messages` messages were written, and `begun` bytes of the next one with its header.
+    /// Returns the value of the [mark](Outbox::mark) if its entry is written completely.
+    pub fn advance(&mut self, messages: usize, begun: usize) -> Option<u64> {
         let before = self.ready.len();
+        let mut messages = self.progress.messages + messages;
         while let Some(front) = self.ready.front() {
-            let left = front.len() - self.written;
-            if written < left {
-                self.written += written;
-                return self.mark.pass(before - self.ready.len());
+            let count = front.payload().message_count();
+            if messages < count {
+                break;
             }
-            written -= left;
+            messages -= count;
             self.bytes -= front.len();
-            self.written = 0;
             self.ready.pop_front();
         }
-        self.shrink();
-        self.mark.pass(before)
+        self.progress = Progress { messages, bytes: begun };
+        if self.ready.is_empty() {
+            self.progress = Progress::default();
+            self.shrink();
+        }
+        self.mark.pass(before - self.ready.len())
     }
 }

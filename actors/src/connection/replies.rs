@@ -1,12 +1,9 @@
 //! Pending replies of a session. Replies leave in the order of the requests; messages that wait for a reply follow it.
 
-use std::rc::Rc;
-
-use bytes::Bytes;
-
-use super::{OutboxSink, SessionHandle};
-use crate::connection::outbox::{Frame, Offer};
+use super::output_state::OutputState;
+use super::{Connection, SessionHandle, SessionTransport};
 use crate::model::ids::RoomName;
+use crate::publication::Payload;
 
 /// Pending replies before the transport stops reading. Bounds the work of one client.
 pub const PENDING_REPLIES_MAX: usize = 128;
@@ -34,14 +31,48 @@ pub(super) struct PendingReply {
     is_fulfilled: bool,
     /// Whether the reply may be large.
     large: bool,
-    /// The frame, if the reply has one.
-    frame: Option<Frame>,
+    /// Its messages, if it has any.
+    payload: Option<Payload>,
 }
 
 impl PendingReply {
     /// A notice behind the pending replies.
-    pub(super) fn fulfilled(frame: Frame) -> Self {
-        Self { weight: 0, is_fulfilled: true, large: false, frame: Some(frame) }
+    pub(super) fn fulfilled(payload: Payload) -> Self {
+        Self { weight: 0, is_fulfilled: true, large: false, payload: Some(payload) }
+    }
+}
+
+/// The next reply to send.
+struct FulfilledReply {
+    /// Its number.
+    number: u64,
+    payload: Option<Payload>,
+    /// Messages may wait for it.
+    releases: bool,
+}
+
+impl OutputState {
+    fn fulfil(&mut self, reply_slot: ReplySlot, payload: Option<Payload>) {
+        let index = reply_slot.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(pending) = index.and_then(|index| self.replies.get_mut(index)) {
+            self.answered += payload.as_ref().map_or(0, Payload::len);
+            pending.is_fulfilled = true;
+            pending.payload = payload;
+        }
+    }
+
+    /// Takes the first reply, if it is fulfilled.
+    fn take_fulfilled(&mut self) -> Option<FulfilledReply> {
+        self.replies.front().filter(|pending| pending.is_fulfilled)?;
+        let PendingReply { weight, large, payload, .. } = self.replies.pop_front()?;
+        let number = self.first;
+        self.first += 1;
+        self.weight -= weight;
+        self.large -= u32::from(large);
+        self.answered -= payload.as_ref().map_or(0, Payload::len);
+        let releases = !self.deferred_rooms.is_empty();
+        self.deferred_rooms.retain(|&(_, reply)| reply != number);
+        Some(FulfilledReply { number, payload, releases })
     }
 }
 
@@ -58,7 +89,7 @@ impl SessionHandle {
 
     fn reserve_ordered(&self, weight: usize, large: bool) -> ReplySlot {
         let mut output = self.output.borrow_mut();
-        output.replies.push_back(PendingReply { weight, is_fulfilled: false, large, frame: None });
+        output.replies.push_back(PendingReply { weight, is_fulfilled: false, large, payload: None });
         output.weight += weight;
         output.large += u32::from(large);
         ReplySlot(output.first + output.replies.len() as u64 - 1)
@@ -85,41 +116,24 @@ impl SessionHandle {
         }
     }
 
-    /// Fulfils a reply; without a frame, the client receives none.
-    pub fn fulfil(&self, reply_slot: ReplySlot, frame: Option<Bytes>) {
+    /// Fulfils a reply; without a payload, the client receives none.
+    pub fn fulfil(&self, reply_slot: ReplySlot, payload: Option<Payload>) {
         let (was_busy, was_ready) = (self.is_busy(), self.takes_requests());
-        let mut output = self.output.borrow_mut();
-        let index = reply_slot.0.checked_sub(output.first).and_then(|index| usize::try_from(index).ok());
-        if let Some(pending) = index.and_then(|index| output.replies.get_mut(index)) {
-            pending.is_fulfilled = true;
-            pending.frame = frame.map(Rc::new);
-            let bytes = pending.frame.as_ref().map_or(0, |frame| frame.len());
-            output.answered += bytes;
-        }
+        self.output.borrow_mut().fulfil(reply_slot, payload);
         let mut sent = 0;
-        let mut offer = Offer::Queued;
-        while output.replies.front().is_some_and(|pending| pending.is_fulfilled) {
-            let Some(pending) = output.replies.pop_front() else { break };
-            let number = output.first;
-            output.first += 1;
-            output.weight -= pending.weight;
-            output.large -= u32::from(pending.large);
-            output.answered -= pending.frame.as_ref().map_or(0, |frame| frame.len());
-            if let (Some(frame), Offer::Queued) = (pending.frame, offer) {
-                offer = output.outbox.offer(frame, None);
-                sent += 1;
-            }
-            if !output.deferred_rooms.is_empty() {
-                output.deferred_rooms.retain(|&(_, reply)| reply != number);
-                output.outbox.release(number);
-                self.released(number);
+        loop {
+            let next = self.output.borrow_mut().take_fulfilled();
+            let Some(FulfilledReply { number, payload, releases }) = next else { break };
+            sent += payload.map_or(0, |payload| u64::from(self.send_ahead(payload)));
+            if releases {
+                self.release(number);
             }
         }
-        drop(output);
-        self.handle_offer(offer, sent);
+        self.common.stats.sent.add(sent);
+        self.note_queue_use();
         self.close_if_due();
         if (was_busy && !self.is_busy()) || (!was_ready && self.takes_requests()) || !self.has_pending_replies() {
-            self.with_sink(OutboxSink::resume);
+            self.with_transport(SessionTransport::resume);
         }
     }
 
@@ -140,9 +154,9 @@ impl SessionHandle {
     }
 
     /// Fulfils an unordered reply.
-    pub fn fulfil_unordered(&self, UnorderedReply(weight): UnorderedReply, frame: Option<Bytes>) {
-        if let Some(frame) = frame {
-            self.send(frame);
+    pub fn fulfil_unordered(&self, UnorderedReply(weight): UnorderedReply, payload: Option<Payload>) {
+        if let Some(payload) = payload {
+            self.send(payload);
         }
         let mut output = self.output.borrow_mut();
         output.unordered.0 -= 1;
@@ -164,26 +178,18 @@ impl SessionHandle {
     /// Whether the session has too many pending replies for another request.
     pub fn is_busy(&self) -> bool {
         let output = self.output.borrow();
-        self.paused.get() || output.replies.len() >= PENDING_REPLIES_MAX || output.weight >= PENDING_REPLY_BYTES_MAX
+        output.replies.len() >= PENDING_REPLIES_MAX || output.weight >= PENDING_REPLY_BYTES_MAX
     }
 
     /// Whether the next request may be read. Not while half of the outbox is full, nor behind a request with a large
-    /// reply, so that the reply fits. The sessions of a multiplexed connection check this themselves.
+    /// reply, so that the reply fits.
     pub fn takes_requests(&self) -> bool {
-        if self.multiplexed {
-            return !self.is_busy();
-        }
         let output = self.output.borrow();
-        let has_room = output.answered == 0 || output.outbox.fits_within_half(0, output.answered);
-        let is_free = output.large == 0 && output.outbox.is_under_half() && has_room;
+        let has_room = |connection: &Connection| {
+            connection.is_under_half() && (output.answered == 0 || connection.fits_within_half(0, output.answered))
+        };
+        let is_free = output.large == 0 && self.with_connection(has_room).unwrap_or(true);
         drop(output);
         is_free && !self.is_busy()
-    }
-
-    /// Pauses requests while the sessions of the connection are busy.
-    pub fn pause(&self, paused: bool) {
-        if self.paused.replace(paused) && !paused {
-            self.with_sink(OutboxSink::resume);
-        }
     }
 }

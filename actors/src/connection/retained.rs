@@ -5,11 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use ahash::AHashMap;
-use bytes::Bytes;
-
 use crate::model::ids::{NotificationId, RoomName};
+use crate::publication::Payload;
 use crate::runtime::counters::Stats;
+use ahash::AHashMap;
 
 /// The counted size of a buffered publication beside its bytes.
 pub const OVERHEAD: usize = 128;
@@ -21,8 +20,8 @@ pub struct Retained {
     pub number: u64,
     /// Its room.
     pub room: RoomName,
-    /// Its data or its frame.
-    pub bytes: Bytes,
+    /// Its data, or its payload in one format.
+    pub payload: Payload,
     /// Its notification, if it is about one.
     pub about: Option<NotificationId>,
     ledger: Rc<Ledger>,
@@ -31,15 +30,15 @@ pub struct Retained {
 impl Retained {
     /// Keeps a publication until its last reference is dropped.
     pub fn new(ledger: &Rc<Ledger>, brought: Brought) -> Rc<Self> {
-        let Brought { number, room, bytes, about } = brought;
-        let retained = Self { number, room, bytes, about, ledger: ledger.clone() };
+        let Brought { number, room, payload, about } = brought;
+        let retained = Self { number, room, payload, about, ledger: ledger.clone() };
         ledger.add(retained.weight());
         Rc::new(retained)
     }
 
     /// Its counted size, bytes.
     pub fn weight(&self) -> usize {
-        self.bytes.len() + OVERHEAD
+        self.payload.len() + OVERHEAD
     }
 }
 
@@ -56,8 +55,8 @@ pub struct Brought {
     pub number: u64,
     /// Its room.
     pub room: RoomName,
-    /// Its data or its frame.
-    pub bytes: Bytes,
+    /// Its data, or its payload in one format.
+    pub payload: Payload,
     /// Its notification, if it is about one.
     pub about: Option<NotificationId>,
 }
@@ -65,8 +64,8 @@ pub struct Brought {
 impl Brought {
     /// A copy of a buffered publication.
     pub fn of(retained: &Retained) -> Self {
-        let Retained { number, room, bytes, about, .. } = retained;
-        Self { number: *number, room: room.clone(), bytes: bytes.clone(), about: about.clone() }
+        let Retained { number, room, payload, about, .. } = retained;
+        Self { number: *number, room: room.clone(), payload: payload.clone(), about: about.clone() }
     }
 }
 
@@ -98,7 +97,7 @@ impl Ledger {
     pub fn keep(self: &Rc<Self>, brought: Brought) -> Rc<Retained> {
         let mut all = self.brought.borrow_mut();
         let same = all.get(&brought.number).and_then(Weak::upgrade);
-        if let Some(same) = same.filter(|same| same.bytes == brought.bytes) {
+        if let Some(same) = same.filter(|same| same.payload == brought.payload) {
             return same;
         }
         if all.len() == all.capacity().max(BROUGHT_MIN) {
@@ -127,8 +126,8 @@ pub(crate) mod tests {
 
     /// Keeps `text` under `number`.
     pub(crate) fn retained(ledger: &Rc<Ledger>, number: u64, text: &'static str) -> Rc<Retained> {
-        let (room, bytes) = (RoomName::everybody(), Bytes::from_static(text.as_bytes()));
-        Retained::new(ledger, Brought { number, room, bytes, about: None })
+        let (room, payload) = (RoomName::everybody(), Payload::text([text.as_bytes()]));
+        Retained::new(ledger, Brought { number, room, payload, about: None })
     }
 
     #[test]
@@ -156,7 +155,7 @@ pub(crate) mod tests {
         let (one, other) = (ledger.keep(brought("one")), ledger.keep(brought("one")));
         assert!(Rc::ptr_eq(&one, &other));
         let as_frame = ledger.keep(brought("frame"));
-        assert_eq!(&as_frame.bytes[..], b"frame");
+        assert_eq!(&as_frame.payload.bytes()[..], b"frame");
         drop((one, other, as_frame));
         assert_eq!(stats.recovery_bytes.get(), 0);
         for number in 2..2_000 {

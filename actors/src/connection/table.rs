@@ -1,17 +1,33 @@
-//! The sessions of one worker, by their slots.
+//! The sessions of one worker, by their slots, and its connections.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use ahash::AHashSet;
 use slab::Slab;
 
+use super::checks::DueTimes;
 use super::retained::Ledger;
-use super::{Common, SessionAddr, SessionHandle, SessionSpec, SlotId};
+use super::{Connection, ConnectionSpec, SessionAddr, SessionHandle, SessionSpec, SlotId};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
+
+/// State that all sessions and connections of a worker share.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) worker: usize,
+    pub(super) clock: Clock,
+    pub(super) stats: Arc<Stats>,
+    /// Sessions that receive presence events.
+    pub(super) presence_listeners: RefCell<AHashSet<SlotId>>,
+    /// The connections. Each removes itself.
+    pub(super) connections: RefCell<Slab<Weak<Connection>>>,
+    /// When each session is checked next, and each connection.
+    pub(super) session_checks: DueTimes,
+    pub(super) connection_checks: DueTimes,
+}
 
 /// The sessions of one worker.
 #[derive(Debug)]
@@ -31,8 +47,10 @@ impl SessionTable {
     pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>, clock: Clock) -> Self {
         let ledger = Ledger::new(retained_max, stats.clone());
         let (slab, suspended) = (RefCell::default(), RefCell::default());
-        let (presence_listeners, due_times) = Default::default();
-        let common = Rc::new(Common { worker, clock, stats, presence_listeners, due_times });
+        let (presence_listeners, connections, session_checks, connection_checks) = Default::default();
+        let common =
+            Common { worker, clock, stats, presence_listeners, connections, session_checks, connection_checks };
+        let common = Rc::new(common);
         Self { slab, serial: Cell::new(0), ledger, suspended, common }
     }
 
@@ -59,6 +77,17 @@ impl SessionTable {
         })
     }
 
+    /// Opens a connection.
+    pub fn connect(&self, spec: ConnectionSpec) -> Rc<Connection> {
+        let mut connections = self.common.connections.borrow_mut();
+        let entry = connections.vacant_entry();
+        let key = entry.key();
+        let connection = Rc::new(Connection::new(spec, key, self.common.clone()));
+        entry.insert(Rc::downgrade(&connection));
+        self.common.connection_checks.now(key);
+        connection
+    }
+
     /// Inserts a session.
     pub fn insert(&self, spec: SessionSpec) -> Rc<SessionHandle> {
         let mut slab = self.slab.borrow_mut();
@@ -68,7 +97,10 @@ impl SessionTable {
         let key = SlotId { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
         let addr = SessionAddr { worker: self.common.worker, slot: key };
         let handle = Rc::new(SessionHandle::new(spec, addr, self.common.clone()));
-        self.common.due_times.now(key);
+        self.common.session_checks.now(key.index());
+        if let Some(connection) = handle.connection() {
+            connection.add_session(&handle);
+        }
         entry.insert(handle.clone());
         handle
     }

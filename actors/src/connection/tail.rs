@@ -67,7 +67,7 @@ impl Tail {
     }
 
     fn push(&mut self, delivery: Rc<Retained>) {
-        self.bytes += delivery.bytes.len();
+        self.bytes += delivery.payload.len();
         self.entries.push_back(delivery);
         while self.entries.len() > self.bound.frames || self.bytes > self.bound.bytes {
             self.pop();
@@ -76,7 +76,7 @@ impl Tail {
 
     fn pop(&mut self) {
         if let Some(oldest) = self.entries.pop_front() {
-            self.bytes -= oldest.bytes.len();
+            self.bytes -= oldest.payload.len();
             self.left = Some(oldest.number);
             self.written_before_pong = self.written_before_pong.saturating_sub(1);
         }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::outbox::OutboxCapacity;
+use super::outbox::{Content, OutboxCapacity};
 use super::*;
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
-use crate::publication::{Correlation, Event, EventError, Format};
+use crate::publication::{Correlation, Event, EventError, Format, MessageKind, Payload};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
 #[derive(Debug)]
-struct PlainEncoder;
+pub(super) struct PlainEncoder;
 
 impl Encoder for PlainEncoder {
     fn format(&self) -> Format {
@@ -25,43 +25,89 @@ impl Encoder for PlainEncoder {
         None
     }
 
-    fn event(&self, event: &Event, _: u64) -> Bytes {
-        event.data.clone()
+    fn event(&self, event: &Event, _: u64) -> Payload {
+        Payload::text([&event.data[..]])
     }
 
-    fn answer(&self, _: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
-        Bytes::copy_from_slice(data)
+    fn answer(&self, _: &str, data: &[u8], _: &Correlation, _: i64) -> Payload {
+        Payload::text([data])
     }
 
-    fn acknowledgement(&self, _: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
-        correlation.clone()
+    fn acknowledgement(&self, _: Option<&[u8]>, correlation: &Bytes, _: i64) -> Payload {
+        Payload::text([&correlation[..]])
     }
 
-    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
-        Some(Bytes::from(refusal.fault.code.as_str()))
+    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Payload> {
+        Some(text(refusal.fault.code.as_str()))
     }
 }
 
-pub(super) fn spec() -> SessionSpec {
-    SessionSpec {
+pub(crate) fn text(text: &str) -> Payload {
+    Payload::text([text.as_bytes()])
+}
+
+/// A connection of 100 bytes, and its heartbeat.
+pub(crate) fn connection_spec() -> ConnectionSpec {
+    let ping = (MessageKind::Text, "?");
+    let heartbeat = Heartbeat { interval_ms: 30, timeout_ms: 60, ping, proof: ProofOfLife::AnyFrame };
+    let bound = OutboxCapacity { bytes: 100, frames: 100 };
+    ConnectionSpec { bound, heartbeat: Some(heartbeat), elapsed: 0 }
+}
+
+/// A session of `connection` that has not started.
+pub(super) fn session(session_table: &SessionTable, connection: &Rc<Connection>) -> Rc<SessionHandle> {
+    session_table.insert(SessionSpec {
         session: SessionId::random(),
         encoder: &PlainEncoder,
-        bound: OutboxCapacity { bytes: 100, frames: 100 },
-        heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, ping_frame: b"?" }),
-        multiplexed: false,
+        connection: Some(connection.clone()),
         expiry: Expiry::new(Some(1_000), 0, 0),
-        elapsed: 0,
+    })
+}
+
+/// Closes the connection with its only session.
+struct SoleTransport(Rc<Connection>);
+
+impl SessionTransport for SoleTransport {
+    fn closed(self: Rc<Self>, close: Close) {
+        self.0.close(close);
     }
+
+    fn resume(self: Rc<Self>) {}
+}
+
+/// The only session of a connection, without an expiry.
+pub(crate) fn sole(
+    session_table: &SessionTable,
+    encoder: &'static dyn Encoder,
+    spec: ConnectionSpec,
+) -> Rc<SessionHandle> {
+    let connection = session_table.connect(spec);
+    let (session, expiry) = (SessionId::random(), Expiry::NEVER);
+    let handle = session_table.insert(SessionSpec { session, encoder, connection: Some(connection.clone()), expiry });
+    handle.attach(Rc::new(SoleTransport(connection)));
+    handle
 }
 
 pub(super) fn handle(session_table: &SessionTable) -> Rc<SessionHandle> {
-    session_table.insert(spec())
+    let handle = sole(session_table, &PlainEncoder, connection_spec());
+    handle.expire_at(Expiry::new(Some(1_000), 0, 0));
+    handle
 }
 
-pub(super) fn written(handle: &SessionHandle) -> String {
-    handle.with_outbox(|outbox| {
-        outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
+/// The messages to write.
+pub(crate) fn waiting(connection: &Connection) -> String {
+    connection.with_outbox(|outbox| {
+        outbox.messages().map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>().join("|")
     })
+}
+
+pub(crate) fn written(handle: &SessionHandle) -> String {
+    handle.connection().map(|connection| waiting(&connection)).unwrap_or_default()
+}
+
+/// Writes so many messages.
+pub(crate) fn write(handle: &SessionHandle, messages: usize) {
+    handle.connection().unwrap().with_outbox(|outbox| outbox.advance(messages, 0));
 }
 
 pub(super) fn session_table() -> SessionTable {
@@ -73,10 +119,10 @@ fn replies_leave_in_the_order_of_the_requests() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
-    handle.send(Bytes::from("3"));
-    handle.fulfil(second, Some(Bytes::from("2")));
+    handle.send(text("3"));
+    handle.fulfil(second, Some(text("2")));
     assert_eq!(written(&handle), "");
-    handle.fulfil(first, Some(Bytes::from("1")));
+    handle.fulfil(first, Some(text("1")));
     assert_eq!(written(&handle), "1|2|3");
 }
 
@@ -85,19 +131,9 @@ fn a_reply_without_a_frame_releases_the_next() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
-    handle.fulfil(second, Some(Bytes::from("2")));
+    handle.fulfil(second, Some(text("2")));
     handle.fulfil(first, None);
     assert_eq!((written(&handle).as_str(), handle.has_pending_replies()), ("2", false));
-}
-
-#[test]
-fn a_session_without_a_heartbeat_ends_only_at_its_expiry() {
-    let session_table = session_table();
-    let handle = session_table.insert(SessionSpec { heartbeat: None, ..spec() });
-    handle.check_liveness(999, 999);
-    assert_eq!(handle.closed(), None);
-    handle.check_liveness(1_000, 1_000);
-    assert_eq!(handle.closed(), Some(Close::TokenExpired));
 }
 
 #[test]
@@ -108,13 +144,13 @@ fn messages_of_a_joined_room_wait_for_the_join_reply() {
     let leave = handle.reserve(1);
     let join = handle.reserve(1);
     handle.defer([new.clone()], join);
-    handle.deliver(&new, Rc::new(Bytes::from("new")));
-    handle.deliver(&old, Rc::new(Bytes::from("old")));
-    handle.fulfil(join, Some(Bytes::from("joined")));
+    handle.deliver(&new, Content::of(text("new")));
+    handle.deliver(&old, Content::of(text("old")));
+    handle.fulfil(join, Some(text("joined")));
     assert_eq!(written(&handle), "old");
-    handle.fulfil(leave, Some(Bytes::from("left")));
+    handle.fulfil(leave, Some(text("left")));
     assert_eq!(written(&handle), "old|left|joined|new");
-    handle.deliver(&new, Rc::new(Bytes::from("newer")));
+    handle.deliver(&new, Content::of(text("newer")));
     assert_eq!(written(&handle), "old|left|joined|new|newer");
 }
 
@@ -124,7 +160,7 @@ fn a_session_with_too_many_pending_replies_is_busy() {
     let handle = handle(&session_table);
     let large = handle.reserve(PENDING_REPLY_BYTES_MAX);
     assert!(handle.is_busy());
-    handle.fulfil(large, Some(Bytes::from("x")));
+    handle.fulfil(large, Some(text("x")));
     assert!(!handle.is_busy());
     for _ in 0..PENDING_REPLIES_MAX {
         handle.reserve(1);
@@ -138,12 +174,12 @@ fn an_unordered_reply_delays_only_the_close() {
     let handle = handle(&session_table);
     let slow = handle.reserve_unordered(1);
     let quick = handle.reserve(1);
-    handle.send(Bytes::from("2"));
-    handle.fulfil(quick, Some(Bytes::from("1")));
+    handle.send(text("2"));
+    handle.fulfil(quick, Some(text("1")));
     assert_eq!((written(&handle).as_str(), handle.has_pending_replies(), handle.is_busy()), ("1|2", false, false));
     handle.close_after_replies(Close::GoingAway);
     assert_eq!(handle.closed(), None);
-    handle.fulfil_unordered(slow, Some(Bytes::from("3")));
+    handle.fulfil_unordered(slow, Some(text("3")));
     assert_eq!((written(&handle).as_str(), handle.closed()), ("1|2|3", Some(Close::GoingAway)));
 }
 
@@ -170,31 +206,28 @@ fn a_close_after_replies_follows_the_last_reply() {
     let reply_slot = handle.reserve(1);
     handle.close_after_replies(Close::GoingAway);
     assert_eq!(handle.closed(), None);
-    handle.fulfil(reply_slot, Some(Bytes::from("ack")));
+    handle.fulfil(reply_slot, Some(text("ack")));
     assert_eq!(handle.closed(), Some(Close::GoingAway));
     assert_eq!(written(&handle), "ack");
 }
 
 #[test]
-fn silence_and_expiry_end_a_session_with_the_first_reason() {
+fn silence_ends_a_connection_and_an_expired_token_a_session() {
     let session_table = session_table();
     let silent = handle(&session_table);
-    assert_eq!(silent.check_liveness(20, 20), 30);
-    assert_eq!(silent.check_liveness(30, 30), 60);
-    assert_eq!(written(&silent), "?");
-    assert_eq!(silent.closed(), None);
-    silent.check_liveness(60, 60);
-    assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
+    let connection = silent.connection().unwrap();
+    assert_eq!((connection.check_heartbeat(20), connection.check_heartbeat(30)), (30, 60));
+    assert_eq!((written(&silent).as_str(), silent.closed()), ("?", None));
+    connection.check_heartbeat(60);
+    assert_eq!((connection.closed(), silent.closed()), (Some(Close::NoHeartbeat), Some(Close::NoHeartbeat)));
     silent.close(Close::DisconnectedByBackend);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
     let expired = handle(&session_table);
-    let _ = expired.note_pong(999);
-    assert_eq!(expired.check_liveness(999, 999), 1_000);
-    assert_eq!(expired.closed(), None);
-    expired.check_liveness(1_000, 1_000);
-    assert_eq!(expired.closed(), Some(Close::TokenExpired));
-    assert_eq!(written(&expired), "TOKEN_EXPIRED");
+    assert_eq!((expired.check_expiry(999, 999), expired.closed()), (1_000, None));
+    expired.check_expiry(1_000, 1_000);
+    assert_eq!((expired.closed(), written(&expired).as_str()), (Some(Close::TokenExpired), "TOKEN_EXPIRED"));
+    assert_eq!(expired.connection().unwrap().closed(), Some(Close::TokenExpired));
 }
 
 #[test]
@@ -214,11 +247,11 @@ fn messages_behind_a_join_reply_are_dropped_when_the_session_ends_first() {
     let room = RoomName::parse("room", "room").unwrap();
     let reply_slot = handle.reserve(1);
     handle.defer([room.clone()], reply_slot);
-    handle.deliver(&room, Rc::new(Bytes::from_static(b"early")));
-    handle.send(Bytes::from_static(b"notice"));
+    handle.deliver(&room, Content::of(text("early")));
+    handle.send(text("notice"));
     handle.close(Close::NoHeartbeat);
     assert_eq!(written(&handle), "");
-    handle.fulfil(reply_slot, Some(Bytes::from_static(b"answer")));
+    handle.fulfil(reply_slot, Some(text("answer")));
     assert_eq!(written(&handle), "");
 }
 
@@ -229,27 +262,121 @@ fn no_request_is_read_behind_a_large_reply_or_a_full_outbox() {
     let large = handle.reserve_large(1);
     let small = handle.reserve(1);
     assert!(!handle.takes_requests() && !handle.is_busy());
-    handle.fulfil(large, Some(Bytes::from("a".repeat(40))));
+    handle.fulfil(large, Some(text(&"a".repeat(40))));
     assert!(handle.takes_requests(), "40 of 100 bytes wait");
-    handle.send(Bytes::from("b".repeat(20)));
+    handle.send(text(&"b".repeat(20)));
     assert!(!handle.takes_requests(), "20 more bytes wait for the pending reply");
     handle.fulfil(small, None);
     assert!(!handle.takes_requests(), "60 wait to be written");
-    handle.with_outbox(|outbox| outbox.advance(40));
+    write(&handle, 1);
     assert!(handle.takes_requests());
 
     // An outbox below half of its capacity takes one frame of any size.
     let large = handle.reserve_large(1);
-    handle.fulfil(large, Some(Bytes::from("c".repeat(500))));
+    handle.fulfil(large, Some(text(&"c".repeat(500))));
     assert_eq!((handle.closed(), handle.takes_requests()), (None, false));
 }
 
+/// Records that its session was closed.
+#[derive(Default)]
+struct NamespaceTransport(std::cell::Cell<Option<Close>>);
+
+impl SessionTransport for NamespaceTransport {
+    fn closed(self: Rc<Self>, close: Close) {
+        self.0.set(Some(close));
+    }
+
+    fn resume(self: Rc<Self>) {}
+}
+
 #[test]
-fn a_physical_connection_takes_requests_with_a_full_outbox() {
+fn the_sessions_of_a_connection_share_its_outbox() {
     let session_table = session_table();
-    let physical = session_table.insert(SessionSpec { multiplexed: true, ..spec() });
-    physical.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
-    assert!(physical.takes_requests() && !physical.is_under_half());
-    physical.pause(true);
-    assert!(!physical.takes_requests());
+    let connection = session_table.connect(connection_spec());
+    let [one, two] = [(); 2].map(|()| session(&session_table, &connection));
+    for handle in [&one, &two] {
+        handle.attach(Rc::new(NamespaceTransport::default()));
+    }
+    one.send(text("1"));
+    two.send(text("2"));
+    connection.send(text("?"));
+    one.send(text(&"x".repeat(60)));
+    assert_eq!(waiting(&connection), format!("1|2|?|{}", "x".repeat(60)));
+    assert!(!one.takes_requests() && !two.takes_requests(), "half of the outbox is full");
+    let share = |handle: &SessionHandle| connection.with_outbox(|outbox| outbox.share(handle.addr().slot));
+    assert_eq!(share(&one), OutboxCapacity { bytes: 61, frames: 2 });
+    assert_eq!(share(&two), OutboxCapacity { bytes: 1, frames: 1 });
+    two.send(text(&"y".repeat(60)));
+    assert_eq!([one.closed(), two.closed(), connection.closed()], [Some(Close::SlowConsumer); 3]);
+}
+
+#[test]
+fn the_entries_of_a_session_wait_for_its_start() {
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let handle = session(&session_table, &connection);
+    let room = RoomName::parse("room", "room").unwrap();
+    handle.send(text("greeting"));
+    let join = handle.reserve(1);
+    handle.defer([room.clone()], join);
+    handle.deliver(&room, Content::of(text("message")));
+    handle.fulfil(join, Some(text("joined")));
+    connection.send(text("connected"));
+    assert_eq!(waiting(&connection), "connected");
+    handle.attach(Rc::new(NamespaceTransport::default()));
+    assert_eq!(waiting(&connection), "connected|greeting|joined|message");
+}
+
+#[test]
+fn a_session_that_its_client_left_takes_its_entries_along() {
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let [left, stays] = [(); 2].map(|()| session(&session_table, &connection));
+    for handle in [&left, &stays] {
+        handle.attach(Rc::new(NamespaceTransport::default()));
+        handle.send(text("a"));
+    }
+    let room = RoomName::parse("room", "room").unwrap();
+    let reply = left.reserve(1);
+    left.defer([room.clone()], reply);
+    left.deliver(&room, Content::of(text("b")));
+    left.leave();
+    left.end_connection();
+    left.send(text("c"));
+    assert_eq!((waiting(&connection).as_str(), connection.closed()), ("a", None));
+    assert_eq!((left.end_reason(), connection.fits_within_half(49, 49)), (Some(Close::Left), true));
+}
+
+#[test]
+fn a_session_that_the_hub_closes_keeps_its_ready_entries_and_its_connection() {
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let handle = session(&session_table, &connection);
+    let transport = Rc::new(NamespaceTransport::default());
+    handle.attach(transport.clone());
+    handle.send(text("last"));
+    handle.close(Close::DisconnectedByBackend);
+    handle.send(text("late"));
+    assert_eq!((waiting(&connection).as_str(), connection.closed()), ("last", None));
+    assert_eq!(transport.0.get(), Some(Close::DisconnectedByBackend));
+
+    let early = session(&session_table, &connection);
+    early.send(text("unseen"));
+    early.close(Close::TokenRevoked);
+    let transport = Rc::new(NamespaceTransport::default());
+    early.attach(transport.clone());
+    assert_eq!((transport.0.get(), waiting(&connection).as_str()), (Some(Close::TokenRevoked), "last"));
+}
+
+#[test]
+fn a_connection_leaves_its_table_with_its_last_reference() {
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let handle = session(&session_table, &connection);
+    let slot = handle.addr().slot;
+    drop((connection, handle));
+    assert_eq!(session_table.common.connections.borrow().len(), 1);
+    session_table.release(slot);
+    assert!(session_table.common.connections.borrow().is_empty());
+    session_table.sweep(0, 0);
 }

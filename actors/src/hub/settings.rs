@@ -1,8 +1,9 @@
 //! The settings of the hub at its start and after a reload. The reader of the configuration checks the values.
 
-use crate::connection::Heartbeat;
 use crate::connection::outbox::OutboxCapacity;
+use crate::connection::{Heartbeat, ProofOfLife};
 use crate::presence;
+use crate::publication::MessageKind;
 use crate::rooms::rules::Rules;
 use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
@@ -97,7 +98,12 @@ impl Default for Settings {
             debug: DebugSettings { open: false, interval_ms: 5_000, memory: || 0 },
             memory_max: || None,
             grace_ms: 10_000,
-            heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, ping_frame: b"" },
+            heartbeat: Heartbeat {
+                interval_ms: 25_000,
+                timeout_ms: 60_000,
+                ping: (MessageKind::Ping, ""),
+                proof: ProofOfLife::AnyFrame,
+            },
             shortest_heartbeat_ms: 25_000,
             rules: Rules::default(),
             auto_create_chats: false,

@@ -1,10 +1,10 @@
-//! Turns events, replies and refusals into the bytes of one wire format.
+//! Turns events, replies and refusals into the messages of one wire format.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Event, EventError, Format};
+use super::{Event, EventError, Format, Payload};
 use crate::model::surface::Surface;
 
 /// The client's id of a request; the reply repeats it unchanged. Raw: the JSON text of `id`. Socket.IO: the ack id.
@@ -18,21 +18,21 @@ pub trait Encoder: Send + Sync + fmt::Debug {
     /// The surface of the sessions that use it; `None` for a connection that multiplexes sessions.
     fn surface(&self) -> Option<Surface>;
 
-    /// The frame of a published event. `number` is the [publication number](super::Publication::number); 0 means none.
-    fn event(&self, event: &Event, number: u64) -> Bytes;
+    /// A published event. `number` is the [publication number](super::Publication::number); 0 means none.
+    fn event(&self, event: &Event, number: u64) -> Payload;
 
     /// Whether its events carry the publication number. A client needs the number to recover its session.
     fn is_numbered(&self) -> bool {
         false
     }
 
-    /// The frame of the event `name` from the hub to one client. `data` is JSON text; `timestamp` is in ms since the
+    /// The event `name` from the hub to one client. `data` is JSON text; `timestamp` is in ms since the
     /// epoch. `correlation` is the request that the event replies to; some formats repeat it in the event.
-    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Bytes;
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Payload;
 
     /// The ack of the request `correlation`, with the JSON text `data`. Without data it only confirms the request.
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Bytes;
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Payload;
 
-    /// The frame that refuses a request; `None` when the client receives no message.
-    fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Bytes>;
+    /// Refuses a request; `None` when the client receives no message.
+    fn refusal(&self, refusal: &EventError<'_>, timestamp: i64) -> Option<Payload>;
 }

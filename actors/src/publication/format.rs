@@ -41,8 +41,6 @@ formats! {
     RootNumbered = root_numbered,
     /// Socket.IO packets of `/chat`.
     Chat = chat,
-    /// Engine.IO messages without Socket.IO.
-    EngineIo = engine_io,
 }
 
 #[cfg(test)]
@@ -51,11 +49,11 @@ mod tests {
 
     #[test]
     fn each_format_has_its_own_value() {
-        let all = [Format::Raw, Format::Root, Format::RootNumbered, Format::Chat, Format::EngineIo];
+        let all = [Format::Raw, Format::Root, Format::RootNumbered, Format::Chat];
         let mut values = PerFormat::<usize>::default();
         for (index, format) in all.into_iter().enumerate() {
             *values.get_mut(format) = index;
         }
-        assert_eq!(all.map(|format| *values.get(format)), [0, 1, 2, 3, 4]);
+        assert_eq!(all.map(|format| *values.get(format)), [0, 1, 2, 3]);
     }
 }

@@ -1,9 +1,10 @@
-//! A published event and its frames. The event is serialised once, encoded at most once per format, and shared by all
+//! A published event and its payloads. The event is serialised once, encoded at most once per format, and shared by all
 //! recipients. This module does not know connections or rooms.
 
 mod encoder;
 mod event_error;
 mod format;
+mod payload;
 
 use std::sync::OnceLock;
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 pub use self::encoder::{Correlation, Encoder};
 pub use self::event_error::EventError;
 pub use self::format::{Format, PerFormat};
+pub use self::payload::{MessageKind, Payload};
 use crate::model::ids::{EventName, NotificationId, RoomName};
 
 /// An event for the members of a room, for one user, or for everybody.
@@ -30,25 +32,25 @@ pub struct Event {
     pub offset: Option<u64>,
 }
 
-/// An event and its frames, at most one per format.
+/// An event and its payloads, at most one per format.
 #[derive(Debug)]
 pub struct Publication {
     event: Event,
     notification: Option<NotificationId>,
     number: u64,
     accepted_us: Option<u64>,
-    frames: PerFormat<OnceLock<Bytes>>,
+    payloads: PerFormat<OnceLock<Payload>>,
 }
 
 impl Publication {
-    /// An event without frames.
+    /// An event that is not encoded yet.
     pub fn new(event: Event) -> Self {
         Self::for_notification(event, None)
     }
 
     /// As [`Publication::new`], for an event about a notification.
     pub fn for_notification(event: Event, notification: Option<NotificationId>) -> Self {
-        Self { event, notification, number: 0, accepted_us: None, frames: PerFormat::default() }
+        Self { event, notification, number: 0, accepted_us: None, payloads: PerFormat::default() }
     }
 
     /// Sets the publication number. Numbers grow with every publication of a shard. They are unique across shards and
@@ -76,7 +78,7 @@ impl Publication {
         self.event.offset
     }
 
-    /// A copy for long storage. It has no frames, and its data does not keep a larger buffer alive.
+    /// A copy for long storage. It is not encoded, and its data does not keep a larger buffer alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         let event = Event { data: Bytes::copy_from_slice(&self.event.data), ..self.event.clone() };
@@ -118,8 +120,8 @@ impl Publication {
         self.notification.as_ref()
     }
 
-    /// The frame in the encoder's format. The first call on any worker encodes it; later calls share the bytes.
-    pub fn frame(&self, encoder: &dyn Encoder) -> Bytes {
-        self.frames.get(encoder.format()).get_or_init(|| encoder.event(&self.event, self.number)).clone()
+    /// The payload in the encoder's format. The first call on any worker encodes it; later calls share the bytes.
+    pub fn payload(&self, encoder: &dyn Encoder) -> Payload {
+        self.payloads.get(encoder.format()).get_or_init(|| encoder.event(&self.event, self.number)).clone()
     }
 }

@@ -25,6 +25,7 @@
 //! `Hub::open_sessions` restores their slots and posts `Restore` to [`Recovery`].
 
 pub(crate) mod directory;
+mod frames;
 pub(crate) mod messages;
 pub(crate) mod persisted;
 pub mod tokens;

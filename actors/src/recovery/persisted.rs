@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::frames;
 use super::tokens::{By, Holder, SuspendedSession, TokenHash};
 use crate::connection::retained::Brought;
 use crate::connection::{Remains, SessionAddr};
 use crate::model::identity::Identity;
 use crate::model::ids::{NotificationId, RoomName, SessionId, UserId};
+use crate::publication::{MessageKind, Payload};
 use crate::runtime::clock::Clock;
 use crate::store::{StoredDelivery, StoredSession, StoredSessions};
 
@@ -78,7 +80,8 @@ impl SessionsToStore {
                 let numbers = deliveries.iter().map(|delivery| delivery.number).collect();
                 stored.sessions.push(StoredSession { token: token.0, until, head, deliveries: numbers });
                 let new = deliveries.into_iter().filter(|delivery| known.insert((delivery.number, is_frame)));
-                let new = new.map(|Brought { number, room, bytes, about }| {
+                let new = new.map(|Brought { number, room, payload, about }| {
+                    let bytes = if is_frame { frames::encode(&payload) } else { payload.bytes().clone() };
                     let (room, about) = (room.as_str().to_owned(), about.map(|id| id.as_str().to_owned()));
                     StoredDelivery { number, is_frame, room, bytes, about }
                 });
@@ -98,9 +101,11 @@ pub(crate) fn restored(
 ) -> Vec<SavedSession> {
     let brought = |StoredDelivery { number, is_frame, room, bytes, about }| {
         let about = about.and_then(|id| NotificationId::parse(&id, "about").ok());
-        ((number, is_frame), Brought { number, room: RoomName::of_store(&room), bytes, about })
+        let text = |bytes| Some(Payload::message(MessageKind::Text, bytes));
+        let payload = if is_frame { frames::decode(bytes) } else { text(bytes) }?;
+        Some(((number, is_frame), Brought { number, room: RoomName::of_store(&room), payload, about }))
     };
-    let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().map(brought).collect();
+    let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().filter_map(brought).collect();
     let mut saved = Vec::with_capacity(stored.sessions.len());
     for StoredSession { token, until, head, deliveries: numbers } in stored.sessions {
         if until <= clock.now_ms() {
@@ -152,7 +157,7 @@ mod tests {
 
     fn brought(number: u64) -> Brought {
         let about = NotificationId::parse("7", "about").ok();
-        Brought { number, room: RoomName::everybody(), bytes: number.to_string().into(), about }
+        Brought { number, room: RoomName::everybody(), payload: Payload::text([number.to_string().as_bytes()]), about }
     }
 
     fn stored(all: Vec<SavedSession>) -> StoredSessions {

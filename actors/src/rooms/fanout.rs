@@ -19,8 +19,8 @@ use self::messages::{
     LocateMember, ReleaseSlot, RemoveMember,
 };
 use self::sampling::Sampling;
-use crate::connection::encoded::EncodedPublication;
-use crate::connection::outbox::Frame;
+use crate::connection::encoded::{EncodedPublication, content_of};
+use crate::connection::outbox::Content;
 use crate::connection::{SessionHandle, SessionTable, SlotId};
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
@@ -29,15 +29,15 @@ use crate::publication::{PerFormat, Publication};
 use crate::runtime::mailbox::{Receive, receives_posts};
 use crate::runtime::shrink::shrink;
 
-/// The frames of a presence announcement, created when the first member needs them. Buffers do not retain announcements,
-/// so this needs no room and no ledger, unlike [`EncodedPublication`].
+/// The contents of a presence announcement, created when the first member needs them. Buffers do not retain
+/// announcements, so this needs no room and no ledger, unlike [`EncodedPublication`].
 #[derive(Default)]
-struct Frames(PerFormat<Option<Frame>>);
+struct Contents(PerFormat<Option<Rc<Content>>>);
 
-impl Frames {
-    fn of(&mut self, publication: &Publication, handle: &SessionHandle) -> Frame {
+impl Contents {
+    fn of(&mut self, publication: &Publication, handle: &SessionHandle) -> Rc<Content> {
         let encoder = handle.encoder();
-        self.0.get_mut(encoder.format()).get_or_insert_with(|| Rc::new(publication.frame(encoder))).clone()
+        self.0.get_mut(encoder.format()).get_or_insert_with(|| Content::of(publication.payload(encoder))).clone()
     }
 }
 
@@ -65,12 +65,12 @@ impl Fanout {
 
     /// Delivers missed messages of a room, all or none; `false` when half of the outbox is too small for them.
     fn replay(&self, handle: &SessionHandle, room: &RoomName, missed: &[Arc<Publication>]) -> bool {
-        let frames: Vec<Frame> =
-            missed.iter().map(|publication| Rc::new(publication.frame(handle.encoder()))).collect();
-        let bytes = frames.iter().map(|frame| frame.len()).sum();
-        let fits = frames.is_empty() || handle.with_outbox(|outbox| outbox.fits_within_half(frames.len(), bytes));
+        let contents = missed.iter().map(|publication| content_of(publication, room, handle.encoder()));
+        let contents: Vec<_> = contents.collect();
+        let bytes = contents.iter().map(|content| content.payload().len()).sum();
+        let fits = contents.is_empty() || handle.fits_within_half(contents.len(), bytes);
         if fits {
-            let sent = frames.into_iter().map(|frame| u64::from(handle.deliver(room, frame))).sum();
+            let sent = contents.into_iter().map(|content| u64::from(handle.deliver(room, content))).sum();
             self.session_table.stats().sent.add(sent);
         }
         fits
@@ -98,22 +98,22 @@ impl Fanout {
         let rooms = if rooms.is_empty() { std::slice::from_ref(&self.everybody) } else { &rooms[..] };
         let members_of = |room: &RoomName| self.rooms.get(room);
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
-        let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
+        let (mut plain_contents, mut chat_contents) = (Contents::default(), Contents::default());
         let (mut notified, mut reach, mut sent) = (AHashSet::new(), AnnouncementReach::default(), 0);
         let presence_listeners = self.session_table.presence_listeners();
         for room in rooms {
             let Some(members) = members_of(room) else { continue };
             reach.examined += presence_listeners.len().min(members.len()) as u64;
             let mut announce_to = |key: SlotId, handle: &SessionHandle| {
-                let (publication, frames) = match handle.presence_surface(except.as_ref()) {
-                    Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_frames),
-                    Some(Surface::Chat) => (Some(chat), &mut chat_frames),
+                let (publication, contents) = match handle.presence_surface(except.as_ref()) {
+                    Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_contents),
+                    Some(Surface::Chat) => (Some(chat), &mut chat_contents),
                     None => return,
                 };
                 let is_recipient = !known_in.iter().any(|members| members.get(key).is_some())
                     && (rooms.len() == 1 || notified.insert(key));
-                if is_recipient && let Some(frame) = publication.map(|publication| frames.of(publication, handle)) {
-                    sent += u64::from(handle.deliver(room, frame));
+                if is_recipient && let Some(content) = publication.map(|publication| contents.of(publication, handle)) {
+                    sent += u64::from(handle.deliver(room, content));
                     reach.deliveries += 1;
                 }
             };

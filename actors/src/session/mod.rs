@@ -45,7 +45,7 @@ use self::events::debug::Debugging;
 pub use self::rate_limits::RateUsage;
 use self::replies::RequestContext;
 pub use self::state_recovery::RecoveryRequest;
-use crate::connection::{Heartbeat, SessionHandle};
+use crate::connection::{Connection, SessionHandle};
 use crate::hub::Hub;
 use crate::limits::concurrency::ConcurrencySlot;
 use crate::model::client::Peer;
@@ -113,8 +113,8 @@ pub struct SessionStart {
     pub peer: Peer,
     /// The connection's slot in the limit per address, where it counts guests. Then the limit per user applies too.
     pub slot: Option<ConcurrencySlot>,
-    /// The heartbeat; `None` when the physical connection has one for all its sessions.
-    pub heartbeat: Option<Heartbeat>,
+    /// The connection.
+    pub connection: Rc<Connection>,
     /// The client's use of its limits so far.
     pub rate_usage: RateUsage,
     /// The session that the client wants to recover.
@@ -261,11 +261,9 @@ impl Drop for Session {
         self.depart();
         self.report_ended();
         if self.is_suspended {
-            self.handle.with_outbox(|outbox| outbox.discard());
             self.handle.detach();
         } else {
             self.handle.forgo();
-            self.handle.with_outbox(|outbox| outbox.close());
             self.worker.session_table().release(self.handle.addr().slot);
         }
     }

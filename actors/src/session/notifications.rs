@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
-use bytes::BytesMut;
 
 use super::Session;
 use crate::events::ServerEvent;
@@ -13,7 +12,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::EventName;
 use crate::model::surface::Surface;
 use crate::notifications::LastNotification;
-use crate::publication::Event;
+use crate::publication::{Event, Payload};
 use crate::runtime::backoff::Backoff;
 use crate::store::StoredNotification;
 
@@ -56,20 +55,19 @@ impl Session {
     pub(super) fn deliver_unread(&self, unread: Vec<StoredNotification>) {
         // Changes that arrived meanwhile are newer. If there were too many, the next session gets the unread ones.
         let Some(noted) = self.handle.noted().end() else { return };
-        let (mut frames, mut count) = (BytesMut::new(), 0);
+        let mut events = Vec::new();
         for notice in unread {
             if noted.contains(&notice.id) {
                 continue;
             }
             let name = EventName::of_hub(UserNotification::NAME);
             let event = Event { name, topic: None, data: notice.data, timestamp: notice.sent_at, offset: None };
-            frames.extend_from_slice(&self.handle.encoder().event(&event, 0));
-            count += 1;
+            events.push(self.handle.encoder().event(&event, 0));
         }
-        if count > 0 {
-            self.hub.stats().notifications_redelivered.add(count);
+        self.hub.stats().notifications_redelivered.add(events.len() as u64);
+        if let Some(all) = Payload::concat(events) {
             // One frame behind the pending replies: an outbox below half of its capacity takes it.
-            self.handle.send(frames.freeze());
+            self.handle.send(all);
         }
     }
 }

@@ -79,11 +79,8 @@ impl Session {
         let handle = worker.session_table().insert(SessionSpec {
             session: id,
             encoder: start.encoder,
-            bound: hub.settings().outbox,
-            heartbeat: start.heartbeat,
-            multiplexed: false,
+            connection: Some(start.connection),
             expiry: Expiry::NEVER,
-            elapsed: hub.clock().begin_ms(),
         });
         hub.stats().connected(matches!(start.auth, AuthState::Known(_)), start.transport).add(1);
         let session = Self {

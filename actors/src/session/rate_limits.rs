@@ -213,7 +213,7 @@ mod tests {
             (Surface::Chat, user("c"), (3, "limits.chat.requests_per_minute"), true),
             (Surface::Root, AuthState::Guest, (2, community), false),
         ] {
-            let session = Session::open(&hub.worker, session_start(surface, auth_state)).await.unwrap();
+            let session = Session::open(&hub.worker, session_start(&hub.worker, surface, auth_state)).await.unwrap();
             let shared = |limit| if of_user { limit } else { messages };
             let limits = [
                 (Bucket::Messages, messages, false),

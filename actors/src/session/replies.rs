@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -23,7 +23,7 @@ use crate::events::{ClientEvent, RefusalForm, ServerEvent, json};
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
-use crate::publication::{Correlation, EventError};
+use crate::publication::{Correlation, EventError, Payload};
 
 /// Longest event name that a reply repeats, in characters.
 const ECHO_MAX: usize = 64;
@@ -102,7 +102,12 @@ impl Session {
     }
 
     /// The frame of a reply; `None` when the client receives none.
-    pub(super) fn reply_frame<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) -> Option<Bytes> {
+    pub(super) fn reply_frame<R: ServerEvent>(
+        &self,
+        reply: &R,
+        correlation: &Correlation,
+        now: i64,
+    ) -> Option<Payload> {
         let wire = self.handle.encoder();
         let data = json::encode(reply);
         let by_name = R::ON.contains(&self.surface).then(|| wire.answer(R::NAME, &data, correlation, now));
@@ -118,14 +123,7 @@ impl Session {
             .preceding_events()
             .into_iter()
             .map(|preceding_event| wire.answer(preceding_event.name, &preceding_event.data, &None, now));
-        let mut frames = preceding_events.chain([by_name, acknowledged].into_iter().flatten());
-        let first = frames.next()?;
-        let Some(second) = frames.next() else { return Some(first) };
-        let mut all = BytesMut::with_capacity(first.len() + 2 * second.len());
-        for frame in [first, second].into_iter().chain(frames) {
-            all.extend_from_slice(&frame);
-        }
-        Some(all.freeze())
+        Payload::concat(preceding_events.chain([by_name, acknowledged].into_iter().flatten()))
     }
 
     /// The frame of a result; `None` when the client receives none.
@@ -133,7 +131,7 @@ impl Session {
         &self,
         result: Result<R, Fault>,
         context: &RequestContext,
-    ) -> Option<Bytes> {
+    ) -> Option<Payload> {
         let now = self.now();
         match result {
             Ok(reply) => self.reply_frame(&reply, &context.correlation, now),
@@ -149,7 +147,7 @@ impl Session {
     }
 
     /// The frame of a refusal; `None` when the client receives none.
-    pub(super) fn refusal_frame(&self, context: &RequestContext, fault: &Fault, now: i64) -> Option<Bytes> {
+    pub(super) fn refusal_frame(&self, context: &RequestContext, fault: &Fault, now: i64) -> Option<Payload> {
         self.note_refused(context, fault);
         let room = context.data.as_deref().filter(|_| context.refused == RefusalForm::Reply).and_then(room_in);
         let refusal = EventError {

@@ -5,8 +5,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-
 use super::pending_joins::{JoinOutcome, PendingJoin};
 use super::{AuthState, Session, authentication};
 use crate::connection::retained::Brought;
@@ -21,6 +19,7 @@ use crate::hub::Hub;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId};
+use crate::publication::Payload;
 use crate::recovery::messages::Restore;
 use crate::recovery::tokens::{By, RecoveryClaim, SuspendedSession, TokenHash};
 use crate::recovery::{GiveUp, Issue, Redeem};
@@ -175,7 +174,7 @@ impl Session {
                 self.restart(attempt.attempt)?
             }
         };
-        self.handle.fulfil(reply_slot, Some(frames.freeze()));
+        self.handle.fulfil(reply_slot, Payload::concat(frames));
         Ok(())
     }
 
@@ -211,11 +210,11 @@ impl Session {
         missed: VecDeque<Brought>,
         is_confirmed: bool,
         closed: Vec<RoomName>,
-    ) -> BytesMut {
-        let (now, mut frames) = (self.now(), BytesMut::new());
+    ) -> Vec<Payload> {
+        let (now, mut frames) = (self.now(), Vec::new());
         self.write_greeting(&mut frames, attempt, Some(identity), now);
         let missed: Vec<_> = missed.into_iter().filter(|Brought { room, .. }| !closed.contains(room)).collect();
-        missed.iter().for_each(|publication| frames.extend_from_slice(&publication.bytes));
+        frames.extend(missed.iter().map(|publication| publication.payload.clone()));
         self.hub.stats().sent.add(missed.len() as u64);
         self.handle.catch_up(missed, self.worker.session_table().ledger());
         if is_confirmed {
@@ -233,12 +232,12 @@ impl Session {
     }
 
     /// Continues as a new session, because messages are lost. Returns the frames of the greeting.
-    fn restart(&mut self, attempt: u32) -> Result<BytesMut, Fault> {
+    fn restart(&mut self, attempt: u32) -> Result<Vec<Payload>, Fault> {
         self.began_at = self.connected_at;
         // A new private id shows the client that this is another session.
         self.recovery_token = Some(RecoveryToken::random()?);
         self.issue_pid();
-        let mut frames = BytesMut::new();
+        let mut frames = Vec::new();
         self.write_greeting(&mut frames, attempt, None, self.now());
         let optional: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
         for room in optional {
@@ -249,13 +248,13 @@ impl Session {
 
     /// Notifies the client that its session could not be recovered.
     pub(super) fn send_not_recovered(&self, attempt: &RecoveryAttempt, now: i64) {
-        let mut frames = BytesMut::new();
+        let mut frames = Vec::new();
         self.write_greeting(&mut frames, attempt.attempt, None, now);
-        self.handle.send(frames.freeze());
+        Payload::concat(frames).into_iter().for_each(|frames| self.handle.send(frames));
     }
 
     /// Writes the first messages after a reconnect. `identity` is set when the session was recovered.
-    fn write_greeting(&self, frames: &mut BytesMut, attempt: u32, identity: Option<&Identity>, now: i64) {
+    fn write_greeting(&self, frames: &mut Vec<Payload>, attempt: u32, identity: Option<&Identity>, now: i64) {
         let socket_id = self.handle.session();
         self.write(frames, &ReconnectStatus::new(attempt, now), now);
         match identity {
@@ -272,8 +271,8 @@ impl Session {
         self.write(frames, &Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
-    fn write<E: ServerEvent>(&self, frames: &mut BytesMut, event: &E, now: i64) {
-        frames.extend_from_slice(&self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
+    fn write<E: ServerEvent>(&self, frames: &mut Vec<Payload>, event: &E, now: i64) {
+        frames.push(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
     }
 }
 

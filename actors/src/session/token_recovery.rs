@@ -7,7 +7,6 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::pending_joins::{JoinOutcome, PendingJoin};
 use super::{ReplyFuture, Session};
-use crate::connection::handed::Handed;
 use crate::connection::kept::Kept;
 use crate::connection::retained::Brought;
 use crate::connection::{Remains, ReplySlot, SessionAddr};
@@ -81,7 +80,7 @@ impl Session {
     /// Prepares the buffers of a session with a recovery token.
     pub(super) fn prepare_buffers(&mut self) {
         let bound = self.hub.settings().buffer_bound();
-        self.handle.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
+        self.handle.provide(MessageNew::NAME, Kept::new(bound));
         self.has_token = true;
     }
 
@@ -131,6 +130,6 @@ impl Session {
         let is_missed = |Brought { room, number, .. }: &&Brought| {
             until.iter().any(|(other, until)| other == room && number <= until)
         };
-        (queued.iter().filter(is_missed).map(|queued| Json::text(&queued.bytes)).collect(), dropped)
+        (queued.iter().filter(is_missed).map(|queued| Json::text(queued.payload.bytes())).collect(), dropped)
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::model::surface::Surface;
-use crate::publication::{Correlation, Encoder, Event, EventError, Format};
+use crate::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
 
 /// Encodes each event and each reply as one line of text. An event with the offset 7, and a reply to the request `#1`:
 ///
@@ -24,6 +24,11 @@ fn correlation_suffix(correlation: &Correlation) -> String {
     correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
 }
 
+/// A line of text.
+fn line(text: &str) -> Payload {
+    Payload::text([text.as_bytes(), b"\n"])
+}
+
 impl Encoder for LineEncoder {
     fn format(&self) -> Format {
         Format::Raw
@@ -33,21 +38,21 @@ impl Encoder for LineEncoder {
         None
     }
 
-    fn event(&self, event: &Event, _: u64) -> Bytes {
+    fn event(&self, event: &Event, _: u64) -> Payload {
         let offset = event.offset.map(|offset| format!("{offset}: ")).unwrap_or_default();
-        format!("{offset}{} {}\n", event.name, text(&event.data)).into()
+        line(&format!("{offset}{} {}", event.name, text(&event.data)))
     }
 
-    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Bytes {
-        format!("{name} {}{}\n", text(data), correlation_suffix(correlation)).into()
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Payload {
+        line(&format!("{name} {}{}", text(data), correlation_suffix(correlation)))
     }
 
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
-        format!("#{}: {}\n", text(correlation), text(data.unwrap_or(b"done"))).into()
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Payload {
+        line(&format!("#{}: {}", text(correlation), text(data.unwrap_or(b"done"))))
     }
 
-    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
+    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Payload> {
         let subject = refusal.room.or(refusal.event).unwrap_or("nothing");
-        Some(format!("refused {subject}: {}{}\n", refusal.fault.code, correlation_suffix(refusal.correlation)).into())
+        Some(line(&format!("refused {subject}: {}{}", refusal.fault.code, correlation_suffix(refusal.correlation))))
     }
 }

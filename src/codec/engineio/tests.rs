@@ -1,14 +1,10 @@
 use super::*;
 
 fn read(body: &[u8]) -> Vec<Result<EnginePacket, &'static str>> {
-    payload(Bytes::copy_from_slice(body)).map(|packet| packet.map_err(Malformed::reason)).collect()
+    packets(Bytes::copy_from_slice(body)).map(|packet| packet.map_err(Malformed::reason)).collect()
 }
 
-fn binary_frame(bytes: &[u8]) -> Bytes {
-    frame::encode(Opcode::Binary, &[bytes])
-}
-
-fn message(text: &str) -> EnginePacket {
+fn text_packet(text: &str) -> EnginePacket {
     EnginePacket::Message(Bytes::copy_from_slice(text.as_bytes()))
 }
 
@@ -21,9 +17,9 @@ fn each_type_is_read_and_keeps_its_payload() {
         ("2probe", EnginePacket::Ping(Bytes::from_static(b"probe"))),
         ("3", EnginePacket::Pong(Bytes::new())),
         ("3probe", EnginePacket::Pong(Bytes::from_static(b"probe"))),
-        ("4", message("")),
-        ("4hello €", message("hello €")),
-        ("42[\"a\"]", message("2[\"a\"]")),
+        ("4", text_packet("")),
+        ("4hello €", text_packet("hello €")),
+        ("42[\"a\"]", text_packet("2[\"a\"]")),
         ("5", EnginePacket::Upgrade),
         ("6", EnginePacket::Noop),
         ("b", EnginePacket::Binary(Bytes::new())),
@@ -58,20 +54,20 @@ fn a_malformed_packet_is_rejected() {
 fn a_payload_is_split_at_its_separators_without_a_copy() {
     assert_eq!(
         read(b"4hello\x1e2\x1e4world"),
-        [Ok(message("hello")), Ok(EnginePacket::Ping(Bytes::new())), Ok(message("world"))]
+        [Ok(text_packet("hello")), Ok(EnginePacket::Ping(Bytes::new())), Ok(text_packet("world"))]
     );
     assert_eq!(
         read("4héllo\x1ebAQIDBA==\x1eb\x1e4€".as_bytes()),
         [
-            Ok(message("héllo")),
+            Ok(text_packet("héllo")),
             Ok(EnginePacket::Binary(Bytes::from_static(&[1, 2, 3, 4]))),
             Ok(EnginePacket::Binary(Bytes::new())),
-            Ok(message("€")),
+            Ok(text_packet("€")),
         ]
     );
     let body = Bytes::from_static(b"4a\x1e4b");
     let address = body[4..].as_ptr();
-    let Some(Ok(EnginePacket::Message(text))) = payload(body).nth(1) else { panic!("two messages") };
+    let Some(Ok(EnginePacket::Message(text))) = packets(body).nth(1) else { panic!("two messages") };
     assert_eq!(text.as_ptr(), address);
 }
 
@@ -122,47 +118,46 @@ fn a_handshake_has_its_five_keys_in_their_order() {
 }
 
 #[test]
-fn packets_are_sent_as_frames() {
-    for (bytes, text) in [(PING, "2"), (PROBED, "3probe")] {
-        assert_eq!(frame::encode(Opcode::Text, &[text.as_bytes()]), bytes);
-    }
-    assert_eq!(&message_frame(&[b"2", b"[\"a\"]"])[..], b"\x81\x0742[\"a\"]");
-    assert_eq!(&message_frame(&[])[..], b"\x81\x014");
+fn a_message_has_its_type_and_its_parts() {
+    assert_eq!(message([&b"2"[..], b"[\"a\"]"]), Payload::text([&b"42[\"a\"]"[..]]));
+    assert_eq!(message([]), Payload::text([&b"4"[..]]));
 }
 
 #[test]
-fn frames_are_converted_to_a_polling_body() {
+fn messages_are_joined_to_a_polling_body() {
     let long = "x".repeat(70_000);
-    let several =
-        [&message_frame(&[b"a"])[..], &binary_frame(&[1, 2, 3, 4]), b"\x89\x01x", &binary_frame(b"")].concat();
-    let frames = [&several[..], b"\x88\x02\x03\xe8", PING, b"", &message_frame(&[long.as_bytes()])];
-    let body = polling_body(frames.into_iter());
+    let payloads = [
+        packet([&b"a"[..]], &[Bytes::from_static(&[1, 2, 3, 4])]),
+        Payload::message(MessageKind::Ping, "x"),
+        Payload::message(MessageKind::Binary, ""),
+        Payload::message(MessageKind::Close, &b"\x03\xe8"[..]),
+        Payload::message(MessageKind::Text, PING),
+        message([long.as_bytes()]),
+    ];
+    let body = polling_body(payloads.iter().flat_map(Payload::messages));
     assert_eq!(body, format!("4a\x1ebAQIDBA==\x1eb\x1e2\x1e4{long}").into_bytes());
+    assert!(body.capacity() <= body.len() + 1, "{}", body.capacity());
     let wanted = [
-        Ok(message("a")),
+        Ok(text_packet("a")),
         Ok(EnginePacket::Binary(Bytes::from_static(&[1, 2, 3, 4]))),
         Ok(EnginePacket::Binary(Bytes::new())),
         Ok(EnginePacket::Ping(Bytes::new())),
-        Ok(message(&long)),
+        Ok(text_packet(&long)),
     ];
     assert_eq!(read(&body), wanted);
-    assert_eq!(polling_body([&b"\x89\x00"[..]].into_iter()), b"");
+    assert_eq!(polling_body(Payload::message(MessageKind::Ping, "").messages()), b"");
 }
 
 #[test]
-fn an_answer_ends_before_a_text_frame() {
-    let (text, bytes) = (message_frame(&[b"a"]), binary_frame(&[1]));
-    // Three events with no attachment, two and one.
-    let frames = [&text, &text, &bytes, &bytes, &text, &bytes].map(|frame| &frame[..]).concat();
-    let ends = [0, text.len(), text.len() * 2 + bytes.len() * 2, frames.len()];
-    for (most, fits) in [(0, 0), (1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (16, 3)] {
-        assert_eq!(fit(&frames, most), (ends[fits], [0, 1, 4, 6][fits]), "{most}");
-    }
-    let pinged = [b"\x89\x00", &text[..], b"\x89\x00", &text].concat();
-    assert_eq!(fit(&pinged, 1), (2 + text.len() + 2, 1));
-    assert_eq!((fit(b"", 16), fit(b"\x89\x00", 0)), ((0, 0), (2, 0)));
-    let larger = [&text[..], &bytes.repeat(ANSWER_PACKETS_MAX), &text].concat();
-    let (first, rest) = (larger.len() - text.len(), ANSWER_PACKETS_MAX - 1);
-    assert_eq!(fit(&larger, rest), (0, 0), "not behind another");
-    assert_eq!(fit(&larger, ANSWER_PACKETS_MAX), (first, ANSWER_PACKETS_MAX + 1), "alone, more than it may be");
+fn a_response_ends_before_a_text_message() {
+    use MessageKind::{Binary, Ping, Text};
+    let fits = |kinds: &[MessageKind]| fit(kinds.iter().copied());
+    assert_eq!((fits(&[]), fits(&[Ping]), fits(&[Text; 16]), fits(&[Text; 17])), (0, 1, 16, 16));
+    let after = |texts: usize, rest: &[MessageKind]| [&vec![Text; texts][..], rest].concat();
+    assert_eq!(fits(&after(14, &[Binary, Binary])), 16);
+    assert_eq!(fits(&after(14, &[Binary, Binary, Binary])), 13, "attachments stay with their packet");
+    assert_eq!(fits(&after(15, &[Ping, Text, Ping, Text])), 18, "a ping is no packet");
+    let larger = after(1, &[Binary; ANSWER_PACKETS_MAX]);
+    assert_eq!(fits(&[&larger[..], &[Text]].concat()), larger.len(), "alone, more than a response may have");
+    assert_eq!(fits(&[&[Text][..], &larger].concat()), 1, "not behind another");
 }

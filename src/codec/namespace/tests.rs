@@ -1,21 +1,16 @@
 use hubbub_actors::events::wording::ErrorStyle;
 use hubbub_actors::model::ids::{EventName, RoomName};
+use hubbub_actors::publication::MessageKind;
 
 use super::*;
-use crate::codec::frame;
 
-/// The payloads of frames: text unchanged, binary data in hex.
-fn frames(bytes: &Bytes) -> Vec<String> {
-    let (mut payloads, mut rest) = (Vec::new(), &bytes[..]);
-    while let Some((opcode, payload, behind)) = frame::split(rest) {
-        payloads.push(match opcode {
-            frame::Opcode::Text => String::from_utf8(payload.to_vec()).unwrap(),
-            _ => hex::encode(payload),
-        });
-        rest = behind;
-    }
-    assert!(rest.is_empty());
-    payloads
+/// The messages of a payload: text unchanged, binary data in hex.
+fn messages(payload: &Payload) -> Vec<String> {
+    let shown = |(kind, message): (MessageKind, &[u8])| match kind {
+        MessageKind::Text => String::from_utf8(message.to_vec()).unwrap(),
+        _ => hex::encode(message),
+    };
+    payload.messages().map(shown).collect()
 }
 
 fn ack(number: &'static str) -> Correlation {
@@ -35,15 +30,15 @@ fn event(name: &str, data: &'static str) -> Event {
 #[test]
 fn an_event_is_its_name_and_data_without_its_room() {
     let event = event("say \"hi\"", "{\"a\":[1, 2]}");
-    assert_eq!(frames(&ROOT.event(&event, 0)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
-    assert_eq!(frames(&CHAT.event(&event, 0)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
+    assert_eq!(messages(&ROOT.event(&event, 0)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
+    assert_eq!(messages(&CHAT.event(&event, 0)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
 }
 
 #[test]
 fn a_numbered_event_has_its_offset_as_last_argument() {
     let event = event("say", "[1]");
-    assert_eq!(frames(&ROOT_NUMBERED.event(&event, 0)), [r#"42["say",[1]]"#]);
-    let numbered = frames(&ROOT_NUMBERED.event(&event, u64::MAX - 1));
+    assert_eq!(messages(&ROOT_NUMBERED.event(&event, 0)), [r#"42["say",[1]]"#]);
+    let numbered = messages(&ROOT_NUMBERED.event(&event, u64::MAX - 1));
     assert_eq!(numbered, [r#"42["say",[1],"fffffffffffffffe"]"#]);
     assert_eq!((number("fffffffffffffffe"), number("10"), number("no number")), (u64::MAX - 1, 16, u64::MAX));
     assert_eq!(number("+5"), u64::MAX, "the hub writes no sign");
@@ -53,14 +48,14 @@ fn a_numbered_event_has_its_offset_as_last_argument() {
 fn binary_data_is_sent_as_attachments_of_events_and_acknowledgements() {
     let event = event("image", r#"{"of":{"$binary":"AQI="}}"#);
     let placed = r#"{"of":{"_placeholder":true,"num":0}}"#;
-    assert_eq!(frames(&ROOT.event(&event, 0)), [&format!("451-[\"image\",{placed}]"), "0102"]);
+    assert_eq!(messages(&ROOT.event(&event, 0)), [&format!("451-[\"image\",{placed}]"), "0102"]);
     let answer = CHAT.acknowledgement(Some(&event.data), &ack("5").unwrap(), 7);
-    assert_eq!(frames(&answer), [&format!("461-/chat,5[{placed}]"), "0102"]);
+    assert_eq!(messages(&answer), [&format!("461-/chat,5[{placed}]"), "0102"]);
 }
 
 #[test]
 fn an_acknowledgement_without_data_has_no_argument() {
-    let of = |data| frames(&ROOT.acknowledgement(data, &ack("18446744073709551615").unwrap(), 7));
+    let of = |data| messages(&ROOT.acknowledgement(data, &ack("18446744073709551615").unwrap(), 7));
     assert_eq!(of(None), ["4318446744073709551615[]"]);
     assert_eq!(of(Some(b"{}")), ["4318446744073709551615[{}]"]);
 }
@@ -69,7 +64,7 @@ fn refused(wire: &NamespaceWire, refused: RefusalForm, fault: &Fault, correlatio
     let event = Some("requested");
     let style = ErrorStyle::Push;
     let refusal = EventError { fault, event, refused, style, reply: "requested:ack", room: Some("r"), correlation };
-    wire.refusal(&refusal, 7).map(|bytes| frames(&bytes)).unwrap_or_default()
+    wire.refusal(&refusal, 7).map(|payload| messages(&payload)).unwrap_or_default()
 }
 
 #[test]
@@ -77,7 +72,7 @@ fn a_refusal_on_the_main_namespace_is_an_event_and_a_requested_acknowledgement()
     let bad = Fault::field("content", "`content` is missing");
     let room = EventError { room: None, ..EventError::of(&bad, &None) };
     assert_eq!(
-        frames(
+        messages(
             &ROOT
                 .refusal(&EventError { event: Some("client:message"), refused: RefusalForm::MessageData, ..room }, 7)
                 .unwrap()
@@ -93,7 +88,7 @@ fn a_refusal_on_the_main_namespace_is_an_event_and_a_requested_acknowledgement()
         refused(&ROOT, RefusalForm::Reply, &Fault::rate_limited(3), &ack("9")),
         [format!("42[\"requested:ack\",{not_done}]"), format!("439[{not_done}]")]
     );
-    let unsolicited = frames(&ROOT.refusal(&EventError::of(&Fault::unauthenticated(), &None), 0).unwrap());
+    let unsolicited = messages(&ROOT.refusal(&EventError::of(&Fault::unauthenticated(), &None), 0).unwrap());
     assert!(
         unsolicited[0].starts_with(r#"42["error",{"event":null,"message":"Authentication required""#),
         "{unsolicited:?}"
@@ -125,7 +120,7 @@ fn an_internal_fault_has_the_code_of_the_clients_document() {
             let (fault, correlation) = (Fault::internal(), ack("0"));
             let refusal =
                 EventError { refused: kind, style, reply: "requested:ack", ..EventError::of(&fault, &correlation) };
-            let sent = frames(&ROOT.refusal(&refusal, 0).unwrap());
+            let sent = messages(&ROOT.refusal(&refusal, 0).unwrap());
             let code = format!("\"code\":\"{code}\"");
             assert!(sent.len() == 2 && sent.iter().all(|frame| frame.contains(&code)), "{sent:?}");
         }
@@ -137,7 +132,7 @@ fn an_unreadable_event_is_reported_by_name_on_both_namespaces() {
     let fault = Fault::field("data", "no");
     let refusal = EventError { event: Some("x"), refused: RefusalForm::Unread, ..EventError::of(&fault, &None) };
     for (wire, prefix) in [(&ROOT, "42"), (&CHAT, "42/chat,")] {
-        let sent = frames(&wire.refusal(&refusal, 0).unwrap());
+        let sent = messages(&wire.refusal(&refusal, 0).unwrap());
         assert!(sent[0].starts_with(&format!(r#"{prefix}["error",{{"event":"x","#)), "{sent:?}");
     }
     assert_eq!(socketio::event_name(br#" [ "n\u0061me" ,{"broken"#).as_deref(), Some("name"));
@@ -173,7 +168,7 @@ fn a_refusal_on_chat_is_sent_only_as_a_requested_acknowledgement() {
     assert_eq!(refused(&CHAT, RefusalForm::Reply, &fault, &ack("0")), sent);
     assert_eq!(refused(&CHAT, RefusalForm::Reply, &fault, &None), Vec::<String>::new());
     let expired = Fault::new(hubbub_actors::model::fault::Code::TokenExpired, "The token has expired");
-    let sent = frames(&CHAT.refusal(&EventError::of(&expired, &None), 0).unwrap());
+    let sent = messages(&CHAT.refusal(&EventError::of(&expired, &None), 0).unwrap());
     assert_eq!(
         sent,
         [concat!(
@@ -187,7 +182,7 @@ fn a_refusal_on_chat_is_sent_only_as_a_requested_acknowledgement() {
 fn the_main_namespace_has_a_close_event() {
     let close_event = ROOT.close_event(Close::GoingAway, 7).unwrap();
     let sent = r#"42["disconnected",{"reason":"server_shutdown","timestamp":"1970-01-01T00:00:00.007Z"}]"#;
-    assert_eq!(frames(&close_event), [sent]);
+    assert_eq!(messages(&close_event), [sent]);
     assert_eq!(CHAT.close_event(Close::GoingAway, 7), None);
 }
 

@@ -1,4 +1,5 @@
-use super::super::frame::{Opcode, split};
+use hubbub_actors::publication::{MessageKind, Payload};
+
 use super::*;
 
 fn read(text: &str) -> Result<Packet, &'static str> {
@@ -247,9 +248,10 @@ fn unnecessary_escapes_in_arguments_are_resolved() {
 }
 
 #[test]
-fn packets_are_sent_as_messages_in_frames() {
-    let text = |frames: &Bytes| {
-        let Some((Opcode::Text, text, b"")) = split(frames) else { panic!("{frames:?}") };
+fn packets_are_sent_as_messages() {
+    let text = |payload: &Payload| {
+        let messages: Vec<_> = payload.messages().collect();
+        let [(MessageKind::Text, text)] = messages[..] else { panic!("{payload:?}") };
         String::from_utf8(text.to_vec()).unwrap()
     };
     assert_eq!(text(&connect("/", "a\"b", None)), r#"40{"sid":"a\"b"}"#);
@@ -267,8 +269,14 @@ fn packets_are_sent_as_messages_in_frames() {
 #[test]
 fn attachments_are_sent_directly_after_their_packet() {
     let attachments = [Bytes::from_static(&[1, 2]), Bytes::new()];
-    let frames = emit("/chat", b"[\"a\"]", Some(7), &attachments);
-    assert_eq!(&frames[..], b"\x81\x10452-/chat,7[\"a\"]\x82\x02\x01\x02\x82\x00");
-    let frames = ack("/", 15, b"[]", &attachments[..1]);
-    assert_eq!(&frames[..], b"\x81\x08461-15[]\x82\x02\x01\x02");
+    let emitted = emit("/chat", b"[\"a\"]", Some(7), &attachments);
+    let wanted = [
+        (MessageKind::Text, &b"452-/chat,7[\"a\"]"[..]),
+        (MessageKind::Binary, b"\x01\x02"),
+        (MessageKind::Binary, b""),
+    ];
+    assert_eq!(emitted.messages().collect::<Vec<_>>(), wanted);
+    let acked = ack("/", 15, b"[]", &attachments[..1]);
+    let wanted = [(MessageKind::Text, &b"461-15[]"[..]), (MessageKind::Binary, b"\x01\x02")];
+    assert_eq!(acked.messages().collect::<Vec<_>>(), wanted);
 }

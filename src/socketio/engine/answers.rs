@@ -24,17 +24,17 @@ impl Engine {
     pub(super) fn answer_waiting(self: &Rc<Self>) {
         let mut transport = self.state.borrow_mut();
         let TransportState::Polling(polling) = &mut *transport else { return };
-        if polling.waiting.as_ref().is_some_and(WaitingPoll::is_disconnected) && self.handle.closed().is_none() {
+        if polling.waiting.as_ref().is_some_and(WaitingPoll::is_disconnected) && self.connection.closed().is_none() {
             drop(transport);
             return self.end();
         }
-        let is_due = self.handle.closed().is_some() || !self.handle.with_outbox(|outbox| outbox.is_empty());
+        let is_due = self.connection.closed().is_some() || !self.connection.with_outbox(|outbox| outbox.is_empty());
         let waiting = if is_due { polling.take_waiting() } else { None };
-        let Some(close) = self.handle.closed() else {
+        let Some(close) = self.connection.closed() else {
             drop(transport);
             if let Some(waiting) = waiting {
                 waiting.answer(self.take_body());
-                self.handle.note_polled();
+                self.connection.note_polled();
                 self.note_written();
             }
             return;
@@ -60,21 +60,12 @@ impl Engine {
     /// The body of a response: at most [`engineio::ANSWER_PACKETS_MAX`] packets of the outbox. The rest waits for the
     /// next poll. These packets count as written, because the caller sends them now.
     fn take_body(&self) -> Vec<u8> {
-        let (body, accepted_us) = self.handle.with_outbox(|outbox| {
-            let (mut parts, mut length, mut packets) = (Vec::new(), 0, 0);
-            for waiting in outbox.slices() {
-                let (fits, count) = engineio::fit(waiting, engineio::ANSWER_PACKETS_MAX.saturating_sub(packets));
-                parts.push(&waiting[..fits]);
-                length += fits;
-                packets += count;
-                if fits < waiting.len() {
-                    break;
-                }
-            }
-            (engineio::polling_body(parts.into_iter()), outbox.advance(length))
+        let (body, accepted_us) = self.connection.with_outbox(|outbox| {
+            let count = engineio::fit(outbox.messages().map(|(kind, _)| kind));
+            (engineio::polling_body(outbox.messages().take(count)), outbox.advance(count, 0))
         });
         if let Some(accepted_us) = accepted_us {
-            self.handle.note_delivered(accepted_us);
+            self.connection.note_delivered(accepted_us);
         }
         body
     }
@@ -86,7 +77,7 @@ impl Engine {
         let rest = self.take_body();
         let is_complete = rest.is_empty();
         // A client that sent a close itself gets no close packet: its waiting poll gets a noop.
-        let end = if self.handle.closed() == Some(Close::Left) { NOOP } else { CLOSE };
+        let end = if self.connection.closed() == Some(Close::Left) { NOOP } else { CLOSE };
         waiting.answer(if is_complete { end.to_vec() } else { rest });
         is_complete
     }
@@ -117,7 +108,7 @@ impl Engine {
             let progress = self.progress.notified();
             self.release_poll();
             let has_request = match &*self.state.borrow() {
-                TransportState::Polling(polling) => self.handle.closed().is_none() && polling.has_request(),
+                TransportState::Polling(polling) => self.connection.closed().is_none() && polling.has_request(),
                 TransportState::Socket | TransportState::Closing(_) | TransportState::Ended => false,
             };
             if !has_request {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubbub_actors::connection::OutboxSink;
 use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit, WINDOW_SECS};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
@@ -77,7 +76,7 @@ impl Engine {
     /// Ends at once the session of a client that joined no namespace, because of `rule`. A waiting poll is answered
     /// with a close packet.
     pub(in crate::socketio) fn end_unjoined(&self, rule: &'static str) {
-        self.handle.close_by(Close::Unused, rule);
+        self.connection.close_by(Close::Unused, rule);
         let waiting = match &mut *self.state.borrow_mut() {
             TransportState::Polling(polling) => polling.waiting.take(),
             // The socket writer sends the close frame.
@@ -102,9 +101,9 @@ impl Engine {
         };
         if !is_within {
             if is_post {
-                self.handle.mark_close_logged();
+                self.connection.mark_close_logged();
             }
-            self.handle.close_over_budget();
+            self.connection.close_over_budget();
         }
     }
 
@@ -121,8 +120,8 @@ impl Engine {
             TransportState::Closing(_) | TransportState::Ended => return Err(self.ended_error()),
         };
         if overlaps {
-            self.handle.mark_close_logged();
-            self.handle.close(Close::Malformed);
+            self.connection.mark_close_logged();
+            self.connection.close(Close::Malformed);
             return Err(EngineError::bad_request("two requests overlap"));
         }
         Ok(())
@@ -165,10 +164,10 @@ impl Engine {
 
     /// The error for a request after the end of the session.
     fn ended_error(&self) -> EngineError {
-        match self.handle.closed() {
+        match self.connection.closed() {
             Some(Close::Limit) => {
                 let fault = Fault::rate_limited(WINDOW_SECS);
-                EngineError::of(&match self.handle.closed_by() {
+                EngineError::of(&match self.connection.closed_by() {
                     Some(rule) => fault.by(rule),
                     None => fault,
                 })
@@ -183,7 +182,7 @@ impl Engine {
             return Err(self.ended_error());
         }
         self.spend(0, body.len(), true);
-        for packet in engineio::payload(body) {
+        for packet in engineio::packets(body) {
             self.spend(1, 0, true);
             if !self.is_over() {
                 self.receive(packet);
@@ -194,9 +193,9 @@ impl Engine {
             }
         }
         self.wait_while(|engine| engine.is_busy() || engine.is_connecting()).await;
-        match self.handle.closed() {
+        match self.connection.closed() {
             Some(Close::Malformed) => {
-                self.handle.mark_close_logged();
+                self.connection.mark_close_logged();
                 Err(EngineError::bad_request("a malformed packet"))
             }
             Some(Close::Limit) => Err(self.ended_error()),
@@ -216,7 +215,7 @@ impl Engine {
                 None => {
                     polling.waiting = Some(poll);
                     drop(transport);
-                    self.clone().wake();
+                    self.connection.wake();
                 }
                 Some(waiting) if waiting.is_disconnected() => {
                     drop(transport);
@@ -225,8 +224,8 @@ impl Engine {
                 }
                 Some(_) => {
                     drop(transport);
-                    self.handle.mark_close_logged();
-                    self.handle.close(Close::Malformed);
+                    self.connection.mark_close_logged();
+                    self.connection.close(Close::Malformed);
                     poll.refuse(EngineError::bad_request("two polls overlap"));
                 }
             },

@@ -84,24 +84,17 @@ mod tests {
     use super::super::tests::NameEncoder;
     use super::*;
     use crate::connection::outbox::OutboxCapacity;
-    use crate::connection::{SessionSpec, SessionTable};
-    use crate::model::ids::SessionId;
-    use crate::runtime::clock::{Clock, Expiry};
+    use crate::connection::tests::sole;
+    use crate::connection::{ConnectionSpec, SessionTable};
+    use crate::runtime::clock::Clock;
     use crate::runtime::counters::Stats;
 
     #[test]
     fn members_are_added_and_removed_one_by_one() {
         let session_table = SessionTable::new(0, 0, Arc::new(Stats::default()), Clock::manual(0));
         let handle = || {
-            session_table.insert(SessionSpec {
-                session: SessionId::random(),
-                encoder: &NameEncoder,
-                bound: OutboxCapacity { bytes: 1, frames: 1 },
-                heartbeat: None,
-                multiplexed: false,
-                expiry: Expiry::NEVER,
-                elapsed: 0,
-            })
+            let bound = OutboxCapacity { bytes: 1, frames: 1 };
+            sole(&session_table, &NameEncoder, ConnectionSpec { bound, heartbeat: None, elapsed: 0 })
         };
         let all: Vec<_> = (0..3).map(|_| handle()).collect();
         let keys: Vec<_> = all.iter().map(|handle| handle.addr().slot).collect();

@@ -2,11 +2,9 @@
 //! [`DrainSchedule`] computes when.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{AsyncContext, Context};
-use bytes::Bytes;
 
 use super::Fanout;
 use super::messages::Drain;
@@ -17,7 +15,7 @@ use crate::events::timestamp::Iso;
 use crate::events::{ServerEvent, json};
 use crate::model::close::Close;
 use crate::model::surface::Surface;
-use crate::publication::Encoder;
+use crate::publication::{Encoder, Payload};
 use crate::runtime::mailbox::Receive;
 use crate::shutdown::schedule::{DrainSchedule, TICK_MS, WorkerTurn};
 
@@ -59,14 +57,14 @@ impl Fanout {
         let fits = handle.fits_within_half(1, notice.len());
         if fits {
             // Before the pending replies, which may take the whole time of the drain.
-            handle.send_ahead(Rc::new(notice));
+            handle.send_ahead(notice);
         }
         fits
     }
 }
 
 /// The notice in the form of a surface.
-fn notice(encoder: &dyn Encoder, reconnect_after_ms: u64, now: i64) -> Option<Bytes> {
+fn notice(encoder: &dyn Encoder, reconnect_after_ms: u64, now: i64) -> Option<Payload> {
     let (name, data) = match encoder.surface()? {
         Surface::Raw => (Status::NAME, json::encode(&Status::Draining { reconnect_after_ms })),
         Surface::Root | Surface::Chat => {
@@ -81,7 +79,7 @@ impl Receive<Drain> for Fanout {
         let (now, mut sent, mut open) = (drain.clock.now_ms(), 0, VecDeque::new());
         self.session_table.for_each(|handle| {
             // Suspended sessions are closed already.
-            if !handle.is_multiplexed() && handle.closed().is_none() {
+            if handle.closed().is_none() {
                 sent += u64::from(Self::send_notice(handle, &drain.schedule, now));
                 open.push_back(handle.addr().slot);
             }

@@ -1,11 +1,12 @@
 //! How publications and announcements reach the members on one worker.
 
 use super::*;
-use crate::connection::SessionSpec;
+use crate::connection::ConnectionSpec;
 use crate::connection::outbox::OutboxCapacity;
-use crate::model::ids::{EventName, SessionId, UserId};
-use crate::publication::{Correlation, Encoder, Event, EventError, Format};
-use crate::runtime::clock::{Clock, Expiry};
+use crate::connection::tests::{sole, text, written};
+use crate::model::ids::{EventName, UserId};
+use crate::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
+use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
 /// Encodes an event as its name.
@@ -21,19 +22,19 @@ impl Encoder for NameEncoder {
         None
     }
 
-    fn event(&self, event: &Event, _: u64) -> bytes::Bytes {
-        event.name.as_str().to_owned().into()
+    fn event(&self, event: &Event, _: u64) -> Payload {
+        text(event.name.as_str())
     }
 
-    fn answer(&self, name: &str, _: &[u8], _: &Correlation, _: i64) -> bytes::Bytes {
-        name.to_owned().into()
+    fn answer(&self, name: &str, _: &[u8], _: &Correlation, _: i64) -> Payload {
+        text(name)
     }
 
-    fn acknowledgement(&self, _: Option<&[u8]>, _: &bytes::Bytes, _: i64) -> bytes::Bytes {
-        bytes::Bytes::new()
+    fn acknowledgement(&self, _: Option<&[u8]>, _: &bytes::Bytes, _: i64) -> Payload {
+        text("")
     }
 
-    fn refusal(&self, _: &EventError<'_>, _: i64) -> Option<bytes::Bytes> {
+    fn refusal(&self, _: &EventError<'_>, _: i64) -> Option<Payload> {
         None
     }
 }
@@ -51,15 +52,8 @@ fn fanout() -> Fanout {
 }
 
 fn handle(fanout: &mut Fanout, names: &[&str], listens_as: Option<(&str, Surface)>) -> Rc<SessionHandle> {
-    let handle = fanout.session_table.insert(SessionSpec {
-        session: SessionId::random(),
-        encoder: &NameEncoder,
-        bound: OutboxCapacity { bytes: 100, frames: 10 },
-        heartbeat: None,
-        multiplexed: false,
-        expiry: Expiry::NEVER,
-        elapsed: 0,
-    });
+    let bound = OutboxCapacity { bytes: 100, frames: 10 };
+    let handle = sole(&fanout.session_table, &NameEncoder, ConnectionSpec { bound, heartbeat: None, elapsed: 0 });
     handle.set_presence_listener(listens_as.map(|(own, surface)| (user(own), surface)));
     for room in rooms(names) {
         fanout.rooms.entry(room).or_default().insert(handle.addr().slot, handle.clone());
@@ -67,12 +61,14 @@ fn handle(fanout: &mut Fanout, names: &[&str], listens_as: Option<(&str, Surface
     handle
 }
 
+/// Writes everything. Returns the values of the marks, and the messages.
+fn write_all(handle: &SessionHandle) -> (Option<u64>, String) {
+    let messages = written(handle);
+    (handle.connection().unwrap().with_outbox(|outbox| outbox.advance(outbox.messages().count(), 0)), messages)
+}
+
 fn received(handle: &SessionHandle) -> String {
-    handle.with_outbox(|outbox| {
-        let written = outbox.slices().collect::<Vec<_>>().concat();
-        outbox.advance(written.len());
-        String::from_utf8(written).unwrap()
-    })
+    write_all(handle).1
 }
 
 fn publication(name: &'static str) -> Publication {
@@ -108,8 +104,7 @@ fn a_listener_receives_an_announcement_once_in_the_form_of_its_surface() {
 fn a_sample_of_live_deliveries_is_marked_but_no_replayed_delivery() {
     let mut fanout = fanout();
     let handles: Vec<_> = (0..64).map(|_| handle(&mut fanout, &["a"], None)).collect();
-    let marked =
-        || handles.iter().filter_map(|handle| handle.with_outbox(|outbox| outbox.advance(100))).collect::<Vec<_>>();
+    let marked = || handles.iter().filter_map(|handle| write_all(handle).0).collect::<Vec<_>>();
     let delivered = Arc::new(publication("news").with_accepted_us(7));
     let room = RoomName::parse("a", "room").unwrap();
     fanout.deliver(&Deliver { room: room.clone(), publication: delivered.clone(), except: None });

@@ -53,21 +53,21 @@ impl Encoder for Variant {
         self.is_numbered
     }
 
-    fn event(&self, event: &Event, number: u64) -> Bytes {
+    fn event(&self, event: &Event, number: u64) -> Payload {
         LineEncoder.event(event, number)
     }
 
-    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, now: i64) -> Bytes {
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, now: i64) -> Payload {
         LineEncoder.answer(name, data, correlation, now)
     }
 
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, now: i64) -> Bytes {
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, now: i64) -> Payload {
         LineEncoder.acknowledgement(data, correlation, now)
     }
 
-    fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Bytes> {
+    fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Payload> {
         if self.writes_audience {
-            return Some(format!("refused for {:?}\n", refusal.style).into());
+            return Some(Payload::text([format!("refused for {:?}\n", refusal.style).as_bytes()]));
         }
         LineEncoder.refusal(refusal, now)
     }
@@ -76,7 +76,7 @@ impl Encoder for Variant {
 /// Opens a guest's session. Returns its private id, and whether it recovered the session of `pid`.
 async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (TestClient, RecoveryToken, bool) {
     let recovery = pid.map(|pid| RecoveryRequest { pid, last: None });
-    let start = SessionStart { encoder: &NUMBERED, recovery, ..session_start(Surface::Root, AuthState::Guest) };
+    let start = SessionStart { encoder: &NUMBERED, recovery, ..session_start(worker, Surface::Root, AuthState::Guest) };
     let session = Session::open(worker, start).await.unwrap();
     let (pid, is_recovered) = (session.pid().cloned().unwrap(), session.is_recovered());
     (TestClient::run(session), pid, is_recovered)
@@ -318,7 +318,7 @@ async fn a_client_that_connects_without_a_token_receives_the_community_codes() {
         (AuthState::Guest, "refused for Community"),
         (AuthState::Known(Arc::new(identity("alice"))), "refused for Push"),
     ] {
-        let start = SessionStart { encoder: &AUDIENCES, ..session_start(Surface::Root, auth_state) };
+        let start = SessionStart { encoder: &AUDIENCES, ..session_start(&hub.worker, Surface::Root, auth_state) };
         let client = TestClient::run(Session::open(&hub.worker, start).await.unwrap());
         client.receive_greeting(Surface::Root).await;
         client.ask("nonsense", "{}", None).await;

@@ -75,7 +75,7 @@ fn done(answer: String) -> String {
 
 impl Caller {
     async fn of(hub: &TestHub, surface: Surface, user: &str) -> Self {
-        let start = session_start(surface, AuthState::Known(Arc::new(identity(user))));
+        let start = session_start(&hub.worker, surface, AuthState::Known(Arc::new(identity(user))));
         let session = Session::open(&hub.worker, start).await.unwrap();
         let (client, inbound) = TestClient::of(&session);
         client.receive_greeting(surface).await;

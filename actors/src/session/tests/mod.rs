@@ -31,7 +31,7 @@ use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
-use crate::publication::{Event, EventError, Format};
+use crate::publication::{Event, EventError, Format, Payload};
 use crate::rooms::rules::{AccessRule, TopicRule};
 use crate::runtime::clock::Expiry;
 use crate::store::{Chat, Revocation};

@@ -69,7 +69,7 @@ async fn notification_read_has_a_limit_of_its_own() {
 #[actix::test]
 async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
     let hub = TestHub::start(GRACE_MS);
-    let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
+    let start = session_start(&hub.worker, Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
     let session = Session::open(&hub.worker, start).await.unwrap();
     // It arrives while the store is read. The store still has an older version.
     hub.notify("alice", r#"{"id":7,"n":2}"#).await;
@@ -90,7 +90,7 @@ async fn a_session_reads_older_notifications_from_the_store_and_newer_ones_from_
     let hub = TestHub::start(GRACE_MS);
     let alice = UserId::parse("alice", "user").unwrap();
     hub.notify("alice", r#"{"id":1}"#).await;
-    let start = session_start(Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
+    let start = session_start(&hub.worker, Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
     let session = Session::open(&hub.worker, start).await.unwrap();
     let since = session.unread_since.unwrap();
     assert!(since > LastNotification::default());

@@ -1,25 +1,26 @@
 //! How a fan-out closes the sessions of its worker.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::Actor;
+use bytes::Bytes;
 
 use super::*;
 use crate::connection::outbox::OutboxCapacity;
-use crate::connection::{SessionSpec, SessionTable};
-use crate::model::ids::SessionId;
+use crate::connection::tests::{sole, text, written};
+use crate::connection::{ConnectionSpec, SessionTable};
 use crate::publication::{Correlation, Event, EventError, Format};
-use crate::runtime::clock::{Clock, Expiry};
+use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Mailbox, ReplyReceiver};
 use crate::shutdown::schedule::DrainRate;
 
 /// Encodes a reply as its time, name and data, for a surface.
 #[derive(Debug)]
-struct TextEncoder(Option<Surface>);
+struct TextEncoder(Surface);
 
-static RAW: TextEncoder = TextEncoder(Some(Surface::Raw));
-static CHAT: TextEncoder = TextEncoder(Some(Surface::Chat));
-static NO_SURFACE: TextEncoder = TextEncoder(None);
+static RAW: TextEncoder = TextEncoder(Surface::Raw);
+static CHAT: TextEncoder = TextEncoder(Surface::Chat);
 
 impl Encoder for TextEncoder {
     fn format(&self) -> Format {
@@ -27,41 +28,29 @@ impl Encoder for TextEncoder {
     }
 
     fn surface(&self) -> Option<Surface> {
-        self.0
+        Some(self.0)
     }
 
-    fn event(&self, _: &Event, _: u64) -> Bytes {
-        Bytes::new()
+    fn event(&self, _: &Event, _: u64) -> Payload {
+        text("")
     }
 
-    fn answer(&self, name: &str, data: &[u8], _: &Correlation, at: i64) -> Bytes {
-        format!("{at} {name} {}", String::from_utf8_lossy(data)).into()
+    fn answer(&self, name: &str, data: &[u8], _: &Correlation, at: i64) -> Payload {
+        text(&format!("{at} {name} {}", String::from_utf8_lossy(data)))
     }
 
-    fn acknowledgement(&self, _: Option<&[u8]>, _: &Bytes, _: i64) -> Bytes {
-        Bytes::new()
+    fn acknowledgement(&self, _: Option<&[u8]>, _: &Bytes, _: i64) -> Payload {
+        text("")
     }
 
-    fn refusal(&self, _: &EventError<'_>, _: i64) -> Option<Bytes> {
+    fn refusal(&self, _: &EventError<'_>, _: i64) -> Option<Payload> {
         None
     }
 }
 
-fn handle(session_table: &SessionTable, encoder: &'static TextEncoder, multiplexed: bool) -> Rc<SessionHandle> {
-    session_table.insert(SessionSpec {
-        session: SessionId::random(),
-        encoder,
-        bound: OutboxCapacity { bytes: 1_000, frames: 4 },
-        heartbeat: None,
-        multiplexed,
-        expiry: Expiry::NEVER,
-        elapsed: 0,
-    })
-}
-
-fn received(handle: &SessionHandle) -> String {
-    let waiting = handle.with_outbox(|outbox| outbox.slices().collect::<Vec<_>>().concat());
-    String::from_utf8(waiting).unwrap()
+fn handle(session_table: &SessionTable, encoder: &'static TextEncoder) -> Rc<SessionHandle> {
+    let bound = OutboxCapacity { bytes: 1_000, frames: 4 };
+    sole(session_table, encoder, ConnectionSpec { bound, heartbeat: None, elapsed: 0 })
 }
 
 /// Drains four sessions at this rate; resolves when the last one is closed.
@@ -84,9 +73,9 @@ async fn wait_until(condition: impl Fn() -> bool) {
 async fn sessions_get_the_notice_at_once_and_are_closed_on_schedule() {
     let session_table = Rc::new(SessionTable::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
     let clock = Clock::manual(5);
-    let all: Vec<_> = (0..4).map(|_| handle(&session_table, &RAW, false)).collect();
+    let all: Vec<_> = (0..4).map(|_| handle(&session_table, &RAW)).collect();
     let drained = drain(session_table, DrainRate { per_sec: 2, within: Duration::from_secs(60) }, &clock);
-    wait_until(|| all.iter().all(|handle| !received(handle).is_empty())).await;
+    wait_until(|| all.iter().all(|handle| !written(handle).is_empty())).await;
     let closed = || all.iter().filter(|handle| handle.closed().is_some()).count();
     assert_eq!(closed(), 0);
     for (passed, many) in [(250, 1), (500, 2), (500, 3), (500, 4)] {
@@ -97,7 +86,7 @@ async fn sessions_get_the_notice_at_once_and_are_closed_on_schedule() {
     drained.await.unwrap();
     assert!(all.iter().all(|handle| handle.closed() == Some(Close::GoingAway)));
     for handle in &all {
-        let output = received(handle);
+        let output = written(handle);
         let after = output.strip_prefix(r#"5 Status {"status":"draining","details":{"reconnect_after_ms":"#);
         let after: u64 =
             after.and_then(|after| after.strip_suffix("}}")?.parse().ok()).unwrap_or_else(|| panic!("{output}"));
@@ -108,25 +97,23 @@ async fn sessions_get_the_notice_at_once_and_are_closed_on_schedule() {
 #[actix::test]
 async fn the_notice_has_the_form_of_the_surface_and_is_left_out_for_a_full_outbox() {
     let session_table = Rc::new(SessionTable::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
-    let raw = handle(&session_table, &RAW, false);
-    let chat = handle(&session_table, &CHAT, false);
-    let behind = handle(&session_table, &RAW, false);
-    behind.send(Bytes::from_static(b"1"));
-    behind.send(Bytes::from_static(b"2"));
-    let busy = handle(&session_table, &RAW, false);
+    let raw = handle(&session_table, &RAW);
+    let chat = handle(&session_table, &CHAT);
+    let behind = handle(&session_table, &RAW);
+    behind.send(text("1"));
+    behind.send(text("2"));
+    let busy = handle(&session_table, &RAW);
     let reply_slot = busy.reserve(1);
-    let multiplexed = handle(&session_table, &NO_SURFACE, true);
     let drained = drain(session_table, DrainRate { per_sec: 0, within: Duration::ZERO }, &Clock::manual(5));
     drained.await.unwrap();
-    assert!(received(&raw).starts_with(r#"5 Status {"status":"draining","details":{"#), "{}", received(&raw));
-    assert!(received(&chat).starts_with(r#"5 system:draining {"reconnect_after_ms":"#), "{}", received(&chat));
-    assert!(received(&chat).ends_with(r#","timestamp":"1970-01-01T00:00:00.005Z"}"#), "{}", received(&chat));
-    assert_eq!(received(&behind), "12");
+    assert!(written(&raw).starts_with(r#"5 Status {"status":"draining","details":{"#), "{}", written(&raw));
+    assert!(written(&chat).starts_with(r#"5 system:draining {"reconnect_after_ms":"#), "{}", written(&chat));
+    assert!(written(&chat).ends_with(r#","timestamp":"1970-01-01T00:00:00.005Z"}"#), "{}", written(&chat));
+    assert_eq!(written(&behind), "1|2");
     assert!([&raw, &chat, &behind].iter().all(|handle| handle.closed() == Some(Close::GoingAway)));
-    assert_eq!((received(&multiplexed).as_str(), multiplexed.closed()), ("", None));
-    assert!(received(&busy).starts_with("5 Status "), "{}", received(&busy));
+    assert!(written(&busy).starts_with("5 Status "), "{}", written(&busy));
     assert_eq!(busy.closed(), None, "it has a pending reply");
-    busy.fulfil(reply_slot, Some(Bytes::from_static(b"answer")));
-    assert!(received(&busy).ends_with("answer"), "{}", received(&busy));
+    busy.fulfil(reply_slot, Some(text("answer")));
+    assert!(written(&busy).ends_with("answer"), "{}", written(&busy));
     assert_eq!(busy.closed(), Some(Close::GoingAway));
 }

@@ -1,0 +1,243 @@
+//! A physical connection on its worker: its outbox, its heartbeat and its end. It has one session, or one for each
+//! namespace that its client joined.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+use super::end::EndState;
+use super::heartbeat::{Heartbeat, HeartbeatState};
+use super::idle::QueueMemory;
+use super::outbox::{Entry, Hold, Offer, Outbox, OutboxCapacity};
+use super::table::Common;
+use super::{OutboxSink, SessionHandle, SlotId};
+use crate::model::close::Close;
+use crate::publication::Payload;
+
+/// The initial state of a connection.
+#[derive(Debug)]
+pub struct ConnectionSpec {
+    /// The capacity of the outbox.
+    pub bound: OutboxCapacity,
+    /// The heartbeat; `None` sends no pings.
+    pub heartbeat: Option<Heartbeat>,
+    /// The current time, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    pub elapsed: i64,
+}
+
+/// A physical connection. It leaves its worker's table when its last reference is dropped.
+pub struct Connection {
+    /// Its place in the table of the worker.
+    pub(super) key: usize,
+    outbox: RefCell<Outbox>,
+    sink: RefCell<Option<Rc<dyn OutboxSink>>>,
+    sessions: RefCell<Vec<Weak<SessionHandle>>>,
+    /// The sink was woken and has not begun to write.
+    is_woken: Cell<bool>,
+    /// Reading is paused.
+    is_paused: Cell<bool>,
+    pub(super) end: EndState,
+    pub(super) heartbeat: HeartbeatState,
+    pub(super) queue_memory: QueueMemory,
+    pub(super) common: Rc<Common>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("key", &self.key).field("outbox", &self.outbox).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(spec: ConnectionSpec, key: usize, common: Rc<Common>) -> Self {
+        Self {
+            key,
+            outbox: RefCell::new(Outbox::new(spec.bound)),
+            sink: RefCell::default(),
+            sessions: RefCell::default(),
+            is_woken: Cell::default(),
+            is_paused: Cell::default(),
+            end: EndState::default(),
+            heartbeat: HeartbeatState::new(spec.heartbeat, spec.elapsed),
+            queue_memory: QueueMemory::default(),
+            common,
+        }
+    }
+
+    pub(super) fn add_session(&self, session: &Rc<SessionHandle>) {
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.reserve_exact(1);
+        sessions.push(Rc::downgrade(session));
+    }
+
+    pub(super) fn remove_session(&self, session: &SessionHandle) {
+        self.sessions.borrow_mut().retain(|other| !std::ptr::eq(other.as_ptr(), session));
+    }
+
+    /// Attaches the transport, and lets it write the outbox.
+    pub fn attach(&self, sink: Rc<dyn OutboxSink>) {
+        *self.sink.borrow_mut() = Some(sink);
+        self.is_woken.set(false);
+        self.wake();
+    }
+
+    /// Detaches the transport. Nothing more is written.
+    pub fn detach(&self) {
+        drop(self.sink.borrow_mut().take());
+        self.with_outbox(Outbox::discard);
+    }
+
+    /// Gives access to the outbox.
+    pub fn with_outbox<T>(&self, access: impl FnOnce(&mut Outbox) -> T) -> T {
+        access(&mut self.outbox.borrow_mut())
+    }
+
+    /// Offers an entry. With `accepted_us`, it is marked for measurement if it is ready. `true`: the outbox took it.
+    pub(super) fn offer(&self, entry: Entry, hold: Option<Hold>, accepted_us: Option<u64>) -> bool {
+        let mut outbox = self.outbox.borrow_mut();
+        let offer = outbox.offer(entry, hold);
+        if let (Offer::Ready, Some(accepted_us)) = (offer, accepted_us) {
+            outbox.mark(accepted_us);
+        }
+        drop(outbox);
+        self.handle_offer(offer);
+        matches!(offer, Offer::Ready | Offer::Held)
+    }
+
+    /// Wakes the transport, or closes the connection when its outbox overflowed.
+    pub(super) fn handle_offer(&self, offer: Offer) {
+        match offer {
+            Offer::Ready => {
+                self.note_queue_use();
+                self.wake();
+            }
+            Offer::Held => self.note_queue_use(),
+            Offer::Overflowed { dropped } => {
+                self.common.stats.slow_consumers.add(1);
+                self.common.stats.dropped_slow_consumer.add(dropped as u64);
+                self.close(Close::SlowConsumer);
+            }
+            Offer::Closed => {}
+        }
+    }
+
+    /// Sends a message of the connection itself.
+    pub fn send(&self, payload: Payload) {
+        self.offer(Entry::of_connection(payload), None, None);
+    }
+
+    /// Releases entries of `session`: see [`Outbox::release`].
+    pub(super) fn release(&self, session: SlotId, hold: Hold, next: Option<Hold>) {
+        let is_ready = self.with_outbox(|outbox| {
+            outbox.release(session, hold, next);
+            !outbox.is_empty()
+        });
+        if is_ready {
+            self.wake();
+        }
+    }
+
+    /// Wakes the transport once, until it [begins to write](Connection::begin_write).
+    pub fn wake(&self) {
+        if self.is_woken.replace(true) {
+            return;
+        }
+        let sink = self.sink.borrow().clone();
+        match sink {
+            Some(sink) => sink.wake(),
+            None => self.is_woken.set(false),
+        }
+    }
+
+    /// The transport begins to write. The next entry wakes it again.
+    pub fn begin_write(&self) {
+        self.is_woken.set(false);
+    }
+
+    /// Lets the transport read again.
+    pub fn resume(&self) {
+        let sink = self.sink.borrow().clone();
+        if let Some(sink) = sink {
+            sink.resume();
+        }
+    }
+
+    /// Pauses reading while the sessions of the connection are busy.
+    pub fn pause(&self, is_paused: bool) {
+        if self.is_paused.replace(is_paused) && !is_paused {
+            self.resume();
+        }
+    }
+
+    /// Whether reading is paused.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.get()
+    }
+
+    /// Closes the connection: the outbox is written, then the reason. Only the first reason counts.
+    pub fn close(&self, close: Close) {
+        self.close_with_rule(close, None);
+    }
+
+    /// As [`Connection::close`], with the configuration key for the log.
+    pub fn close_by(&self, close: Close, rule: &'static str) {
+        self.close_with_rule(close, Some(rule));
+    }
+
+    pub(super) fn close_with_rule(&self, close: Close, rule: Option<&'static str>) {
+        if self.end.close(close, rule) {
+            let sessions = self.sessions.borrow().clone();
+            for session in sessions.iter().filter_map(Weak::upgrade) {
+                session.connection_closed(&self.end);
+            }
+            self.with_outbox(Outbox::close);
+            self.wake();
+        }
+    }
+
+    /// The reason of the close; `None` while the connection is open.
+    pub fn closed(&self) -> Option<Close> {
+        self.end.closed()
+    }
+
+    /// Records why the client ended the connection. Only the first reason counts.
+    pub fn note_end(&self, close: Close) {
+        self.end.note(close);
+    }
+
+    /// Why the connection ended; `None` when it was lost, or is open.
+    pub fn end_reason(&self) -> Option<Close> {
+        self.end.reason()
+    }
+
+    /// The configuration key that caused the close, when it is not the usual one for this close.
+    pub fn closed_by(&self) -> Option<&'static str> {
+        self.end.rule()
+    }
+
+    /// Marks the close as logged, by the refused request.
+    pub fn mark_close_logged(&self) {
+        self.end.mark_logged();
+    }
+
+    /// Whether the log has the reason of the close already.
+    pub fn is_close_logged(&self) -> bool {
+        self.end.is_logged()
+    }
+
+    /// Whether the outbox is less than half full.
+    pub fn is_under_half(&self) -> bool {
+        self.outbox.borrow().is_under_half()
+    }
+
+    /// Whether `frames` more entries of `bytes` bytes leave half of the outbox free.
+    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
+        self.outbox.borrow().fits_within_half(frames, bytes)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.common.connections.borrow_mut().try_remove(self.key);
+    }
+}
