@@ -10,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
 use crate::frame::{self, CLOSE, PING, PONG, TEXT};
+use crate::polling::PollingSession;
 use crate::protocol::{Protocol, ServerMessage};
 
 /// Bytes read at once.
@@ -73,14 +74,21 @@ impl Outgoing {
 
 #[derive(Debug)]
 struct PooledClient {
-    stream: TcpStream,
     protocol: Protocol,
-    /// The start of an incomplete frame.
+    socket: PooledSocket,
+    upgraded: bool,
+    stops_reading: bool,
+    /// On polling, the session and the socket of its POSTs.
+    polling: Option<(PollingSession, PooledSocket)>,
+}
+
+#[derive(Debug)]
+struct PooledSocket {
+    stream: TcpStream,
+    /// The start of an incomplete message.
     rest: Vec<u8>,
     /// Bytes that the kernel did not accept.
     unsent: Vec<u8>,
-    upgraded: bool,
-    stops_reading: bool,
 }
 
 /// The connections.
@@ -111,16 +119,19 @@ impl ClientPool {
     /// Starts to connect a client.
     pub(crate) fn connect(&mut self, address: SocketAddr, spec: &ClientSpec) -> Result<(), String> {
         let number = self.clients.len();
-        let mut stream = TcpStream::from_std(
-            open_socket(address, number, spec.stops_reading).map_err(|error| format!("connect: {error}"))?,
-        );
         let handshake = spec.protocol.handshake(&address.to_string(), &spec.token);
-        stream.write_all(handshake.as_bytes()).map_err(|error| format!("handshake: {error}"))?;
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Token(number), both).map_err(|error| format!("epoll: {error}"))?;
+        let open = |token| {
+            let mut socket = PooledSocket::connect(address, number, spec.stops_reading)?;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let registered = self.poll.registry().register(&mut socket.stream, token, both);
+            registered.map(|()| socket).map_err(|error| format!("epoll: {error}"))
+        };
+        let mut socket = open(token(number, false))?;
+        socket.write(handshake.as_bytes())?;
+        let posts = (spec.protocol == Protocol::Polling).then(|| open(token(number, true))).transpose()?;
+        let polling = posts.map(|socket| (PollingSession::default(), socket));
         let upgraded = handshake.is_empty();
-        let (protocol, rest, unsent) = (spec.protocol, Vec::new(), Vec::new());
-        self.clients.push(PooledClient { stream, protocol, rest, unsent, upgraded, stops_reading: false });
+        self.clients.push(PooledClient { protocol: spec.protocol, socket, upgraded, stops_reading: false, polling });
         Ok(())
     }
 
@@ -144,14 +155,22 @@ impl ClientPool {
             other => other.map_err(|error| format!("epoll: {error}"))?,
         }
         for event in &self.events {
-            let Token(index) = event.token();
+            let (index, posts) = owner(event.token());
             let Some(client) = self.clients.get_mut(index).filter(|client| !client.stops_reading) else { continue };
-            if event.is_writable() && !client.unsent.is_empty() {
-                let unsent = std::mem::take(&mut client.unsent);
-                client.write(&unsent)?;
+            let socket = match &mut client.polling {
+                Some((_, socket)) if posts => socket,
+                _ => &mut client.socket,
+            };
+            if event.is_writable() && !socket.unsent.is_empty() {
+                let unsent = std::mem::take(&mut socket.unsent);
+                socket.write(&unsent)?;
             }
             if event.is_readable() || event.is_read_closed() {
-                let read = client.read(index, &mut self.buffer, handler, &mut self.outgoing);
+                let read = if posts {
+                    client.read_posted(&mut self.buffer)
+                } else {
+                    client.read(index, &mut self.buffer, handler, &mut self.outgoing)
+                };
                 read.map_err(|error| format!("connection {index}: {error}"))?;
             }
         }
@@ -173,6 +192,16 @@ impl ClientPool {
     }
 }
 
+/// The token of a client's socket: the one for POSTs, or the other.
+fn token(index: usize, posts: bool) -> Token {
+    Token(2 * index + usize::from(posts))
+}
+
+/// The client of a token, and whether its socket is for POSTs.
+fn owner(Token(token): Token) -> (usize, bool) {
+    (token / 2, token % 2 == 1)
+}
+
 /// Connects from one of the loopback addresses. A blocking connect returns at once there.
 fn open_socket(address: SocketAddr, number: usize, stops_reading: bool) -> std::io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
@@ -188,13 +217,95 @@ fn open_socket(address: SocketAddr, number: usize, stops_reading: bool) -> std::
 }
 
 impl PooledClient {
-    /// Reads all available bytes. A read that does not fill the buffer has emptied the socket (epoll(7), question 9).
+    /// Reads the server's messages. On polling, asks for the next ones.
     fn read(
         &mut self,
         index: usize,
         buffer: &mut [u8],
         handler: &mut impl MessageHandler,
         outgoing: &mut Outgoing,
+    ) -> Result<(), String> {
+        let Self { socket, protocol, upgraded, polling, .. } = self;
+        let mut next_poll = None;
+        socket.read(buffer, |whole| {
+            let mut bytes = whole;
+            if !*upgraded && let Some(end) = protocol.accepted(bytes)? {
+                *upgraded = true;
+                bytes = bytes.get(end..).unwrap_or_default();
+            }
+            let mut receiver = Receiver { index, protocol: *protocol, now: Instant::now(), handler, outgoing };
+            while *upgraded && let Some((opcode, payload, end)) = protocol.parse(bytes)? {
+                match (opcode, &mut *polling) {
+                    (TEXT, None) => receiver.receive(payload)?,
+                    (TEXT, Some((session, _))) => {
+                        session.polled(payload)?.try_for_each(|packet| receiver.receive(packet))?;
+                        next_poll = Some(session.poll());
+                    }
+                    (PING, _) => receiver.outgoing.pong(index, payload),
+                    (PONG, _) => {}
+                    (CLOSE, _) => return Err(format!("closed: {}", String::from_utf8_lossy(payload))),
+                    (other, _) => return Err(format!("a frame with opcode {other}")),
+                }
+                bytes = bytes.get(end..).unwrap_or_default();
+            }
+            Ok(whole.len() - bytes.len())
+        })?;
+        next_poll.map_or(Ok(()), |request| self.socket.write(request.as_bytes()))
+    }
+
+    /// Reads the responses to POSTs, and sends the packets that waited for them.
+    fn read_posted(&mut self, buffer: &mut [u8]) -> Result<(), String> {
+        let Some((session, socket)) = &mut self.polling else { return Ok(()) };
+        let protocol = self.protocol;
+        socket.read(buffer, |bytes| {
+            let Some((_, body, end)) = protocol.parse(bytes)? else { return Ok(0) };
+            session.posted(body)?;
+            Ok(end)
+        })?;
+        self.write(&[])
+    }
+
+    /// Writes encoded messages. On polling, they wait for the response to the last POST.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Some((session, socket)) = &mut self.polling else { return self.socket.write(bytes) };
+        session.queue(bytes);
+        session.post().map_or(Ok(()), |request| socket.write(&request))
+    }
+}
+
+/// Passes on the messages of one read.
+struct Receiver<'a, H> {
+    index: usize,
+    protocol: Protocol,
+    now: Instant,
+    handler: &'a mut H,
+    outgoing: &'a mut Outgoing,
+}
+
+impl<H: MessageHandler> Receiver<'_, H> {
+    fn receive(&mut self, text: &[u8]) -> Result<(), String> {
+        match self.protocol.classify(text)? {
+            ServerMessage::Ping(answer) => self.outgoing.text(self.index, self.protocol, answer),
+            ServerMessage::Ignored => {}
+            message => self.handler.message(self.index, message, self.now, self.outgoing)?,
+        }
+        Ok(())
+    }
+}
+
+impl PooledSocket {
+    /// Starts to connect. `number` selects the source address.
+    fn connect(address: SocketAddr, number: usize, stops_reading: bool) -> Result<Self, String> {
+        let stream = open_socket(address, number, stops_reading).map_err(|error| format!("connect: {error}"))?;
+        Ok(Self { stream: TcpStream::from_std(stream), rest: Vec::new(), unsent: Vec::new() })
+    }
+
+    /// Reads all available bytes. A read that does not fill the buffer has emptied the socket (epoll(7), question 9).
+    /// `consume` returns the length of the complete messages in its bytes.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut consume: impl FnMut(&[u8]) -> Result<usize, String>,
     ) -> Result<(), String> {
         loop {
             let buffered = self.rest.len();
@@ -208,31 +319,9 @@ impl PooledClient {
                 Err(error) => return Err(error.to_string()),
             };
             self.rest.clear();
-            let mut bytes = buffer.get(..buffered + read).unwrap_or_default();
-            if !self.upgraded
-                && let Some(end) = self.protocol.accepted(bytes)?
-            {
-                self.upgraded = true;
-                bytes = bytes.get(end..).unwrap_or_default();
-            }
-            let now = Instant::now();
-            while self.upgraded
-                && let Some((opcode, payload, end)) = self.protocol.parse(bytes)?
-            {
-                match opcode {
-                    TEXT => match self.protocol.classify(payload)? {
-                        ServerMessage::Ping(answer) => outgoing.text(index, self.protocol, answer),
-                        ServerMessage::Ignored => {}
-                        message => handler.message(index, message, now, outgoing)?,
-                    },
-                    PING => outgoing.pong(index, payload),
-                    PONG => {}
-                    CLOSE => return Err(format!("closed: {}", String::from_utf8_lossy(payload))),
-                    other => return Err(format!("a frame with opcode {other}")),
-                }
-                bytes = bytes.get(end..).unwrap_or_default();
-            }
-            self.rest.extend_from_slice(bytes);
+            let bytes = buffer.get(..buffered + read).unwrap_or_default();
+            let consumed = consume(bytes)?;
+            self.rest.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
             if read < capacity {
                 return Ok(());
             }
@@ -252,3 +341,6 @@ impl PooledClient {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,8 @@ const PAIRS: [(ServerKind, ServerKind); 5] = [
 /// The metrics with a meaningful ratio.
 const RATIOS: [&str; 5] = [CPU, P99, MEMORY, IDLE_CPU, GROWTH];
 
-/// The measurements of one round of a row, in the order of [`ServerKind::ALL`].
-type RoundResult = [Option<Vec<Measurement>>; ServerKind::ALL.len()];
+/// The measurements of one round of a row, in the order of [`ServerKind::COMPARED`].
+type RoundResult = [Option<Vec<Measurement>>; ServerKind::COMPARED.len()];
 
 /// Runs all rows. Returns the tables, and the errors below them.
 pub(crate) fn tables(rows: &[ComparisonRow], hub: &Path, seconds: u64) -> String {
@@ -46,16 +46,17 @@ pub(crate) fn tables(rows: &[ComparisonRow], hub: &Path, seconds: u64) -> String
         }
         eprintln!("round {} of {rounds} done, load average {}", round + 1, usage::load());
     }
-    let names = ServerKind::ALL.map(ServerKind::name).join(" | ");
-    let mut tables = format!("| | | {names} |\n|---|---|{}\n", "---:|".repeat(ServerKind::ALL.len()));
+    let names = ServerKind::COMPARED.map(ServerKind::name).join(" | ");
+    let mut tables = format!("| | | {names} |\n|---|---|{}\n", "---:|".repeat(ServerKind::COMPARED.len()));
     for (row, rounds) in rows.iter().zip(&measured) {
-        let cells =
-            |name| ServerKind::ALL.map(|target| median(values(rounds, target, name).into_iter().flatten().collect()));
+        let cells = |name| {
+            ServerKind::COMPARED.map(|target| median(values(rounds, target, name).into_iter().flatten().collect()))
+        };
         tables.push_str(&lines(row.scenario, row.shows, cells));
     }
     let names = PAIRS.map(|(hub, peer)| format!("{} ÷ {}", hub.name(), peer.name())).join(" | ");
     tables.push_str(&format!("\n| | | {names} |\n|---|---|{}\n", "---:|".repeat(PAIRS.len())));
-    for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == ServerKind::ALL.len()) {
+    for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == ServerKind::COMPARED.len()) {
         let has_ratio = |name| RATIOS.contains(&name) && (name != P99 || row.scenario.is_paced());
         let shows = row.shows.iter().copied().filter(|&name| has_ratio(name)).collect::<Vec<_>>();
         let cells = |name: &'static str| PAIRS.map(|(hub, peer)| ratio((rounds, hub), (rounds, peer), name));

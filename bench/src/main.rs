@@ -10,7 +10,7 @@
 //! bench uses only loopback addresses, and only servers that it starts and stops itself.
 //!
 //! * [`clients`] holds the connections on one thread and one epoll, and [`connecting`] joins them to their rooms.
-//!   [`protocol`] has their messages, and [`frame`] the WebSocket frames.
+//!   [`protocol`] has their messages, [`frame`] the WebSocket frames, and [`polling`] the requests of long-polling.
 //! * [`broadcast`], [`reply`] and [`suspended`] are the loads. [`load`] runs and measures one, with [`usage`] and
 //!   [`latency`].
 //! * [`attack`] measures a room under attacks of anonymous clients.
@@ -25,6 +25,7 @@ mod frame;
 mod latency;
 mod load;
 mod plan;
+mod polling;
 mod protocol;
 mod reply;
 mod scenario;
@@ -132,15 +133,16 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     };
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 2 } else { 6 });
     if matches!(arguments.mode, Mode::Attack) {
-        raise_descriptor_limit([Scenario::victim()].into_iter())?;
+        raise_descriptor_limit(Scenario::victim().sockets(ServerKind::Hub))?;
         let hub = server::prepare(&[ServerKind::Hub], arguments.hub.clone())?;
         return attack::run(&hub, count(200), seconds, arguments.only.as_deref());
     }
     let Some(scenario) = scenario else {
         let mut rows = plan::rows(arguments.rounds.into(), arguments.quick);
         rows.retain(|row| arguments.only.as_deref().is_none_or(|only| row.scenario.title().contains(only)));
-        raise_descriptor_limit(rows.iter().map(|row| row.scenario))?;
-        let hub = server::prepare(&ServerKind::ALL, arguments.hub.clone())?;
+        let sockets = rows.iter().flat_map(|row| row.targets.iter().map(|&target| row.scenario.sockets(target)));
+        raise_descriptor_limit(sockets.max().unwrap_or(0))?;
+        let hub = server::prepare(&ServerKind::COMPARED, arguments.hub.clone())?;
         let (before, machine) = (usage::load(), usage::machine());
         let tables = compare::tables(&rows, &hub, seconds);
         let stolen = compare::short(usage::machine().stolen_since(machine));
@@ -154,7 +156,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         let names = supported.iter().map(|target| target.name()).collect::<Vec<_>>().join(" or ");
         format!("--target: this scenario runs only on {names}")
     })?;
-    raise_descriptor_limit([scenario].into_iter())?;
+    raise_descriptor_limit(scenario.sockets(target))?;
     let hub = server::prepare(&[target], arguments.hub.clone())?;
     let measurements = scenario.run(target, &hub, seconds)?;
     let lines = measurements
@@ -163,9 +165,9 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Asks for the descriptors that the largest scenario needs; the servers inherit them.
-fn raise_descriptor_limit(scenarios: impl Iterator<Item = Scenario>) -> Result<(), String> {
-    let wanted = scenarios.map(Scenario::connections).max().unwrap_or(0) as u64 + 128;
+/// Asks for the descriptors of `sockets`; the servers inherit them.
+fn raise_descriptor_limit(sockets: usize) -> Result<(), String> {
+    let wanted = sockets as u64 + 128;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(granted) if granted < wanted => Err(format!("{wanted} open files are needed, the system allows {granted}")),
         Ok(_) => Ok(()),

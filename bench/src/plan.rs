@@ -24,7 +24,7 @@ pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, rate: Pub
 pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<ComparisonRow> {
     let steady = if quick { 1 } else { rounds };
     let on = |scenario, targets, rounds, shows| ComparisonRow { scenario, targets, rounds, shows };
-    let row = |scenario: Scenario, rounds, shows| on(scenario, scenario.targets(), rounds, shows);
+    let row = |scenario, rounds, shows| on(scenario, &ServerKind::COMPARED, rounds, shows);
     let fanout = |members, rate| Scenario::Fanout { members, rate };
     let idle = |connections, watched| Scenario::Idle { connections, watched };
     vec![
@@ -36,9 +36,9 @@ pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<ComparisonRow> {
         row(Scenario::Reply { connections: 64 }, rounds, &[CPU, RATE, P99]),
         row(idle(10_000, true), steady, &[MEMORY, IDLE_CPU, CONNECTING, LOST]),
         row(Scenario::Stopped { members: 20 }, rounds, &[GROWTH, RATE, P99]),
-        row(Scenario::Push { members: 1000 }, rounds, &[CPU, RATE, P99]),
-        row(Scenario::Mixed { members: 1000 }, rounds, &[CPU, RATE, P99]),
-        row(Scenario::Suspended { sessions: 10_000 }, steady, &[LIVE, SUSPENDED, RECOVERY]),
+        on(Scenario::Push { members: 1000 }, &ServerKind::HUB, rounds, &[CPU, RATE, P99]),
+        on(Scenario::Mixed { members: 1000 }, &[ServerKind::HubSocketio], rounds, &[CPU, RATE, P99]),
+        on(Scenario::Suspended { sessions: 10_000 }, &[ServerKind::HubSocketio], steady, &[LIVE, SUSPENDED, RECOVERY]),
         on(idle(1000, false), &ServerKind::HUB, steady, &[MEMORY]),
         on(idle(15_000, false), &ServerKind::HUB, steady, &[MEMORY]),
     ]

@@ -1,6 +1,7 @@
 //! The protocols of the clients: handshake, requests, and the meaning of server messages. Pure.
 
 use crate::frame::{self, ParsedFrame, TEXT};
+use crate::polling::{PollingSession, SEPARATOR};
 
 /// The key of every handshake and its accept value, from RFC 6455 section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -22,6 +23,8 @@ pub(crate) enum Protocol {
     Raw,
     /// Socket.IO 5 over Engine.IO 4 on a WebSocket.
     SocketIo,
+    /// Socket.IO 5 over Engine.IO 4 by long-polling.
+    Polling,
     /// The hub's push API, on a persistent connection.
     Http,
 }
@@ -44,11 +47,20 @@ pub(crate) enum ServerMessage<'a> {
 }
 
 impl Protocol {
+    /// The sockets of a connection.
+    pub(crate) const fn sockets(self) -> usize {
+        match self {
+            Self::Polling => 2,
+            Self::Raw | Self::SocketIo | Self::Http => 1,
+        }
+    }
+
     /// The bytes that open a connection.
     pub(crate) fn handshake(self, host: &str, token: &str) -> String {
         let (path, authorization) = match self {
             Self::Raw => ("/ws", format!("Authorization: Bearer {token}\r\n")),
             Self::SocketIo => ("/socket.io/?EIO=4&transport=websocket", String::new()),
+            Self::Polling => return PollingSession::default().poll(),
             Self::Http => return String::new(),
         };
         format!(
@@ -59,6 +71,10 @@ impl Protocol {
 
     /// The end of the handshake response in `bytes`; `None` while it is incomplete.
     pub(crate) fn accepted(self, bytes: &[u8]) -> Result<Option<usize>, String> {
+        if self == Self::Polling {
+            // The response is the first one to a poll.
+            return Ok(Some(0));
+        }
         let Some(end) = position(bytes, b"\r\n\r\n") else { return Ok(None) };
         let head = bytes.get(..end).unwrap_or_default();
         if head.starts_with(b"HTTP/1.1 101 ") && position(head, ACCEPT).is_some() {
@@ -76,7 +92,7 @@ impl Protocol {
     pub(crate) fn join(self, topic: &str) -> String {
         match self {
             Self::Raw | Self::Http => format!(r#"{{"type":"Subscribe","data":{{"topics":["{topic}"]}}}}"#),
-            Self::SocketIo => format!(r#"42{JOIN}["room:join",{{"room":"{topic}"}}]"#),
+            Self::SocketIo | Self::Polling => format!(r#"42{JOIN}["room:join",{{"room":"{topic}"}}]"#),
         }
     }
 
@@ -85,7 +101,7 @@ impl Protocol {
         let data = format!(r#"{{"topic":"{topic}","payload":"{payload}"}}"#);
         match self {
             Self::Raw => format!(r#"{{"type":"Broadcast","data":{data}}}"#),
-            Self::SocketIo => format!(r#"42{number}["Broadcast",{data}]"#),
+            Self::SocketIo | Self::Polling => format!(r#"42{number}["Broadcast",{data}]"#),
             Self::Http => {
                 let body = format!(r#"{{"room":"{topic}","event":"{PUSHED}","data":{data}}}"#);
                 let length = body.len();
@@ -101,7 +117,7 @@ impl Protocol {
     pub(crate) fn ping(self, number: u64) -> String {
         match self {
             Self::Raw | Self::Http => format!(r#"{{"type":"Ping","data":{{"timestamp":{number}}}}}"#),
-            Self::SocketIo => format!(r#"42{number}["ping",{{"timestamp":{number}}}]"#),
+            Self::SocketIo | Self::Polling => format!(r#"42{number}["ping",{{"timestamp":{number}}}]"#),
         }
     }
 
@@ -109,15 +125,19 @@ impl Protocol {
     pub(crate) fn encode(self, out: &mut Vec<u8>, text: &[u8]) {
         match self {
             Self::Raw | Self::SocketIo => frame::encode(out, TEXT, text),
+            Self::Polling => {
+                out.extend_from_slice(text);
+                out.push(SEPARATOR);
+            }
             Self::Http => out.extend_from_slice(text),
         }
     }
 
-    /// The first message in `bytes`, as a frame; `None` while it is incomplete.
+    /// The first message or HTTP response in `bytes`, as a frame; `None` while it is incomplete.
     pub(crate) fn parse(self, bytes: &[u8]) -> Result<Option<ParsedFrame<'_>>, String> {
         match self {
             Self::Raw | Self::SocketIo => frame::parse(bytes),
-            Self::Http => {
+            Self::Http | Self::Polling => {
                 let Some(head) = position(bytes, b"\r\n\r\n") else { return Ok(None) };
                 let lines = String::from_utf8_lossy(bytes.get(..head).unwrap_or_default()).to_ascii_lowercase();
                 let length: Option<usize> =
@@ -135,7 +155,7 @@ impl Protocol {
     pub(crate) fn classify(self, text: &[u8]) -> Result<ServerMessage<'_>, String> {
         let message = match self {
             Self::Raw => raw(text),
-            Self::SocketIo => socket_io(text),
+            Self::SocketIo | Self::Polling => socket_io(text),
             Self::Http => Some(ServerMessage::Reply(None, text)),
         };
         message.ok_or_else(|| format!("unexpected: {}", String::from_utf8_lossy(text)))
@@ -187,6 +207,12 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     text.first().filter(|byte| byte.is_ascii_digit()).and_then(|_| digits.into_iter().try_fold(0, fold))
 }
 
+/// The bytes between `start` and the next quotation mark.
+pub(crate) fn quoted<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    let rest = text.get(position(text, start)? + start.len()..)?;
+    rest.get(..position(rest, b"\"")?)
+}
+
 /// The index of `part` in `text`.
 pub(crate) fn position(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
@@ -233,9 +259,14 @@ mod tests {
 
     #[test]
     fn an_http_response_is_parsed_when_it_is_complete() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        assert_eq!(Protocol::Http.parse(&answer[..answer.len() - 1]), Ok(None));
-        assert_eq!(Protocol::Http.parse(answer), Ok(Some((TEXT, &b"ok"[..], answer.len()))));
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        for end in 0..answer.len() {
+            assert_eq!(Protocol::Http.parse(&answer[..end]), Ok(None), "{end} bytes");
+        }
+        let followed = [&answer[..], b"HTTP/1.1"].concat();
+        for protocol in [Protocol::Http, Protocol::Polling] {
+            assert_eq!(protocol.parse(&followed), Ok(Some((TEXT, &b"ok"[..], answer.len()))));
+        }
         assert!(Protocol::Http.parse(b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n").is_err());
     }
 }

@@ -74,7 +74,8 @@ impl Scenario {
         match self {
             Self::Mixed { .. } | Self::Suspended { .. } => &[ServerKind::HubSocketio],
             Self::Push { .. } => &ServerKind::HUB,
-            _ => &ServerKind::ALL,
+            Self::Fanout { .. } | Self::Rooms { .. } | Self::Reply { .. } => &ServerKind::ALL,
+            Self::Idle { .. } | Self::Stopped { .. } => &ServerKind::COMPARED,
         }
     }
 
@@ -86,7 +87,7 @@ impl Scenario {
 
     /// Starts a server, runs the scenario, and stops the server.
     pub(crate) fn run(self, target: ServerKind, hub: &Path, seconds: u64) -> Result<Vec<Measurement>, String> {
-        let server = Server::start(target, hub, self.connections())?;
+        let server = Server::start(target, hub, self.sockets(target))?;
         eprintln!("{} on {}, process {}", self.title(), target.name(), server.pid());
         self.measure(&server, target.protocol(), seconds)
             .map_err(|error| format!("{} on {target:?}: {error}", self.title()))
@@ -155,8 +156,13 @@ impl Scenario {
         }
     }
 
+    /// The maximum number of its sockets on `target`.
+    pub(crate) fn sockets(self, target: ServerKind) -> usize {
+        self.connections() * target.protocol().sockets()
+    }
+
     /// The maximum number of its connections.
-    pub(crate) fn connections(self) -> usize {
+    fn connections(self) -> usize {
         match self {
             Self::Fanout { members, .. }
             | Self::Stopped { members }

@@ -42,10 +42,16 @@ pub(crate) enum ServerKind {
     NodeSocketio,
     /// The Rust crate `socketioxide` with a minimal server
     Socketioxide,
+    /// The hub of this checkout, on Socket.IO by long-polling (fanout, rooms and reply)
+    HubPolling,
 }
 
 impl ServerKind {
-    pub(crate) const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Hub, Self::HubSocketio, Self::NodeWs, Self::NodeSocketio, Self::Socketioxide, Self::HubPolling];
+
+    /// The servers of the tables: the first ones, so their numbers are their columns.
+    pub(crate) const COMPARED: [Self; 5] =
         [Self::Hub, Self::HubSocketio, Self::NodeWs, Self::NodeSocketio, Self::Socketioxide];
 
     /// The hub on both surfaces.
@@ -59,6 +65,7 @@ impl ServerKind {
             Self::NodeWs => "Node `ws`",
             Self::NodeSocketio => "Node `socket.io`",
             Self::Socketioxide => "`socketioxide`",
+            Self::HubPolling => "hub polling",
         }
     }
 
@@ -67,13 +74,14 @@ impl ServerKind {
         match self {
             Self::Hub | Self::NodeWs => Protocol::Raw,
             Self::HubSocketio | Self::NodeSocketio | Self::Socketioxide => Protocol::SocketIo,
+            Self::HubPolling => Protocol::Polling,
         }
     }
 
     /// The directory of its server, below `peers/`; `None` for the hub.
     const fn peer(self) -> Option<&'static str> {
         match self {
-            Self::Hub | Self::HubSocketio => None,
+            Self::Hub | Self::HubSocketio | Self::HubPolling => None,
             Self::NodeWs => Some("node-ws"),
             Self::NodeSocketio => Some("node-socketio"),
             Self::Socketioxide => Some("socketioxide"),

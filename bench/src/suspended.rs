@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::clients::{ClientPool, ClientSpec, MessageHandler, Outgoing};
 use crate::connecting::CONNECTING_MAX;
 use crate::load::{Measurement, SETTLE};
-use crate::protocol::{JOIN, Protocol, ServerMessage, position};
+use crate::protocol::{JOIN, Protocol, ServerMessage, position, quoted};
 use crate::server::Server;
 use crate::usage;
 
@@ -73,7 +73,7 @@ impl MessageHandler for RecoveryClients<'_> {
                 outgoing.text(index, spec.protocol, sign_in.as_bytes());
             }
             ServerMessage::Welcome(text) => {
-                let pid = pid(text).ok_or("a session without recovery")?;
+                let pid = quoted(text, br#""pid":""#).ok_or("a session without recovery")?;
                 if !self.is_recovering(index) {
                     let topic = spec.topic.as_deref().unwrap_or_default();
                     outgoing.text(index, spec.protocol, spec.protocol.join(topic).as_bytes());
@@ -99,13 +99,6 @@ impl MessageHandler for RecoveryClients<'_> {
         }
         Ok(())
     }
-}
-
-/// The private session id in the reply to a sign-in.
-fn pid(text: &[u8]) -> Option<&[u8]> {
-    let start = position(text, br#""pid":""#)? + 7;
-    let rest = text.get(start..)?;
-    rest.get(..position(rest, b"\"")?)
 }
 
 /// The payload of message `number` in each room.
