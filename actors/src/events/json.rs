@@ -180,12 +180,17 @@ pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
 
 /// Serializes a value that the hub created.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
+    to_vec(value).into()
+}
+
+/// As [`encode`], for a text that is not shared.
+pub fn to_vec<T: Serialize>(value: &T) -> Vec<u8> {
     // Only a map with keys that are not strings can fail, and no event has such a map. The client would receive an
     // empty object, which it can still parse.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_else(|error| {
+    serde_json::to_vec(value).unwrap_or_else(|error| {
         log::error!("an event could not be serialized: {error}");
         b"{}".to_vec()
-    }))
+    })
 }
 
 /// Whether `text` is one JSON value in UTF-8.

@@ -91,7 +91,7 @@ impl RequestContext {
 impl Session {
     /// Sends an event that is no reply.
     pub(super) fn send_event<E: ServerEvent>(&self, event: &E, now: i64) {
-        self.handle.send(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
+        self.handle.send(self.handle.encoder().answer(E::NAME, &json::to_vec(event), &None, now));
     }
 
     /// Replies to a request.
@@ -104,7 +104,7 @@ impl Session {
     /// The frame of a reply; `None` when the client receives none.
     pub(super) fn reply_frame<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) -> Option<Bytes> {
         let wire = self.handle.encoder();
-        let data = json::encode(reply);
+        let data = json::to_vec(reply);
         let by_name = R::ON.contains(&self.surface).then(|| wire.answer(R::NAME, &data, correlation, now));
         // On the raw surface the event itself has the request's `id`.
         let is_answered = by_name.is_some() && self.surface == Surface::Raw;
