@@ -105,7 +105,7 @@ where
 /// Checks access and text, parses, checks the publish permission, handles, and replies.
 fn serve<E: ClientEvent>(
     session: &mut Session,
-    data: &[u8],
+    data: &str,
     context: RequestContext,
     now: i64,
     ctx: &mut Context<Session>,
@@ -116,7 +116,7 @@ fn serve<E: ClientEvent>(
         .hub
         .accepting()
         .and_then(|()| check_access(session, E::ROW.needs))
-        .and_then(|()| text::check_members(data, "data"))
+        .and_then(|()| text::check_members(data.as_bytes(), "data"))
         .and_then(|()| E::read(data))
         .and_then(|event| check_publish(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();

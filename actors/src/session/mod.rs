@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use bytes::Bytes;
+use bytestring::ByteString;
 
 pub use self::dispatch::{AfterReply, Handle, Outcome, ReplyFuture};
 use self::events::community::typing::Typing;
@@ -81,9 +81,9 @@ pub enum Inbound {
 #[derive(Debug)]
 pub struct Request {
     /// The event's name.
-    pub event: Box<str>,
+    pub event: ByteString,
     /// Its data, JSON text.
-    pub data: Bytes,
+    pub data: ByteString,
     /// The client's id of the request.
     pub correlation: Correlation,
 }
