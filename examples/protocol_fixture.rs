@@ -59,6 +59,7 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::model::ids::SessionId;
 use hubbub_actors::publication::{MessageKind, Payload};
 use hubbub_actors::runtime::clock::Clock;
+use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt;
 
 /// The suites race requests on several connections and expect the first to be processed first. One thread keeps that
@@ -310,20 +311,20 @@ impl NamespaceMember for EchoMember {
 
     fn receive(&self, whole: Whole) {
         let Some(sender) = self.sender.get().filter(|sender| sender.namespace() == "/") else { return };
-        let Packet::Event { namespace, args, ack, .. } = whole.packet else { return };
-        let Ok((event, arguments)) = socketio::event(&args) else { return };
+        let Packet::Event { namespace, event, ack, .. } = whole.packet else { return };
+        let Ok(arguments) = serde_json::from_str::<Vec<&RawValue>>(&event.text) else { return };
         let mut answer = Vec::from(b"[");
-        if &*event == "message" {
+        if event.name == "message" {
             answer.extend(b"\"message-back\"");
         }
-        for argument in arguments {
+        for argument in arguments.into_iter().skip(1) {
             if answer.len() > 1 {
                 answer.push(b',');
             }
-            answer.extend(argument);
+            answer.extend(argument.get().as_bytes());
         }
         answer.push(b']');
-        match (&*event, ack) {
+        match (&*event.name, ack) {
             ("message", _) => sender.engine().send(socketio::emit(&namespace, &answer, None, &whole.attachments)),
             ("message-with-ack", Some(id)) => {
                 sender.engine().send(socketio::ack(&namespace, id, &answer, &whole.attachments));

@@ -74,9 +74,9 @@ fn allocations(publisher: ClientSurface, text: &'static str, members: &[(ClientS
 #[test]
 fn a_delivery_allocates_nothing_and_a_publish_a_known_number_of_times() {
     for (publisher, text, members, known) in [
-        (ClientSurface::Raw, RAW, &[ClientSurface::Raw][..], 29.0),
-        (ClientSurface::SocketIo, SOCKET_IO, &[ClientSurface::SocketIo], 34.0),
-        (ClientSurface::Raw, RAW, &[ClientSurface::Raw, ClientSurface::SocketIo], 39.0),
+        (ClientSurface::Raw, RAW, &[ClientSurface::Raw][..], 23.0),
+        (ClientSurface::SocketIo, SOCKET_IO, &[ClientSurface::SocketIo], 26.0),
+        (ClientSurface::Raw, RAW, &[ClientSurface::Raw, ClientSurface::SocketIo], 31.0),
     ] {
         let of = |count| {
             let members: Vec<_> = members.iter().map(|&surface| (surface, count / members.len())).collect();

@@ -299,8 +299,7 @@ impl TestClient {
 
     /// Sends a request.
     pub(crate) async fn ask(&self, event: &str, data: &str, correlation: Option<&'static str>) {
-        let data = Bytes::copy_from_slice(data.as_bytes());
-        let request = Request { event: event.into(), data, correlation: correlation.map(Bytes::from) };
+        let request = Request { event: event.into(), data: data.into(), correlation: correlation.map(Bytes::from) };
         self.requests.send(Inbound::Request(request)).await.unwrap();
     }
 

@@ -19,7 +19,8 @@ pub(crate) fn cursors(bytes: &[u8]) {
 
 fn subscribe(bytes: &[u8]) {
     let value = serde_json::from_slice::<Value>(bytes).ok();
-    match Subscribe::read(bytes) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Subscribe::read(text) {
         Ok(Subscribe { topics, since }) => {
             // Numbers beyond 64 bits and duplicate members are no positions.
             for Position { epoch, offset } in since.values() {

@@ -117,8 +117,8 @@ impl FuzzClient {
 
     /// Sends a request by event name. [`FuzzClient::until_replied`] waits for its reply.
     pub(crate) fn ask(&self, event: &str, data: &str) {
-        let (data, correlation) = (Bytes::copy_from_slice(data.as_bytes()), Some(Bytes::from_static(b"1")));
-        self.send(Inbound::Request(Request { event: event.into(), data, correlation }));
+        let correlation = Some(Bytes::from_static(b"1"));
+        self.send(Inbound::Request(Request { event: event.into(), data: data.into(), correlation }));
     }
 
     /// Reads until the reply arrives.
@@ -159,11 +159,11 @@ impl FuzzClient {
             _ => self.packets.binary(message),
         };
         match packet.expect("a packet that a client can read")?.packet {
-            Packet::Event { args, .. } => {
-                let (name, arguments) = socketio::event(&args).expect("an event");
-                let last = arguments.get(1).and_then(|last| serde_json::from_slice::<String>(last).ok());
+            Packet::Event { event, .. } => {
+                let arguments: Vec<&RawValue> = serde_json::from_str(&event.text).expect("an array");
+                let last = arguments.get(2).and_then(|last| serde_json::from_str::<String>(last.get()).ok());
                 let number = last.map(|last| namespace::number(&last));
-                Some(OutputEvent { name: name.into(), id: None, text: text(&args), number })
+                Some(OutputEvent { name: event.name.to_string(), id: None, text: event.text.to_string(), number })
             }
             Packet::Ack { id, args, .. } => {
                 Some(OutputEvent { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use hubbub::codec::frame;
+use hubbub::codec::socketio::EventArguments;
 use hubbub::codec::{engineio, socketio};
 use hubbub_actors::events::text;
 use hubbub_actors::publication::{MessageKind, Payload};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 /// The maximum size of an assembled packet.
@@ -194,16 +196,18 @@ fn check(whole: &socketio::Whole) {
             return;
         }
         socketio::Packet::Disconnect { namespace } => socketio::disconnect(namespace),
-        socketio::Packet::Event { namespace, args, ack, .. } => {
-            let (name, rest) = socketio::event(args).expect("an event's arguments");
-            assert_eq!(text::resolve(args.clone()), args, "escapes that JSON does not need");
-            let quoted = serde_json::to_string(&name).expect("a string");
-            let mut again = vec![quoted.as_bytes()];
-            again.extend(rest.iter().map(|argument| &argument[..]));
-            let again = [b"[", &again.join(&b',')[..], b"]"].concat();
-            assert_eq!(socketio::event(&again.into()), Ok((name, rest)));
-            let _ = socketio::embed(args.clone(), attachments);
-            socketio::emit(namespace, args, *ack, attachments)
+        socketio::Packet::Event { namespace, event, ack, .. } => {
+            let EventArguments { text, name, data } = event;
+            assert_eq!(text::resolve_str(text.clone()), *text, "escapes that JSON does not need");
+            let arguments: Vec<&RawValue> = serde_json::from_str(text).expect("an array");
+            assert_eq!(data.as_deref(), arguments.get(1).map(|data| data.get()));
+            let quoted = serde_json::to_string(&**name).expect("a string");
+            let again = std::iter::once(&*quoted).chain(arguments.iter().skip(1).map(|argument| argument.get()));
+            let again = format!("[{}]", again.collect::<Vec<_>>().join(","));
+            let again = EventArguments::read(again.into()).expect("an event's arguments");
+            assert_eq!((&again.name, &again.data), (name, data));
+            let _ = socketio::embed(text.as_bytes().clone(), attachments);
+            socketio::emit(namespace, text.as_bytes(), *ack, attachments)
         }
         socketio::Packet::Ack { namespace, id, args, .. } => {
             let _ = socketio::embed(args.clone(), attachments);

@@ -2,6 +2,7 @@
 //! [`super::engineio`] transports packets, and [`super::socketio`] encodes them.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use hubbub_actors::events::chat::Failed;
 use hubbub_actors::events::community::{AuthenticationError, Disconnected};
 use hubbub_actors::events::push::{ErrorEvent, RefusedAck};
@@ -14,7 +15,7 @@ use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format
 use hubbub_actors::session::{Inbound, Request};
 
 use super::quoted;
-use super::socketio::{self, Malformed, Packet, Whole};
+use super::socketio::{self, EventArguments, Malformed, Packet, Whole};
 
 /// The wire format of `/`.
 pub static ROOT: NamespaceWire = NamespaceWire { format: Format::Root, surface: Surface::Root, is_numbered: false };
@@ -157,8 +158,8 @@ pub fn number(offset: &str) -> u64 {
 /// event is part of the result, because the connection stays open.
 pub fn request(whole: Whole) -> Inbound {
     let named = |ack: Option<u64>| ack.map(|id| Bytes::from(id.to_string()));
-    let (args, correlation) = match whole.packet {
-        Packet::Event { args, ack, .. } => (args, named(ack)),
+    let (event, correlation) = match whole.packet {
+        Packet::Event { event, ack, .. } => (event, named(ack)),
         Packet::Unreadable { event, fault, ack, .. } => {
             return Inbound::Malformed { event, fault: *fault, correlation: named(ack) };
         }
@@ -168,20 +169,27 @@ pub fn request(whole: Whole) -> Inbound {
         }
     };
     // A shallow copy for the error path.
-    let text = args.clone();
-    match read(args, &whole.attachments) {
-        Ok((event, data)) => Inbound::Request(Request { event, data, correlation }),
+    let name = event.name.clone();
+    match embed(event, &whole.attachments) {
+        Ok(EventArguments { name: event, data, .. }) => {
+            let data = data.filter(|data| &**data != "null").unwrap_or(ByteString::from_static("{}"));
+            Inbound::Request(Request { event, data, correlation })
+        }
         Err(Malformed(why)) => {
             let fault = Fault::field("data", format!("The event cannot be read: {why}"));
-            Inbound::Malformed { event: socketio::event_name(&text), fault, correlation }
+            Inbound::Malformed { event: Some((*name).into()), fault, correlation }
         }
     }
 }
 
-fn read(args: Bytes, attachments: &[Bytes]) -> Result<(Box<str>, Bytes), Malformed> {
-    let (event, arguments) = socketio::event(&socketio::embed(args, attachments)?)?;
-    let data = arguments.into_iter().next().filter(|data| &data[..] != b"null");
-    Ok((event, data.unwrap_or(Bytes::from_static(b"{}"))))
+/// The arguments with the attachments in them.
+fn embed(event: EventArguments, attachments: &[Bytes]) -> Result<EventArguments, Malformed> {
+    if attachments.is_empty() {
+        return Ok(event);
+    }
+    let text = socketio::embed(event.text.into_bytes(), attachments)?;
+    let text = ByteString::try_from(text).map_err(|_| socketio::ILLEGAL_PAYLOAD)?;
+    EventArguments::read(text).map_err(|_| socketio::ILLEGAL_PAYLOAD)
 }
 
 #[cfg(test)]

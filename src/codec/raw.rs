@@ -1,6 +1,9 @@
 //! The raw envelope `{"type": T, "data": {...}}`: one JSON object per message.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
+use bytestring::ByteString;
 use hubbub_actors::events::json;
 use hubbub_actors::events::raw::{Error, EventReply};
 use hubbub_actors::events::{ServerEvent, text};
@@ -33,20 +36,21 @@ struct RawEnvelope<'a> {
     id: Option<&'a RawValue>,
 }
 
-/// Parses a client's message, with its escapes [resolved](text::resolve). A malformed message is part of the result,
+/// Parses a client's message, with its escapes [resolved](text::resolve_str). A malformed message is part of the result,
 /// because the connection stays open.
 pub fn decode(message: Bytes) -> Inbound {
-    match read(&text::resolve(message)) {
+    let text = ByteString::try_from(message).map_err(|error| (not_json(error), None));
+    match text.and_then(|text| read(&text::resolve_str(text))) {
         Ok(request) => Inbound::Request(request),
         Err((fault, correlation)) => Inbound::Malformed { event: None, fault, correlation },
     }
 }
 
-fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
-    if !message.trim_ascii_start().starts_with(b"{") {
+fn read(message: &ByteString) -> Result<Request, (Fault, Correlation)> {
+    if !message.trim_ascii_start().starts_with('{') {
         return Err((malformed(message), None));
     }
-    let envelope: RawEnvelope<'_> = serde_json::from_slice(message).map_err(|_| (malformed(message), None))?;
+    let envelope: RawEnvelope<'_> = serde_json::from_str(message).map_err(|_| (malformed(message), None))?;
     let correlation = match envelope.id.map(RawValue::get) {
         None | Some("null") => None,
         Some(id)
@@ -63,26 +67,30 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
     };
     let refuse = |fault| (fault, correlation.clone());
     let event = envelope.event.ok_or_else(|| refuse(Fault::field("type", "`type` is missing")))?;
-    let event: Box<str> =
-        serde_json::from_str(event.get()).map_err(|_| refuse(Fault::field("type", "`type`: expected a string")))?;
+    let event =
+        super::text_in(message, event).map_err(|_| refuse(Fault::field("type", "`type`: expected a string")))?;
     if event.is_empty() {
         return Err(refuse(Fault::field("type", "`type` is missing")));
     }
-    let data = envelope.data.map_or(Bytes::from_static(b"{}"), |data| message.slice_ref(data.get().as_bytes()));
+    let data = envelope.data.map_or(ByteString::from_static("{}"), |data| message.slice_ref(data.get()));
     Ok(Request { event, data, correlation })
 }
 
 /// The reason why a message is not an envelope.
-fn malformed(message: &[u8]) -> Fault {
-    match serde_json::from_slice::<serde::de::IgnoredAny>(message) {
-        Err(error) => Fault::field("message", format!("The message is not JSON: {error}")),
-        Ok(_) => match serde_json::from_slice::<RawEnvelope<'_>>(message) {
-            Err(error) if message.trim_ascii_start().starts_with(b"{") => {
+fn malformed(message: &str) -> Fault {
+    match serde_json::from_str::<serde::de::IgnoredAny>(message) {
+        Err(error) => not_json(error),
+        Ok(_) => match serde_json::from_str::<RawEnvelope<'_>>(message) {
+            Err(error) if message.trim_ascii_start().starts_with('{') => {
                 Fault::field("message", format!("The message is not a valid envelope: {error}"))
             }
             _ => Fault::field("message", "The message is not a JSON object"),
         },
     }
+}
+
+fn not_json(error: impl Display) -> Fault {
+    Fault::field("message", format!("The message is not JSON: {error}"))
 }
 
 impl Encoder for RawWire {
@@ -175,7 +183,7 @@ mod tests {
     fn a_request_keeps_its_data_and_id_unchanged() {
         let request = request(r#" {"id": 1e3, "type":"P\u0069ng", "timestamp": 7, "data": {"timestamp": 1.50} } "#);
         assert_eq!(&*request.event, "Ping");
-        assert_eq!(&request.data[..], br#"{"timestamp": 1.50}"#);
+        assert_eq!(&*request.data, r#"{"timestamp": 1.50}"#);
         assert_eq!(request.correlation.as_deref(), Some(&b"1e3"[..]));
     }
 
@@ -189,7 +197,7 @@ mod tests {
 
     #[test]
     fn missing_data_is_an_empty_object() {
-        assert_eq!(&request(r#"{"type":"Ping"}"#).data[..], b"{}");
+        assert_eq!(&*request(r#"{"type":"Ping"}"#).data, "{}");
     }
 
     #[test]

@@ -1,27 +1,24 @@
 //! Socket.IO, protocol revision 5: packets in Engine.IO messages, with strict parsing.
 //!
 //! The payload of a packet stays JSON text: it is checked, but not parsed into values. Its arguments are a slice of the
-//! message, or of its [resolved](resolve) text. An array that cannot be read is not malformed: the client gets an
+//! message, or of its [resolved](hubbub_actors::events::text::resolve_str) text. An array that cannot be read is not malformed: the client gets an
 //! reply, and its connection stays open. Binary attachments follow their packet. [`PacketAssembler`] collects them and
 //! [`embed`] writes them into the text, the form that the rest of the hub uses. Authorization happens elsewhere.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use hubbub_actors::events::json;
-use hubbub_actors::events::text::resolve;
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::model::ids::EVENT_NAMES_RESERVED;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
+mod arguments;
 mod assembler;
 mod binary;
 mod encode;
 
+pub use self::arguments::{ARGUMENTS_MAX, EventArguments, event_name};
 pub use self::assembler::{PacketAssembler, Whole};
 pub use self::binary::{embed, extract};
 pub use self::encode::{ack, ack_parts, connect, connect_error, disconnect, emit, emit_parts};
@@ -34,10 +31,7 @@ pub const NAMESPACE_MAX: usize = 200;
 /// connection on a packet with more, so no packet from other clients' data may have more.
 pub const ATTACHMENTS_MAX: usize = 10;
 
-/// Most arguments of one event, including its name.
-pub const ARGUMENTS_MAX: usize = 1024;
-
-const ILLEGAL_PAYLOAD: Malformed = Malformed("an illegal payload");
+pub(super) const ILLEGAL_PAYLOAD: Malformed = Malformed("an illegal payload");
 const ILLEGAL_ATTACHMENTS: Malformed = Malformed("illegal attachments");
 
 /// A packet from a client.
@@ -60,8 +54,8 @@ pub enum Packet {
     Event {
         /// The namespace.
         namespace: Namespace,
-        /// JSON text of an array: the event's name and its arguments. See [`event`].
-        args: Bytes,
+        /// Its name and its arguments.
+        event: EventArguments,
         /// The id of the acknowledgement that the client requests.
         ack: Option<u64>,
         /// Number of binary attachments that follow.
@@ -102,22 +96,6 @@ impl Packet {
                 *attachments
             }
         }
-    }
-
-    /// The same packet, without slices of its message.
-    fn detached(mut self) -> Self {
-        let (Self::Connect { namespace, .. }
-        | Self::Disconnect { namespace }
-        | Self::Event { namespace, .. }
-        | Self::Ack { namespace, .. }
-        | Self::Unreadable { namespace, .. }) = &mut self;
-        *namespace = namespace.detached();
-        if let Self::Connect { data: Some(text), .. } | Self::Event { args: text, .. } | Self::Ack { args: text, .. } =
-            &mut self
-        {
-            *text = Bytes::copy_from_slice(text);
-        }
-        self
     }
 }
 
@@ -180,21 +158,19 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
     };
     let namespace = namespace(&text, &mut rest)?;
     let id = number(&mut rest).map_err(|()| Malformed("an illegal acknowledgement id"))?;
-    let payload = || text.as_bytes().slice_ref(rest.as_bytes());
+    let payload = || text.slice_ref(rest);
     match (kind, id) {
         ("0", None) if rest.is_empty() => Ok(Packet::Connect { namespace, data: None }),
         ("0", None) if encloses(rest, '{', '}') || json::object(rest.as_bytes()) == b"{}" => {
-            Ok(Packet::Connect { namespace, data: Some(payload()) })
+            Ok(Packet::Connect { namespace, data: Some(payload().into_bytes()) })
         }
         ("1", None) if rest.is_empty() => Ok(Packet::Disconnect { namespace }),
-        ("2" | "5", ack) if rest.starts_with('[') => match arguments(payload())? {
-            Ok(args) => Ok(Packet::Event { namespace, args, ack, attachments }),
-            Err(fault) => {
-                Ok(Packet::Unreadable { namespace, event: event_name(rest.as_bytes()), fault, ack, attachments })
-            }
+        ("2" | "5", ack) if rest.starts_with('[') => match arguments::of_event(payload())? {
+            Ok(event) => Ok(Packet::Event { namespace, event, ack, attachments }),
+            Err(fault) => Ok(Packet::Unreadable { namespace, event: event_name(&payload()), fault, ack, attachments }),
         },
-        ("3" | "6", Some(id)) if rest.starts_with('[') => match array(rest.as_bytes()) {
-            Ok(_) => Ok(Packet::Ack { namespace, id, args: payload(), attachments }),
+        ("3" | "6", Some(id)) if rest.starts_with('[') => match arguments::array(rest) {
+            Ok(_) => Ok(Packet::Ack { namespace, id, args: payload().into_bytes(), attachments }),
             Err(fault) => {
                 Ok(Packet::Unreadable { namespace, event: None, fault: fault.into(), ack: None, attachments })
             }
@@ -204,26 +180,6 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
         ("4", _) => Err(Malformed("a packet type of the server's")),
         _ => Err(Malformed("an unknown packet type")),
     }
-}
-
-/// The name of an event and the JSON text of each further argument, as slices of `args`. A number counts as a name by
-/// its text, as in the reference server.
-///
-/// # Errors
-/// `args` are not the arguments of an event.
-pub fn event(args: &Bytes) -> Result<(Box<str>, Vec<Bytes>), Malformed> {
-    let items: Vec<&RawValue> = serde_json::from_slice(args).map_err(|_| ILLEGAL_PAYLOAD)?;
-    let (name, items) = items.split_first().ok_or(ILLEGAL_PAYLOAD)?;
-    let name = name_of(name.get()).map_err(|_| ILLEGAL_PAYLOAD)?;
-    Ok((name.into(), items.iter().map(|item| args.slice_ref(item.get().as_bytes())).collect()))
-}
-
-/// The name of an event, the first argument, if it can be read.
-pub fn event_name(args: &[u8]) -> Option<Box<str>> {
-    let first = args.trim_ascii_start().strip_prefix(b"[")?;
-    // The text after the name is ignored.
-    let name = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_slice(first)).ok()?;
-    name_of(name.get()).ok().map(Into::into)
 }
 
 /// Takes the first `length` bytes. `None` if there are fewer, or no character ends there.
@@ -272,77 +228,6 @@ fn namespace(text: &ByteString, rest: &mut &str) -> Result<Namespace, Malformed>
 /// Whether `text` begins with `first` and ends with `last`.
 fn encloses(text: &str, first: char, last: char) -> bool {
     text.starts_with(first) && text.ends_with(last)
-}
-
-/// The arguments of an event, including its name, with their escapes resolved; or the fault to report.
-///
-/// # Errors
-/// The event has a reserved name, which no client library sends.
-fn arguments(payload: Bytes) -> Result<Result<Bytes, Box<Fault>>, Malformed> {
-    let args = resolve(payload);
-    let named = array(&args).and_then(|Array { first, count }| {
-        if count > ARGUMENTS_MAX {
-            let message = format!("`data`: an event has at most {ARGUMENTS_MAX} arguments, its name among them");
-            return Err(Fault::field("data", message));
-        }
-        let first = first.ok_or_else(|| Fault::field("event", "`event` is missing"))?;
-        name_of(first.get())
-    });
-    match named {
-        Ok(name) if EVENT_NAMES_RESERVED.contains(&&*name) => Err(ILLEGAL_PAYLOAD),
-        Ok(_) => Ok(Ok(args)),
-        Err(fault) => Ok(Err(Box::new(fault))),
-    }
-}
-
-/// Parses the text of an array.
-fn array(text: &[u8]) -> Result<Array<'_>, Fault> {
-    serde_json::from_slice(text).map_err(|error| {
-        let message = format!("`data`: the arguments of the event are not JSON: {error}");
-        Fault::field("data", message)
-    })
-}
-
-/// The name of an event from its JSON text: a string, or a number by its text.
-fn name_of(json: &str) -> Result<Cow<'_, str>, Fault> {
-    match serde_json::from_str(json) {
-        Ok(BorrowedText(name)) => Ok(name),
-        Err(_) if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(json.into()),
-        Err(_) => Err(Fault::field("event", "`event`: expected a string")),
-    }
-}
-
-/// Borrowed unless it contains escapes; a plain `Cow` would always copy.
-#[derive(serde::Deserialize)]
-struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The first item of an array, if any, and the number of items.
-struct Array<'a> {
-    first: Option<&'a RawValue>,
-    count: usize,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Array<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
-        impl<'de> Visitor<'de> for Items {
-            type Value = Array<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Array<'de>, A::Error> {
-                let first: Option<&RawValue> = items.next_element()?;
-                let mut count = usize::from(first.is_some());
-                while items.next_element::<IgnoredAny>()?.is_some() {
-                    count += 1;
-                }
-                Ok(Array { first, count })
-            }
-        }
-        deserializer.deserialize_seq(Items)
-    }
 }
 
 #[cfg(test)]

@@ -147,14 +147,14 @@ mod tests {
     use crate::model::fault::Fault;
 
     fn field_and_message<T: Readable>(text: &str) -> (Option<String>, String) {
-        let Err(Fault { field, message, .. }) = T::read(text.as_bytes()) else { panic!("{text} was read") };
+        let Err(Fault { field, message, .. }) = T::read(text) else { panic!("{text} was read") };
         (field, message.into_owned())
     }
 
     #[test]
     fn an_object_keeps_its_text_and_unknown_members() {
         let text = r#"{"type":"order", "data":{"n":1.50},"more":[1]}"#;
-        let event = Entire::<CustomEvent>::read(text.as_bytes()).unwrap();
+        let event = Entire::<CustomEvent>::read(text).unwrap();
         assert_eq!((event.text.as_str(), event.read.kind.as_str()), (text, "order"));
         assert_eq!(event.read.data.unwrap().as_str(), r#"{"n":1.50}"#);
     }

@@ -93,12 +93,12 @@ pub trait Readable: Sized {
     ///
     /// # Errors
     /// As [`parse`].
-    fn read(data: &[u8]) -> Result<Self, Fault>;
+    fn read(data: &str) -> Result<Self, Fault>;
 }
 
 impl<T: DeserializeOwned> Readable for T {
-    fn read(data: &[u8]) -> Result<Self, Fault> {
-        parse(data)
+    fn read(data: &str) -> Result<Self, Fault> {
+        parse_str(data)
     }
 }
 
@@ -112,9 +112,9 @@ pub struct Entire<T> {
 }
 
 impl<T: DeserializeOwned> Readable for Entire<T> {
-    fn read(data: &[u8]) -> Result<Self, Fault> {
-        let read = parse(data)?;
-        Ok(Self { text: parse(data)?, read })
+    fn read(data: &str) -> Result<Self, Fault> {
+        let read = parse_str(data)?;
+        Ok(Self { text: parse_str(data)?, read })
     }
 }
 
@@ -130,8 +130,12 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Entire<T> {
 
 /// The JSON text of an object. An empty array becomes `{}`, because PHP writes an empty object as `[]`.
 pub fn object(text: &[u8]) -> &[u8] {
+    if is_empty_array(text) { b"{}" } else { text }
+}
+
+fn is_empty_array(text: &[u8]) -> bool {
     let inside = text.trim_ascii().strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
-    if inside.is_some_and(|inside| inside.trim_ascii().is_empty()) { b"{}" } else { text }
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
 /// Reads an object into a map from member to value. An empty array counts as an empty object, as in [`object`].
@@ -167,25 +171,46 @@ pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> R
 /// [`crate::model::fault::Code::InvalidRequest`] naming the offending field by its path in `data`.
 pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
     let data = object(data);
+    parse_object(data, || serde_json::Deserializer::from_slice(data))
+}
+
+/// As [`parse`], for text that is known to be UTF-8: its strings are not checked again.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_str<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Fault> {
+    let data = if is_empty_array(data.as_bytes()) { "{}" } else { data };
+    parse_object(data.as_bytes(), || serde_json::Deserializer::from_str(data))
+}
+
+/// Reads the object `data`, for which `reader` makes a reader.
+fn parse_object<'a, T: Deserialize<'a>, R: serde_json::de::Read<'a>>(
+    data: &[u8],
+    reader: impl Fn() -> serde_json::Deserializer<R>,
+) -> Result<T, Fault> {
     // serde would read an array's items as a struct's fields, in their order.
     if !data.trim_ascii_start().starts_with(b"{") {
         return Err(Fault::field("data", "`data`: expected an object"));
     }
+    let mut once = reader();
+    let value = T::deserialize(&mut once).and_then(|value| once.end().map(|()| value));
     // Tracking the path is expensive, so it is done only after an error.
-    serde_json::from_slice(data).or_else(|_| {
-        let mut reader = serde_json::Deserializer::from_slice(data);
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| parse_fault(&error, "data"))
-    })
+    value.or_else(|_| serde_path_to_error::deserialize(&mut reader()).map_err(|error| parse_fault(&error, "data")))
 }
 
 /// Serializes a value that the hub created.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
+    to_vec(value).into()
+}
+
+/// As [`encode`], for a text that is not shared.
+pub fn to_vec<T: Serialize>(value: &T) -> Vec<u8> {
     // Only a map with keys that are not strings can fail, and no event has such a map. The client would receive an
     // empty object, which it can still parse.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_else(|error| {
+    serde_json::to_vec(value).unwrap_or_else(|error| {
         log::error!("an event could not be serialized: {error}");
         b"{}".to_vec()
-    }))
+    })
 }
 
 /// Whether `text` is one JSON value in UTF-8.
@@ -239,6 +264,7 @@ mod tests {
 
     fn field_and_message(text: &str) -> (Option<String>, String) {
         let fault = parse::<Sample>(text.as_bytes()).unwrap_err();
+        assert_eq!(parse_str::<Sample>(text).unwrap_err(), fault);
         (fault.field.clone(), fault.message.into_owned())
     }
 
@@ -260,7 +286,11 @@ mod tests {
             #[serde(default, deserialize_with = "map")]
             by_name: BTreeMap<String, u32>,
         }
-        let read = |text: &str| parse::<Optional>(text.as_bytes()).map_err(|fault| fault.field.unwrap());
+        let read = |text: &str| {
+            let read = parse_str::<Optional>(text);
+            assert_eq!(parse::<Optional>(text.as_bytes()), read);
+            read.map_err(|fault| fault.field.unwrap())
+        };
         for text in ["[]", " [ ]\n", "{}", r#"{"by_name":[]}"#, r#"{"by_name":[ ]}"#] {
             assert_eq!(read(text), Ok(Optional::default()), "{text}");
         }

@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
 use super::json::is_json;
@@ -36,6 +37,14 @@ pub fn resolve(text: Bytes) -> Bytes {
     match resolved(&text) {
         // Only rewritten text is validated here; the later parser validates all text.
         Some(resolved) if is_json(&text) => resolved.into(),
+        _ => text,
+    }
+}
+
+/// As [`resolve`], for text that is known to be UTF-8.
+pub fn resolve_str(text: ByteString) -> ByteString {
+    match resolved(text.as_bytes()) {
+        Some(resolved) if is_json(text.as_bytes()) => String::from_utf8(resolved).map_or(text, ByteString::from),
         _ => text,
     }
 }

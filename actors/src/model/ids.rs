@@ -7,6 +7,7 @@ use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::fault::Fault;
@@ -34,12 +35,13 @@ pub const EVENT_NAMES_RESERVED: [&str; 6] =
 /// Makes a name a newtype of its text.
 ///
 /// `checked` and `shown` are the rules of [`rules`] that `parse` applies, with the longest length. `json` gives the
-/// name a `Deserialize` and a schema: of a `string`, or of an `id`, which is a string or an integer.
+/// name a `Deserialize` and a schema: of a `string`, or of an `id`, which is a string or an integer. The text is an
+/// `Arc<str>`, or the type after `of`.
 macro_rules! text_newtype {
-    ($(#[$doc:meta])* $name:ident $(, $rule:ident($max:expr))? $(, json $form:ident($json_max:expr) $expected:literal)?) => {
+    ($(#[$doc:meta])* $name:ident $(of $text:ty)? $(, $rule:ident($max:expr))? $(, json $form:ident($json_max:expr) $expected:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
+        pub struct $name(text_newtype!(@text $($text)?));
 
         impl $name {
             $(/// Parses a text of the request field `field`.
@@ -98,6 +100,12 @@ macro_rules! text_newtype {
             }
         })?
     };
+    (@text) => {
+        Arc<str>
+    };
+    (@text $text:ty) => {
+        $text
+    };
     (@read string, $deserializer:ident) => {
         String::deserialize($deserializer)?
     };
@@ -140,8 +148,8 @@ text_newtype! {
 
 text_newtype! {
     /// The name of an event that a backend pushes: 1 to [`EVENT_NAME_MAX`] printable characters, and none of
-    /// [`EVENT_NAMES_RESERVED`].
-    EventName
+    /// [`EVENT_NAMES_RESERVED`]. A name of the hub's own is not copied for each event.
+    EventName of ByteString
 }
 
 impl RoomName {
@@ -301,12 +309,12 @@ impl EventName {
         if EVENT_NAMES_RESERVED.contains(&text) {
             return Err(Fault::field(field, format!("`{field}`: \"{text}\" is reserved by Socket.IO")));
         }
-        checked(text, field, EVENT_NAME_MAX).map(Self)
+        printable(text, field, EVENT_NAME_MAX).map(|()| Self(text.into()))
     }
 
     /// A name of the hub's own, which is valid.
     pub fn of_hub(name: &'static str) -> Self {
-        Self(Arc::from(name))
+        Self(ByteString::from_static(name))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct ByEvent(Box<[Count]>);
 
 impl Default for ByEvent {
     fn default() -> Self {
-        Self(CLIENT.iter().map(|_| Count::default()).collect())
+        Self(CLIENT.iter().map(|_| Count::increasing()).collect())
     }
 }
 
@@ -63,6 +63,16 @@ pub enum CounterKind {
     Gauge,
 }
 
+impl CounterKind {
+    /// A counter at 0.
+    fn count(self) -> Count {
+        match self {
+            Self::Counter => Count::increasing(),
+            Self::Gauge => Count::default(),
+        }
+    }
+}
+
 /// A metric with counters of [`Stats`] as its values.
 #[derive(Debug)]
 pub struct CounterMetric {
@@ -97,7 +107,7 @@ macro_rules! stats {
         unlisted {$($unlisted_help:literal { $unlisted:ident })*}
     ) => {
         /// The hub's counters since its start.
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub struct Stats {
             $($(
                 #[doc = $help]
@@ -115,6 +125,20 @@ macro_rules! stats {
             pub refusals: ByCode,
             /// Connections refused, by surface and reason.
             pub connections_refused: RefusedConnections,
+        }
+
+        impl Default for Stats {
+            fn default() -> Self {
+                Self {
+                    $($($field: CounterKind::$kind.count(),)+)*
+                    $($unlisted: Count::default(),)*
+                    events: ByEvent::default(),
+                    minute: Minute::default(),
+                    delivery_latency: Latency::default(),
+                    refusals: ByCode::default(),
+                    connections_refused: RefusedConnections::default(),
+                }
+            }
         }
 
         impl Stats {

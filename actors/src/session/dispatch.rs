@@ -57,11 +57,11 @@ pub trait Handle<E: ClientEvent> {
 
 macro_rules! match_event {
     (client {$(($name:literal, $event:ty => $($columns:tt)*))*} server $others:tt) => {
-        /// Runs the handler of a request by the name of its event.
-        pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
+        /// Runs the handler of a request by the name of its event. The request arrived at `now`, ms since the epoch.
+        pub(super) fn dispatch(session: &mut Session, request: Request, now: i64, ctx: &mut Context<Session>) {
             match &*request.event {
-                $($name => run::<$event>(session, request, ctx),)*
-                _ => refuse_unknown(session, request),
+                $($name => run::<$event>(session, request, now, ctx),)*
+                _ => refuse_unknown(session, request, now),
             }
         }
     };
@@ -71,51 +71,59 @@ event_table!(match_event);
 
 /// Checks surface and limit, then handles the request. While a shared limit is checked, no other request is handled:
 /// requests keep their order.
-pub(super) fn run<E: ClientEvent>(session: &mut Session, request: Request, ctx: &mut Context<Session>)
+pub(super) fn run<E: ClientEvent>(session: &mut Session, request: Request, now: i64, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
 {
     if !E::ROW.on.contains(&session.surface) {
-        return refuse_unknown(session, request);
+        return refuse_unknown(session, request, now);
     }
     session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
     let context = RequestContext::of::<E>(&data, correlation);
     let Some((key, rule)) = session.shared_limit(E::ROW.costs) else {
-        if session.count_request(E::ROW.costs, &context) {
-            serve::<E>(session, &data, context, ctx);
+        if session.count_request(E::ROW.costs, &context, now) {
+            serve::<E>(session, &data, context, now, ctx);
         }
         return;
     };
     match session.hub.check_limit(key, rule) {
-        Ok(decision) => ctx.wait(decision.into_actor(session).map(move |decision, session, ctx| match decision {
-            Ok(decision) if session.apply_decision(decision, E::ROW.costs, &context, session.now()) => {
-                serve::<E>(session, &data, context, ctx)
+        Ok(decision) => ctx.wait(decision.into_actor(session).map(move |decision, session, ctx| {
+            let now = session.now();
+            match decision {
+                Ok(decision) if session.apply_decision(decision, E::ROW.costs, &context, now) => {
+                    serve::<E>(session, &data, context, now, ctx)
+                }
+                Ok(_) => {}
+                Err(fault) => session.refuse(&context, &fault, now),
             }
-            Ok(_) => {}
-            Err(fault) => session.refuse(&context, &fault, session.now()),
         })),
-        Err(fault) => session.refuse(&context, &fault, session.now()),
+        Err(fault) => session.refuse(&context, &fault, now),
     }
 }
 
 /// Checks access and text, parses, checks the publish permission, handles, and replies.
-fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], context: RequestContext, ctx: &mut Context<Session>)
-where
+fn serve<E: ClientEvent>(
+    session: &mut Session,
+    data: &str,
+    context: RequestContext,
+    now: i64,
+    ctx: &mut Context<Session>,
+) where
     Session: Handle<E>,
 {
     let outcome = session
         .hub
         .accepting()
         .and_then(|()| check_access(session, E::ROW.needs))
-        .and_then(|()| text::check_members(data, "data"))
+        .and_then(|()| text::check_members(data.as_bytes(), "data"))
         .and_then(|()| E::read(data))
         .and_then(|event| check_publish(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();
     match outcome {
-        Ok(Outcome::Reply(reply)) => session.reply(&reply, &context.correlation, session.now()),
+        Ok(Outcome::Reply(reply)) => session.reply(&reply, &context.correlation, now),
         Ok(Outcome::ReplyThen(reply, then)) => {
-            session.reply(&reply, &context.correlation, session.now());
+            session.reply(&reply, &context.correlation, now);
             then(session, ctx);
         }
         Ok(Outcome::Async(answer)) => {
@@ -142,7 +150,7 @@ where
             let reply_slot = session.handle.reserve(weight);
             ctx.wait(fulfil_with(answer(reply_slot), reply_slot, context));
         }
-        Err(fault) => session.refuse(&context, &fault, session.now()),
+        Err(fault) => session.refuse(&context, &fault, now),
     }
 }
 
@@ -180,16 +188,16 @@ fn check_publish<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fau
     }
 }
 
-fn refuse_unknown(session: &mut Session, request: Request) {
+fn refuse_unknown(session: &mut Session, request: Request, now: i64) {
     let field = match session.surface {
         Surface::Raw => "type",
         Surface::Root | Surface::Chat => "event",
     };
     let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", truncated_name(&request.event)));
     let context = RequestContext::unknown(&request.event, request.correlation);
-    if session.count_message(&context) {
+    if session.count_message(&context, now) {
         // A guest only learns that it must authenticate.
         let fault = check_access(session, Access::User).err().unwrap_or(fault);
-        session.refuse(&context, &fault, session.now());
+        session.refuse(&context, &fault, now);
     }
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use bytes::Bytes;
+use bytestring::ByteString;
 
 pub use self::dispatch::{AfterReply, Handle, Outcome, ReplyFuture};
 use self::events::community::typing::Typing;
@@ -81,9 +81,9 @@ pub enum Inbound {
 #[derive(Debug)]
 pub struct Request {
     /// The event's name.
-    pub event: Box<str>,
+    pub event: ByteString,
     /// Its data, JSON text.
-    pub data: Bytes,
+    pub data: ByteString,
     /// The client's id of the request.
     pub correlation: Correlation,
 }
@@ -232,14 +232,15 @@ impl StreamHandler<Inbound> for Session {
         match inbound {
             Inbound::Request(request) => {
                 self.hub.stats().received.add(1);
-                self.last_request_at = self.now();
-                dispatch::dispatch(self, request, ctx);
+                let now = self.now();
+                self.last_request_at = now;
+                dispatch::dispatch(self, request, now, ctx);
             }
             Inbound::Malformed { event, fault, correlation } => {
                 self.hub.stats().received.add(1);
-                let context = RequestContext::unreadable(event.as_deref(), correlation);
-                if self.count_message(&context) {
-                    self.refuse(&context, &fault, self.now());
+                let (context, now) = (RequestContext::unreadable(event.as_deref(), correlation), self.now());
+                if self.count_message(&context, now) {
+                    self.refuse(&context, &fault, now);
                 }
             }
             Inbound::Closing => {

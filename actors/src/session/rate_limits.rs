@@ -32,11 +32,8 @@ enum RateKind {
 }
 
 impl RateUsage {
-    /// Counts one request at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]. A limit of 0 means no limit.
+    /// Counts one request at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     fn count(&self, kind: RateKind, now: i64, limit: u32) -> Decision {
-        if limit == 0 {
-            return Decision::Within;
-        }
         let rule = Rule::a_minute(limit);
         let mut windows = self.0.borrow_mut();
         match windows.iter_mut().find(|(of, _)| *of == kind) {
@@ -121,15 +118,15 @@ impl Session {
         self.limit_of(bucket).rule
     }
 
-    /// Counts a message; `false` when it is over the limit and was refused.
-    pub(super) fn count_message(&mut self, context: &RequestContext) -> bool {
-        self.count_request(Bucket::Messages, context)
+    /// Counts a message that arrived at `now`, ms since the epoch; `false` when it is over the limit and was refused.
+    pub(super) fn count_message(&mut self, context: &RequestContext, now: i64) -> bool {
+        self.count_request(Bucket::Messages, context, now)
     }
 
     /// Counts a request; `false` when it is over the limit and was refused.
-    pub(super) fn count_request(&mut self, bucket: Bucket, context: &RequestContext) -> bool {
+    pub(super) fn count_request(&mut self, bucket: Bucket, context: &RequestContext, now: i64) -> bool {
         let decision = self.count_one(bucket);
-        self.apply_decision(decision, bucket, context, self.now())
+        self.apply_decision(decision, bucket, context, now)
     }
 
     /// Counts one more message, for a part of a request that costs as much as a request.
@@ -148,13 +145,13 @@ impl Session {
         }
     }
 
-    /// Counts a request in the session's own window. A bucket with a shared limit is not counted here.
+    /// Counts a request in the session's own window. A bucket without a limit, or with a shared one, is not counted here.
     fn count_one(&self, bucket: Bucket) -> Decision {
         match self.limit_of(bucket) {
-            BucketLimit { window: BucketWindow::Own(kind), per_minute, .. } => {
-                self.rate_usage.count(kind, self.hub.clock().elapsed_ms(), per_minute)
+            BucketLimit { window: BucketWindow::Own(kind), per_minute: limit @ 1.., .. } => {
+                self.rate_usage.count(kind, self.hub.clock().elapsed_ms(), limit)
             }
-            BucketLimit { window: BucketWindow::Shared(_), .. } => Decision::Within,
+            BucketLimit { .. } => Decision::Within,
         }
     }
 

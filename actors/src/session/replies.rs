@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -42,13 +42,13 @@ pub(super) struct RequestContext {
     /// The name of the reply event.
     reply: &'static str,
     /// The data, when a refusal repeats part of it or names the denied room.
-    data: Option<Bytes>,
+    data: Option<ByteString>,
     pub(super) correlation: Correlation,
 }
 
 impl RequestContext {
     /// A request in the event table.
-    pub(super) fn of<E: ClientEvent>(data: &Bytes, correlation: Correlation) -> Self {
+    pub(super) fn of<E: ClientEvent>(data: &ByteString, correlation: Correlation) -> Self {
         let is_wanted = E::ROW.refused == RefusalForm::Reply || E::NAME == JoinChat::NAME;
         let data = is_wanted.then(|| data.clone());
         let (event, reply) = (Some(E::NAME.into()), <E::Reply as ServerEvent>::NAME);
@@ -81,7 +81,7 @@ impl RequestContext {
         match self.event.as_deref()? {
             JoinRoom::NAME => room_in(data),
             JoinChat::NAME => {
-                json::parse::<JoinChat>(data).ok().map(|join| RoomName::of_chat(&join.chat_id).to_string())
+                json::parse_str::<JoinChat>(data).ok().map(|join| RoomName::of_chat(&join.chat_id).to_string())
             }
             _ => None,
         }
@@ -91,7 +91,7 @@ impl RequestContext {
 impl Session {
     /// Sends an event that is no reply.
     pub(super) fn send_event<E: ServerEvent>(&self, event: &E, now: i64) {
-        self.handle.send(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
+        self.handle.send(self.handle.encoder().answer(E::NAME, &json::to_vec(event), &None, now));
     }
 
     /// Replies to a request.
@@ -109,7 +109,7 @@ impl Session {
         now: i64,
     ) -> Option<Payload> {
         let wire = self.handle.encoder();
-        let data = json::encode(reply);
+        let data = json::to_vec(reply);
         let by_name = R::ON.contains(&self.surface).then(|| wire.answer(R::NAME, &data, correlation, now));
         // On the raw surface the event itself has the request's `id`.
         let is_answered = by_name.is_some() && self.surface == Surface::Raw;
@@ -164,14 +164,14 @@ impl Session {
 }
 
 /// The room of a request, if readable.
-fn room_in(data: &[u8]) -> Option<String> {
+fn room_in(data: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct RoomField<'a> {
         #[serde(borrow)]
         room: &'a RawValue,
     }
 
-    let named: RoomField<'_> = json::parse(data).ok()?;
+    let named: RoomField<'_> = json::parse_str(data).ok()?;
     serde_json::from_str(named.room.get()).ok()
 }
 
@@ -188,7 +188,7 @@ mod tests {
             (r#"["room"]"#, None),
             ("{}", None),
         ] {
-            assert_eq!(room_in(data.as_bytes()).as_deref(), room, "{data}");
+            assert_eq!(room_in(data).as_deref(), room, "{data}");
         }
     }
 }

@@ -169,9 +169,8 @@ impl ClientModel {
             let id = String::from_utf8_lossy(id).into_owned();
             self.pending.entry(id).or_default().push((effect, tag));
         }
-        let data = Bytes::copy_from_slice(data.as_bytes());
         if let Some(client) = &self.client {
-            client.send(Inbound::Request(Request { event: event.into(), data, correlation }));
+            client.send(Inbound::Request(Request { event: event.into(), data: data.into(), correlation }));
         }
     }
 

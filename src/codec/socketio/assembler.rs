@@ -23,8 +23,12 @@ pub struct PacketAssembler {
 /// A packet with missing attachments.
 #[derive(Debug)]
 struct PartialPacket {
-    whole: Whole,
-    /// Bytes of the packet's text and the received attachments.
+    /// Its text. It is decoded again with the last attachment, so that only one copy of it waits.
+    text: Bytes,
+    /// Number of its attachments.
+    awaited: usize,
+    attachments: Vec<Bytes>,
+    /// Bytes of the text and the received attachments.
     size: usize,
 }
 
@@ -51,13 +55,14 @@ impl PacketAssembler {
         if size > self.max_size {
             return Err(Malformed("a packet too big"));
         }
-        let packet = decode(text)?;
-        if packet.attachments() == 0 {
+        let packet = decode(text.clone())?;
+        let awaited = packet.attachments();
+        if awaited == 0 {
             return Ok(Some(Whole { packet, attachments: Vec::new() }));
         }
-        let attachments = Vec::with_capacity(packet.attachments());
-        let whole = Whole { packet: packet.detached(), attachments };
-        self.partial = Some(Box::new(PartialPacket { whole, size }));
+        // A copy, because a slice would keep its read buffer until the attachments arrive.
+        let text = Bytes::copy_from_slice(&text);
+        self.partial = Some(Box::new(PartialPacket { text, awaited, attachments: Vec::with_capacity(awaited), size }));
         Ok(None)
     }
 
@@ -73,13 +78,13 @@ impl PacketAssembler {
         if partial.size > self.max_size {
             return Err(Malformed("a packet too big"));
         }
-        let PartialPacket { whole, .. } = &mut *partial;
-        if whole.attachments.len() + 1 == whole.packet.attachments() {
-            whole.attachments.push(bytes);
-            return Ok(Some(partial.whole));
+        if partial.attachments.len() + 1 == partial.awaited {
+            partial.attachments.push(bytes);
+            let PartialPacket { text, attachments, .. } = *partial;
+            return Ok(Some(Whole { packet: decode(text)?, attachments }));
         }
-        // A copy, because a slice would keep its read buffer until the next attachment arrives.
-        whole.attachments.push(Bytes::copy_from_slice(&bytes));
+        // A copy, as of the text.
+        partial.attachments.push(Bytes::copy_from_slice(&bytes));
         self.partial = Some(partial);
         Ok(None)
     }

@@ -11,7 +11,7 @@ fn the_examples_of_the_protocol_are_read() {
     let namespace = || Namespace(ByteString::from_static("/admin"));
     let event = |namespace, args: &'static str, ack, attachments| Packet::Event {
         namespace,
-        args: Bytes::from_static(args.as_bytes()),
+        event: EventArguments::read(ByteString::from_static(args)).unwrap(),
         ack,
         attachments,
     };
@@ -173,8 +173,8 @@ fn an_unreadable_array_is_reported_with_its_field() {
 #[test]
 fn a_number_is_a_name_by_its_text() {
     for (text, name) in [("2[7,1]", "7"), ("2[-1.50]", "-1.50"), ("2[\"7\"]", "7")] {
-        let Ok(Packet::Event { args, .. }) = read(text) else { panic!("{text}") };
-        assert_eq!(&*event(&args).unwrap().0, name, "{text}");
+        let Ok(Packet::Event { event, .. }) = read(text) else { panic!("{text}") };
+        assert_eq!(event.name, name, "{text}");
     }
 }
 
@@ -221,29 +221,29 @@ fn the_main_namespace_has_one_name_and_a_query_is_not_part_of_a_name() {
         ("2/chat?token=x&y=/z?,[\"a\"]", "/chat"),
         ("2/chât/€,[\"a\"]", "/chât/€"),
     ] {
-        let Ok(Packet::Event { namespace, args, .. }) = read(text) else { panic!("{text}") };
-        assert_eq!((namespace.as_str(), &args[..]), (name, &b"[\"a\"]"[..]), "{text}");
+        let Ok(Packet::Event { namespace, event, .. }) = read(text) else { panic!("{text}") };
+        assert_eq!((namespace.as_str(), &*event.text), (name, "[\"a\"]"), "{text}");
     }
 }
 
 #[test]
 fn an_event_keeps_its_name_and_arguments_unchanged() {
     let text = Bytes::from_static(br#"27["a\"b" , {"x": 1.50} ,[ ],"\n"]"#);
-    let Ok(Packet::Event { args, .. }) = decode(text.clone()) else { panic!("an event") };
-    let (name, items) = event(&args).unwrap();
-    assert_eq!(&*name, "a\"b");
-    assert_eq!(items, [&br#"{"x": 1.50}"#[..], b"[ ]", br#""\n""#]);
-    assert!(text.as_ptr_range().contains(&items[0].as_ptr()), "a slice of the message");
-    assert_eq!(event(&Bytes::from_static(b"[\"a\"]")), Ok(("a".into(), Vec::new())));
+    let Ok(Packet::Event { event, .. }) = decode(text.clone()) else { panic!("an event") };
+    assert_eq!((&*event.name, event.data.as_deref()), ("a\"b", Some(r#"{"x": 1.50}"#)));
+    assert_eq!(event.text.as_bytes(), &text[2..]);
+    let data = event.data.unwrap();
+    assert!(text.as_ptr_range().contains(&data.as_ptr()), "a slice of the message");
+    assert_eq!(EventArguments::read(ByteString::from_static("[\"a\"]")).unwrap().data, None);
     for args in ["[]", "[null]", "{}", "", "[\"a\",]"] {
-        assert_eq!(event(&Bytes::from_static(args.as_bytes())), Err(ILLEGAL_PAYLOAD), "{args}");
+        assert!(EventArguments::read(ByteString::from_static(args)).is_err(), "{args}");
     }
 }
 
 #[test]
 fn unnecessary_escapes_in_arguments_are_resolved() {
-    let Ok(Packet::Event { args, .. }) = read(r#"2["\u0061",{"\u00e9":"\ud800"}]"#) else { panic!("an event") };
-    assert_eq!(args, "[\"a\",{\"é\":\"\u{fffd}\"}]");
+    let Ok(Packet::Event { event, .. }) = read(r#"2["\u0061",{"\u00e9":"\ud800"}]"#) else { panic!("an event") };
+    assert_eq!(event.text, "[\"a\",{\"é\":\"\u{fffd}\"}]");
     assert_eq!(read("2[\"\\u0063onnect\"]"), Err("an illegal payload"));
 }
 

@@ -2,8 +2,9 @@ use super::*;
 use crate::model::fault::Code;
 
 fn text(json: &str) -> String {
-    let resolved = resolve(Bytes::copy_from_slice(json.as_bytes()));
-    String::from_utf8(resolved.to_vec()).unwrap()
+    let resolved = resolve_str(json.into());
+    assert_eq!(resolve(Bytes::copy_from_slice(json.as_bytes())), *resolved.as_bytes());
+    resolved.to_string()
 }
 
 #[test]

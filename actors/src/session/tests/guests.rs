@@ -1,5 +1,7 @@
 //! Guests: sessions without a user, and how they authenticate.
 
+use bytes::Bytes;
+
 use super::*;
 
 const HOUR: i64 = 3_600_000;

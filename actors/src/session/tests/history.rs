@@ -1,5 +1,6 @@
 //! A join with `since`: missed messages follow the reply once, in order, before live messages.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;

@@ -52,8 +52,8 @@ impl Handler<Ask> for Session {
 
     fn handle(&mut self, Ask(request): Ask, ctx: &mut Self::Context) {
         match &*request.event {
-            Post::NAME => dispatch::run::<Post>(self, request, ctx),
-            _ => dispatch::dispatch(self, request, ctx),
+            Post::NAME => dispatch::run::<Post>(self, request, self.now(), ctx),
+            _ => dispatch::dispatch(self, request, self.now(), ctx),
         }
     }
 }

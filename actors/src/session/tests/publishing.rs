@@ -1,5 +1,7 @@
 //! The claim `topics.publish` of a token applies to every event that writes to others.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::events::Writes;
 use crate::events::table::CLIENT;
