@@ -31,20 +31,20 @@ pub(super) fn write_messages(
     outbox: &mut Outbox,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<Option<u64>> {
-    let written = COPIED.with_borrow_mut(|copied| write_framed(outbox, copied, write))?;
-    let (messages, begun) = progress(outbox, written);
+    let (messages, begun) = COPIED.with_borrow_mut(|copied| write_framed(outbox, copied, write))?;
     Ok(outbox.advance(messages, begun))
 }
 
+/// Returns the messages that are written completely, and the bytes of the next one that are written.
 fn write_framed(
     outbox: &Outbox,
     copied: &mut Vec<u8>,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
-) -> io::Result<usize> {
+) -> io::Result<(usize, usize)> {
     copied.clear();
     // Large messages, each with its position between the copied bytes.
     let mut large: [(usize, &[u8]); LARGE] = [(0, &[]); LARGE];
-    let (mut count, mut begun) = (0, outbox.begun());
+    let (mut messages, mut count, mut begun) = (0, 0, outbox.begun());
     for (kind, message) in outbox.messages() {
         if count == LARGE || copied.len() + HEADER_MAX + COPIED_MAX > COPIES {
             break;
@@ -52,7 +52,7 @@ fn write_framed(
         let header = Header::new(kind, message.len());
         copied.extend_from_slice(header.get(begun..).unwrap_or_default());
         let message = message.get(begun.saturating_sub(header.len())..).unwrap_or_default();
-        begun = 0;
+        (messages, begun) = (messages + 1, 0);
         if message.len() <= COPIED_MAX {
             copied.extend_from_slice(message);
         } else {
@@ -61,7 +61,9 @@ fn write_framed(
         }
     }
     if count == 0 {
-        return write(&[IoSlice::new(copied)]);
+        let written = write(&[IoSlice::new(copied)])?;
+        // Usually the kernel takes everything.
+        return Ok(if written == copied.len() { (messages, 0) } else { progress(outbox, written) });
     }
     let mut slices = [IoSlice::new(&[]); 2 * LARGE + 1];
     let mut from = 0;
@@ -70,7 +72,7 @@ fn write_framed(
         from = at;
     }
     slices[2 * count] = IoSlice::new(&copied[from..]);
-    write(&slices[..=2 * count])
+    Ok(progress(outbox, write(&slices[..=2 * count])?))
 }
 
 /// The messages that `written` bytes complete, and the bytes of the next one that are written, its header included.

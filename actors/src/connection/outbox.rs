@@ -9,7 +9,7 @@ mod mark;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::rc::Rc;
 
 pub(super) use self::entry::Recoverable;
@@ -17,7 +17,7 @@ pub use self::entry::{Content, Entry, Origin};
 use self::mark::LatencyMark;
 use super::SlotId;
 use crate::connection::retained::Retained;
-use crate::publication::MessageKind;
+use crate::publication::{MessageKind, Messages};
 
 /// The capacity of an outbox. An outbox below half of it takes one entry of any size, so it holds at most `bytes` and
 /// one more entry.
@@ -77,6 +77,26 @@ struct Progress {
 impl Progress {
     fn has_begun(self) -> bool {
         self.messages > 0 || self.bytes > 0
+    }
+}
+
+/// The messages of the ready entries. A flattening iterator of the standard library takes much longer for one message.
+#[derive(Clone)]
+struct ReadyMessages<'a> {
+    messages: Option<Messages<'a>>,
+    entries: vec_deque::Iter<'a, Entry>,
+}
+
+impl<'a> Iterator for ReadyMessages<'a> {
+    type Item = (MessageKind, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(message) = self.messages.as_mut()?.next() {
+                return Some(message);
+            }
+            self.messages = self.entries.next().map(|entry| entry.payload().messages());
+        }
     }
 }
 
@@ -286,7 +306,12 @@ impl Outbox {
 
     /// The messages to write, in order. The transport may have written a part of the first one: see [`Outbox::begun`].
     pub fn messages(&self) -> impl Iterator<Item = (MessageKind, &[u8])> + Clone {
-        self.ready.iter().flat_map(|entry| entry.payload().messages()).skip(self.progress.messages)
+        let mut entries = self.ready.iter();
+        let mut messages = entries.next().map(|entry| entry.payload().messages());
+        if let Some(messages) = &mut messages {
+            messages.by_ref().take(self.progress.messages).for_each(drop);
+        }
+        ReadyMessages { messages, entries }
     }
 
     /// Bytes of the first message that are written, its header included.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub use self::encoder::{Correlation, Encoder};
 pub use self::event_error::EventError;
 pub use self::format::{Format, PerFormat};
-pub use self::payload::{MessageKind, Payload};
+pub use self::payload::{MessageKind, Messages, Payload};
 use crate::model::ids::{EventName, NotificationId, RoomName};
 
 /// An event for the members of a room, for one user, or for everybody.

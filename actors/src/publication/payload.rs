@@ -75,17 +75,11 @@ impl Payload {
     }
 
     /// The messages, in order.
-    pub fn messages(&self) -> impl Iterator<Item = (MessageKind, &[u8])> + Clone {
-        let (one, several): (_, &[Part]) = match &self.parts {
-            Parts::One(kind) => (Some((*kind, &self.bytes[..])), &[]),
-            Parts::Several(parts) => (None, parts),
-        };
-        let mut rest = &self.bytes[..];
-        one.into_iter().chain(several.iter().map(move |&Part { kind, length }| {
-            let message;
-            (message, rest) = rest.split_at(length);
-            (kind, message)
-        }))
+    pub fn messages(&self) -> Messages<'_> {
+        match &self.parts {
+            Parts::One(kind) => Messages { rest: &self.bytes, one: Some(*kind), several: &[] },
+            Parts::Several(parts) => Messages { rest: &self.bytes, one: None, several: parts },
+        }
     }
 
     /// The number of messages.
@@ -109,6 +103,30 @@ impl Payload {
     /// Whether all messages are empty.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+/// The messages of a [`Payload`].
+#[derive(Debug, Clone)]
+pub struct Messages<'a> {
+    rest: &'a [u8],
+    /// The kind of the only message.
+    one: Option<MessageKind>,
+    several: &'a [Part],
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = (MessageKind, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(kind) = self.one.take() {
+            return Some((kind, self.rest));
+        }
+        let (&Part { kind, length }, several) = self.several.split_first()?;
+        self.several = several;
+        let message;
+        (message, self.rest) = self.rest.split_at(length);
+        Some((kind, message))
     }
 }
 
