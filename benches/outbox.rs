@@ -10,7 +10,7 @@ use hubbub_actors::publication::Payload;
 /// Members of a room.
 const MEMBERS: usize = 1_000;
 
-const BOUND: OutboxCapacity = OutboxCapacity { bytes: 1 << 20, frames: 16_384 };
+const BOUND: OutboxCapacity = OutboxCapacity { bytes: 1 << 20, entries: 16_384 };
 
 fn outbox(criterion: &mut Criterion) {
     let content = Content::of(Payload::text([&[b'x'; 200][..]]));

@@ -66,7 +66,7 @@ use tokio::io::AsyncWriteExt;
 /// order.
 const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
-const OUTBOX: OutboxCapacity = OutboxCapacity { bytes: 4 * ECHO_MAX, frames: 100_000 };
+const OUTBOX: OutboxCapacity = OutboxCapacity { bytes: 4 * ECHO_MAX, entries: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Time between the answer to a CONNECT and `auth`.
 const AUTH_DELAY: Duration = Duration::from_millis(10);

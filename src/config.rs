@@ -403,10 +403,10 @@ section! {
     Limits {
         /// Whether direct connections from loopback are exempt from the limits of connections. Default true.
         exempt_loopback: bool = true,
-        /// Bytes waiting for one slow session, at least `server.max_frame_size`; over it, the session is closed with
+        /// Bytes waiting for one slow connection, at least `server.max_frame_size`; over it, it is closed with
         /// 1008. If not set, it grows to four frames of that size. Default 1048576.
         outbox_bytes: usize = 1_048_576,
-        /// Frames waiting for one slow session. Default 16384.
+        /// Messages waiting for one slow connection. Default 16384.
         outbox_frames: usize = 16_384,
         /// Rooms that clients may create by joining them, in total. Default 1000000.
         rooms: usize = 1_000_000,

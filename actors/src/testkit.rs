@@ -117,7 +117,7 @@ impl TestHub {
         let mut settings = Settings {
             max_connections: 100,
             mailbox: 64,
-            outbox: OutboxCapacity { bytes: 65_536, frames: 100 },
+            outbox: OutboxCapacity { bytes: 65_536, entries: 100 },
             rooms: 100,
             rooms_per_session: 2,
             payload_max: 1_000,

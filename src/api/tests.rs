@@ -69,7 +69,7 @@ impl TestApp {
         let settings = Settings {
             workers: 1,
             mailbox: 64,
-            outbox: OutboxCapacity { bytes: 1024, frames: 16 },
+            outbox: OutboxCapacity { bytes: 1024, entries: 16 },
             memory_max: || None,
             clock: clock.clone(),
             ..settings::of(&config)

@@ -108,8 +108,8 @@ impl Encoder for NamespaceWire {
         self.format
     }
 
-    fn surface(&self) -> Option<Surface> {
-        Some(self.surface)
+    fn surface(&self) -> Surface {
+        self.surface
     }
 
     fn event(&self, event: &Event, number: u64) -> Payload {

@@ -98,8 +98,8 @@ impl Encoder for RawWire {
         Format::Raw
     }
 
-    fn surface(&self) -> Option<Surface> {
-        Some(Surface::Raw)
+    fn surface(&self) -> Surface {
+        Surface::Raw
     }
 
     fn event(&self, event: &Event, _: u64) -> Payload {

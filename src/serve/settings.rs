@@ -25,7 +25,7 @@ pub fn of(config: &Config) -> Settings {
         environment: config.server.environment.clone(),
         max_connections: config.server.max_connections,
         mailbox: config.limits.mailbox,
-        outbox: OutboxCapacity { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
+        outbox: OutboxCapacity { bytes: config.limits.outbox_bytes, entries: config.limits.outbox_frames },
         rooms: config.limits.rooms,
         rooms_per_user: unless_zero(config.limits.rooms_per_user),
         history_bytes: config.limits.history_bytes,

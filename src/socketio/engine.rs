@@ -64,9 +64,6 @@ pub trait PacketHandler {
         true
     }
 
-    /// The outbox is less than half full again, so waiting requests can be processed.
-    fn drained(&self) {}
-
     /// Whether the client is in no namespace.
     fn is_idle(&self) -> bool;
 
@@ -92,8 +89,6 @@ pub struct Engine {
     packet_handler: RefCell<Option<Rc<dyn PacketHandler>>>,
     /// Notified when the handler is no longer busy, a POST was processed, or the session ended.
     progress: Notify,
-    /// A request waits until the outbox is less than half full.
-    awaits_room: Cell<bool>,
     /// The connection's slot, released when the session has ended.
     admission: Cell<Option<Admission>>,
     /// Removes the session from its worker's table.
@@ -122,7 +117,6 @@ impl Engine {
             state: RefCell::new(TransportState::Polling(Box::new(PollingState::new(traffic)))),
             packet_handler: RefCell::new(None),
             progress: Notify::new(),
-            awaits_room: Cell::new(false),
             admission: Cell::new(admission),
             on_end,
         })
@@ -142,21 +136,6 @@ impl Engine {
     /// Sends messages.
     pub fn send(&self, payload: Payload) {
         self.connection.send(payload);
-    }
-
-    /// Whether the outbox is less than half full. If not, [`PacketHandler::drained`] is called once it is.
-    pub fn has_room(&self) -> bool {
-        let has_room = self.connection.is_under_half();
-        self.awaits_room.set(self.awaits_room.get() || !has_room);
-        has_room
-    }
-
-    /// Part of the outbox was written.
-    fn note_written(&self) {
-        if self.awaits_room.get() && self.connection.is_under_half() {
-            self.awaits_room.set(false);
-            self.with_handler(|packet_handler| packet_handler.drained());
-        }
     }
 
     /// Receives again once the handler is no longer busy.
@@ -284,9 +263,7 @@ impl Engine {
                         reader.set_pending(false);
                     }
                 }
-                let polled = Pin::new(&mut reader).poll_next(cx);
-                engine.note_written();
-                let Some(message) = ready!(polled) else { return Poll::Ready(()) };
+                let Some(message) = ready!(Pin::new(&mut reader).poll_next(cx)) else { return Poll::Ready(()) };
                 match message {
                     SocketMessage::Text(text) => engine.receive(engineio::decode(text)),
                     SocketMessage::Binary(bytes) => engine.receive(Ok(EnginePacket::Binary(bytes))),
@@ -356,7 +333,10 @@ impl OutboxSink for Engine {
 
 impl Flushable for Engine {
     fn flush(self: Rc<Self>) {
-        self.connection.begin_write();
-        self.answer_waiting();
+        // After an upgrade the socket's writer is the sink.
+        if !matches!(*self.state.borrow(), TransportState::Socket) {
+            self.connection.begin_write();
+            self.answer_waiting();
+        }
     }
 }

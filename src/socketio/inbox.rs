@@ -14,32 +14,34 @@ const INBOX_BYTES_MAX: usize = PENDING_REPLY_BYTES_MAX;
 /// Requests that wait for their session.
 #[derive(Default)]
 pub(super) struct Inbox {
-    waiting: RefCell<VecDeque<Inbound>>,
-    /// Bytes of the requests in `waiting`.
+    /// Each with the bytes that it keeps.
+    waiting: RefCell<VecDeque<(Inbound, usize)>>,
+    /// Bytes that the requests in `waiting` keep.
     bytes: Cell<usize>,
     closed: Cell<bool>,
     reader: Cell<Option<Waker>>,
 }
 
 impl Inbox {
-    pub(super) fn push(&self, inbound: Inbound) {
+    /// Adds a request that keeps `bytes`, such as the message that its data is a slice of.
+    pub(super) fn push(&self, inbound: Inbound, bytes: usize) {
         if !self.closed.get() {
-            self.bytes.set(self.bytes.get() + weight(&inbound));
-            self.waiting.borrow_mut().push_back(inbound);
+            self.bytes.set(self.bytes.get() + bytes);
+            self.waiting.borrow_mut().push_back((inbound, bytes));
             self.wake();
         }
     }
 
     pub(super) fn pop(&self) -> Option<Inbound> {
-        let inbound = self.waiting.borrow_mut().pop_front()?;
-        self.bytes.set(self.bytes.get() - weight(&inbound));
+        let (inbound, bytes) = self.waiting.borrow_mut().pop_front()?;
+        self.bytes.set(self.bytes.get() - bytes);
         Some(inbound)
     }
 
     /// No request follows; the session still reads the requests in the queue.
     pub(super) fn close(&self) {
         if !self.closed.replace(true) {
-            self.waiting.borrow_mut().push_back(Inbound::Closing);
+            self.waiting.borrow_mut().push_back((Inbound::Closing, 0));
             self.wake();
         }
     }
@@ -73,9 +75,23 @@ impl Inbox {
     }
 }
 
-fn weight(inbound: &Inbound) -> usize {
-    match inbound {
-        Inbound::Request(request) => request.data.len(),
-        Inbound::Malformed { .. } | Inbound::Closing => 0,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::namespace;
+    use crate::codec::socketio::PacketAssembler;
+
+    #[test]
+    fn a_request_counts_with_the_whole_message_that_it_keeps() {
+        let inbox = Inbox::default();
+        let long = "x".repeat(INBOX_BYTES_MAX);
+        for packet in [format!(r#"2["event",{{}},"{long}"]"#), format!(r#"2["event",null,"{long}"]"#)] {
+            let whole = PacketAssembler::new(1 << 20).text(packet.into()).unwrap().unwrap();
+            let bytes = whole.bytes();
+            inbox.push(namespace::request(whole), bytes);
+            assert!(inbox.is_full());
+            inbox.pop();
+            assert!(!inbox.is_full());
+        }
     }
 }

@@ -36,9 +36,6 @@ pub trait NamespaceMember {
     /// Whether the client must wait before it sends more.
     fn is_busy(&self) -> bool;
 
-    /// The connection's outbox has room again, so waiting requests can be processed.
-    fn drained(&self) {}
-
     /// Closes the session, with its connection, after the pending replies were sent.
     fn close_after_replies(&self, close: Close);
 

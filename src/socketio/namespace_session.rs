@@ -54,11 +54,6 @@ impl NamespaceSession {
         self.sender.borrow().clone()
     }
 
-    /// Whether the session may take its next request. The reply needs room in the connection's outbox.
-    fn takes_requests(&self) -> bool {
-        self.sender.borrow().as_ref().is_none_or(|sender| sender.engine().has_room()) && self.handle.takes_requests()
-    }
-
     /// Notifies the client of the session's end, then leaves the namespace or closes the connection.
     fn announce_end(&self, sender: &NamespaceSender, close: Close) {
         if self.end_sent.replace(true) {
@@ -95,7 +90,8 @@ impl NamespaceMember for NamespaceSession {
     fn receive(&self, whole: Whole) {
         // The hub requests no acknowledgements, so acknowledgements are ignored.
         if matches!(whole.packet, Packet::Event { .. } | Packet::Unreadable { .. }) {
-            self.inbox.push(namespace::request(whole));
+            let bytes = whole.bytes();
+            self.inbox.push(namespace::request(whole), bytes);
         }
     }
 
@@ -113,10 +109,6 @@ impl NamespaceMember for NamespaceSession {
 
     fn is_busy(&self) -> bool {
         self.inbox.is_full() || self.handle.is_busy()
-    }
-
-    fn drained(&self) {
-        self.inbox.wake();
     }
 
     fn close_after_replies(&self, close: Close) {
@@ -175,7 +167,7 @@ impl Stream for InboxStream {
         let session = &self.session;
         let inbox = &session.inbox;
         // While too many replies are pending, requests wait, so that replies stay bounded. The end does not wait.
-        if !session.takes_requests() && !inbox.is_closed() {
+        if !session.handle.takes_requests() && !inbox.is_closed() {
             inbox.await_next(cx.waker());
             return Poll::Pending;
         }

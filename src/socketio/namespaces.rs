@@ -261,10 +261,6 @@ impl PacketHandler for Namespaces {
         self.deferred.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
     }
 
-    fn drained(&self) {
-        self.for_each(|member| member.drained());
-    }
-
     fn confirm(&self) {
         self.for_each(|member| member.confirm());
     }

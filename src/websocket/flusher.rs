@@ -1,4 +1,4 @@
-//! Writes for all connections of a worker. A connection with new frames in its outbox is written once in the next turn,
+//! Writes for all connections of a worker. A connection with new messages in its outbox is written once in the next turn,
 //! without waking a task per connection.
 
 use std::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ pub trait Flushable {
     fn flush(self: Rc<Self>);
 }
 
-/// The queue of a worker's connections with frames to write.
+/// The queue of a worker's connections with messages to write.
 #[derive(Default)]
 pub struct Flusher {
     queue: RefCell<Vec<Rc<dyn Flushable>>>,

@@ -5,8 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 
 use hubbub_actors::connection::outbox::Outbox;
-
-use crate::codec::frame::{HEADER_MAX, Header};
+use hubbub_actors::publication::{FRAME_HEADER_MAX, FrameHeader};
 
 /// Largest message that is copied, bytes.
 const COPIED_MAX: usize = 2_048;
@@ -46,10 +45,10 @@ fn write_framed(
     let mut large: [(usize, &[u8]); LARGE] = [(0, &[]); LARGE];
     let (mut messages, mut count, mut begun) = (0, 0, outbox.begun());
     for (kind, message) in outbox.messages() {
-        if count == LARGE || copied.len() + HEADER_MAX + COPIED_MAX > COPIES {
+        if count == LARGE || copied.len() + FRAME_HEADER_MAX + COPIED_MAX > COPIES {
             break;
         }
-        let header = Header::new(kind, message.len());
+        let header = FrameHeader::new(kind, message.len());
         copied.extend_from_slice(header.get(begun..).unwrap_or_default());
         let message = message.get(begun.saturating_sub(header.len())..).unwrap_or_default();
         (messages, begun) = (messages + 1, 0);
@@ -80,7 +79,7 @@ fn progress(outbox: &Outbox, written: usize) -> (usize, usize) {
     let mut left = outbox.begun() + written;
     let mut messages = 0;
     for (kind, message) in outbox.messages() {
-        let length = Header::new(kind, message.len()).len() + message.len();
+        let length = FrameHeader::new(kind, message.len()).len() + message.len();
         if left < length {
             break;
         }
@@ -109,7 +108,7 @@ mod tests {
 
     /// Everything that is written when each call takes at most `most` bytes.
     fn written(most: usize) -> Vec<u8> {
-        let mut outbox = Outbox::new(OutboxCapacity { bytes: 1 << 30, frames: 1_000 });
+        let mut outbox = Outbox::new(OutboxCapacity { bytes: 1 << 30, entries: 1_000 });
         for payload in payloads() {
             outbox.offer(Entry::of_connection(payload), None);
         }
@@ -136,7 +135,7 @@ mod tests {
 
     #[test]
     fn small_messages_share_a_slice_and_large_ones_are_not_copied() {
-        let mut outbox = Outbox::new(OutboxCapacity { bytes: 1 << 30, frames: 1_000 });
+        let mut outbox = Outbox::new(OutboxCapacity { bytes: 1 << 30, entries: 1_000 });
         let large = Payload::text([&[b'x'; COPIED_MAX + 1][..]]);
         for payload in
             [Payload::text([&b"a"[..]]), Payload::text([&b"b"[..]]), large.clone(), Payload::text([&b"c"[..]])]
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_changes_nothing() {
-        let mut outbox = Outbox::new(OutboxCapacity { bytes: 100, frames: 10 });
+        let mut outbox = Outbox::new(OutboxCapacity { bytes: 100, entries: 10 });
         outbox.offer(Entry::of_connection(Payload::text([&b"abc"[..]])), None);
         assert!(write_messages(&mut outbox, |_| Ok(2)).is_ok());
         assert!(write_messages(&mut outbox, |_| Err(io::ErrorKind::WouldBlock.into())).is_err());

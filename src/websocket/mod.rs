@@ -5,9 +5,9 @@
 //!
 //! * [`handshake`] checks the request and answers it;
 //! * [`assembler`] builds whole messages from frames, and checks sizes, UTF-8 and protocol rules;
-//! * [`SocketReader`] is the reading side: a stream of messages for one session;
-//! * [`SocketWriter`] is the writing side. It writes the session's outbox once per turn, when its worker's [`Flusher`]
-//!   calls, and can shut the socket at any time.
+//! * [`SocketReader`] is the reading side: a stream of the client's messages;
+//! * [`SocketWriter`] is the writing side. It frames and writes the connection's outbox once per turn, when its worker's
+//!   [`Flusher`] calls, and can shut the socket at any time.
 //!
 //! `actix_web_actors`, which is deprecated, and actix-http's WebSocket types are used in this module alone.
 

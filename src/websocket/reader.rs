@@ -1,4 +1,4 @@
-//! The reading side of a connection: a stream of whole messages for its session, and the end of the connection.
+//! The reading side of a connection: a stream of whole messages, and the end of the connection.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -55,7 +55,7 @@ const FLUSH_TIME_DRAINING: Duration = Duration::from_secs(3_600);
 /// How long the peer may take to answer the close frame.
 const CLOSE_REPLY_TIME: Duration = Duration::from_millis(700);
 
-/// A message for the session.
+/// A message of the client.
 #[derive(Debug)]
 pub enum SocketMessage {
     /// A text message.
@@ -311,6 +311,7 @@ impl Drop for SocketReader {
             self.writer.end(1011, "internal error");
             self.writer.shut();
         }
+        self.writer.broken.set(true);
         self.writer.connection.detach();
     }
 }

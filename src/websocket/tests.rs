@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use hubbub_actors::connection::outbox::{Entry, OutboxCapacity};
 use hubbub_actors::connection::{ConnectionSpec, SessionTable};
-use hubbub_actors::publication::{MessageKind, Payload};
+use hubbub_actors::publication::{FRAME_HEADER_MAX, MessageKind, Payload};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::counters::Stats;
 use tokio::io::AsyncReadExt;
@@ -13,7 +13,6 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::codec::frame::HEADER_MAX;
 
 /// A message larger than the kernel's buffers.
 const LARGE: usize = 16 << 20;
@@ -23,7 +22,7 @@ pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (reading, writing) = listener.accept().await.unwrap().0.into_split();
-    let bound = OutboxCapacity { bytes: 1_000, frames: 100 };
+    let bound = OutboxCapacity { bytes: 1_000, entries: 100 };
     let connection = session_table.connect(ConnectionSpec { bound, heartbeat: None, elapsed: 0 });
     (reading, SocketWriter::new(writing, connection, Rc::new(Flusher::default())), client)
 }
@@ -74,7 +73,8 @@ async fn the_latency_of_a_slow_reader_includes_the_wait_for_it() {
     writer.write();
     clock.advance(7_000);
     assert_eq!(measured(&stats), (0, 0), "the kernel has a part of it");
-    let reader = tokio::spawn(async move { client.read_exact(&mut vec![0; LARGE + HEADER_MAX]).await.map(|_| client) });
+    let reader =
+        tokio::spawn(async move { client.read_exact(&mut vec![0; LARGE + FRAME_HEADER_MAX]).await.map(|_| client) });
     poll_fn(|cx| {
         writer.poll_unblocked(cx);
         if writer.connection.with_outbox(|outbox| outbox.is_empty()) { Poll::Ready(()) } else { Poll::Pending }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use hubbub_actors::connection::outbox::{Entry, Outbox};
 use hubbub_actors::connection::{Connection, OutboxSink, SessionTransport};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::publication::{MessageKind, Payload};
@@ -65,7 +64,7 @@ impl SocketWriter {
         if matches!(*close_state, CloseState::Open) && self.connection.closed().is_none() {
             *close_state = CloseState::Due(code, reason);
             drop(close_state);
-            self.connection.with_outbox(Outbox::close);
+            self.connection.stop();
             self.write();
         }
     }
@@ -79,8 +78,7 @@ impl SocketWriter {
 
     /// Whether everything was written, with the close frame.
     pub(super) fn is_done(&self) -> bool {
-        matches!(*self.close_state.borrow(), CloseState::Sent)
-            && self.connection.with_outbox(|outbox| outbox.is_empty())
+        matches!(*self.close_state.borrow(), CloseState::Sent) && self.connection.is_drained()
     }
 
     /// Answers a client's ping. A client that sends pings and does not read overflows its outbox like any other.
@@ -128,8 +126,7 @@ impl SocketWriter {
         if self.connection.closed() == Some(Close::SlowConsumer) {
             let _ = SockRef::from(self.socket.as_ref()).set_send_buffer_size(SEND_BUFFER_CLOSING);
         }
-        let last = Entry::of_connection(frame::close(code, reason));
-        self.connection.with_outbox(|outbox| outbox.close_with(last));
+        self.connection.send_last(frame::close(code, reason));
     }
 
     /// Continues to write when the kernel accepts more.
@@ -160,15 +157,13 @@ impl SocketWriter {
     }
 }
 
-/// Writes the outbox. Wakes the reader if it waits for room, or if the connection ends.
+/// Writes the outbox. Wakes the reader if the connection ends, or if the kernel's buffer is full.
 impl Flushable for SocketWriter {
     fn flush(self: Rc<Self>) {
         self.connection.begin_write();
-        let (was_blocked, was_full) = (self.blocked.get(), !self.connection.is_under_half());
+        let was_blocked = self.blocked.get();
         self.write();
-        // Requests of this connection or its sessions wait while the outbox is half full.
-        let has_room = was_full && self.connection.is_under_half();
-        if (self.blocked.get() && !was_blocked) || has_room || self.is_ending() {
+        if (self.blocked.get() && !was_blocked) || self.is_ending() {
             self.wake_reader();
         }
     }
@@ -185,7 +180,7 @@ impl OutboxSink for SocketWriter {
     }
 }
 
-/// The only session of a connection ends with it.
+/// A connection with only one session ends with it.
 impl SessionTransport for SocketWriter {
     fn closed(self: Rc<Self>, close: Close) {
         self.connection.close(close);

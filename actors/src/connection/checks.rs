@@ -49,8 +49,9 @@ impl SessionHandle {
     }
 
     fn check(&self, now: i64, elapsed: i64) -> i64 {
+        let due = self.check_expiry(now, elapsed);
         let idle = self.queue_memory.check(|| self.output.borrow_mut().release_idle_memory());
-        self.check_expiry(now, elapsed).min(idle.map_or(i64::MAX, |idle| elapsed + idle))
+        due.min(idle.map_or(i64::MAX, |idle| elapsed + idle))
     }
 }
 
@@ -63,8 +64,10 @@ impl Connection {
     }
 
     fn check(&self, elapsed: i64) -> i64 {
+        // A ping uses the outbox, so its memory is checked afterwards.
+        let due = self.check_heartbeat(elapsed);
         let idle = self.queue_memory.check(|| self.with_outbox(Outbox::release_idle_memory));
-        self.check_heartbeat(elapsed).min(idle.map_or(i64::MAX, |idle| elapsed + idle))
+        due.min(idle.map_or(i64::MAX, |idle| elapsed + idle))
     }
 }
 

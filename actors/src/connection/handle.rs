@@ -106,7 +106,7 @@ impl SessionHandle {
     pub fn attach(&self, transport: Rc<dyn SessionTransport>) {
         *self.transport.borrow_mut() = Some(transport);
         self.has_started.set(true);
-        self.with_connection(|connection| connection.release(self.addr.slot, Hold::Start, None));
+        self.with_connection(|connection| connection.release_held(self.addr.slot, Hold::Start, None));
         if let Some(close) = self.closed() {
             self.with_transport(|transport| transport.closed(close));
         }
@@ -129,9 +129,8 @@ impl SessionHandle {
         self.detach();
     }
 
-    /// Drops the unwritten entries after the client left the session, and keeps its connection.
+    /// The client left the session, and reads no more of it. Drops its unwritten entries.
     pub fn leave(&self) {
-        self.end.note(Close::Left);
         self.keep();
         self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_session(self.addr.slot)));
     }
@@ -194,9 +193,9 @@ impl SessionHandle {
     }
 
     /// Releases the messages that wait for this reply.
-    pub(super) fn release(&self, reply: u64) {
+    pub(super) fn release_held(&self, reply: u64) {
         let next = (!self.has_started.get()).then_some(Hold::Start);
-        self.with_connection(|connection| connection.release(self.addr.slot, Hold::Reply(reply), next));
+        self.with_connection(|connection| connection.release_held(self.addr.slot, Hold::Reply(reply), next));
         self.released(reply);
     }
 
@@ -257,7 +256,8 @@ impl SessionHandle {
     fn close_with_rule(&self, close: Close, rule: Option<&'static str>) {
         if self.end.close(close, rule) {
             self.keep();
-            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_held(self.addr.slot)));
+            let slot = self.addr.slot;
+            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_behind_replies(slot)));
             self.with_transport(|transport| transport.closed(close));
         }
     }

@@ -129,13 +129,13 @@ impl Connection {
     }
 
     /// The close reason of a silent connection; `None` keeps it open. Output that was read since the ping counts as
-    /// activity, because the ping may wait behind it. A paused connection with a full outbox is a slow consumer. Any
-    /// other pause is caused by the hub.
+    /// activity, because the ping may wait behind it. A paused connection with a full outbox is a slow consumer, unless
+    /// nothing in it is ready. Any other pause is caused by the hub.
     fn silence_close(&self) -> Option<Close> {
         match (self.heartbeat.has_read_output.replace(false), self.heartbeat.reads_paused.get()) {
             (true, _) => None,
             (false, false) => Some(Close::NoHeartbeat),
-            (false, true) => (!self.is_under_half()).then_some(Close::SlowConsumer),
+            (false, true) => (!self.is_under_half() && !self.is_drained()).then_some(Close::SlowConsumer),
         }
     }
 

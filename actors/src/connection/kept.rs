@@ -26,7 +26,7 @@ impl Kept {
     pub fn add(&mut self, delivery: Rc<Retained>) {
         self.bytes += delivery.payload.len();
         self.deliveries.push_back(delivery);
-        while self.deliveries.len() > self.bound.frames || self.bytes > self.bound.bytes {
+        while self.deliveries.len() > self.bound.entries || self.bytes > self.bound.bytes {
             let Some(oldest) = self.deliveries.pop_front() else { break };
             self.bytes -= oldest.payload.len();
             self.dropped += 1;
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_oldest_publications_are_evicted_at_the_bound() {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
-        let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
+        let mut kept = Kept::new(OutboxCapacity { bytes: 10, entries: 3 });
         for text in ["1", "22", "333", "4444"] {
             kept.add(retained(&ledger, 0, text));
         }
@@ -87,7 +87,7 @@ mod tests {
         let (deliveries, dropped) = kept.into_parts();
         let texts: Vec<_> = deliveries.iter().map(|delivery| &delivery.payload.bytes()[..]).collect();
         assert_eq!((texts, dropped), (vec![&b"4444"[..], b"55555"], 3));
-        let mut kept = Kept::new(OutboxCapacity { bytes: 10, frames: 3 });
+        let mut kept = Kept::new(OutboxCapacity { bytes: 10, entries: 3 });
         kept.add(retained(&ledger, 0, "more than ten"));
         assert!(kept.is_empty());
         kept.add(retained(&ledger, 0, "1"));

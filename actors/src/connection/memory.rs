@@ -132,9 +132,9 @@ impl Memory {
             }
             Self::Tail { tail, is_cut } => {
                 // A publication that waits for a reply is written after later publications, so it must stay buffered.
-                let framed = copies.retained_payload(wire);
+                let payload = copies.retained_payload(wire);
                 match !is_over || behind.is_some() {
-                    true => tail.add(framed, behind),
+                    true => tail.add(payload, behind),
                     false => tail.pass_over(delivery.number()),
                 }
                 if *is_cut { Disposition::Buffered } else { Disposition::Sent(None) }
@@ -283,7 +283,7 @@ impl SessionHandle {
     /// The delivery path: the fan-out calls this for every delivery to every member, also when the session has no
     /// buffers. Offers a publication of `room`, unless it is buffered instead. `true` when the outbox took it. `relieve`
     /// makes room for a number of bytes in the ledger; if that fails, the session's buffers are dropped. With
-    /// `accepted_us`, the frame is marked for measurement.
+    /// `accepted_us`, its entry is marked for measurement.
     pub fn hand_over(
         &self,
         room: &RoomName,
@@ -326,7 +326,9 @@ impl SessionHandle {
     /// Drops the buffered publications to free memory.
     fn give_up(&self) {
         self.change(Memory::give_up);
-        self.with_connection(|connection| connection.with_outbox(|outbox| outbox.free_copies(self.addr.slot)));
+        if matches!(self.memory.borrow().as_deref(), Some(Memory::Provided(..))) {
+            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.free_copies(self.addr.slot)));
+        }
     }
 
     /// Records that the publications behind this reply are written.

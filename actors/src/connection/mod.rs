@@ -92,7 +92,8 @@ pub trait SessionTransport {
     /// The hub closed the session. The outbox still has its last entries.
     fn closed(self: Rc<Self>, close: Close);
 
-    /// The session can take requests again: its pending replies are below the bounds, or there are none.
+    /// The session can take requests again: its pending replies are below the bounds, or there are none, or the outbox has
+    /// room.
     fn resume(self: Rc<Self>);
 
     /// The client recovers the session on another connection. `true`: the transport closes the session itself, after it

@@ -26,14 +26,14 @@ pub struct OutboxCapacity {
     /// Bytes of payloads.
     pub bytes: usize,
     /// Entries.
-    pub frames: usize,
+    pub entries: usize,
 }
 
 impl OutboxCapacity {
     /// Half of the capacity.
     #[must_use]
     pub fn half(self) -> Self {
-        Self { bytes: self.bytes / 2, frames: self.frames / 2 }
+        Self { bytes: self.bytes / 2, entries: self.entries / 2 }
     }
 }
 
@@ -137,7 +137,7 @@ impl Outbox {
         }
         let waiting = self.ready.len() + self.held.len();
         let has_bytes = self.bytes + entry.len() <= self.bound.bytes || self.bytes < self.bound.half().bytes;
-        if waiting > 0 && (!has_bytes || waiting >= self.bound.frames) {
+        if waiting > 0 && (!has_bytes || waiting >= self.bound.entries) {
             return Offer::Overflowed { dropped: self.drop_unwritten() + 1 };
         }
         self.bytes += entry.len();
@@ -160,8 +160,11 @@ impl Outbox {
     }
 
     /// Releases the entries of `session` that wait for `hold`: the messages of a joined room follow the join reply. With
-    /// `next`, they wait for that now.
-    pub fn release(&mut self, session: SlotId, hold: Hold, next: Option<Hold>) {
+    /// `next`, they wait for that now. A closed outbox keeps them held: what they wait for is not written.
+    pub fn release_held(&mut self, session: SlotId, hold: Hold, next: Option<Hold>) {
+        if self.held.is_empty() || self.closed {
+            return;
+        }
         let is_released = |(held_for, entry): &(Hold, Entry)| entry.session == session && *held_for == hold;
         let (released, others) = std::mem::take(&mut self.held).into_iter().partition(is_released);
         self.held = others;
@@ -173,17 +176,17 @@ impl Outbox {
         }
     }
 
-    /// Whether `frames` more entries of `bytes` bytes leave half of the capacity free.
-    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
+    /// Whether `entries` more entries of `bytes` bytes leave half of the capacity free.
+    pub fn fits_within_half(&self, entries: usize, bytes: usize) -> bool {
         let waiting = self.ready.len() + self.held.len();
         let half = self.bound.half();
-        waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
+        waiting.saturating_add(entries) <= half.entries && self.bytes.saturating_add(bytes) <= half.bytes
     }
 
     /// Whether it is less than half full. Then it takes one entry of any size.
     pub fn is_under_half(&self) -> bool {
         let (waiting, half) = (self.ready.len() + self.held.len(), self.bound.half());
-        waiting == 0 || (waiting < half.frames && self.bytes < half.bytes)
+        waiting == 0 || (waiting < half.entries && self.bytes < half.bytes)
     }
 
     /// Drops all unwritten entries and closes, as after an overflow.
@@ -202,12 +205,9 @@ impl Outbox {
         self.is_empty() && self.held.is_empty()
     }
 
-    /// Takes no more entries. Ready entries are still written. Held entries are dropped, because they are never
-    /// released.
+    /// Takes no more entries. Ready entries are still written. Held entries can only be taken back.
     pub fn close(&mut self) {
         self.closed = true;
-        let held = std::mem::take(&mut self.held);
-        self.bytes -= held.iter().map(|(_, entry)| entry.len()).sum::<usize>();
     }
 
     /// Adds the last entry regardless of the capacity, and closes.
@@ -235,17 +235,22 @@ impl Outbox {
         self.remove(|entry, _| entry.session == session);
     }
 
+    /// Drops the entries of `session` that wait for a reply, because no reply follows.
+    pub fn remove_behind_replies(&mut self, session: SlotId) {
+        self.remove(|entry, hold| matches!(hold, Some(Hold::Reply(_))) && entry.session == session);
+    }
+
     /// Drops the held entries of `session`, which are never released.
     pub fn remove_held(&mut self, session: SlotId) {
-        self.remove(|entry, is_held| is_held && entry.session == session);
+        self.remove(|entry, hold| hold.is_some() && entry.session == session);
     }
 
     /// Takes back the unwritten publications of `session` that can be sent to it later, in order: see
     /// [`Entry::recoverable`]. With `held_only`, ready ones stay.
     pub fn take_back(&mut self, session: SlotId, held_only: bool) -> Vec<Option<Rc<Retained>>> {
         let mut taken = Vec::new();
-        self.remove(|entry, is_held| {
-            let is_taken = entry.session == session && (is_held || !held_only) && entry.recoverable.is_some();
+        self.remove(|entry, hold| {
+            let is_taken = entry.session == session && (hold.is_some() || !held_only) && entry.recoverable.is_some();
             if is_taken {
                 taken.extend(entry.recoverable.take().map(|recoverable| recoverable.copy));
             }
@@ -261,18 +266,18 @@ impl Outbox {
         entries.filter_map(|entry| entry.recoverable.as_mut()).for_each(|recoverable| recoverable.copy = None);
     }
 
-    /// Drops the entries that `wants` selects, except a partly written one. Its second argument: the entry is held.
-    fn remove(&mut self, mut wants: impl FnMut(&mut Entry, bool) -> bool) {
+    /// Drops the entries that `wants` selects, except a partly written one. Its second argument: what the entry waits for.
+    fn remove(&mut self, mut wants: impl FnMut(&mut Entry, Option<Hold>) -> bool) {
         let mut begun = self.progress.has_begun();
         let mut freed = 0;
-        let mut keeps = |entry: &mut Entry, is_held: bool| {
-            let keeps = !wants(entry, is_held);
+        let mut keeps = |entry: &mut Entry, hold: Option<Hold>| {
+            let keeps = !wants(entry, hold);
             freed += if keeps { 0 } else { entry.len() };
             keeps
         };
         let before = self.ready.len();
-        self.ready.retain_mut(|entry| std::mem::take(&mut begun) || keeps(entry, false));
-        self.held.retain_mut(|(_, entry)| keeps(entry, true));
+        self.ready.retain_mut(|entry| std::mem::take(&mut begun) || keeps(entry, None));
+        self.held.retain_mut(|(hold, entry)| keeps(entry, Some(*hold)));
         self.bytes -= freed;
         if self.ready.len() < before {
             // The marked entry, or an entry before it, may be dropped.
@@ -293,8 +298,8 @@ impl Outbox {
     /// The entries of `session`, ready and held: their number and their bytes.
     pub fn share(&self, session: SlotId) -> OutboxCapacity {
         let all = self.ready.iter().chain(self.held.iter().map(|(_, entry)| entry));
-        all.filter(|entry| entry.session == session).fold(OutboxCapacity { bytes: 0, frames: 0 }, |share, entry| {
-            OutboxCapacity { bytes: share.bytes + entry.len(), frames: share.frames + 1 }
+        all.filter(|entry| entry.session == session).fold(OutboxCapacity { bytes: 0, entries: 0 }, |share, entry| {
+            OutboxCapacity { bytes: share.bytes + entry.len(), entries: share.entries + 1 }
         })
     }
 

@@ -10,7 +10,7 @@ use super::heartbeat::{Heartbeat, HeartbeatState};
 use super::idle::QueueMemory;
 use super::outbox::{Entry, Hold, Offer, Outbox, OutboxCapacity};
 use super::table::Common;
-use super::{OutboxSink, SessionHandle, SlotId};
+use super::{OutboxSink, SessionHandle, SessionTransport, SlotId};
 use crate::model::close::Close;
 use crate::publication::Payload;
 
@@ -34,6 +34,8 @@ pub struct Connection {
     sessions: RefCell<Vec<Weak<SessionHandle>>>,
     /// The sink was woken and has not begun to write.
     is_woken: Cell<bool>,
+    /// A session waits until the outbox is less than half full.
+    awaits_room: Cell<bool>,
     /// Reading is paused.
     is_paused: Cell<bool>,
     pub(super) end: EndState,
@@ -56,6 +58,7 @@ impl Connection {
             sink: RefCell::default(),
             sessions: RefCell::default(),
             is_woken: Cell::default(),
+            awaits_room: Cell::default(),
             is_paused: Cell::default(),
             end: EndState::default(),
             heartbeat: HeartbeatState::new(spec.heartbeat, spec.elapsed),
@@ -81,15 +84,47 @@ impl Connection {
         self.wake();
     }
 
-    /// Detaches the transport. Nothing more is written.
+    /// Detaches the transport, and drops the outbox.
     pub fn detach(&self) {
         drop(self.sink.borrow_mut().take());
         self.with_outbox(Outbox::discard);
     }
 
-    /// Gives access to the outbox.
+    /// Gives the transport access to the outbox. Sessions that wait for room resume once there is some.
     pub fn with_outbox<T>(&self, access: impl FnOnce(&mut Outbox) -> T) -> T {
-        access(&mut self.outbox.borrow_mut())
+        let result = access(&mut self.outbox.borrow_mut());
+        if self.awaits_room.get() && self.outbox.borrow().is_under_half() {
+            self.awaits_room.set(false);
+            self.for_each_session(|session| session.with_transport(SessionTransport::resume));
+        }
+        result
+    }
+
+    /// Whether the outbox is less than half full. If not, the transports of the sessions resume once it is.
+    pub fn has_room(&self) -> bool {
+        let has_room = self.is_under_half();
+        self.awaits_room.set(self.awaits_room.get() || !has_room);
+        has_room
+    }
+
+    /// Whether nothing is ready to be written.
+    pub fn is_drained(&self) -> bool {
+        self.outbox.borrow().is_empty()
+    }
+
+    /// Takes no more entries. What is ready is still written.
+    pub fn stop(&self) {
+        self.with_outbox(Outbox::close);
+    }
+
+    /// Sends the last message, regardless of the capacity.
+    pub fn send_last(&self, payload: Payload) {
+        self.with_outbox(|outbox| outbox.close_with(Entry::of_connection(payload)));
+    }
+
+    fn for_each_session(&self, act: impl Fn(&SessionHandle)) {
+        let sessions = self.sessions.borrow().clone();
+        sessions.iter().filter_map(Weak::upgrade).for_each(|session| act(&session));
     }
 
     /// Offers an entry. With `accepted_us`, it is marked for measurement if it is ready. `true`: the outbox took it.
@@ -126,10 +161,10 @@ impl Connection {
         self.offer(Entry::of_connection(payload), None, None);
     }
 
-    /// Releases entries of `session`: see [`Outbox::release`].
-    pub(super) fn release(&self, session: SlotId, hold: Hold, next: Option<Hold>) {
+    /// Releases entries of `session`: see [`Outbox::release_held`].
+    pub(super) fn release_held(&self, session: SlotId, hold: Hold, next: Option<Hold>) {
         let is_ready = self.with_outbox(|outbox| {
-            outbox.release(session, hold, next);
+            outbox.release_held(session, hold, next);
             !outbox.is_empty()
         });
         if is_ready {
@@ -186,11 +221,8 @@ impl Connection {
 
     pub(super) fn close_with_rule(&self, close: Close, rule: Option<&'static str>) {
         if self.end.close(close, rule) {
-            let sessions = self.sessions.borrow().clone();
-            for session in sessions.iter().filter_map(Weak::upgrade) {
-                session.connection_closed(&self.end);
-            }
-            self.with_outbox(Outbox::close);
+            self.for_each_session(|session| session.connection_closed(&self.end));
+            self.stop();
             self.wake();
         }
     }
@@ -230,9 +262,9 @@ impl Connection {
         self.outbox.borrow().is_under_half()
     }
 
-    /// Whether `frames` more entries of `bytes` bytes leave half of the outbox free.
-    pub fn fits_within_half(&self, frames: usize, bytes: usize) -> bool {
-        self.outbox.borrow().fits_within_half(frames, bytes)
+    /// Whether `entries` more entries of `bytes` bytes leave half of the outbox free.
+    pub fn fits_within_half(&self, entries: usize, bytes: usize) -> bool {
+        self.outbox.borrow().fits_within_half(entries, bytes)
     }
 }
 

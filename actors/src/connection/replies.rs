@@ -126,7 +126,7 @@ impl SessionHandle {
             let Some(FulfilledReply { number, payload, releases }) = next else { break };
             sent += payload.map_or(0, |payload| u64::from(self.send_ahead(payload)));
             if releases {
-                self.release(number);
+                self.release_held(number);
             }
         }
         self.common.stats.sent.add(sent);
@@ -186,7 +186,7 @@ impl SessionHandle {
     pub fn takes_requests(&self) -> bool {
         let output = self.output.borrow();
         let has_room = |connection: &Connection| {
-            connection.is_under_half() && (output.answered == 0 || connection.fits_within_half(0, output.answered))
+            connection.has_room() && (output.answered == 0 || connection.fits_within_half(0, output.answered))
         };
         let is_free = output.large == 0 && self.with_connection(has_room).unwrap_or(true);
         drop(output);

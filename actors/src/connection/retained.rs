@@ -154,9 +154,9 @@ pub(crate) mod tests {
         let brought = |text: &'static str| Brought::of(&retained(&ledger, 1, text));
         let (one, other) = (ledger.keep(brought("one")), ledger.keep(brought("one")));
         assert!(Rc::ptr_eq(&one, &other));
-        let as_frame = ledger.keep(brought("frame"));
-        assert_eq!(&as_frame.payload.bytes()[..], b"frame");
-        drop((one, other, as_frame));
+        let in_a_format = ledger.keep(brought("encoded"));
+        assert_eq!(&in_a_format.payload.bytes()[..], b"encoded");
+        drop((one, other, in_a_format));
         assert_eq!(stats.recovery_bytes.get(), 0);
         for number in 2..2_000 {
             drop(ledger.keep(Brought { number, ..brought("one") }));

@@ -1,4 +1,4 @@
-//! The timer of a worker's sessions.
+//! The timer of a worker's sessions and connections.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,8 +18,8 @@ const SWEEP_MIN: i64 = 20;
 /// Delay of a sweep from which the worker counts as stalled, ms.
 const STALL_MS: i64 = 1_500;
 
-/// One timer for expiry, silence and pings of all sessions of a worker. A timer for each session would wake an idle
-/// thread for every ping; one sweep handles all due sessions.
+/// One timer for expiry, silence and pings of a worker's sessions and connections. A timer for each would wake an idle
+/// thread for every ping; one sweep handles all that are due.
 #[derive(Debug)]
 pub struct HeartbeatSweeper {
     session_table: Rc<SessionTable>,

@@ -69,7 +69,7 @@ impl Tail {
     fn push(&mut self, delivery: Rc<Retained>) {
         self.bytes += delivery.payload.len();
         self.entries.push_back(delivery);
-        while self.entries.len() > self.bound.frames || self.bytes > self.bound.bytes {
+        while self.entries.len() > self.bound.entries || self.bytes > self.bound.bytes {
             self.pop();
         }
     }
@@ -126,7 +126,7 @@ impl Tail {
 
     /// Buffers nothing from here on.
     pub fn keep_nothing(&mut self) {
-        self.bound = OutboxCapacity { bytes: 0, frames: 0 };
+        self.bound = OutboxCapacity { bytes: 0, entries: 0 };
     }
 
     /// Whether dropping the buffer frees memory: no other buffer shares one of its publications.
@@ -176,9 +176,9 @@ mod tests {
     use crate::connection::retained::tests::retained;
     use crate::runtime::counters::Stats;
 
-    fn tail(frames: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
+    fn tail(entries: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
-        let mut tail = Tail::behind(None, OutboxCapacity { bytes: 20, frames });
+        let mut tail = Tail::behind(None, OutboxCapacity { bytes: 20, entries });
         numbers.for_each(|number| tail.add(retained(&ledger, number, "x"), None));
         (ledger, tail)
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::encoded::EncodedPublication;
+use super::kept::Kept;
 use super::outbox::{Content, OutboxCapacity};
 use super::*;
 use crate::model::close::Close;
-use crate::model::ids::RoomName;
+use crate::model::ids::{EventName, RoomName};
 use crate::model::surface::Surface;
-use crate::publication::{Correlation, Event, EventError, Format, MessageKind, Payload};
+use crate::publication::{Correlation, Event, EventError, Format, MessageKind, Payload, Publication};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
@@ -21,8 +23,8 @@ impl Encoder for PlainEncoder {
         Format::Raw
     }
 
-    fn surface(&self) -> Option<Surface> {
-        None
+    fn surface(&self) -> Surface {
+        Surface::Raw
     }
 
     fn event(&self, event: &Event, _: u64) -> Payload {
@@ -50,7 +52,7 @@ pub(crate) fn text(text: &str) -> Payload {
 pub(crate) fn connection_spec() -> ConnectionSpec {
     let ping = (MessageKind::Text, "?");
     let heartbeat = Heartbeat { interval_ms: 30, timeout_ms: 60, ping, proof: ProofOfLife::AnyFrame };
-    let bound = OutboxCapacity { bytes: 100, frames: 100 };
+    let bound = OutboxCapacity { bytes: 100, entries: 100 };
     ConnectionSpec { bound, heartbeat: Some(heartbeat), elapsed: 0 }
 }
 
@@ -127,7 +129,7 @@ fn replies_leave_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn a_reply_without_a_frame_releases_the_next() {
+fn a_reply_without_a_payload_releases_the_next() {
     let session_table = session_table();
     let handle = handle(&session_table);
     let (first, second) = (handle.reserve(1), handle.reserve(1));
@@ -271,7 +273,7 @@ fn no_request_is_read_behind_a_large_reply_or_a_full_outbox() {
     write(&handle, 1);
     assert!(handle.takes_requests());
 
-    // An outbox below half of its capacity takes one frame of any size.
+    // An outbox below half of its capacity takes one entry of any size.
     let large = handle.reserve_large(1);
     handle.fulfil(large, Some(text(&"c".repeat(500))));
     assert_eq!((handle.closed(), handle.takes_requests()), (None, false));
@@ -304,8 +306,8 @@ fn the_sessions_of_a_connection_share_its_outbox() {
     assert_eq!(waiting(&connection), format!("1|2|?|{}", "x".repeat(60)));
     assert!(!one.takes_requests() && !two.takes_requests(), "half of the outbox is full");
     let share = |handle: &SessionHandle| connection.with_outbox(|outbox| outbox.share(handle.addr().slot));
-    assert_eq!(share(&one), OutboxCapacity { bytes: 61, frames: 2 });
-    assert_eq!(share(&two), OutboxCapacity { bytes: 1, frames: 1 });
+    assert_eq!(share(&one), OutboxCapacity { bytes: 61, entries: 2 });
+    assert_eq!(share(&two), OutboxCapacity { bytes: 1, entries: 1 });
     two.send(text(&"y".repeat(60)));
     assert_eq!([one.closed(), two.closed(), connection.closed()], [Some(Close::SlowConsumer); 3]);
 }
@@ -340,6 +342,7 @@ fn a_session_that_its_client_left_takes_its_entries_along() {
     let reply = left.reserve(1);
     left.defer([room.clone()], reply);
     left.deliver(&room, Content::of(text("b")));
+    left.note_end(Close::Left);
     left.leave();
     left.end_connection();
     left.send(text("c"));
@@ -365,7 +368,61 @@ fn a_session_that_the_hub_closes_keeps_its_ready_entries_and_its_connection() {
     early.close(Close::TokenRevoked);
     let transport = Rc::new(NamespaceTransport::default());
     early.attach(transport.clone());
-    assert_eq!((transport.0.get(), waiting(&connection).as_str()), (Some(Close::TokenRevoked), "last"));
+    assert_eq!((transport.0.get(), waiting(&connection).as_str()), (Some(Close::TokenRevoked), "last|unseen"));
+}
+
+#[test]
+fn sessions_resume_once_the_outbox_has_room() {
+    #[derive(Default)]
+    struct Resumed(std::cell::Cell<u32>);
+    impl SessionTransport for Resumed {
+        fn closed(self: Rc<Self>, _: Close) {}
+        fn resume(self: Rc<Self>) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let [full, waits] = [(); 2].map(|()| session(&session_table, &connection));
+    let transport = Rc::new(Resumed::default());
+    waits.attach(transport.clone());
+    full.attach(Rc::new(NamespaceTransport::default()));
+    full.send(text(&"x".repeat(30)));
+    full.send(text(&"x".repeat(30)));
+    assert!(!waits.takes_requests());
+    connection.with_outbox(|outbox| outbox.advance(0, 5));
+    assert_eq!(transport.0.get(), 0, "it is still more than half full");
+    connection.with_outbox(|outbox| outbox.advance(1, 0));
+    assert_eq!(transport.0.get(), 1);
+    assert!(waits.takes_requests());
+    full.send(text(&"x".repeat(30)));
+    assert!(!waits.takes_requests());
+    // The entries of a session that its client left make room, too.
+    full.leave();
+    assert_eq!((transport.0.get(), waits.takes_requests()), (2, true));
+}
+
+#[test]
+fn held_messages_are_taken_back_after_the_connection_stops() {
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let handle = session(&session_table, &connection);
+    handle.attach(Rc::new(NamespaceTransport::default()));
+    handle.provide("message", Kept::new(OutboxCapacity { bytes: 100, entries: 10 }));
+    let room = RoomName::parse("chat", "room").unwrap();
+    let reply = handle.reserve(1);
+    handle.defer([room.clone()], reply);
+    let data = Bytes::from_static(b"1");
+    let event = Event { name: EventName::of_hub("message"), topic: None, data, timestamp: 0, offset: None };
+    let publication = Publication::new(event);
+    let mut encoded = EncodedPublication::new(&publication, &room, session_table.ledger());
+    assert!(handle.hand_over(&room, &publication, &mut encoded, None, |_| ()));
+    connection.stop();
+    handle.fulfil(reply, Some(text("joined")));
+    assert_eq!(waiting(&connection), "");
+    handle.end_connection();
+    let Some(Remains::Messages(messages, 0)) = handle.remains() else { panic!("the message is lost") };
+    assert_eq!(messages.iter().map(|message| &message.payload.bytes()[..]).collect::<Vec<_>>(), [b"1"]);
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Default for Settings {
             environment: "production".to_owned(),
             max_connections: 10_000,
             mailbox: 1_024,
-            outbox: OutboxCapacity { bytes: 1 << 20, frames: 16_384 },
+            outbox: OutboxCapacity { bytes: 1 << 20, entries: 16_384 },
             rooms: 1_000_000,
             rooms_per_user: 1_000,
             history_bytes: 1 << 26,
@@ -117,7 +117,7 @@ impl Default for Settings {
 impl Settings {
     /// The bound of one suspended session's buffer: `recovery.queue` messages and half of the outbox bytes.
     pub(crate) fn buffer_bound(&self) -> OutboxCapacity {
-        OutboxCapacity { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
+        OutboxCapacity { bytes: self.outbox.half().bytes, entries: self.recovery.queue }
     }
 
     /// One worker's share of the bytes for suspended sessions.

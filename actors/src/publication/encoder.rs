@@ -15,8 +15,8 @@ pub trait Encoder: Send + Sync + fmt::Debug {
     /// The format. Two encoders of one format write the same bytes for the same event.
     fn format(&self) -> Format;
 
-    /// The surface of the sessions that use it; `None` for a connection that multiplexes sessions.
-    fn surface(&self) -> Option<Surface>;
+    /// The surface of the sessions that use it.
+    fn surface(&self) -> Surface;
 
     /// A published event. `number` is the [publication number](super::Publication::number); 0 means none.
     fn event(&self, event: &Event, number: u64) -> Payload;

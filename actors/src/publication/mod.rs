@@ -4,6 +4,7 @@
 mod encoder;
 mod event_error;
 mod format;
+mod frame_header;
 mod payload;
 
 use std::sync::OnceLock;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 pub use self::encoder::{Correlation, Encoder};
 pub use self::event_error::EventError;
 pub use self::format::{Format, PerFormat};
+pub use self::frame_header::{FRAME_HEADER_MAX, FrameHeader};
 pub use self::payload::{MessageKind, Messages, Payload};
 use crate::model::ids::{EventName, NotificationId, RoomName};
 

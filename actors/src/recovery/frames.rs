@@ -2,28 +2,17 @@
 
 use bytes::Bytes;
 
-use crate::publication::{MessageKind, Payload};
+use crate::publication::{FRAME_HEADER_MAX, FrameHeader, MessageKind, Payload};
 
-/// A final frame of text, and of binary data.
+/// The first byte of a final frame of text, and of binary data.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
-/// The payload as frames.
+/// The payload as frames. Publications have no control messages.
 pub(super) fn encode(payload: &Payload) -> Bytes {
-    let mut frames = Vec::with_capacity(payload.len() + 10 * payload.message_count());
+    let mut frames = Vec::with_capacity(payload.len() + FRAME_HEADER_MAX * payload.message_count());
     for (kind, message) in payload.messages() {
-        frames.push(if kind == MessageKind::Binary { BINARY } else { TEXT });
-        match (u8::try_from(message.len()), u16::try_from(message.len())) {
-            (Ok(short @ ..126), _) => frames.push(short),
-            (_, Ok(medium)) => {
-                frames.push(126);
-                frames.extend_from_slice(&medium.to_be_bytes());
-            }
-            _ => {
-                frames.push(127);
-                frames.extend_from_slice(&(message.len() as u64).to_be_bytes());
-            }
-        }
+        frames.extend_from_slice(&FrameHeader::new(kind, message.len()));
         frames.extend_from_slice(message);
     }
     frames.into()

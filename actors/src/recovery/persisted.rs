@@ -102,7 +102,10 @@ pub(crate) fn restored(
     let brought = |StoredDelivery { number, is_frame, room, bytes, about }| {
         let about = about.and_then(|id| NotificationId::parse(&id, "about").ok());
         let text = |bytes| Some(Payload::message(MessageKind::Text, bytes));
-        let payload = if is_frame { frames::decode(bytes) } else { text(bytes) }?;
+        let Some(payload) = (if is_frame { frames::decode(bytes) } else { text(bytes) }) else {
+            log::error!("a stored delivery cannot be read: number {number}");
+            return None;
+        };
         Some(((number, is_frame), Brought { number, room: RoomName::of_store(&room), payload, about }))
     };
     let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().filter_map(brought).collect();

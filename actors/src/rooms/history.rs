@@ -168,7 +168,7 @@ impl TopicHistory {
     /// `most`.
     pub(crate) fn after(&self, since: &Position, most: OutboxCapacity) -> Option<Vec<Arc<Publication>>> {
         let count = self.last.checked_sub(since.offset).and_then(|count| usize::try_from(count).ok())?;
-        if since.epoch != self.epoch.as_str() || count > most.frames {
+        if since.epoch != self.epoch.as_str() || count > most.entries {
             return None;
         }
         let first = self.messages.len().checked_sub(count)?;
@@ -222,7 +222,7 @@ mod tests {
     use crate::publication::Event;
 
     const ANY: usize = usize::MAX;
-    const ALL: OutboxCapacity = OutboxCapacity { bytes: ANY, frames: ANY };
+    const ALL: OutboxCapacity = OutboxCapacity { bytes: ANY, entries: ANY };
 
     fn publication(bytes: usize, offset: u64, timestamp: i64) -> Arc<Publication> {
         let (name, data) = (EventName::of_hub("x"), vec![b'1'; bytes].into());
@@ -316,7 +316,11 @@ mod tests {
         let history = history(rule(9, None), ANY, &[(0, 10); 3]);
         let since = Position { epoch: "e".into(), offset: 0 };
         for (bytes, frames, fits) in [(30, 3, true), (29, 3, false), (30, 2, false)] {
-            assert_eq!(history.after(&since, OutboxCapacity { bytes, frames }).is_some(), fits, "{bytes} {frames}");
+            assert_eq!(
+                history.after(&since, OutboxCapacity { bytes, entries: frames }).is_some(),
+                fits,
+                "{bytes} {frames}"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! Measures the time from the acceptance of a publication to its write to the socket or the poll of a client.
 //!
-//! Only a sample of the deliveries is measured. The fan-out of a worker chooses the sample, the outbox marks the frame,
+//! Only a sample of the deliveries is measured. The fan-out of a worker chooses the sample, the outbox marks the entry,
 //! and the writer of the connection records the time. See [`crate::connection::outbox::Outbox::mark`].
 
 use crate::runtime::histogram::{Histogram, Snapshot};

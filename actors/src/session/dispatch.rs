@@ -137,8 +137,8 @@ fn serve<E: ClientEvent>(
         Ok(Outcome::Unordered(answer)) => {
             let reply_slot = session.handle.reserve_unordered(weight);
             ctx.spawn(answer.map(move |result, session, _| {
-                let frame = session.result_frame(result, &context);
-                session.handle.fulfil_unordered(reply_slot, frame);
+                let payload = session.result_payload(result, &context);
+                session.handle.fulfil_unordered(reply_slot, payload);
             }));
         }
         Ok(Outcome::Join(rooms, answer)) => {
@@ -161,8 +161,8 @@ fn fulfil_with<R: ServerEvent>(
     context: RequestContext,
 ) -> impl ActorFuture<Session, Output = ()> + 'static {
     answer.map(move |result, session, _| {
-        let frame = session.result_frame(result, &context);
-        session.handle.fulfil(reply_slot, frame);
+        let payload = session.result_payload(result, &context);
+        session.handle.fulfil(reply_slot, payload);
     })
 }
 

@@ -66,7 +66,7 @@ impl Session {
         }
         self.hub.stats().notifications_redelivered.add(events.len() as u64);
         if let Some(all) = Payload::concat(events) {
-            // One frame behind the pending replies: an outbox below half of its capacity takes it.
+            // One payload behind the pending replies: an outbox below half of its capacity takes it.
             self.handle.send(all);
         }
     }

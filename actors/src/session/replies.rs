@@ -96,13 +96,13 @@ impl Session {
 
     /// Replies to a request.
     pub(super) fn reply<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) {
-        if let Some(frame) = self.reply_frame(reply, correlation, now) {
-            self.handle.send(frame);
+        if let Some(payload) = self.reply_payload(reply, correlation, now) {
+            self.handle.send(payload);
         }
     }
 
-    /// The frame of a reply; `None` when the client receives none.
-    pub(super) fn reply_frame<R: ServerEvent>(
+    /// The messages of a reply; `None` when the client receives none.
+    pub(super) fn reply_payload<R: ServerEvent>(
         &self,
         reply: &R,
         correlation: &Correlation,
@@ -126,28 +126,28 @@ impl Session {
         Payload::concat(preceding_events.chain([by_name, acknowledged].into_iter().flatten()))
     }
 
-    /// The frame of a result; `None` when the client receives none.
-    pub(super) fn result_frame<R: ServerEvent>(
+    /// The messages of a result; `None` when the client receives none.
+    pub(super) fn result_payload<R: ServerEvent>(
         &self,
         result: Result<R, Fault>,
         context: &RequestContext,
     ) -> Option<Payload> {
         let now = self.now();
         match result {
-            Ok(reply) => self.reply_frame(&reply, &context.correlation, now),
-            Err(fault) => self.refusal_frame(context, &fault, now),
+            Ok(reply) => self.reply_payload(&reply, &context.correlation, now),
+            Err(fault) => self.refusal_payload(context, &fault, now),
         }
     }
 
     /// Refuses a request.
     pub(super) fn refuse(&self, context: &RequestContext, fault: &Fault, now: i64) {
-        if let Some(frame) = self.refusal_frame(context, fault, now) {
-            self.handle.send(frame);
+        if let Some(payload) = self.refusal_payload(context, fault, now) {
+            self.handle.send(payload);
         }
     }
 
-    /// The frame of a refusal; `None` when the client receives none.
-    pub(super) fn refusal_frame(&self, context: &RequestContext, fault: &Fault, now: i64) -> Option<Payload> {
+    /// The messages of a refusal; `None` when the client receives none.
+    pub(super) fn refusal_payload(&self, context: &RequestContext, fault: &Fault, now: i64) -> Option<Payload> {
         self.note_refused(context, fault);
         let room = context.data.as_deref().filter(|_| context.refused == RefusalForm::Reply).and_then(room_in);
         let refusal = EventError {

@@ -163,7 +163,7 @@ impl Session {
         let left = failed.into_iter().chain(closed.iter().cloned()).collect();
         let remains = discard_suspended(&hub, addr, session, left).await.filter(|_| all_joined);
         let joined_at = joined?;
-        let frames = match missed(attempt.request.last, remains) {
+        let payloads = match missed(attempt.request.last, remains) {
             Some((missed, is_confirmed)) => {
                 // Unread notifications follow unless the client is known to have received them.
                 self.unread_since = joined_at.filter(|_| !is_confirmed);
@@ -174,7 +174,7 @@ impl Session {
                 self.restart(attempt.attempt)?
             }
         };
-        self.handle.fulfil(reply_slot, Payload::concat(frames));
+        self.handle.fulfil(reply_slot, Payload::concat(payloads));
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl Session {
         failed
     }
 
-    /// The frames of a successful recovery: the greeting, the missed messages, and a notice for each closed room.
+    /// The messages of a successful recovery: the greeting, the missed messages, and a notice for each closed room.
     fn send_missed(
         &self,
         attempt: u32,
@@ -211,10 +211,10 @@ impl Session {
         is_confirmed: bool,
         closed: Vec<RoomName>,
     ) -> Vec<Payload> {
-        let (now, mut frames) = (self.now(), Vec::new());
-        self.write_greeting(&mut frames, attempt, Some(identity), now);
+        let (now, mut payloads) = (self.now(), Vec::new());
+        self.write_greeting(&mut payloads, attempt, Some(identity), now);
         let missed: Vec<_> = missed.into_iter().filter(|Brought { room, .. }| !closed.contains(room)).collect();
-        frames.extend(missed.iter().map(|publication| publication.payload.clone()));
+        payloads.extend(missed.iter().map(|publication| publication.payload.clone()));
         self.hub.stats().sent.add(missed.len() as u64);
         self.handle.catch_up(missed, self.worker.session_table().ledger());
         if is_confirmed {
@@ -225,54 +225,54 @@ impl Session {
                 Some(_) => LeftRoom::new(room.to_string()),
                 None => LeftRoom::forbidden(room.to_string()),
             };
-            self.write(&mut frames, &left, now);
+            self.write(&mut payloads, &left, now);
         }
         self.hub.stats().recovered.add(1);
-        frames
+        payloads
     }
 
-    /// Continues as a new session, because messages are lost. Returns the frames of the greeting.
+    /// Continues as a new session, because messages are lost. Returns the messages of the greeting.
     fn restart(&mut self, attempt: u32) -> Result<Vec<Payload>, Fault> {
         self.began_at = self.connected_at;
         // A new private id shows the client that this is another session.
         self.recovery_token = Some(RecoveryToken::random()?);
         self.issue_pid();
-        let mut frames = Vec::new();
-        self.write_greeting(&mut frames, attempt, None, self.now());
+        let mut payloads = Vec::new();
+        self.write_greeting(&mut payloads, attempt, None, self.now());
         let optional: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
         for room in optional {
             drop(self.leave_room(room.as_str()));
         }
-        Ok(frames)
+        Ok(payloads)
     }
 
     /// Notifies the client that its session could not be recovered.
     pub(super) fn send_not_recovered(&self, attempt: &RecoveryAttempt, now: i64) {
-        let mut frames = Vec::new();
-        self.write_greeting(&mut frames, attempt.attempt, None, now);
-        Payload::concat(frames).into_iter().for_each(|frames| self.handle.send(frames));
+        let mut payloads = Vec::new();
+        self.write_greeting(&mut payloads, attempt.attempt, None, now);
+        Payload::concat(payloads).into_iter().for_each(|payload| self.handle.send(payload));
     }
 
     /// Writes the first messages after a reconnect. `identity` is set when the session was recovered.
-    fn write_greeting(&self, frames: &mut Vec<Payload>, attempt: u32, identity: Option<&Identity>, now: i64) {
+    fn write_greeting(&self, payloads: &mut Vec<Payload>, attempt: u32, identity: Option<&Identity>, now: i64) {
         let socket_id = self.handle.session();
-        self.write(frames, &ReconnectStatus::new(attempt, now), now);
+        self.write(payloads, &ReconnectStatus::new(attempt, now), now);
         match identity {
             Some(Identity { user, .. }) => {
                 let (user_id, timestamp) = (user.clone(), Iso(now));
-                self.write(frames, &StateRecovered { user_id, timestamp }, now);
+                self.write(payloads, &StateRecovered { user_id, timestamp }, now);
             }
             None => {
                 self.hub.stats().not_recovered.add(1);
-                self.write(frames, &StateRecoveryFailed::new(now), now);
+                self.write(payloads, &StateRecoveryFailed::new(now), now);
             }
         }
-        self.write(frames, &Connected { socket_id, timestamp: Iso(now) }, now);
-        self.write(frames, &Welcome::new(socket_id, &self.hub.settings().environment, now), now);
+        self.write(payloads, &Connected { socket_id, timestamp: Iso(now) }, now);
+        self.write(payloads, &Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
-    fn write<E: ServerEvent>(&self, frames: &mut Vec<Payload>, event: &E, now: i64) {
-        frames.push(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
+    fn write<E: ServerEvent>(&self, payloads: &mut Vec<Payload>, event: &E, now: i64) {
+        payloads.push(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
     }
 }
 

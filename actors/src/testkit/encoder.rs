@@ -34,8 +34,8 @@ impl Encoder for LineEncoder {
         Format::Raw
     }
 
-    fn surface(&self) -> Option<Surface> {
-        None
+    fn surface(&self) -> Surface {
+        Surface::Raw
     }
 
     fn event(&self, event: &Event, _: u64) -> Payload {

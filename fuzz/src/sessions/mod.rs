@@ -100,7 +100,7 @@ impl Simulation {
         let clock = Clock::manual(2_000_000);
         let settings = Settings {
             rules: permissions::rules(),
-            outbox: OutboxCapacity { bytes: 32_768, frames: 128 },
+            outbox: OutboxCapacity { bytes: 32_768, entries: 128 },
             rooms: 12,
             rooms_per_session: 6,
             payload_max: 1_000,

@@ -13,6 +13,18 @@ pub struct Whole {
     pub attachments: Vec<Bytes>,
 }
 
+impl Whole {
+    /// The bytes of its text and of its attachments.
+    pub fn bytes(&self) -> usize {
+        let text = match &self.packet {
+            Packet::Event { event, .. } => event.text.len(),
+            Packet::Ack { args, .. } => args.len(),
+            Packet::Connect { .. } | Packet::Disconnect { .. } | Packet::Unreadable { .. } => 0,
+        };
+        text + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
 /// Assembles a connection's packets. Holds at most one incomplete packet.
 #[derive(Debug)]
 pub struct PacketAssembler {

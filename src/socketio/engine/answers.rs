@@ -28,14 +28,13 @@ impl Engine {
             drop(transport);
             return self.end();
         }
-        let is_due = self.connection.closed().is_some() || !self.connection.with_outbox(|outbox| outbox.is_empty());
+        let is_due = self.connection.closed().is_some() || !self.connection.is_drained();
         let waiting = if is_due { polling.take_waiting() } else { None };
         let Some(close) = self.connection.closed() else {
             drop(transport);
             if let Some(waiting) = waiting {
                 waiting.answer(self.take_body());
                 self.connection.note_polled();
-                self.note_written();
             }
             return;
         };

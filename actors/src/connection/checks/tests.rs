@@ -49,6 +49,21 @@ fn queues_keep_their_memory_while_they_are_used_every_second() {
 }
 
 #[test]
+fn a_ping_keeps_no_memory() {
+    let session_table = session_table();
+    let connection = session_table.connect(connection_spec());
+    let sweep = |time| session_table.sweep(time, time);
+    let heartbeat = connection_spec().heartbeat.unwrap();
+    sweep(0);
+    sweep(heartbeat.interval_ms);
+    connection.with_outbox(|outbox| outbox.advance(1, 0));
+    let _ = connection.note_pong(heartbeat.interval_ms + 1_000_000);
+    sweep(heartbeat.interval_ms + IDLE_MS);
+    sweep(heartbeat.interval_ms + 2 * IDLE_MS);
+    assert_eq!(connection.queue_memory.check(|| false), None, "it is released");
+}
+
+#[test]
 fn a_pending_reply_needs_no_check_and_releases_its_memory_once_it_is_fulfilled() {
     let session_table = session_table();
     let handle = lasting(&session_table);

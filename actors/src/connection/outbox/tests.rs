@@ -25,8 +25,8 @@ pub(super) fn deliver(outbox: &mut Outbox, text: &str) -> Offer {
     outbox.offer(entry_of(0, text), None)
 }
 
-pub(super) fn outbox(bytes: usize, frames: usize) -> Outbox {
-    Outbox::new(OutboxCapacity { bytes, frames })
+pub(super) fn outbox(bytes: usize, entries: usize) -> Outbox {
+    Outbox::new(OutboxCapacity { bytes, entries })
 }
 
 #[test]
@@ -119,12 +119,12 @@ fn a_held_entry_waits_only_for_its_own_session_and_reply() {
     outbox.offer(entry_of(1, "other session"), Some(Hold::Reply(7)));
     deliver(&mut outbox, "old room");
     deliver(&mut outbox, "answer 7");
-    outbox.release(slot(0), Hold::Reply(7), None);
+    outbox.release_held(slot(0), Hold::Reply(7), None);
     assert_eq!(waiting(&outbox), "old room|answer 7|new room");
-    outbox.release(slot(0), Hold::Reply(8), Some(Hold::Start));
-    outbox.release(slot(1), Hold::Reply(7), None);
+    outbox.release_held(slot(0), Hold::Reply(8), Some(Hold::Start));
+    outbox.release_held(slot(1), Hold::Reply(7), None);
     assert_eq!(waiting(&outbox), "old room|answer 7|new room|other session");
-    outbox.release(slot(0), Hold::Start, None);
+    outbox.release_held(slot(0), Hold::Start, None);
     assert_eq!(waiting(&outbox), "old room|answer 7|new room|other session|newer room");
 }
 
@@ -139,18 +139,22 @@ fn the_entries_of_a_session_are_removed_except_a_partly_written_one() {
     outbox.advance(0, 1);
     outbox.remove_session(slot(0));
     assert_eq!((waiting(&outbox).as_str(), outbox.begun(), outbox.bytes), ("one|two", 1, 10));
+    outbox.offer(entry_of(1, "six"), Some(Hold::Start));
+    outbox.remove_behind_replies(slot(1));
+    assert_eq!((outbox.held.len(), outbox.bytes), (1, 9));
     outbox.remove_held(slot(1));
     assert_eq!((waiting(&outbox).as_str(), outbox.bytes), ("one|two", 6));
-    assert_eq!(outbox.share(slot(1)), OutboxCapacity { bytes: 3, frames: 1 });
+    assert_eq!(outbox.share(slot(1)), OutboxCapacity { bytes: 3, entries: 1 });
 }
 
 #[test]
-fn a_closed_outbox_drops_entries_that_wait_for_a_reply() {
+fn a_closed_outbox_releases_nothing() {
     let mut outbox = outbox(100, 100);
     deliver(&mut outbox, "ready");
-    outbox.offer(entry_of(0, "live"), Some(Hold::Reply(1)));
+    outbox.offer(entry_of(0, "held"), Some(Hold::Reply(1)));
     outbox.close();
-    assert_eq!((waiting(&outbox).as_str(), outbox.bytes), ("ready", 5));
+    outbox.release_held(slot(0), Hold::Reply(1), None);
+    assert_eq!(waiting(&outbox), "ready");
     assert_eq!(deliver(&mut outbox, "late"), Offer::Closed);
 }
 
@@ -183,6 +187,9 @@ fn unwritten_publications_are_taken_back_in_order() {
     let mut begun = filled();
     begun.advance(0, 1);
     assert_eq!(texts(begun.take_back(slot(0), false)), ["2", "3"], "the first reaches the client");
+    let mut closed = filled();
+    closed.close();
+    assert_eq!(texts(closed.take_back(slot(0), true)), ["3"]);
     let mut freed = filled();
     freed.advance(1, 0);
     freed.free_copies(slot(0));

@@ -53,25 +53,21 @@ impl Fanout {
     /// outbox more than half full gets no notice: accepted publications may need the space.
     fn send_notice(handle: &SessionHandle, schedule: &DrainSchedule, now: i64) -> bool {
         let random = getrandom::u32().unwrap_or(u32::MAX);
-        let Some(notice) = notice(handle.encoder(), schedule.away_ms(random), now) else { return false };
-        let fits = handle.fits_within_half(1, notice.len());
-        if fits {
-            // Before the pending replies, which may take the whole time of the drain.
-            handle.send_ahead(notice);
-        }
-        fits
+        let notice = notice(handle.encoder(), schedule.away_ms(random), now);
+        // Before the pending replies, which may take the whole time of the drain.
+        handle.fits_within_half(1, notice.len()) && handle.send_ahead(notice)
     }
 }
 
 /// The notice in the form of a surface.
-fn notice(encoder: &dyn Encoder, reconnect_after_ms: u64, now: i64) -> Option<Payload> {
-    let (name, data) = match encoder.surface()? {
+fn notice(encoder: &dyn Encoder, reconnect_after_ms: u64, now: i64) -> Payload {
+    let (name, data) = match encoder.surface() {
         Surface::Raw => (Status::NAME, json::encode(&Status::Draining { reconnect_after_ms })),
         Surface::Root | Surface::Chat => {
             (Draining::NAME, json::encode(&Draining { reconnect_after_ms, timestamp: Iso(now) }))
         }
     };
-    Some(encoder.answer(name, &data, &None, now))
+    encoder.answer(name, &data, &None, now)
 }
 
 impl Receive<Drain> for Fanout {

@@ -18,8 +18,8 @@ impl Encoder for NameEncoder {
         Format::Raw
     }
 
-    fn surface(&self) -> Option<Surface> {
-        None
+    fn surface(&self) -> Surface {
+        Surface::Raw
     }
 
     fn event(&self, event: &Event, _: u64) -> Payload {
@@ -52,7 +52,7 @@ fn fanout() -> Fanout {
 }
 
 fn handle(fanout: &mut Fanout, names: &[&str], listens_as: Option<(&str, Surface)>) -> Rc<SessionHandle> {
-    let bound = OutboxCapacity { bytes: 100, frames: 10 };
+    let bound = OutboxCapacity { bytes: 100, entries: 10 };
     let handle = sole(&fanout.session_table, &NameEncoder, ConnectionSpec { bound, heartbeat: None, elapsed: 0 });
     handle.set_presence_listener(listens_as.map(|(own, surface)| (user(own), surface)));
     for room in rooms(names) {

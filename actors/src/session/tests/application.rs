@@ -153,6 +153,7 @@ async fn a_draining_hub_waits_for_the_replies_of_the_application() {
     client.ask("client:event", r#"{"type":"a"}"#, Some("1")).await;
     let (_, answer) = requests.recv().await.unwrap();
     hub.drain(AT_ONCE).await;
+    client.line_with("draining").await;
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
     assert_eq!(client.receive().await, ["refused client:event: SHUTTING_DOWN #2"]);
     assert_eq!(client.handle.closed(), None);

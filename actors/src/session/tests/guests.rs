@@ -47,8 +47,8 @@ impl Encoder for Variant {
         Format::Raw
     }
 
-    fn surface(&self) -> Option<Surface> {
-        None
+    fn surface(&self) -> Surface {
+        Surface::Raw
     }
 
     fn is_numbered(&self) -> bool {

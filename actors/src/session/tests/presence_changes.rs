@@ -13,7 +13,7 @@ fn hub_with(audience: PresenceAudience, deliveries_per_second: u32) -> TestHub {
         settings.presence = PresenceSettings { audience, linger_ms: LINGER, deliveries_per_second };
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.mailbox = 4_096;
-        settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 10_000 };
+        settings.outbox = OutboxCapacity { bytes: 1 << 20, entries: 10_000 };
     })
 }
 

@@ -43,7 +43,7 @@ impl Clients {
         let hub = TestHub::with(GRACE_MS, None, |settings| {
             settings.workers = 2;
             settings.mailbox = 4_096;
-            settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 10_000 };
+            settings.outbox = OutboxCapacity { bytes: 1 << 20, entries: 10_000 };
             (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
             settings.messages_per_minute = MessagesPerMinute::default();
         });

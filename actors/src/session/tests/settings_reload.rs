@@ -61,7 +61,7 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     let hub = TestHub::with(GRACE_MS, None, |settings| {
         (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (2_000, 2_000, 2_000);
         (settings.topics_per_request, settings.mailbox) = (2_000, 2_000);
-        settings.outbox = OutboxCapacity { bytes: 1 << 20, frames: 100 };
+        settings.outbox = OutboxCapacity { bytes: 1 << 20, entries: 100 };
     });
     let alice = hub.client(Surface::Raw, "alice").await;
     let topics: Vec<_> = (0..TOPICS).map(|number| format!("secret.{number}")).chain(["open".to_owned()]).collect();

@@ -27,8 +27,8 @@ impl Encoder for TextEncoder {
         Format::Raw
     }
 
-    fn surface(&self) -> Option<Surface> {
-        Some(self.0)
+    fn surface(&self) -> Surface {
+        self.0
     }
 
     fn event(&self, _: &Event, _: u64) -> Payload {
@@ -49,7 +49,7 @@ impl Encoder for TextEncoder {
 }
 
 fn handle(session_table: &SessionTable, encoder: &'static TextEncoder) -> Rc<SessionHandle> {
-    let bound = OutboxCapacity { bytes: 1_000, frames: 4 };
+    let bound = OutboxCapacity { bytes: 1_000, entries: 4 };
     sole(session_table, encoder, ConnectionSpec { bound, heartbeat: None, elapsed: 0 })
 }
 

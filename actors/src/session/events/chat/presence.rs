@@ -46,8 +46,8 @@ impl Session {
         };
         let own = self.identity.as_ref().and_then(|identity| registry.online_user(&identity.user, now));
         let users = own.map_or_else(|| UsersOnline::all(&longest), |own| UsersOnline::with(&longest, &own));
-        let frame = self.handle.encoder().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
-        self.handle.fulfil(reply_slot, Some(frame));
+        let payload = self.handle.encoder().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
+        self.handle.fulfil(reply_slot, Some(payload));
     }
 
     /// Longest list of users, bytes.
