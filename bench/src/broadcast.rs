@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::clients::{MessageHandler, Outgoing};
 use crate::latency::LatencyHistogram;
 use crate::load::Load;
-use crate::protocol::{self, JOIN, Protocol, ServerMessage, position};
+use crate::protocol::{self, JOIN, Protocol, ServerMessage};
+use crate::text::position;
 
 /// The digits of the room number and of the message number in a payload: `@RRRRR@SSSSSSSSSS@…`.
 const ROOM_DIGITS: usize = 5;

@@ -31,6 +31,7 @@ mod reply;
 mod scenario;
 mod server;
 mod suspended;
+mod text;
 mod usage;
 
 use std::path::PathBuf;

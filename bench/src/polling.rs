@@ -1,7 +1,7 @@
 //! The requests of a Socket.IO client that stays on long-polling. As a browser, it has two sockets: one for the poll that
 //! waits, and one for its POSTs, one at a time. Pure.
 
-use crate::protocol::quoted;
+use crate::text::quoted;
 
 /// Separates the packets of a body.
 pub(crate) const SEPARATOR: u8 = 0x1E;

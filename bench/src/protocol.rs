@@ -2,6 +2,7 @@
 
 use crate::frame::{self, ParsedFrame, TEXT};
 use crate::polling::{PollingSession, SEPARATOR};
+use crate::text::position;
 
 /// The key of every handshake and its accept value, from RFC 6455 section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -205,17 +206,6 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     let fold = |number: u64, &byte: &u8| number.checked_mul(10)?.checked_add(u64::from(byte - b'0'));
     text.first().filter(|byte| byte.is_ascii_digit()).and_then(|_| digits.into_iter().try_fold(0, fold))
-}
-
-/// The bytes between `start` and the next quotation mark.
-pub(crate) fn quoted<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
-    let rest = text.get(position(text, start)? + start.len()..)?;
-    rest.get(..position(rest, b"\"")?)
-}
-
-/// The index of `part` in `text`.
-pub(crate) fn position(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::clients::{ClientPool, ClientSpec, MessageHandler, Outgoing};
 use crate::connecting::CONNECTING_MAX;
 use crate::load::{Measurement, SETTLE};
-use crate::protocol::{JOIN, Protocol, ServerMessage, position, quoted};
+use crate::protocol::{JOIN, Protocol, ServerMessage};
 use crate::server::Server;
+use crate::text::{position, quoted};
 use crate::usage;
 
 /// The number of events that each session misses.

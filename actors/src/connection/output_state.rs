@@ -2,9 +2,43 @@
 
 use std::collections::VecDeque;
 
-use super::replies::PendingReply;
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
+use crate::publication::Payload;
+
+/// A reply that is not sent yet.
+#[derive(Debug)]
+pub(super) struct PendingReply {
+    /// Bytes of the request.
+    weight: usize,
+    /// Whether the reply is fulfilled.
+    is_fulfilled: bool,
+    /// Whether the reply may be large.
+    large: bool,
+    /// Its messages, if it has any.
+    payload: Option<Payload>,
+}
+
+impl PendingReply {
+    /// A reply to a request of `weight` bytes.
+    pub(super) fn to(weight: usize, large: bool) -> Self {
+        Self { weight, is_fulfilled: false, large, payload: None }
+    }
+
+    /// A notice behind the pending replies.
+    pub(super) fn fulfilled(payload: Payload) -> Self {
+        Self { weight: 0, is_fulfilled: true, large: false, payload: Some(payload) }
+    }
+}
+
+/// The next reply to send.
+pub(super) struct FulfilledReply {
+    /// Its number.
+    pub(super) number: u64,
+    pub(super) payload: Option<Payload>,
+    /// Messages may wait for it.
+    pub(super) releases: bool,
+}
 
 /// What a session is to send after its pending replies.
 #[derive(Debug, Default)]
@@ -41,5 +75,29 @@ impl OutputState {
     /// The number of the reply that the messages of `room` wait for.
     pub(super) fn behind(&self, room: &RoomName) -> Option<u64> {
         self.deferred_rooms.iter().find(|(deferred, _)| deferred == room).map(|&(_, reply)| reply)
+    }
+
+    /// Fulfils the reply with this number.
+    pub(super) fn fulfil(&mut self, number: u64, payload: Option<Payload>) {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(pending) = index.and_then(|index| self.replies.get_mut(index)) {
+            self.answered += payload.as_ref().map_or(0, Payload::len);
+            pending.is_fulfilled = true;
+            pending.payload = payload;
+        }
+    }
+
+    /// Takes the first reply, if it is fulfilled.
+    pub(super) fn take_fulfilled(&mut self) -> Option<FulfilledReply> {
+        self.replies.front().filter(|pending| pending.is_fulfilled)?;
+        let PendingReply { weight, large, payload, .. } = self.replies.pop_front()?;
+        let number = self.first;
+        self.first += 1;
+        self.weight -= weight;
+        self.large -= u32::from(large);
+        self.answered -= payload.as_ref().map_or(0, Payload::len);
+        let releases = !self.deferred_rooms.is_empty();
+        self.deferred_rooms.retain(|&(_, reply)| reply != number);
+        Some(FulfilledReply { number, payload, releases })
     }
 }

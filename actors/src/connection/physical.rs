@@ -273,3 +273,6 @@ impl Drop for Connection {
         self.common.connections.borrow_mut().try_remove(self.key);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Pending replies of a session. Replies leave in the order of the requests; messages that wait for a reply follow it.
 
-use super::output_state::OutputState;
+use super::output_state::{FulfilledReply, PendingReply};
 use super::{Connection, SessionHandle, SessionTransport};
 use crate::model::ids::RoomName;
 use crate::publication::Payload;
@@ -23,59 +23,6 @@ pub struct ReplySlot(u64);
 #[derive(Debug)]
 pub struct UnorderedReply(usize);
 
-#[derive(Debug)]
-pub(super) struct PendingReply {
-    /// Bytes of the request.
-    weight: usize,
-    /// Whether the reply is fulfilled.
-    is_fulfilled: bool,
-    /// Whether the reply may be large.
-    large: bool,
-    /// Its messages, if it has any.
-    payload: Option<Payload>,
-}
-
-impl PendingReply {
-    /// A notice behind the pending replies.
-    pub(super) fn fulfilled(payload: Payload) -> Self {
-        Self { weight: 0, is_fulfilled: true, large: false, payload: Some(payload) }
-    }
-}
-
-/// The next reply to send.
-struct FulfilledReply {
-    /// Its number.
-    number: u64,
-    payload: Option<Payload>,
-    /// Messages may wait for it.
-    releases: bool,
-}
-
-impl OutputState {
-    fn fulfil(&mut self, reply_slot: ReplySlot, payload: Option<Payload>) {
-        let index = reply_slot.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-        if let Some(pending) = index.and_then(|index| self.replies.get_mut(index)) {
-            self.answered += payload.as_ref().map_or(0, Payload::len);
-            pending.is_fulfilled = true;
-            pending.payload = payload;
-        }
-    }
-
-    /// Takes the first reply, if it is fulfilled.
-    fn take_fulfilled(&mut self) -> Option<FulfilledReply> {
-        self.replies.front().filter(|pending| pending.is_fulfilled)?;
-        let PendingReply { weight, large, payload, .. } = self.replies.pop_front()?;
-        let number = self.first;
-        self.first += 1;
-        self.weight -= weight;
-        self.large -= u32::from(large);
-        self.answered -= payload.as_ref().map_or(0, Payload::len);
-        let releases = !self.deferred_rooms.is_empty();
-        self.deferred_rooms.retain(|&(_, reply)| reply != number);
-        Some(FulfilledReply { number, payload, releases })
-    }
-}
-
 impl SessionHandle {
     /// Reserves the reply to a request of `weight` bytes. Later requests are answered after it.
     pub fn reserve(&self, weight: usize) -> ReplySlot {
@@ -89,7 +36,7 @@ impl SessionHandle {
 
     fn reserve_ordered(&self, weight: usize, large: bool) -> ReplySlot {
         let mut output = self.output.borrow_mut();
-        output.replies.push_back(PendingReply { weight, is_fulfilled: false, large, payload: None });
+        output.replies.push_back(PendingReply::to(weight, large));
         output.weight += weight;
         output.large += u32::from(large);
         ReplySlot(output.first + output.replies.len() as u64 - 1)
@@ -119,7 +66,7 @@ impl SessionHandle {
     /// Fulfils a reply; without a payload, the client receives none.
     pub fn fulfil(&self, reply_slot: ReplySlot, payload: Option<Payload>) {
         let (was_busy, was_ready) = (self.is_busy(), self.takes_requests());
-        self.output.borrow_mut().fulfil(reply_slot, payload);
+        self.output.borrow_mut().fulfil(reply_slot.0, payload);
         let mut sent = 0;
         loop {
             let next = self.output.borrow_mut().take_fulfilled();
