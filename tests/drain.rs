@@ -8,6 +8,7 @@ use std::rc::Rc;
 use tokio::task::LocalSet;
 
 use crate::support::client::is_draining;
+use crate::support::socketio::SocketPacket;
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Sio, SioTransport, Wire, eventually};
 
@@ -168,6 +169,27 @@ async fn all_sessions_of_a_connection_end_together() {
         assert_eq!(events, [("/", "system:draining"), ("/chat", "system:draining"), ("/", "disconnected")]);
         assert_eq!(hub.connections(), 20);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_joins_another_namespace_during_the_drain_still_gets_its_last_events() {
+    let hub = Hub::with_manual_clock(SLOWLY);
+    let mut alice = Sio::of(&hub, SioTransport::WebSocket, "alice").await;
+    let mut others = open_clients(&hub, 20).await;
+    hub.signal("TERM");
+    assert!(is_draining(&others[0].next().await));
+    alice.send(&format!("40/chat,{}", json!({"token": token("alice")}))).await;
+    // Its refusal follows the decision on the CONNECT.
+    let refused = alice.emit_for_ack("/", "room:leave", json!({"room": "none"})).await;
+    let mut packets = Vec::new();
+    while packets.last().is_none_or(|packet: &SocketPacket| packet.id != Some(refused)) {
+        packets.push(alice.receive_any().await);
+    }
+    hub.advance(1_000);
+    packets.extend(alice.read_to_end().await.0);
+    let events = packets.iter().filter_map(SocketPacket::event).filter(|&event| event != "user_online");
+    assert_eq!(events.collect::<Vec<_>>(), ["system:draining", "room:leave:ack", "disconnected"]);
+    assert!(packets.iter().all(|packet| packet.namespace == "/"), "{packets:?}");
 }
 
 #[tokio::test]

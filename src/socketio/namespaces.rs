@@ -219,6 +219,8 @@ impl Namespaces {
             ConnectRefusal::Answered(data) => self.engine.send(socketio::connect_error(namespace, &data)),
             ConnectRefusal::Unanswered => {}
             ConnectRefusal::Closed(Close::Limit) => self.engine.connection().close_by(Close::Limit, connects::RULE),
+            // The drain closes the sessions of the connection in their turn, and the connection after them.
+            ConnectRefusal::Closed(Close::GoingAway) if !self.members.is_empty() => {}
             ConnectRefusal::Closed(close) => self.engine.connection().close(close),
         }
     }

@@ -258,6 +258,9 @@ impl SocketReader {
             let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read));
             self.turn += READ_WEIGHT;
             self.buffer.extend_from_slice(read.filled());
+            if result.is_err() {
+                self.writer.connection.set_broken();
+            }
             Poll::Ready(result.is_ok() && !read.filled().is_empty())
         })
     }
@@ -270,8 +273,11 @@ impl SocketReader {
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
             _ => FLUSH_TIME,
         };
-        self.stage =
-            if self.writer.broken.get() { ReaderStage::Gone } else { ReaderStage::Flushing(Box::pin(sleep(time))) };
+        self.stage = if self.writer.connection.is_broken() {
+            ReaderStage::Gone
+        } else {
+            ReaderStage::Flushing(Box::pin(sleep(time)))
+        };
         SocketMessage::Closing
     }
 
@@ -290,14 +296,14 @@ impl SocketReader {
         self.writer.poll_unblocked(cx);
         if let ReaderStage::Flushing(time) = &mut self.stage {
             let late = time.as_mut().poll(cx).is_ready();
-            if !late && !self.writer.is_done() && !self.writer.broken.get() {
+            if !late && !self.writer.is_done() && !self.writer.connection.is_broken() {
                 return if peer_gone { Poll::Ready(()) } else { Poll::Pending };
             }
             self.writer.shut();
             self.stage = ReaderStage::Shut(Box::pin(sleep(if late { Duration::ZERO } else { CLOSE_REPLY_TIME })));
         }
         match &mut self.stage {
-            ReaderStage::Shut(_) if peer_gone || self.writer.broken.get() => Poll::Ready(()),
+            ReaderStage::Shut(_) if peer_gone || self.writer.connection.is_broken() => Poll::Ready(()),
             ReaderStage::Shut(time) => time.as_mut().poll(cx),
             ReaderStage::Open | ReaderStage::Flushing(_) | ReaderStage::Gone => Poll::Ready(()),
         }
@@ -311,7 +317,7 @@ impl Drop for SocketReader {
             self.writer.end(1011, "internal error");
             self.writer.shut();
         }
-        self.writer.broken.set(true);
+        self.writer.connection.set_broken();
         self.writer.connection.detach();
     }
 }

@@ -93,7 +93,7 @@ async fn a_connection_that_breaks_drops_its_measurement() {
     drop(client);
     poll_fn(|cx| {
         writer.poll_unblocked(cx);
-        if writer.broken.get() { Poll::Ready(()) } else { Poll::Pending }
+        if writer.connection.is_broken() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     writer.write();

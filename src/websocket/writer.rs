@@ -26,8 +26,6 @@ pub struct SocketWriter {
     flusher: Rc<Flusher>,
     /// The kernel's buffer is full. The reader waits until it accepts more.
     blocked: Cell<bool>,
-    /// The connection is gone.
-    pub(super) broken: Cell<bool>,
     /// The state of this side's close frame.
     close_state: RefCell<CloseState>,
     /// Wakes the reader.
@@ -50,7 +48,6 @@ impl SocketWriter {
             connection: connection.clone(),
             flusher,
             blocked: Cell::new(false),
-            broken: Cell::new(false),
             close_state: RefCell::new(CloseState::Open),
             reader: RefCell::new(None),
         });
@@ -71,7 +68,7 @@ impl SocketWriter {
 
     /// Whether the connection is to end.
     pub(super) fn is_ending(&self) -> bool {
-        self.broken.get()
+        self.connection.is_broken()
             || self.connection.closed().is_some()
             || !matches!(*self.close_state.borrow(), CloseState::Open)
     }
@@ -90,7 +87,7 @@ impl SocketWriter {
     /// wake itself forever.
     pub(super) fn write(&self) {
         self.write_close_frame();
-        while !self.broken.get() && !self.blocked.get() {
+        while !self.connection.is_broken() && !self.blocked.get() {
             let result = self.connection.with_outbox(|outbox| {
                 (!outbox.is_empty()).then(|| framing::write_messages(outbox, |slices| self.try_write(slices)))
             });
@@ -99,7 +96,7 @@ impl SocketWriter {
                 Some(Ok(Some(accepted_us))) => self.connection.note_delivered(accepted_us),
                 Some(Ok(None)) => {}
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.blocked.set(true),
-                Some(Err(_)) => self.broken.set(true),
+                Some(Err(_)) => self.connection.set_broken(),
             }
         }
     }
@@ -131,7 +128,7 @@ impl SocketWriter {
 
     /// Continues to write when the kernel accepts more.
     pub(super) fn poll_unblocked(&self, cx: &mut Context<'_>) {
-        while self.blocked.get() && !self.broken.get() {
+        while self.blocked.get() && !self.connection.is_broken() {
             match self.socket.as_ref().poll_write_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
@@ -139,7 +136,7 @@ impl SocketWriter {
                     self.blocked.set(false);
                     self.write();
                 }
-                Poll::Ready(Err(_)) => self.broken.set(true),
+                Poll::Ready(Err(_)) => self.connection.set_broken(),
             }
         }
     }

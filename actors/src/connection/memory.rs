@@ -18,7 +18,7 @@ use std::rc::Rc;
 use super::{SessionHandle, SessionTable, SlotId};
 use crate::connection::encoded::EncodedPublication;
 use crate::connection::kept::Kept;
-use crate::connection::outbox::{Entry, OutboxCapacity, Recoverable};
+use crate::connection::outbox::{Entry, OutboxCapacity, Recoverable, TakeBack};
 use crate::connection::retained::{Brought, Ledger, Retained};
 use crate::connection::tail::Tail;
 use crate::model::close::Close;
@@ -215,11 +215,15 @@ impl SessionHandle {
             return;
         }
         let Some(Memory::Provided(only, mut kept)) = self.replace(None) else { return };
-        // Without a reader, unwritten publications are taken back; with one, only those that wait for a reply.
-        let held_only = !closed.is_none_or(Close::leaves_no_reader);
-        let slot = self.addr.slot;
-        let taken_back =
-            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.take_back(slot, held_only)));
+        let taken_back = self.with_connection(|connection| {
+            // With a reader, only those that wait for a reply.
+            let which = match closed.is_none_or(Close::leaves_no_reader) {
+                false => TakeBack::Held,
+                true if connection.is_broken() => TakeBack::Incomplete,
+                true => TakeBack::Unwritten,
+            };
+            connection.with_outbox(|outbox| outbox.take_back(self.addr.slot, which))
+        });
         for copy in taken_back.into_iter().flatten() {
             match copy {
                 Some(copy) => kept.add(copy),

@@ -62,6 +62,17 @@ pub enum Hold {
     Reply(u64),
 }
 
+/// The publications that [`Outbox::take_back`] takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeBack {
+    /// The held ones: the client still reads what is ready.
+    Held,
+    /// All unwritten ones.
+    Unwritten,
+    /// A partly written one, too: its rest is not written any more.
+    Incomplete,
+}
+
 /// Capacity that an empty queue keeps, in entries.
 const IDLE_CAPACITY: usize = 8;
 
@@ -245,12 +256,14 @@ impl Outbox {
         self.remove(|entry, hold| hold.is_some() && entry.session == session);
     }
 
-    /// Takes back the unwritten publications of `session` that can be sent to it later, in order: see
-    /// [`Entry::recoverable`]. With `held_only`, ready ones stay.
-    pub fn take_back(&mut self, session: SlotId, held_only: bool) -> Vec<Option<Rc<Retained>>> {
+    /// Takes back publications of `session` that can be sent to it later, in order: see [`Entry::recoverable`].
+    pub fn take_back(&mut self, session: SlotId, which: TakeBack) -> Vec<Option<Rc<Retained>>> {
         let mut taken = Vec::new();
+        let front = self.ready.front_mut().filter(|entry| which == TakeBack::Incomplete && entry.session == session);
+        taken.extend(front.and_then(|entry| entry.recoverable.take()).map(|recoverable| recoverable.copy));
         self.remove(|entry, hold| {
-            let is_taken = entry.session == session && (hold.is_some() || !held_only) && entry.recoverable.is_some();
+            let is_wanted = hold.is_some() || which != TakeBack::Held;
+            let is_taken = entry.session == session && is_wanted && entry.recoverable.is_some();
             if is_taken {
                 taken.extend(entry.recoverable.take().map(|recoverable| recoverable.copy));
             }

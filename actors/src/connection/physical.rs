@@ -36,6 +36,8 @@ pub struct Connection {
     is_woken: Cell<bool>,
     /// A session waits until the outbox is less than half full.
     awaits_room: Cell<bool>,
+    /// The transport has failed: nothing more reaches the client.
+    is_broken: Cell<bool>,
     /// Reading is paused.
     is_paused: Cell<bool>,
     pub(super) end: EndState,
@@ -59,6 +61,7 @@ impl Connection {
             sessions: RefCell::default(),
             is_woken: Cell::default(),
             awaits_room: Cell::default(),
+            is_broken: Cell::default(),
             is_paused: Cell::default(),
             end: EndState::default(),
             heartbeat: HeartbeatState::new(spec.heartbeat, spec.elapsed),
@@ -187,6 +190,16 @@ impl Connection {
     /// The transport begins to write. The next entry wakes it again.
     pub fn begin_write(&self) {
         self.is_woken.set(false);
+    }
+
+    /// The transport has failed: nothing more reaches the client.
+    pub fn set_broken(&self) {
+        self.is_broken.set(true);
+    }
+
+    /// Whether the transport has failed.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.get()
     }
 
     /// Lets the transport read again.

@@ -81,7 +81,7 @@ function read({ name, url, mode, token, topics }) {
   });
   socket.on('news', receive);
   socket.on('Broadcast', ({ payload }) => receive(payload));
-  return { record, hasJoined, isDone, socket };
+  return { record, ended, hasJoined, isDone, socket };
 }
 
 async function run(options) {
@@ -94,6 +94,15 @@ async function run(options) {
   const timeout = new Promise((resolve) => (timer = setTimeout(resolve, END_TIMEOUT)));
   await Promise.race([all, timeout]);
   clearTimeout(timer);
+  // The state of a client tells whether the hub or the client stopped.
+  for (const { record, socket, ended } of readers.filter(({ record, ended }) => ended.size < Object.keys(record.events).length)) {
+    const { engine, _readyState } = socket.io;
+    const { transport, upgrading } = engine ?? {};
+    record.faults.push(
+      `stopped: connected ${socket.connected}, manager ${_readyState}, engine ${engine?.readyState}, ` +
+        `${transport?.name} ${transport?.readyState}, upgrading ${upgrading}`,
+    );
+  }
   readers.forEach(({ socket }) => socket.disconnect());
   return readers.map(({ record }) => record);
 }

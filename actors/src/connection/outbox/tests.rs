@@ -180,19 +180,22 @@ fn unwritten_publications_are_taken_back_in_order() {
         taken.into_iter().map(|copy| copy.map_or("freed".into(), text)).collect()
     };
     let mut all = filled();
-    assert_eq!(texts(all.take_back(slot(0), false)), ["1", "2", "3"]);
+    assert_eq!(texts(all.take_back(slot(0), TakeBack::Unwritten)), ["1", "2", "3"]);
     assert_eq!((waiting(&all).as_str(), all.bytes), ("reply|other", 10));
     let mut held = filled();
-    assert_eq!(texts(held.take_back(slot(0), true)), ["3"]);
+    assert_eq!(texts(held.take_back(slot(0), TakeBack::Held)), ["3"]);
     let mut begun = filled();
     begun.advance(0, 1);
-    assert_eq!(texts(begun.take_back(slot(0), false)), ["2", "3"], "the first reaches the client");
+    assert_eq!(texts(begun.take_back(slot(0), TakeBack::Unwritten)), ["2", "3"], "the first reaches the client");
+    let mut broken = filled();
+    broken.advance(0, 1);
+    assert_eq!(texts(broken.take_back(slot(0), TakeBack::Incomplete)), ["1", "2", "3"]);
     let mut closed = filled();
     closed.close();
-    assert_eq!(texts(closed.take_back(slot(0), true)), ["3"]);
+    assert_eq!(texts(closed.take_back(slot(0), TakeBack::Held)), ["3"]);
     let mut freed = filled();
     freed.advance(1, 0);
     freed.free_copies(slot(0));
-    assert_eq!(texts(freed.take_back(slot(0), false)), ["freed", "freed"]);
-    assert_eq!(texts(freed.take_back(slot(1), false)), ["other"]);
+    assert_eq!(texts(freed.take_back(slot(0), TakeBack::Unwritten)), ["freed", "freed"]);
+    assert_eq!(texts(freed.take_back(slot(1), TakeBack::Unwritten)), ["other"]);
 }
