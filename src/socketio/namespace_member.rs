@@ -173,7 +173,7 @@ impl NamespaceSender {
         let Some(members) = self.members.upgrade() else { return };
         if members.mark_removed(self.namespace.clone()) {
             // The removed member logs the reason itself.
-            self.engine.connection().mark_close_logged();
+            self.engine.connection().end().mark_logged();
             self.engine.connection().close(close);
         } else {
             members.await_join(None);

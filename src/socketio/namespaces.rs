@@ -172,7 +172,7 @@ impl Namespaces {
                 Some(NextAction::Join(count)) if !self.members.has_ended() => {
                     self.join(namespace.clone(), member, count)
                 }
-                _ => member.end(self.engine.connection().end_reason()),
+                _ => member.end(self.engine.connection().end().reason()),
             },
             Err(refused) => match next {
                 Some(NextAction::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
@@ -285,13 +285,13 @@ impl PacketHandler for Namespaces {
         let connection = self.engine.connection();
         // Members and CONNECTs under authorization record the end themselves.
         if table.is_disconnected()
-            && !connection.is_close_logged()
-            && let Some(close) = connection.end_reason()
+            && !connection.end().is_logged()
+            && let Some(close) = connection.end().reason()
         {
-            self.namespace_auth.closed(close, connection.closed_by());
+            self.namespace_auth.closed(close, connection.end().rule());
         }
         for member in table.members() {
-            member.end(connection.end_reason());
+            member.end(connection.end().reason());
         }
     }
 }

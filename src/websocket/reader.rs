@@ -202,7 +202,7 @@ impl SocketReader {
                 Ok(Some(Incoming::Ping(payload))) => self.receive_ping(payload),
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => {
-                    connection.note_end(Close::Left);
+                    connection.end().note(Close::Left);
                     self.client_close = Some(code.unwrap_or(1000));
                 }
                 Ok(None) => {
@@ -217,7 +217,7 @@ impl SocketReader {
                 Err(Violation::TooBig) if self.awaits_bound => connection.pause(true),
                 Err(violation) => {
                     let (code, reason) = violation.close();
-                    connection.note_end(violation.end());
+                    connection.end().note(violation.end());
                     self.writer.end(code, reason);
                 }
             }

@@ -72,12 +72,8 @@ impl<'a> EncodedPublication<'a> {
     /// The data, retained.
     pub fn retained_data(&mut self) -> Rc<Retained> {
         let (publication, room, ledger) = (self.publication, self.room, self.ledger);
-        let retained = || {
-            Retained::new(
-                ledger,
-                brought(publication, room, Payload::message(MessageKind::Text, publication.data().clone())),
-            )
-        };
+        let data = || Payload::message(MessageKind::Text, publication.data().clone());
+        let retained = || Retained::new(ledger, brought(publication, room, data()));
         self.retained_data.get_or_insert_with(retained).clone()
     }
 }

@@ -6,7 +6,7 @@ use crate::model::close::Close;
 
 /// Why a session or a connection ended.
 #[derive(Debug, Default)]
-pub(super) struct EndState {
+pub struct EndState {
     /// The reason of the close by the hub; set once.
     closed: Cell<Option<Close>>,
     /// Why the client ended it. Counts when the hub did not close it.
@@ -30,30 +30,32 @@ impl EndState {
     }
 
     /// Records why the client ended it. Only the first reason counts.
-    pub(super) fn note(&self, close: Close) {
+    pub fn note(&self, close: Close) {
         self.noted.set(self.noted.get().or(Some(close)));
     }
 
     /// The reason of the close; `None` while it is open.
-    pub(super) fn closed(&self) -> Option<Close> {
+    pub fn closed(&self) -> Option<Close> {
         self.closed.get()
     }
 
     /// The reason of the end; `None` when the connection was lost, or is open.
-    pub(super) fn reason(&self) -> Option<Close> {
+    pub fn reason(&self) -> Option<Close> {
         self.closed.get().or(self.noted.get())
     }
 
-    pub(super) fn rule(&self) -> Option<&'static str> {
+    /// The configuration key that caused the close, when it is not the usual one for this close.
+    pub fn rule(&self) -> Option<&'static str> {
         self.rule.get()
     }
 
     /// Marks the reason as logged: by the refused request, or by another session of the connection.
-    pub(super) fn mark_logged(&self) {
+    pub fn mark_logged(&self) {
         self.is_logged.set(true);
     }
 
-    pub(super) fn is_logged(&self) -> bool {
+    /// Whether the log has the reason of the close already.
+    pub fn is_logged(&self) -> bool {
         self.is_logged.get()
     }
 

@@ -313,7 +313,7 @@ impl SessionHandle {
 
     /// Why the session or its connection ended; `None` when the connection was lost, or is open.
     pub fn end_reason(&self) -> Option<Close> {
-        self.end.reason().or_else(|| self.with_connection(Connection::end_reason).flatten())
+        self.end.reason().or_else(|| self.with_connection(|connection| connection.end.reason()).flatten())
     }
 
     /// Notifications that changed while the session waits for its unread ones.

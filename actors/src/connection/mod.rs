@@ -38,6 +38,7 @@ pub mod tail;
 
 use std::rc::Rc;
 
+pub use self::end::EndState;
 pub use self::handle::SessionHandle;
 pub use self::heartbeat::{Heartbeat, ProofOfLife};
 pub use self::memory::Remains;

@@ -245,29 +245,9 @@ impl Connection {
         self.end.closed()
     }
 
-    /// Records why the client ended the connection. Only the first reason counts.
-    pub fn note_end(&self, close: Close) {
-        self.end.note(close);
-    }
-
-    /// Why the connection ended; `None` when it was lost, or is open.
-    pub fn end_reason(&self) -> Option<Close> {
-        self.end.reason()
-    }
-
-    /// The configuration key that caused the close, when it is not the usual one for this close.
-    pub fn closed_by(&self) -> Option<&'static str> {
-        self.end.rule()
-    }
-
-    /// Marks the close as logged, by the refused request.
-    pub fn mark_close_logged(&self) {
-        self.end.mark_logged();
-    }
-
-    /// Whether the log has the reason of the close already.
-    pub fn is_close_logged(&self) -> bool {
-        self.end.is_logged()
+    /// The reason of its end, and whether the log has it.
+    pub fn end(&self) -> &EndState {
+        &self.end
     }
 
     /// Whether the outbox is less than half full.

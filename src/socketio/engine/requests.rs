@@ -101,7 +101,7 @@ impl Engine {
         };
         if !is_within {
             if is_post {
-                self.connection.mark_close_logged();
+                self.connection.end().mark_logged();
             }
             self.connection.close_over_budget();
         }
@@ -120,7 +120,7 @@ impl Engine {
             TransportState::Closing(_) | TransportState::Ended => return Err(self.ended_error()),
         };
         if overlaps {
-            self.connection.mark_close_logged();
+            self.connection.end().mark_logged();
             self.connection.close(Close::Malformed);
             return Err(EngineError::bad_request("two requests overlap"));
         }
@@ -167,7 +167,7 @@ impl Engine {
         match self.connection.closed() {
             Some(Close::Limit) => {
                 let fault = Fault::rate_limited(WINDOW_SECS);
-                EngineError::of(&match self.connection.closed_by() {
+                EngineError::of(&match self.connection.end().rule() {
                     Some(rule) => fault.by(rule),
                     None => fault,
                 })
@@ -195,7 +195,7 @@ impl Engine {
         self.wait_while(|engine| engine.is_busy() || engine.is_connecting()).await;
         match self.connection.closed() {
             Some(Close::Malformed) => {
-                self.connection.mark_close_logged();
+                self.connection.end().mark_logged();
                 Err(EngineError::bad_request("a malformed packet"))
             }
             Some(Close::Limit) => Err(self.ended_error()),
@@ -224,7 +224,7 @@ impl Engine {
                 }
                 Some(_) => {
                     drop(transport);
-                    self.connection.mark_close_logged();
+                    self.connection.end().mark_logged();
                     self.connection.close(Close::Malformed);
                     poll.refuse(EngineError::bad_request("two polls overlap"));
                 }
