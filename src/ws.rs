@@ -81,7 +81,7 @@ async fn admit(
     let settings = state.hub.settings();
     let connection = worker.session_table().connect(ConnectionSpec {
         bound: settings.outbox,
-        heartbeat: Some(settings.heartbeat),
+        heartbeat: Some(settings.heartbeat.clone()),
         elapsed: state.hub.clock().begin_ms(),
     });
     let opening = SessionStart {

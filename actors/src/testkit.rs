@@ -131,12 +131,12 @@ impl TestHub {
             memory_max: || Some(4 << 20),
             presence: presence::PresenceSettings { audience: presence::PresenceAudience::Off, ..Default::default() },
             grace_ms,
-            heartbeat: Heartbeat {
+            heartbeat: Arc::new(Heartbeat {
                 interval_ms: 30_000,
                 timeout_ms: 60_000,
                 ping: (MessageKind::Text, "?"),
                 proof: ProofOfLife::AnyFrame,
-            },
+            }),
             shortest_heartbeat_ms: 30_000,
             recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000 },
             rules: Rules(vec![anyone]),

@@ -1,5 +1,7 @@
 //! The settings of the hub's actors, derived from the configuration.
 
+use std::sync::Arc;
+
 use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::connection::{Heartbeat, ProofOfLife};
 use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
@@ -45,7 +47,7 @@ pub fn of(config: &Config) -> Settings {
         memory_max: telemetry::available,
         presence: presence_of(&config.presence),
         grace_ms: millis(config.auth.grace_secs),
-        heartbeat: heartbeat_of(&config.server),
+        heartbeat: Arc::new(heartbeat_of(&config.server)),
         shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs)
             .min(config.socketio.ping_interval_ms.into()),
         rules: Rules(config.topics.iter().map(rule_of).collect()),

@@ -3,12 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hubbub_actors::connection::SessionTable;
 use hubbub_actors::connection::outbox::OutboxCapacity;
+use hubbub_actors::connection::{Heartbeat, ProofOfLife, SessionTable};
 use hubbub_actors::hub::Hub;
 use hubbub_actors::limits::traffic::TrafficLimit;
+use hubbub_actors::publication::MessageKind;
 use hubbub_actors::runtime::clock::Clock;
 
+use crate::codec::engineio;
 use crate::http_stream::linger::Lingering;
 use crate::websocket::Flusher;
 
@@ -38,6 +40,19 @@ pub enum OutboxBound {
     Of(Arc<Hub>),
 }
 
+impl EngineSettings {
+    /// The heartbeat of its connections (Engine.IO v4, "Heartbeat").
+    pub(super) fn heartbeat(&self) -> Heartbeat {
+        let (interval_ms, timeout_ms) = (i64::from(self.ping_interval_ms), i64::from(self.ping_timeout_ms));
+        Heartbeat {
+            interval_ms,
+            timeout_ms: interval_ms + timeout_ms,
+            ping: (MessageKind::Text, engineio::PING),
+            proof: ProofOfLife::Pong,
+        }
+    }
+}
+
 impl OutboxBound {
     /// The current bound.
     pub fn get(&self) -> OutboxCapacity {
@@ -52,6 +67,8 @@ impl OutboxBound {
 pub struct EngineContext {
     /// The endpoint's settings.
     pub settings: EngineSettings,
+    /// The heartbeat of its connections.
+    pub heartbeat: Arc<Heartbeat>,
     /// The worker's session handles.
     pub session_table: Rc<SessionTable>,
     /// Writes the worker's connections.

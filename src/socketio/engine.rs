@@ -15,9 +15,9 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use hubbub_actors::connection::{Connection, ConnectionSpec, Heartbeat, OutboxSink, ProofOfLife};
+use hubbub_actors::connection::{Connection, ConnectionSpec, OutboxSink};
 use hubbub_actors::model::close::Close;
-use hubbub_actors::publication::{MessageKind, Payload};
+use hubbub_actors::publication::Payload;
 use hubbub_actors::registry::Admission;
 use tokio::sync::Notify;
 
@@ -100,15 +100,9 @@ impl Engine {
     pub(super) fn new(context: Rc<EngineContext>, admission: Option<Admission>, on_end: Box<dyn Fn()>) -> Rc<Self> {
         let settings = &context.settings;
         let traffic = settings.traffic.clone();
-        let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
         let connection = context.session_table.connect(ConnectionSpec {
             bound: settings.outbox.get(),
-            heartbeat: Some(Heartbeat {
-                interval_ms,
-                timeout_ms: interval_ms + timeout_ms,
-                ping: (MessageKind::Text, engineio::PING),
-                proof: ProofOfLife::Pong,
-            }),
+            heartbeat: Some(context.heartbeat.clone()),
             elapsed: context.clock.begin_ms(),
         });
         Rc::new(Self {

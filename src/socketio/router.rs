@@ -230,6 +230,7 @@ impl EngineWorker {
             router: router.clone(),
             context: Rc::new(EngineContext {
                 settings: router.settings.clone(),
+                heartbeat: Arc::new(router.settings.heartbeat()),
                 session_table,
                 flusher,
                 clock,

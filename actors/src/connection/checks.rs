@@ -17,7 +17,7 @@ impl SessionHandle {
     /// Sets the token's expiry.
     pub fn expire_at(&self, expiry: Expiry) {
         self.expiry.set(expiry);
-        self.common.session_checks.now(self.addr.slot.index());
+        self.common.session_checks.now(self.slot.index());
     }
 
     /// The token's expiry.
@@ -28,7 +28,7 @@ impl SessionHandle {
     /// Records use of the replies: their memory can be freed once they are empty.
     pub(super) fn note_queue_use(&self) {
         if self.queue_memory.note_use() {
-            self.common.session_checks.now(self.addr.slot.index());
+            self.common.session_checks.now(self.slot.index());
         }
     }
 
@@ -59,7 +59,7 @@ impl Connection {
     /// Records use of the outbox: its memory can be freed once it is empty.
     pub(super) fn note_queue_use(&self) {
         if self.queue_memory.note_use() {
-            self.common.connection_checks.now(self.key);
+            self.common.connection_checks.now(self.key.index());
         }
     }
 

@@ -14,7 +14,7 @@ use super::noted::Noted;
 use super::outbox::{Content, Entry, Hold};
 use super::output_state::{OutputState, PendingReply};
 use super::table::Common;
-use super::{Connection, SessionAddr, SessionSpec, SessionTransport};
+use super::{Connection, SessionAddr, SessionSpec, SessionTransport, SlotId};
 use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{RoomName, SessionId, UserId};
@@ -25,12 +25,12 @@ use crate::runtime::clock::Expiry;
 /// A session on its worker.
 pub struct SessionHandle {
     pub(super) session: SessionId,
-    pub(super) addr: SessionAddr,
+    pub(super) slot: SlotId,
     pub(super) encoder: &'static dyn Encoder,
     /// Its connection, until it ends. A suspended session has none.
     connection: RefCell<Option<Rc<Connection>>>,
     /// Its transport, from its start to its end.
-    transport: RefCell<Option<Rc<dyn SessionTransport>>>,
+    transport: Cell<Option<Rc<dyn SessionTransport>>>,
     /// The client knows the session. Before, its entries are held.
     has_started: Cell<bool>,
     pub(super) output: RefCell<OutputState>,
@@ -43,7 +43,7 @@ pub struct SessionHandle {
     /// Joined chats, each with the number of the last publication before the join.
     pub(super) chats: RefCell<Option<Box<AHashMap<RoomName, u64>>>>,
     /// The user and the surface of a session that receives presence events.
-    pub(super) presence_listener: RefCell<Option<(UserId, Surface)>>,
+    pub(super) presence_listener: RefCell<Option<Box<(UserId, Surface)>>>,
     pub(super) common: Rc<Common>,
 }
 
@@ -51,19 +51,19 @@ impl fmt::Debug for SessionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionHandle")
             .field("session", &self.session)
-            .field("addr", &self.addr)
+            .field("addr", &self.addr())
             .finish_non_exhaustive()
     }
 }
 
 impl SessionHandle {
-    pub(super) fn new(spec: SessionSpec, addr: SessionAddr, common: Rc<Common>) -> Self {
+    pub(super) fn new(spec: SessionSpec, slot: SlotId, common: Rc<Common>) -> Self {
         Self {
             session: spec.session,
-            addr,
+            slot,
             encoder: spec.encoder,
             connection: RefCell::new(spec.connection),
-            transport: RefCell::default(),
+            transport: Cell::default(),
             has_started: Cell::default(),
             output: RefCell::default(),
             end: EndState::default(),
@@ -84,7 +84,7 @@ impl SessionHandle {
 
     /// The address of the session.
     pub fn addr(&self) -> SessionAddr {
-        self.addr
+        SessionAddr { worker: self.common.worker, slot: self.slot }
     }
 
     /// Encodes for the client.
@@ -103,9 +103,9 @@ impl SessionHandle {
 
     /// Attaches the transport: the session starts, and its entries can be written.
     pub fn attach(&self, transport: Rc<dyn SessionTransport>) {
-        *self.transport.borrow_mut() = Some(transport);
+        self.transport.set(Some(transport));
         self.has_started.set(true);
-        self.with_connection(|connection| connection.release_held(self.addr.slot, Hold::Start, None));
+        self.with_connection(|connection| connection.release_held(self.slot, Hold::Start, None));
         if let Some(close) = self.closed() {
             self.with_transport(|transport| transport.closed(close));
         }
@@ -113,11 +113,11 @@ impl SessionHandle {
 
     /// Detaches the transport and the connection.
     pub fn detach(&self) {
-        self.transport.borrow_mut().take();
+        drop(self.transport.take());
         let connection = self.connection.borrow_mut().take();
         if let Some(connection) = connection {
             self.end.inherit(&connection.end);
-            connection.with_outbox(|outbox| outbox.remove_held(self.addr.slot));
+            connection.with_outbox(|outbox| outbox.remove_held(self.slot));
             connection.remove_session(self);
         }
     }
@@ -131,7 +131,7 @@ impl SessionHandle {
     /// The client left the session, and reads no more of it. Drops its unwritten entries.
     pub fn leave(&self) {
         self.keep();
-        self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_session(self.addr.slot)));
+        self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_session(self.slot)));
     }
 
     /// Suspends the session after its connection was cut. Pending replies are dropped.
@@ -170,7 +170,7 @@ impl SessionHandle {
 
     /// Offers a message of `room`. `true` when the outbox took it; the caller counts deliveries in one step.
     pub fn deliver(&self, room: &RoomName, content: Rc<Content>) -> bool {
-        self.offer(Entry::new(self.addr.slot, content), self.behind(room), None)
+        self.offer(Entry::new(self.slot, content), self.behind(room), None)
     }
 
     /// Offers an entry; with `behind`, it waits for that reply. With `accepted_us`, it is marked for measurement unless
@@ -194,7 +194,7 @@ impl SessionHandle {
     /// Releases the messages that wait for this reply.
     pub(super) fn release_held(&self, reply: u64) {
         let next = (!self.has_started.get()).then_some(Hold::Start);
-        self.with_connection(|connection| connection.release_held(self.addr.slot, Hold::Reply(reply), next));
+        self.with_connection(|connection| connection.release_held(self.slot, Hold::Reply(reply), next));
         self.released(reply);
     }
 
@@ -213,7 +213,7 @@ impl SessionHandle {
 
     /// Sends a message before the pending replies. `true` when the outbox took it.
     pub fn send_ahead(&self, payload: Payload) -> bool {
-        self.offer(Entry::new(self.addr.slot, Content::of(payload)), None, None)
+        self.offer(Entry::new(self.slot, Content::of(payload)), None, None)
     }
 
     /// Sends a refusal.
@@ -255,8 +255,7 @@ impl SessionHandle {
     fn close_with_rule(&self, close: Close, rule: Option<&'static str>) {
         if self.end.close(close, rule) {
             self.keep();
-            let slot = self.addr.slot;
-            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_behind_replies(slot)));
+            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_behind_replies(self.slot)));
             self.with_transport(|transport| transport.closed(close));
         }
     }
@@ -271,8 +270,7 @@ impl SessionHandle {
     /// Closes the session because its client recovers it on another connection. A disconnect that the client sent
     /// before has priority.
     pub fn supersede(&self) {
-        let transport = self.transport.borrow().clone();
-        if !transport.is_some_and(SessionTransport::supersede) {
+        if !self.transport().is_some_and(SessionTransport::supersede) {
             self.close(Close::Recovered);
         }
     }
@@ -324,18 +322,18 @@ impl SessionHandle {
     /// Sets the user and the surface for presence events; `None` stops them.
     pub fn set_presence_listener(&self, listener: Option<(UserId, Surface)>) {
         if listener.is_some() {
-            self.common.presence_listeners.borrow_mut().insert(self.addr.slot);
+            self.common.presence_listeners.borrow_mut().insert(self.slot);
         } else {
-            self.common.presence_listeners.borrow_mut().remove(&self.addr.slot);
+            self.common.presence_listeners.borrow_mut().remove(&self.slot);
         }
-        *self.presence_listener.borrow_mut() = listener;
+        *self.presence_listener.borrow_mut() = listener.map(Box::new);
     }
 
     /// The surface for presence events, if the session receives them. A session receives none about its own user
     /// `except`.
     pub fn presence_surface(&self, except: Option<&UserId>) -> Option<Surface> {
         let listener = self.presence_listener.borrow();
-        listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
+        listener.as_deref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
     }
 
     /// Whether `entries` more entries of `bytes` bytes leave half of the connection's outbox free.
@@ -343,9 +341,14 @@ impl SessionHandle {
         self.with_connection(|connection| connection.fits_within_half(entries, bytes)).unwrap_or(true)
     }
 
+    fn transport(&self) -> Option<Rc<dyn SessionTransport>> {
+        let transport = self.transport.take();
+        self.transport.set(transport.clone());
+        transport
+    }
+
     pub(super) fn with_transport(&self, act: impl FnOnce(Rc<dyn SessionTransport>)) {
-        let transport = self.transport.borrow().clone();
-        if let Some(transport) = transport {
+        if let Some(transport) = self.transport() {
             act(transport);
         }
     }

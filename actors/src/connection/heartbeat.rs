@@ -1,6 +1,7 @@
 //! The heartbeat of a connection: pings, and the end of a silent connection.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::Connection;
 use crate::model::close::Close;
@@ -31,7 +32,7 @@ pub enum ProofOfLife {
 /// The heartbeat of one connection.
 #[derive(Debug)]
 pub(super) struct HeartbeatState {
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Option<Arc<Heartbeat>>,
     last_activity_at: Cell<i64>,
     pinged_at: Cell<i64>,
     /// When the first ping since the last activity was sent.
@@ -45,7 +46,7 @@ pub(super) struct HeartbeatState {
 }
 
 impl HeartbeatState {
-    pub(super) fn new(heartbeat: Option<Heartbeat>, elapsed: i64) -> Self {
+    pub(super) fn new(heartbeat: Option<Arc<Heartbeat>>, elapsed: i64) -> Self {
         Self {
             heartbeat,
             last_activity_at: Cell::new(elapsed),
@@ -59,7 +60,7 @@ impl HeartbeatState {
 
     /// When silence ends the connection. The client has at least half of the timeout after the ping, even if the ping
     /// was late.
-    fn silence_deadline(&self, heartbeat: Heartbeat) -> i64 {
+    fn silence_deadline(&self, heartbeat: &Heartbeat) -> i64 {
         let (active_at, pinged_at) = (self.last_activity_at.get(), self.first_ping_at.get());
         if pinged_at < active_at {
             return i64::MAX;
@@ -69,7 +70,7 @@ impl HeartbeatState {
     }
 
     /// When the next ping is due.
-    fn next_ping_at(&self, heartbeat: Heartbeat) -> i64 {
+    fn next_ping_at(&self, heartbeat: &Heartbeat) -> i64 {
         self.pinged_at.get() + heartbeat.interval_ms
     }
 
@@ -86,7 +87,7 @@ impl HeartbeatState {
 impl Connection {
     /// Records input at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     pub fn note_activity(&self, elapsed: i64) {
-        if self.heartbeat.heartbeat.is_some_and(|heartbeat| heartbeat.proof == ProofOfLife::AnyFrame) {
+        if self.heartbeat.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.proof == ProofOfLife::AnyFrame) {
             self.heartbeat.last_activity_at.set(elapsed);
         }
     }
@@ -143,7 +144,7 @@ impl Connection {
     /// next check.
     pub fn check_heartbeat(&self, elapsed: i64) -> i64 {
         let state = &self.heartbeat;
-        let Some(heartbeat) = state.heartbeat.filter(|_| self.closed().is_none()) else { return i64::MAX };
+        let Some(heartbeat) = state.heartbeat.as_deref().filter(|_| self.closed().is_none()) else { return i64::MAX };
         if elapsed >= state.silence_deadline(heartbeat) {
             match self.silence_close() {
                 None => state.last_activity_at.set(elapsed),

@@ -222,7 +222,7 @@ impl SessionHandle {
                 true if connection.is_broken() => TakeBack::Incomplete,
                 true => TakeBack::Unwritten,
             };
-            connection.with_outbox(|outbox| outbox.take_back(self.addr.slot, which))
+            connection.with_outbox(|outbox| outbox.take_back(self.slot, which))
         });
         for copy in taken_back.into_iter().flatten() {
             match copy {
@@ -305,7 +305,7 @@ impl SessionHandle {
         if let Some(id) = publication.notification() {
             self.noted().add(id);
         }
-        let entry = Entry::recoverable(self.addr.slot, copies.content(self.encoder), recoverable);
+        let entry = Entry::recoverable(self.slot, copies.content(self.encoder), recoverable);
         self.offer(entry, behind, accepted_us)
     }
 
@@ -331,7 +331,7 @@ impl SessionHandle {
     fn give_up(&self) {
         self.change(Memory::give_up);
         if matches!(self.memory.borrow().as_deref(), Some(Memory::Provided(..))) {
-            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.free_copies(self.addr.slot)));
+            self.with_connection(|connection| connection.with_outbox(|outbox| outbox.free_copies(self.slot)));
         }
     }
 

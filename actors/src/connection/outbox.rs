@@ -80,12 +80,18 @@ const IDLE_CAPACITY: usize = 8;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Progress {
     /// Whole messages.
-    messages: usize,
+    messages: u32,
     /// Bytes of the next message, with its header.
-    bytes: usize,
+    bytes: u32,
 }
 
 impl Progress {
+    /// A message and its header are smaller than 4 GiB, and so is their number in an entry.
+    fn new(messages: usize, bytes: usize) -> Self {
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self { messages: narrow(messages), bytes: narrow(bytes) }
+    }
+
     fn has_begun(self) -> bool {
         self.messages > 0 || self.bytes > 0
     }
@@ -119,12 +125,14 @@ pub struct Outbox {
     ready: VecDeque<Entry>,
     progress: Progress,
     /// Not ready yet, in order, each with what it waits for.
-    held: VecDeque<(Hold, Entry)>,
+    held: Vec<(Hold, Entry)>,
     /// Bytes in `ready` and `held`, with the written part of the first entry.
     bytes: usize,
     /// Measures the wait of one ready entry.
     mark: LatencyMark,
     closed: bool,
+    /// A session waits until the outbox is less than half full.
+    awaits_room: bool,
 }
 
 impl Outbox {
@@ -134,10 +142,11 @@ impl Outbox {
             bound,
             ready: VecDeque::new(),
             progress: Progress::default(),
-            held: VecDeque::new(),
+            held: Vec::new(),
             bytes: 0,
             mark: LatencyMark::default(),
             closed: false,
+            awaits_room: false,
         }
     }
 
@@ -154,7 +163,7 @@ impl Outbox {
         self.bytes += entry.len();
         match hold {
             Some(hold) => {
-                self.held.push_back((hold, entry));
+                self.held.push((hold, entry));
                 Offer::Held
             }
             None => {
@@ -181,7 +190,7 @@ impl Outbox {
         self.held = others;
         for (_, entry) in released {
             match next {
-                Some(next) => self.held.push_back((next, entry)),
+                Some(next) => self.held.push((next, entry)),
                 None => self.ready.push_back(entry),
             }
         }
@@ -200,6 +209,20 @@ impl Outbox {
         waiting == 0 || (waiting < half.entries && self.bytes < half.bytes)
     }
 
+    /// As [`Outbox::is_under_half`]. If it is not, a session waits for that.
+    pub fn has_room(&mut self) -> bool {
+        let has_room = self.is_under_half();
+        self.awaits_room |= !has_room;
+        has_room
+    }
+
+    /// `true` once, when the outbox is less than half full and a session waited for that.
+    pub fn take_room_waiter(&mut self) -> bool {
+        let has_room = self.awaits_room && self.is_under_half();
+        self.awaits_room &= !has_room;
+        has_room
+    }
+
     /// Drops all unwritten entries and closes, as after an overflow.
     pub fn overflow(&mut self) -> Offer {
         Offer::Overflowed { dropped: self.drop_unwritten() }
@@ -211,7 +234,7 @@ impl Outbox {
             self.ready = VecDeque::new();
         }
         if self.held.is_empty() {
-            self.held = VecDeque::new();
+            self.held = Vec::new();
         }
         self.is_empty() && self.held.is_empty()
     }
@@ -234,7 +257,7 @@ impl Outbox {
         let dropped = self.ready.len() - keep + self.held.len();
         self.ready.truncate(keep);
         self.ready.shrink_to(keep);
-        self.held = VecDeque::new();
+        self.held = Vec::new();
         self.bytes = self.ready.front().map_or(0, Entry::len);
         self.mark.clear();
         self.closed = true;
@@ -300,7 +323,7 @@ impl Outbox {
 
     /// Drops everything and closes: no transport writes it.
     pub fn discard(&mut self) {
-        *self = Self { closed: true, ..Self::new(self.bound) };
+        *self = Self { closed: true, awaits_room: self.awaits_room, ..Self::new(self.bound) };
     }
 
     /// Whether nothing is ready to be written.
@@ -327,21 +350,21 @@ impl Outbox {
         let mut entries = self.ready.iter();
         let mut messages = entries.next().map(|entry| entry.payload().messages());
         if let Some(messages) = &mut messages {
-            messages.by_ref().take(self.progress.messages).for_each(drop);
+            messages.by_ref().take(self.progress.messages as usize).for_each(drop);
         }
         ReadyMessages { messages, entries }
     }
 
     /// Bytes of the first message that are written, its header included.
     pub fn begun(&self) -> usize {
-        self.progress.bytes
+        self.progress.bytes as usize
     }
 
     /// Records that the first `messages` messages were written, and `begun` bytes of the next one with its header.
     /// Returns the value of the [mark](Outbox::mark) if its entry is written completely.
     pub fn advance(&mut self, messages: usize, begun: usize) -> Option<u64> {
         let before = self.ready.len();
-        let mut messages = self.progress.messages + messages;
+        let mut messages = self.progress.messages as usize + messages;
         while let Some(front) = self.ready.front() {
             let count = front.payload().message_count();
             if messages < count {
@@ -351,7 +374,7 @@ impl Outbox {
             self.bytes -= front.len();
             self.ready.pop_front();
         }
-        self.progress = Progress { messages, bytes: begun };
+        self.progress = Progress::new(messages, begun);
         if self.ready.is_empty() {
             self.progress = Progress::default();
             self.shrink();

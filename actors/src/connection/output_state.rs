@@ -48,10 +48,12 @@ pub(super) struct OutputState {
     pub(super) first: u64,
     /// Bytes of the requests in `replies`.
     pub(super) weight: usize,
-    /// Pending unordered replies, and the bytes of their requests.
-    pub(super) unordered: (usize, usize),
+    /// Pending unordered replies.
+    pub(super) unordered: u16,
+    /// Bytes of the requests of the unordered replies.
+    pub(super) unordered_weight: usize,
     /// Pending replies that may be large.
-    pub(super) large: u32,
+    pub(super) large: u16,
     /// Bytes of fulfilled replies that wait for an earlier reply.
     pub(super) answered: usize,
     /// Rooms with messages that wait for a reply, and the number of the reply.
@@ -94,7 +96,7 @@ impl OutputState {
         let number = self.first;
         self.first += 1;
         self.weight -= weight;
-        self.large -= u32::from(large);
+        self.large -= u16::from(large);
         self.answered -= payload.as_ref().map_or(0, Payload::len);
         let releases = !self.deferred_rooms.is_empty();
         self.deferred_rooms.retain(|&(_, reply)| reply != number);

@@ -4,6 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::end::EndState;
 use super::heartbeat::{Heartbeat, HeartbeatState};
@@ -20,22 +23,38 @@ pub struct ConnectionSpec {
     /// The capacity of the outbox.
     pub bound: OutboxCapacity,
     /// The heartbeat; `None` sends no pings.
-    pub heartbeat: Option<Heartbeat>,
+    pub heartbeat: Option<Arc<Heartbeat>>,
     /// The current time, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     pub elapsed: i64,
 }
 
+/// The place of a connection in the table of its worker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionKey(u32);
+
+impl ConnectionKey {
+    pub(super) fn new(index: usize) -> Self {
+        // The descriptors of the process bound connections far below 2^32.
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The sessions of a connection: one, or one for each namespace. Two need no allocation.
+type Sessions = SmallVec<[Weak<SessionHandle>; 2]>;
+
 /// A physical connection. It leaves its worker's table when its last reference is dropped.
 pub struct Connection {
     /// Its place in the table of the worker.
-    pub(super) key: usize,
+    pub(super) key: ConnectionKey,
     outbox: RefCell<Outbox>,
-    sink: RefCell<Option<Rc<dyn OutboxSink>>>,
-    sessions: RefCell<Vec<Weak<SessionHandle>>>,
+    sink: Cell<Option<Rc<dyn OutboxSink>>>,
+    sessions: Cell<Sessions>,
     /// The sink was woken and has not begun to write.
     is_woken: Cell<bool>,
-    /// A session waits until the outbox is less than half full.
-    awaits_room: Cell<bool>,
     /// The transport has failed: nothing more reaches the client.
     is_broken: Cell<bool>,
     /// Reading is paused.
@@ -53,14 +72,13 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(spec: ConnectionSpec, key: usize, common: Rc<Common>) -> Self {
+    pub(super) fn new(spec: ConnectionSpec, key: ConnectionKey, common: Rc<Common>) -> Self {
         Self {
             key,
             outbox: RefCell::new(Outbox::new(spec.bound)),
-            sink: RefCell::default(),
-            sessions: RefCell::default(),
+            sink: Cell::default(),
+            sessions: Cell::default(),
             is_woken: Cell::default(),
-            awaits_room: Cell::default(),
             is_broken: Cell::default(),
             is_paused: Cell::default(),
             end: EndState::default(),
@@ -71,33 +89,34 @@ impl Connection {
     }
 
     pub(super) fn add_session(&self, session: &Rc<SessionHandle>) {
-        let mut sessions = self.sessions.borrow_mut();
-        sessions.reserve_exact(1);
+        let mut sessions = self.sessions.take();
         sessions.push(Rc::downgrade(session));
+        self.sessions.set(sessions);
     }
 
     pub(super) fn remove_session(&self, session: &SessionHandle) {
-        self.sessions.borrow_mut().retain(|other| !std::ptr::eq(other.as_ptr(), session));
+        let mut sessions = self.sessions.take();
+        sessions.retain(|other| !std::ptr::eq(other.as_ptr(), session));
+        self.sessions.set(sessions);
     }
 
     /// Attaches the transport, and lets it write the outbox.
     pub fn attach(&self, sink: Rc<dyn OutboxSink>) {
-        *self.sink.borrow_mut() = Some(sink);
+        self.sink.set(Some(sink));
         self.is_woken.set(false);
         self.wake();
     }
 
     /// Detaches the transport, and drops the outbox.
     pub fn detach(&self) {
-        drop(self.sink.borrow_mut().take());
+        drop(self.sink.take());
         self.with_outbox(Outbox::discard);
     }
 
     /// Gives the transport access to the outbox. Sessions that wait for room resume once there is some.
     pub fn with_outbox<T>(&self, access: impl FnOnce(&mut Outbox) -> T) -> T {
         let result = access(&mut self.outbox.borrow_mut());
-        if self.awaits_room.get() && self.outbox.borrow().is_under_half() {
-            self.awaits_room.set(false);
+        if self.outbox.borrow_mut().take_room_waiter() {
             self.for_each_session(|session| session.with_transport(SessionTransport::resume));
         }
         result
@@ -105,9 +124,7 @@ impl Connection {
 
     /// Whether the outbox is less than half full. If not, the transports of the sessions resume once it is.
     pub fn has_room(&self) -> bool {
-        let has_room = self.is_under_half();
-        self.awaits_room.set(self.awaits_room.get() || !has_room);
-        has_room
+        self.outbox.borrow_mut().has_room()
     }
 
     /// Whether nothing is ready to be written.
@@ -125,8 +142,15 @@ impl Connection {
         self.with_outbox(|outbox| outbox.close_with(Entry::of_connection(payload)));
     }
 
+    fn sink(&self) -> Option<Rc<dyn OutboxSink>> {
+        let sink = self.sink.take();
+        self.sink.set(sink.clone());
+        sink
+    }
+
     fn for_each_session(&self, act: impl Fn(&SessionHandle)) {
-        let sessions = self.sessions.borrow().clone();
+        let sessions = self.sessions.take();
+        self.sessions.set(sessions.clone());
         sessions.iter().filter_map(Weak::upgrade).for_each(|session| act(&session));
     }
 
@@ -180,7 +204,7 @@ impl Connection {
         if self.is_woken.replace(true) {
             return;
         }
-        let sink = self.sink.borrow().clone();
+        let sink = self.sink();
         match sink {
             Some(sink) => sink.wake(),
             None => self.is_woken.set(false),
@@ -204,7 +228,7 @@ impl Connection {
 
     /// Lets the transport read again.
     pub fn resume(&self) {
-        let sink = self.sink.borrow().clone();
+        let sink = self.sink();
         if let Some(sink) = sink {
             sink.resume();
         }
@@ -263,7 +287,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.common.connections.borrow_mut().try_remove(self.key);
+        self.common.connections.borrow_mut().try_remove(self.key.index());
     }
 }
 

@@ -13,7 +13,7 @@ pub const PENDING_REPLY_BYTES_MAX: usize = 262_144;
 
 /// Pending [unordered](SessionHandle::reserve_unordered) replies, and bytes of their requests, before another is
 /// refused.
-pub const UNORDERED_REPLIES_MAX: usize = 32;
+pub const UNORDERED_REPLIES_MAX: u16 = 32;
 
 /// The position of a pending reply in the order of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl SessionHandle {
         let mut output = self.output.borrow_mut();
         output.replies.push_back(PendingReply::to(weight, large));
         output.weight += weight;
-        output.large += u32::from(large);
+        output.large += u16::from(large);
         ReplySlot(output.first + output.replies.len() as u64 - 1)
     }
 
@@ -87,16 +87,16 @@ impl SessionHandle {
     /// Whether another [unordered](SessionHandle::reserve_unordered) reply fits within [`UNORDERED_REPLIES_MAX`] and
     /// [`PENDING_REPLY_BYTES_MAX`].
     pub fn may_reserve_unordered(&self) -> bool {
-        let (count, bytes) = self.output.borrow().unordered;
-        count < UNORDERED_REPLIES_MAX && bytes < PENDING_REPLY_BYTES_MAX
+        let output = self.output.borrow();
+        output.unordered < UNORDERED_REPLIES_MAX && output.unordered_weight < PENDING_REPLY_BYTES_MAX
     }
 
     /// Reserves an unordered reply to a request of `weight` bytes, for slow work outside the hub. It delays no other
     /// reply and no request. When the hub closes the session, it waits for the reply.
     pub fn reserve_unordered(&self, weight: usize) -> UnorderedReply {
         let mut output = self.output.borrow_mut();
-        output.unordered.0 += 1;
-        output.unordered.1 += weight;
+        output.unordered += 1;
+        output.unordered_weight += weight;
         UnorderedReply(weight)
     }
 
@@ -106,8 +106,8 @@ impl SessionHandle {
             self.send(payload);
         }
         let mut output = self.output.borrow_mut();
-        output.unordered.0 -= 1;
-        output.unordered.1 -= weight;
+        output.unordered -= 1;
+        output.unordered_weight -= weight;
         drop(output);
         self.close_if_due();
     }
@@ -119,7 +119,7 @@ impl SessionHandle {
 
     /// Whether no reply is pending, unordered ones included.
     pub(super) fn has_sent_all_replies(&self) -> bool {
-        !self.has_pending_replies() && self.output.borrow().unordered.0 == 0
+        !self.has_pending_replies() && self.output.borrow().unordered == 0
     }
 
     /// Whether the session has too many pending replies for another request.

@@ -9,6 +9,7 @@ use ahash::AHashSet;
 use slab::Slab;
 
 use super::checks::DueTimes;
+use super::physical::ConnectionKey;
 use super::retained::Ledger;
 use super::{Connection, ConnectionSpec, SessionAddr, SessionHandle, SessionSpec, SlotId};
 use crate::runtime::clock::Clock;
@@ -81,10 +82,10 @@ impl SessionTable {
     pub fn connect(&self, spec: ConnectionSpec) -> Rc<Connection> {
         let mut connections = self.common.connections.borrow_mut();
         let entry = connections.vacant_entry();
-        let key = entry.key();
+        let key = ConnectionKey::new(entry.key());
         let connection = Rc::new(Connection::new(spec, key, self.common.clone()));
         entry.insert(Rc::downgrade(&connection));
-        self.common.connection_checks.now(key);
+        self.common.connection_checks.now(key.index());
         connection
     }
 
@@ -95,8 +96,7 @@ impl SessionTable {
         self.serial.set(self.serial.get().wrapping_add(1));
         // Connections are bounded far below 2^32 by the descriptors of the process.
         let key = SlotId { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
-        let addr = SessionAddr { worker: self.common.worker, slot: key };
-        let handle = Rc::new(SessionHandle::new(spec, addr, self.common.clone()));
+        let handle = Rc::new(SessionHandle::new(spec, key, self.common.clone()));
         self.common.session_checks.now(key.index());
         if let Some(connection) = handle.connection() {
             connection.add_session(&handle);
@@ -108,7 +108,7 @@ impl SessionTable {
     /// The session in the slot `key`, if it is still there.
     pub fn get(&self, key: SlotId) -> Option<Rc<SessionHandle>> {
         let slab = self.slab.borrow();
-        slab.get(key.index as usize).filter(|handle| handle.addr.slot == key).cloned()
+        slab.get(key.index as usize).filter(|handle| handle.slot == key).cloned()
     }
 
     /// Frees the slot `key`.

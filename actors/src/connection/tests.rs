@@ -51,7 +51,7 @@ pub(crate) fn connection_spec() -> ConnectionSpec {
     let ping = (MessageKind::Text, "?");
     let heartbeat = Heartbeat { interval_ms: 30, timeout_ms: 60, ping, proof: ProofOfLife::AnyFrame };
     let bound = OutboxCapacity { bytes: 100, entries: 100 };
-    ConnectionSpec { bound, heartbeat: Some(heartbeat), elapsed: 0 }
+    ConnectionSpec { bound, heartbeat: Some(Arc::new(heartbeat)), elapsed: 0 }
 }
 
 /// A session of `connection` that has not started.

@@ -1,5 +1,7 @@
 //! The settings of the hub at its start and after a reload. The reader of the configuration checks the values.
 
+use std::sync::Arc;
+
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{Heartbeat, ProofOfLife};
 use crate::presence;
@@ -9,7 +11,7 @@ use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
 
 /// The current settings.
-pub type CurrentSettings = arc_swap::Guard<std::sync::Arc<Settings>>;
+pub type CurrentSettings = arc_swap::Guard<Arc<Settings>>;
 
 /// The settings at the start, and later by [`Hub::reconfigure`](super::Hub::reconfigure).
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ pub struct Settings {
     /// How long a session may stay unauthenticated, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
-    pub heartbeat: Heartbeat,
+    pub heartbeat: Arc<Heartbeat>,
     /// The shortest time between two pings on any surface, ms.
     pub shortest_heartbeat_ms: i64,
     /// The access rules of topics.
@@ -98,12 +100,12 @@ impl Default for Settings {
             debug: DebugSettings { open: false, interval_ms: 5_000, memory: || 0 },
             memory_max: || None,
             grace_ms: 10_000,
-            heartbeat: Heartbeat {
+            heartbeat: Arc::new(Heartbeat {
                 interval_ms: 25_000,
                 timeout_ms: 60_000,
                 ping: (MessageKind::Ping, ""),
                 proof: ProofOfLife::AnyFrame,
-            },
+            }),
             shortest_heartbeat_ms: 25_000,
             rules: Rules::default(),
             auto_create_chats: false,

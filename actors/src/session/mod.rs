@@ -145,7 +145,8 @@ pub struct Session {
     rate_usage: RateUsage,
     /// The last notification before the session joined the user's room. Set until the delivery of unread ones starts.
     unread_since: Option<LastNotification>,
-    typing: Typing,
+    /// `None` until it types.
+    typing: Option<Box<Typing>>,
     debugging: Option<Box<Debugging>>,
     /// The client's last request, ms since the epoch.
     last_request_at: i64,

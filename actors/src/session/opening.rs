@@ -1,6 +1,5 @@
 //! Opens a session: insert it in the session table, recover or authenticate it, send the greeting.
 
-use super::events::community::typing::Typing;
 use super::{AuthState, RecoveryRequest, Session, SessionStart};
 use super::{authentication, monitoring, pending_joins};
 use std::collections::HashSet;
@@ -98,7 +97,7 @@ impl Session {
             pending_joins: pending_joins::PendingJoins::default(),
             rate_usage: start.rate_usage,
             unread_since: None,
-            typing: Typing::default(),
+            typing: None,
             debugging: None,
             last_request_at: now,
             recovery_token: None,

@@ -1,6 +1,7 @@
 //! The heartbeat: its times, and the reasons to close.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::super::tests::{connection_spec, session_table, text, waiting};
 use super::*;
@@ -9,7 +10,7 @@ use crate::connection::{ConnectionSpec, SessionTable};
 #[test]
 fn silence_without_a_ping_ends_no_connection() {
     let session_table = session_table();
-    let heartbeat = connection_spec().heartbeat.map(|heartbeat| Heartbeat { timeout_ms: 40, ..heartbeat });
+    let heartbeat = connection_spec().heartbeat.map(|heartbeat| Arc::new(Heartbeat { timeout_ms: 40, ..*heartbeat }));
     let connection = session_table.connect(ConnectionSpec { heartbeat, ..connection_spec() });
     // The check is too late for both: the ping is sent, and the client has half of the time to answer.
     assert_eq!((connection.check_heartbeat(50), connection.closed(), waiting(&connection).as_str()), (55, None, "?"));
@@ -24,7 +25,7 @@ fn silence_without_a_ping_ends_no_connection() {
 fn only_the_proof_of_life_breaks_the_silence() {
     let session_table = session_table();
     for (proof, closed) in [(ProofOfLife::AnyFrame, None), (ProofOfLife::Pong, Some(Close::NoHeartbeat))] {
-        let heartbeat = connection_spec().heartbeat.map(|heartbeat| Heartbeat { proof, ..heartbeat });
+        let heartbeat = connection_spec().heartbeat.map(|heartbeat| Arc::new(Heartbeat { proof, ..*heartbeat }));
         let connection = session_table.connect(ConnectionSpec { heartbeat, ..connection_spec() });
         connection.check_heartbeat(30);
         connection.note_activity(40);

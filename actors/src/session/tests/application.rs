@@ -24,7 +24,7 @@ impl Application for OnDemand {
 }
 
 fn with_application() -> (TestHub, mpsc::Receiver<(ApplicationRequest, oneshot::Sender<ApplicationReply>)>) {
-    let (sender, requests) = mpsc::channel(2 * UNORDERED_REPLIES_MAX);
+    let (sender, requests) = mpsc::channel(2 * usize::from(UNORDERED_REPLIES_MAX));
     (TestHub::with_application(Arc::new(OnDemand(sender))), requests)
 }
 

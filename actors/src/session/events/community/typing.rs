@@ -39,18 +39,22 @@ pub(in crate::session) struct Typing {
 }
 
 impl Session {
+    fn typing_threads(&mut self) -> &mut Vec<TypingThread> {
+        &mut self.typing.get_or_insert_default().threads
+    }
+
     /// Records typing. Announces it unless the last announcement is younger than half of the timeout. So clients with a
     /// timeout of their own get the next announcement in time.
     fn type_in(&mut self, room: RoomName, thread: ThreadId) -> Result<(), Fault> {
         let now = self.hub.clock().elapsed_ms();
         let again = self.hub.settings().typing_ms / 2;
-        let threads = &mut self.typing.threads;
+        let threads = self.typing_threads();
         let known = threads.iter().position(|typed| typed.room == room).map(|index| threads.swap_remove(index));
         let notified_at = known.as_ref().map(|typed| typed.notified_at).filter(|notified_at| now - notified_at < again);
         if known.is_none() && threads.len() >= THREADS_MAX {
             let longest = threads.iter().enumerate().min_by_key(|(_, typed)| typed.typed_at);
             if let Some((index, _)) = longest {
-                let typed = self.typing.threads.swap_remove(index);
+                let typed = threads.swap_remove(index);
                 self.publish_stopped(&typed);
             }
         }
@@ -60,13 +64,13 @@ impl Session {
                 let event = self.typing_event(&room, &thread, true)?;
                 if let Err(fault) = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr())) {
                     // The earlier announcement is still valid, so the thread keeps its state.
-                    self.typing.threads.extend(known);
+                    self.typing_threads().extend(known);
                     return Err(fault);
                 }
                 now
             }
         };
-        self.typing.threads.push(TypingThread { room, thread, typed_at: now, notified_at });
+        self.typing_threads().push(TypingThread { room, thread, typed_at: now, notified_at });
         Ok(())
     }
 
@@ -84,7 +88,7 @@ impl Session {
 
     /// Stops typing in a thread. Runs before the session leaves it.
     pub(in crate::session) fn stop_typing_in(&mut self, room: &RoomName) {
-        let threads = &mut self.typing.threads;
+        let Some(threads) = self.typing.as_mut().map(|typing| &mut typing.threads) else { return };
         if let Some(index) = threads.iter().position(|typed| typed.room == *room) {
             let typed = threads.swap_remove(index);
             self.publish_stopped(&typed);
@@ -93,22 +97,24 @@ impl Session {
 
     /// Stops typing in all threads.
     pub(in crate::session) fn stop_typing(&mut self) {
-        for typed in std::mem::take(&mut self.typing.threads) {
+        let threads = self.typing.as_mut().map(|typing| std::mem::take(&mut typing.threads));
+        for typed in threads.into_iter().flatten() {
             self.publish_stopped(&typed);
         }
     }
 
     /// Stops silent threads when their timeout ends.
     fn schedule_timeout(&mut self, ctx: &mut Context<Self>) {
-        let first = self.typing.threads.iter().map(|typed| typed.typed_at).min();
-        let Some(first) = first.filter(|_| !self.typing.has_timer) else { return };
+        let Some(typing) = self.typing.as_mut().filter(|typing| !typing.has_timer) else { return };
+        let Some(first) = typing.threads.iter().map(|typed| typed.typed_at).min() else { return };
+        typing.has_timer = true;
         let wait = first + self.hub.settings().typing_ms - self.hub.clock().elapsed_ms();
-        self.typing.has_timer = true;
         let wait = Duration::from_millis(u64::try_from(wait.max(1)).unwrap_or(1));
         self.hub.clock().run_later(ctx, wait, |session: &mut Self, ctx| {
-            session.typing.has_timer = false;
             let until = session.hub.clock().elapsed_ms() - session.hub.settings().typing_ms;
-            let silent: Vec<_> = session.typing.threads.extract_if(.., |typed| typed.typed_at <= until).collect();
+            let Some(typing) = session.typing.as_mut() else { return };
+            typing.has_timer = false;
+            let silent: Vec<_> = typing.threads.extract_if(.., |typed| typed.typed_at <= until).collect();
             for typed in silent {
                 session.publish_stopped(&typed);
             }
