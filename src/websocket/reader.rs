@@ -327,10 +327,7 @@ impl futures_core::Stream for SocketReader {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SocketMessage>> {
         let this = &mut *self;
-        let stale = !this.writer.reader.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if stale {
-            *this.writer.reader.borrow_mut() = Some(cx.waker().clone());
-        }
+        this.writer.set_reader(cx.waker());
         this.writer.poll_unblocked(cx);
         let polled = match this.stage {
             ReaderStage::Open => this.poll_open(cx).map(Some),

@@ -1,6 +1,6 @@
 //! The writing side of a connection: writes its outbox to its socket, and the close frame at the end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -27,12 +27,12 @@ pub struct SocketWriter {
     /// The kernel's buffer is full. The reader waits until it accepts more.
     blocked: Cell<bool>,
     /// The state of this side's close frame.
-    close_state: RefCell<CloseState>,
+    close_state: Cell<CloseState>,
     /// Wakes the reader.
-    pub(super) reader: RefCell<Option<Waker>>,
+    reader: Cell<Option<Waker>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum CloseState {
     Open,
     /// A protocol error or the client's close: the code to answer with.
@@ -48,8 +48,8 @@ impl SocketWriter {
             connection: connection.clone(),
             flusher,
             blocked: Cell::new(false),
-            close_state: RefCell::new(CloseState::Open),
-            reader: RefCell::new(None),
+            close_state: Cell::new(CloseState::Open),
+            reader: Cell::default(),
         });
         connection.attach(writer.clone());
         writer
@@ -57,10 +57,8 @@ impl SocketWriter {
 
     /// Ends the connection with a protocol code, after the outbox.
     pub(super) fn end(&self, code: u16, reason: &'static str) {
-        let mut close_state = self.close_state.borrow_mut();
-        if matches!(*close_state, CloseState::Open) && self.connection.closed().is_none() {
-            *close_state = CloseState::Due(code, reason);
-            drop(close_state);
+        if matches!(self.close_state.get(), CloseState::Open) && self.connection.closed().is_none() {
+            self.close_state.set(CloseState::Due(code, reason));
             self.connection.stop();
             self.write();
         }
@@ -70,12 +68,12 @@ impl SocketWriter {
     pub(super) fn is_ending(&self) -> bool {
         self.connection.is_broken()
             || self.connection.closed().is_some()
-            || !matches!(*self.close_state.borrow(), CloseState::Open)
+            || !matches!(self.close_state.get(), CloseState::Open)
     }
 
     /// Whether everything was written, with the close frame.
     pub(super) fn is_done(&self) -> bool {
-        matches!(*self.close_state.borrow(), CloseState::Sent) && self.connection.is_drained()
+        matches!(self.close_state.get(), CloseState::Sent) && self.connection.is_drained()
     }
 
     /// Answers a client's ping. A client that sends pings and does not read overflows its outbox like any other.
@@ -111,13 +109,12 @@ impl SocketWriter {
 
     /// Puts the close frame at the end of the outbox, once.
     fn write_close_frame(&self) {
-        let mut close_state = self.close_state.borrow_mut();
-        let (code, reason) = match (&*close_state, self.connection.closed()) {
+        let (code, reason) = match (self.close_state.get(), self.connection.closed()) {
             (CloseState::Sent, _) | (CloseState::Open, None) => return,
-            (CloseState::Due(code, reason), _) => (*code, *reason),
+            (CloseState::Due(code, reason), _) => (code, reason),
             (CloseState::Open, Some(close)) => (close.code(), close.reason()),
         };
-        *close_state = CloseState::Sent;
+        self.close_state.set(CloseState::Sent);
         // The kernel's buffer of a slow consumer is full. With a larger buffer the socket becomes writable again, so
         // the close frame still fits and the client learns the reason.
         if self.connection.closed() == Some(Close::SlowConsumer) {
@@ -146,9 +143,14 @@ impl SocketWriter {
         let _ = SockRef::from(self.socket.as_ref()).shutdown(std::net::Shutdown::Write);
     }
 
+    /// The reader waits with `waker`.
+    pub(super) fn set_reader(&self, waker: &Waker) {
+        let reader = self.reader.take().filter(|reader| reader.will_wake(waker));
+        self.reader.set(Some(reader.unwrap_or_else(|| waker.clone())));
+    }
+
     fn wake_reader(&self) {
-        let waker = self.reader.borrow_mut().take();
-        if let Some(waker) = waker {
+        if let Some(waker) = self.reader.take() {
             waker.wake();
         }
     }
