@@ -179,9 +179,9 @@ fn id_text(value: &Value) -> Option<String> {
 }
 
 /// A claim for display. A blank text counts as absent.
-fn text(claims: &Map<String, Value>, claim: &str) -> Option<String> {
+fn text(claims: &Map<String, Value>, claim: &str) -> Option<Box<str>> {
     let text = claims.get(claim)?.as_str()?;
-    (!text.trim().is_empty()).then(|| text.to_owned())
+    (!text.trim().is_empty()).then(|| text.into())
 }
 
 /// `role` and `roles` together, each a string or a list of strings, in order and without repeats.
@@ -221,11 +221,11 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
 }
 
 /// `sid` or `jti`. If it is unreadable, no revocation can match the token, so the token is refused.
-fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
+fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<Box<str>>, Fault> {
     let unreadable = || of_claim(claim, format!("The token's `{claim}` is not a string or integer, or is too long"));
     // A longer id cannot be in a revocation, so its token could not be revoked.
     let read = |value| id_text(value).filter(|text| text.chars().count() <= SUBJECT_MAX).ok_or_else(unreadable);
-    claims.get(claim).map(read).transpose()
+    Ok(claims.get(claim).map(read).transpose()?.map(String::into_boxed_str))
 }
 
 /// The patterns that `topics` allows for `subscribe` and `publish`.

@@ -55,7 +55,7 @@ impl Authenticated {
         let user = CommunityUser {
             id: Id(identity.user.clone()),
             name: identity.display_name().to_owned(),
-            email: identity.email.clone(),
+            email: identity.email.as_deref().map(str::to_owned),
             role: identity.roles.first().cloned(),
         };
         Self { user, permissions: identity.permissions.clone(), socket_id }
@@ -171,7 +171,7 @@ impl UserOnline {
         Self {
             user_id: Id(identity.user.clone()),
             name: identity.display_name().to_owned(),
-            avatar: identity.avatar.clone(),
+            avatar: identity.avatar.as_deref().map(str::to_owned),
             last_seen: Iso(at),
         }
     }

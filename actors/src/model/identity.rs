@@ -13,21 +13,21 @@ pub struct Identity {
     /// The user. One user may hold many tokens and sessions.
     pub user: UserId,
     /// The claim `name`.
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// The claim `username`.
-    pub username: Option<String>,
+    pub username: Option<Box<str>>,
     /// The claim `email`.
-    pub email: Option<String>,
+    pub email: Option<Box<str>>,
     /// The claim `avatar`, unchanged.
-    pub avatar: Option<String>,
+    pub avatar: Option<Box<str>>,
     /// The claims `role` and `roles`.
     pub roles: Vec<String>,
     /// The claim `permissions`.
     pub permissions: Vec<String>,
     /// The claim `sid`: the sign-in session that issued the token.
-    pub sign_in: Option<String>,
+    pub sign_in: Option<Box<str>>,
     /// The claim `jti`: the id of the token, if the issuer set it.
-    pub token_id: Option<String>,
+    pub token_id: Option<Box<str>>,
     /// The claim `iat`: when the token was issued, in ms since the epoch.
     pub issued_at: Option<i64>,
     /// When the session must end, in ms since the epoch, the leeway included; `None` when the token never expires.

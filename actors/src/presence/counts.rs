@@ -157,7 +157,7 @@ mod tests {
     fn an_offline_user_is_remembered_with_a_short_name_and_address() {
         let mut counts = OnlineCounts::default();
         let mut go = |username: &str, email: &str| {
-            let (username, email) = (Some(username.to_owned()), Some(email.to_owned()));
+            let (username, email) = (Some(username.into()), Some(email.into()));
             counts.session_started(user("a"));
             assert_eq!(counts.offline_user(&user("a")), None);
             counts.session_ended(&Identity { username, email, ..of("a") }, 3);

@@ -310,7 +310,7 @@ mod tests {
     use crate::connection::SessionTable;
 
     fn identity(id: &str) -> Identity {
-        Identity { name: Some(id.to_uppercase()), ..Identity::of(UserId::parse(id, "user").unwrap()) }
+        Identity { name: Some(id.to_uppercase().into()), ..Identity::of(UserId::parse(id, "user").unwrap()) }
     }
 
     fn chat_members(users: &[&str]) -> ChatMembers {

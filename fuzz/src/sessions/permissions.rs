@@ -68,7 +68,7 @@ pub(super) fn rules() -> Rules {
 pub(super) fn identity_of(token: &str) -> Result<Identity, Fault> {
     let patterns = |list: &[&str]| Some(list.iter().map(|&pattern| Pattern::new(pattern)).collect::<Vec<_>>());
     let identity = |user| Identity {
-        name: Some(format!("{user} of the target")),
+        name: Some(format!("{user} of the target").into()),
         issued_at: Some(1_000_000),
         ..Identity::of(UserId::parse(user, "user").expect("a user"))
     };

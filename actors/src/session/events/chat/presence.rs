@@ -114,7 +114,7 @@ fn online_user(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
     Some(UserPresence {
         user_id: user.clone(),
         username: identity.username().to_owned(),
-        email: identity.email.clone(),
+        email: identity.email.as_deref().map(str::to_owned),
         status,
         last_seen: Some(Iso(now)),
         connected_at: Some(Iso(connected_at)),
