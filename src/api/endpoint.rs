@@ -78,6 +78,11 @@ impl Endpoint {
         self.described::<Args, Success>("PUT", operation).on("PUT", web::put().to(handler))
     }
 
+    /// Whether its path has parameters.
+    pub(super) fn has_parameters(&self) -> bool {
+        self.path.contains('{')
+    }
+
     /// The descriptions of its methods.
     pub(super) fn into_routes(self) -> Vec<openapi::Route> {
         self.routes

@@ -84,9 +84,11 @@ fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Adds the routes to an app.
+/// Adds the routes to an app. The router tries them in this order, and a path with parameters costs it a regular
+/// expression: these come last.
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    for endpoint in endpoints() {
+    let (with_parameters, fixed): (Vec<_>, Vec<_>) = endpoints().into_iter().partition(Endpoint::has_parameters);
+    for endpoint in fixed.into_iter().chain(with_parameters) {
         cfg.service(endpoint);
     }
 }
@@ -96,9 +98,10 @@ pub fn described() -> Vec<openapi::Route> {
     endpoints().into_iter().flat_map(Endpoint::into_routes).collect()
 }
 
-/// The whole HTTP app, as it is served and as it is tested. Endpoints that are added with `configure` get the middleware too.
+/// The whole HTTP app, as it is served and as it is tested. `first` adds endpoints that the router tries before the others.
 pub fn app(
     state: web::Data<SharedState>,
+    first: impl FnOnce(&mut web::ServiceConfig),
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -111,6 +114,7 @@ pub fn app(
     App::new()
         .app_data(state)
         .wrap(actix_web::middleware::from_fn(middleware::handle))
+        .configure(first)
         .configure(routes)
         .default_service(web::to(not_found))
 }

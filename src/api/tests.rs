@@ -88,8 +88,9 @@ impl TestApp {
 
     /// Sends requests to one app, in order.
     async fn answers(&self, requests: impl IntoIterator<Item = TestRequest>) -> Vec<TestResponse> {
-        let app =
-            app(self.state.clone()).route("/panic", web::get().to(panics)).route("/api/panic", web::get().to(panics));
+        let app = app(self.state.clone(), |_| {})
+            .route("/panic", web::get().to(panics))
+            .route("/api/panic", web::get().to(panics));
         let app = init_service(app).await;
         let mut answers = Vec::new();
         for request in requests {

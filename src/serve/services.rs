@@ -48,8 +48,8 @@ pub(super) fn service(
     let patience = Duration::from_secs(state.policies().config.server.client_timeout_secs.into());
     let base = state.policies().base.clone();
     let listener = Listener::new(state.connections.clone(), state.notices.clone(), base);
-    let app = api::app(state.clone())
-        .configure(socketio::polling::routes("/socket.io", router.clone()))
+    // A polling client sends two requests a message, a backend one for many.
+    let app = api::app(state.clone(), socketio::polling::routes("/socket.io", router.clone()))
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());
     let http = HttpService::build()

@@ -23,12 +23,15 @@ const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run 
 
 /// Serves the endpoint at `path`, with and without a trailing slash.
 pub fn routes(path: &str, router: Arc<EngineRouter>) -> impl FnOnce(&mut web::ServiceConfig) {
+    // One resource a path: a resource of several paths costs the router a regular expression.
     let paths = [format!("{path}/"), path.to_owned()];
     // The library's builds and their source maps: `socket.io.js`, `socket.io.esm.min.js.map` and the like.
     let library = format!("{path}/{{build:socket\\.io(\\.[a-z]+)*\\.js(\\.map)?}}");
     move |cfg| {
         let router = web::Data::from(router);
-        cfg.service(web::resource(paths.to_vec()).app_data(router).default_service(web::to(answer)));
+        for path in paths {
+            cfg.service(web::resource(path).app_data(router.clone()).default_service(web::to(answer)));
+        }
         cfg.service(web::resource(library).default_service(web::to(no_client_library)));
     }
 }
