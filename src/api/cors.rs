@@ -60,16 +60,20 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The headers that let a page read a response. Every response has `Vary`, because caches also store responses without
 /// `Origin`.
-pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
-    if let PageAccess::Allowed { origin, credentials } = page {
-        headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
-        headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)));
-        if *credentials {
-            headers.push((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
-        }
-    }
-    headers
+pub(super) fn headers(page: &PageAccess) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let (origin, credentials) = match page {
+        PageAccess::Allowed { origin, credentials } => (Some(origin.clone()), *credentials),
+        PageAccess::None | PageAccess::Foreign => (None, false),
+    };
+    let exposed = origin.as_ref().map(|_| HeaderValue::from_static(EXPOSED));
+    let credentials = credentials.then(|| HeaderValue::from_static("true"));
+    let of_page = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed),
+        (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, credentials),
+    ];
+    let of_page = of_page.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+    std::iter::once((header::VARY, HeaderValue::from_static("Origin"))).chain(of_page)
 }
 
 /// The headers of the response to a preflight, in addition to those of every response.
@@ -122,7 +126,6 @@ mod tests {
         let list: Vec<String> = list.iter().map(|&entry| entry.into()).collect();
         let origins = AllowedOrigins::parse(&list).unwrap().with_credentials(true);
         headers(&check(&request(origin), &origins))
-            .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect()
     }

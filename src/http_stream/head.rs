@@ -6,6 +6,7 @@
 //! ignore them).
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use actix_http::{Method, Uri};
 use hubbub_actors::model::fault::{Code, Fault};
@@ -68,9 +69,9 @@ pub fn parse(input: &[u8]) -> Result<Option<HttpHead>, Fault> {
 /// # Errors
 /// The fault to answer with. The rest of the connection's input is invalid then.
 pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<HttpHead>, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
-    let length = match request.parse(input) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(input, &mut headers) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(too_large("The request has too many header lines")),

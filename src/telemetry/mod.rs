@@ -14,10 +14,11 @@ mod table;
 mod tests;
 mod text;
 
+use dashmap::DashMap;
 use hubbub_actors::idempotency::Fill;
 use hubbub_actors::runtime::counters::Stats;
 use hubbub_actors::store::StoreCounts;
-use metrics::{counter, with_local_recorder};
+use metrics::{Counter, counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub use self::memory::{available, resident};
@@ -61,12 +62,14 @@ pub struct Readings<'a> {
 pub struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    /// The counters of [`HTTP_REQUESTS`], by method and status. The recorder would build a key for each request.
+    requests: DashMap<(&'static str, u16), Counter>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
-        Self { handle: recorder.handle(), recorder }
+        Self { handle: recorder.handle(), recorder, requests: DashMap::new() }
     }
 }
 
@@ -85,9 +88,15 @@ pub fn markdown() -> String {
 impl Telemetry {
     /// Counts an answered HTTP request.
     pub fn count_request(&self, method: &'static str, status: u16) {
-        with_local_recorder(&self.recorder, || {
-            counter!(HTTP_REQUESTS, "method" => method, "status" => status.to_string()).increment(1);
-        });
+        if let Some(counter) = self.requests.get(&(method, status)) {
+            return counter.increment(1);
+        }
+        let counter = with_local_recorder(
+            &self.recorder,
+            || counter!(HTTP_REQUESTS, "method" => method, "status" => status.to_string()),
+        );
+        counter.increment(1);
+        self.requests.insert((method, status), counter);
     }
 
     /// Counts a request with the API key `name`.
