@@ -1,4 +1,4 @@
-//! The parts of one worker thread: its session table, room shard, fan-out and heartbeat sweeper.
+//! The parts of one worker thread: its session table, fan-out and heartbeat sweeper. The first worker has the room actor, too.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,12 +47,12 @@ impl Worker {
             fanout.add_restored(&handle, rooms);
         }
         let fanout = fanout.start();
-        let shard = hub.room_shard(number).start();
+        let rooms = (number == 0).then(|| Mailbox::new("rooms", hub.room_actor().start(), bound));
         let sweeper =
             HeartbeatSweeper::new(session_table.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms)
                 .start();
         let workers = hub.rooms().workers();
-        let is_first = workers.add_shard(number, Mailbox::new(format!("room-shard-{number}"), shard, bound))
+        let is_first = rooms.is_none_or(|rooms| workers.set_shard(rooms))
             && workers.fanouts().add(number, Mailbox::new(format!("fanout-{number}"), fanout, bound));
         hub.watch_sweeper(number, sweeper);
         is_first.then(|| Self(Rc::new(WorkerState { hub: hub.clone(), session_table })))

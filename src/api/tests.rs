@@ -15,7 +15,6 @@ use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::idempotency::End;
 use hubbub_actors::model::identity::Identity;
-use hubbub_actors::model::ids::RoomName;
 use hubbub_actors::revocations::Revoked;
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::shutdown::schedule::DrainRate;

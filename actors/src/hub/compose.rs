@@ -83,11 +83,10 @@ impl Hub {
         })
     }
 
-    /// The shard of `worker`, not started yet. It takes over what was restored for it.
-    pub(crate) fn room_shard(&self, worker: usize) -> RoomShard {
+    /// The room actor, not started yet. It takes over what was restored for it.
+    pub(crate) fn room_actor(&self) -> RoomShard {
         let workers = self.rooms.workers();
         RoomShard::new(ShardContext {
-            worker,
             fanouts: workers.fanouts().clone(),
             counts: self.rooms.counts().clone(),
             notifications: self.notifications.clone(),
@@ -96,8 +95,8 @@ impl Hub {
             clock: self.clock.clone(),
             stats: self.stats.clone(),
             observers: self.observers.clone(),
-            settings: self.settings().for_shard(),
-            restored: (workers.take_histories(worker), workers.take_members(worker)),
+            settings: self.settings().for_rooms(),
+            restored: workers.take_rooms(),
         })
     }
 }

@@ -31,8 +31,8 @@ impl Hub {
         self.chats.set_created_max(settings.chats_per_user);
         let change = presence::ApplyPresenceSettings { settings: settings.presence, outbox: settings.outbox.bytes };
         self.presence.post_departure(change);
-        for shard in self.rooms.workers().shards() {
-            shard.post_departure(settings.for_shard());
+        if let Some(shard) = self.rooms.workers().shard() {
+            shard.post_departure(settings.for_rooms());
         }
     }
 

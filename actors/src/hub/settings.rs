@@ -127,13 +127,9 @@ impl Settings {
         self.recovery.bytes / self.workers.max(1)
     }
 
-    /// The settings of one room shard; it gets its share of the bytes of history.
-    pub(crate) fn for_shard(&self) -> ShardSettings {
-        ShardSettings {
-            rules: self.rules.clone(),
-            history_bytes: self.history_bytes / self.workers.max(1),
-            replay_max: self.outbox.half(),
-        }
+    /// The settings of the room actor.
+    pub(crate) fn for_rooms(&self) -> ShardSettings {
+        ShardSettings { rules: self.rules.clone(), history_bytes: self.history_bytes, replay_max: self.outbox.half() }
     }
 }
 

@@ -25,7 +25,7 @@ impl Rooms {
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`]: nothing was done.
     pub(crate) fn close_members(&self, room: RoomName, close: Close) -> Result<ReplyReceiver<Published>, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         Ok(shard.ask(|reply| CloseMembers { room, close, reply })?.for_change())
     }
 
@@ -45,11 +45,11 @@ impl Rooms {
     }
 
     /// Resolves when everything accepted before is in the outboxes. A worker's fan-out replies after its sessions'
-    /// requests are accepted; what the shards accepted passes through the fan-outs after that.
+    /// requests are accepted; what the room actor accepted passes through the fan-outs after that.
     pub(crate) async fn flush(&self) {
         wait_for_all(self.workers.fanouts().iter().map(|fanout| fanout.ask_departure(Barrier)).collect()).await;
         let mut replies = Vec::new();
-        for shard in self.workers.shards() {
+        if let Some(shard) = self.workers.shard() {
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers.len()).map(|_| shard.reply()).unzip();
             shard.post_departure(FlushShard(senders));
             replies.extend(receivers);

@@ -28,7 +28,7 @@ impl Rooms {
         instead_of: Option<SessionAddr>,
     ) -> Result<JoinReply, Fault> {
         let is_replacement = instead_of.is_some();
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         let join = |reply| Join { room, identity, connected_at, addr, instead_of, since: None, reply };
         // A replacement continues an accepted membership, and there is at most one for each.
         if is_replacement { Ok(shard.ask_departure(join)) } else { shard.ask(join) }
@@ -46,7 +46,7 @@ impl Rooms {
         addr: SessionAddr,
         since: JoinSince,
     ) -> Result<JoinReply, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         let since = Some(since);
         let join = |reply: ReplySender<Result<Membership, Fault>>| Join {
             room,
@@ -66,7 +66,7 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::join`].
     pub(crate) fn locate(&self, room: RoomName, addr: SessionAddr, since: JoinSince) -> Result<JoinReply, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         shard.ask(|reply| Locate { room, addr, since, reply })
     }
 
@@ -75,21 +75,21 @@ impl Rooms {
     /// # Errors
     /// [`crate::model::fault::Code::Internal`]: the worker of the room has not started.
     pub(crate) fn leave(&self, room: RoomName, user: UserId, addr: SessionAddr) -> Result<LeaveReply, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         Ok(shard.ask_departure(|reply| Leave { room, user, addr, reply: Some(reply) }).for_change())
     }
 
     /// Ends the membership of the session at `addr` because its connection was cut. Its slot still receives
     /// publications.
     pub(crate) fn suspend(&self, room: RoomName, user: UserId, addr: SessionAddr) {
-        if let Ok(shard) = self.shard(&room) {
+        if let Ok(shard) = self.shard() {
             shard.post_departure(SuspendSession { room, user, addr });
         }
     }
 
     /// Stops deliveries of the room to the suspended session at `addr`; resolves when deliveries have stopped.
     pub(crate) async fn discard_suspended(&self, room: RoomName, addr: SessionAddr) {
-        if let Ok(shard) = self.shard(&room) {
+        if let Ok(shard) = self.shard() {
             let _ = shard.ask_departure(|reply| DiscardSuspended { room, addr, reply: Some(reply) }).await;
         }
     }

@@ -49,14 +49,14 @@ impl Rooms {
         except: Option<SessionAddr>,
         about: Option<NotificationId>,
     ) -> Result<ReplyReceiver<Published>, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         let publish = |reply| Publish { room, event, except, about, reply: Some(reply) };
         Ok(shard.ask(publish)?.for_change())
     }
 
     /// Publishes to a room as soon as its shard has a free place.
     pub(crate) async fn publish_when_free(&self, room: RoomName, event: Event) {
-        if let Ok(shard) = self.shard(&room) {
+        if let Ok(shard) = self.shard() {
             shard.post_when_free(Publish { room, event, except: None, about: None, reply: None }).await;
         }
     }
@@ -64,7 +64,7 @@ impl Rooms {
     /// As [`Rooms::publish`], for the event that ends a published one, such as typing. Each start has at most one end, so
     /// it is not refused.
     pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
-        if let Ok(shard) = self.shard(&room) {
+        if let Ok(shard) = self.shard() {
             shard.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });
         }
     }
@@ -74,7 +74,7 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::publish`].
     pub(crate) fn notify(&self, user: UserId, notification: Notification, event: Event) -> Result<NotifyReply, Fault> {
-        let shard = self.shard(&RoomName::of_user(&user))?;
+        let shard = self.shard()?;
         Ok(shard.ask(|reply| Notify { user, notification, event, reply })?.for_change())
     }
 
@@ -88,7 +88,7 @@ impl Rooms {
         message: ChatMessage,
         event: Event,
     ) -> Result<ReplyReceiver<Result<PendingWrite, Fault>>, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         Ok(shard.ask(|reply| PostMessage { room, message, event, reply })?.for_change())
     }
 
@@ -103,7 +103,7 @@ impl Rooms {
         addr: SessionAddr,
         is_typing: bool,
     ) -> Result<ReplyReceiver<()>, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         Ok(shard.ask(|reply| SetTyping { room, user, addr, is_typing, reply })?.for_change())
     }
 
@@ -113,7 +113,7 @@ impl Rooms {
     /// # Errors
     /// [`crate::model::fault::Code::OutcomeUnknown`].
     pub(crate) async fn publish_receipt(&self, room: RoomName, event: Event) -> Result<Option<Event>, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         let request = |reply| PublishReceipt { room: room.clone(), event, reply };
         shard.ask_when_free(request).await.for_change().await
     }

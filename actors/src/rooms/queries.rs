@@ -18,7 +18,7 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::publish`].
     pub(crate) async fn history(&self, room: RoomName, part: Part, limit: usize) -> Result<Option<HistoryPage>, Fault> {
-        self.shard(&room)?.ask(|reply| ReadHistory { room, part, limit, reply })?.await
+        self.shard()?.ask(|reply| ReadHistory { room, part, limit, reply })?.await
     }
 
     /// Calls `look` with the members of a chat; with `None` when the chat has none.
@@ -30,7 +30,7 @@ impl Rooms {
         room: RoomName,
         look: impl FnOnce(Option<&ChatMembers>) -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let shard = self.shard(&room)?;
+        let shard = self.shard()?;
         let inspect = |reply: crate::runtime::mailbox::ReplySender<T>| {
             Inspect(Box::new(move |chats| drop(reply.send(look(chats.chat_members(&room))))))
         };
@@ -42,46 +42,26 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::publish`].
     pub(crate) async fn infos(&self, rooms: Arc<[RoomName]>) -> Result<Vec<Option<RoomInfo>>, Fault> {
-        let mut infos = vec![None; rooms.len()];
-        for shard in self.workers.shards() {
-            let rooms = rooms.clone();
-            let inspect = |reply: crate::runtime::mailbox::ReplySender<Vec<(usize, RoomInfo)>>| {
-                Inspect(Box::new(move |chats: &ChatView<'_>| {
-                    let found = rooms.iter().enumerate();
-                    let found = found.filter_map(|(index, room)| Some((index, chats.chat_members(room)?.info())));
-                    let _ = reply.send(found.collect());
-                }))
-            };
-            for (index, info) in shard.ask(inspect)?.await? {
-                if let Some(entry) = infos.get_mut(index) {
-                    *entry = Some(info);
-                }
-            }
-        }
-        Ok(infos)
+        let inspect = |reply: crate::runtime::mailbox::ReplySender<Vec<Option<RoomInfo>>>| {
+            Inspect(Box::new(move |chats: &ChatView<'_>| {
+                let infos = rooms.iter().map(|room| Some(chats.chat_members(room)?.info()));
+                let _ = reply.send(infos.collect());
+            }))
+        };
+        self.shard()?.ask(inspect)?.await
     }
 
-    /// A page of the rooms with members, without internal rooms, and their total number. The pages go from worker to
-    /// worker. The order stays the same until a room is removed; the rooms of one page are sorted by name.
-    pub(crate) async fn list(
-        &self,
-        PageRange { mut offset, limit }: PageRange,
-    ) -> Result<(Vec<RoomSummary>, usize), Fault> {
-        let (mut rooms, mut total) = (Vec::new(), 0);
-        for shard in self.workers.shards() {
-            let page = PageRange { offset, limit: limit - rooms.len() };
-            let (mut some, count) = shard.ask(|reply| ReadRooms { page, reply })?.await?;
-            offset = offset.saturating_sub(count);
-            rooms.append(&mut some);
-            total += count;
-        }
+    /// A page of the rooms with members, without internal rooms, and their total number. The order stays the same until
+    /// a room is removed; the rooms of one page are sorted by name.
+    pub(crate) async fn list(&self, page: PageRange) -> Result<(Vec<RoomSummary>, usize), Fault> {
+        let (mut rooms, total) = self.shard()?.ask(|reply| ReadRooms { page, reply })?.await?;
         rooms.sort_unstable_by(|a, b| a.room.cmp(&b.room));
         Ok((rooms, total))
     }
 
     /// A page of the members of a room, sorted by user id within the page; `None` without members.
     pub(crate) async fn members(&self, room: RoomName, page: PageRange) -> Result<Option<MembersPage>, Fault> {
-        let mut found = self.shard(&room)?.ask(|reply| ReadMembers { room, page, reply })?.await?;
+        let mut found = self.shard()?.ask(|reply| ReadMembers { room, page, reply })?.await?;
         if let Some(found) = &mut found {
             found.members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
         }
@@ -90,7 +70,7 @@ impl Rooms {
 
     /// The users in a room, as soon as its shard has a free place.
     pub(crate) async fn users_when_free(&self, room: RoomName) -> Vec<UserId> {
-        let Ok(shard) = self.shard(&room) else { return Vec::new() };
+        let Ok(shard) = self.shard() else { return Vec::new() };
         let reply = shard.ask_when_free(|reply| ReadUsers { room: room.clone(), reply }).await;
         // A dead shard has lost its rooms, and the hub ends because of it.
         reply.await.unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The actor that owns a share of the rooms: their members, and the order of their publications. [`publishing`] gives
+//! The actor that has all rooms: their members, and the one order of the hub's publications. [`publishing`] gives
 //! publications their order, [`replay`] handles histories, and [`chat`] handles chats.
 //!
 //! A publication takes its place in the room's order here and is sent once to each worker with members. When a worker's
@@ -50,8 +50,6 @@ use crate::store::Store;
 
 /// What a shard uses.
 pub(crate) struct ShardContext {
-    /// The number of its worker.
-    pub(crate) worker: usize,
     pub(crate) fanouts: Arc<FanoutMailboxes>,
     pub(crate) counts: Arc<RoomCounts>,
     pub(crate) notifications: Notifications,
@@ -72,7 +70,7 @@ pub struct RoomShard {
     rooms: AHashMap<RoomName, RoomState>,
     /// Rooms with members, without internal rooms.
     listed: ListedRooms,
-    /// Counts the rooms that clients created, on all shards.
+    /// Counts the rooms that clients created.
     counts: Arc<RoomCounts>,
     /// Refused joins of sessions that have not received the refusal yet: the leave after each of them removes nothing.
     refused: AHashSet<(RoomName, SessionAddr)>,
@@ -101,17 +99,16 @@ pub struct RoomShard {
     restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
 }
 
-/// The first number of a shard's publications. Each shard counts in steps of the number of shards, so no two shards
-/// share a number. A hub publishes less than 2^20 messages in a millisecond, so a new run does not repeat numbers of
-/// the last.
-fn first_number(now: i64, worker: usize) -> u64 {
-    (now.unsigned_abs() << 20) + worker as u64
+/// The number before the first publication. A hub publishes less than 2^20 messages in a millisecond, so a new run does
+/// not repeat numbers of the last.
+fn first_number(now: i64) -> u64 {
+    now.unsigned_abs() << 20
 }
 
 impl RoomShard {
     /// A shard without rooms. It restores the previous run when it starts.
     pub(crate) fn new(context: ShardContext) -> Self {
-        let ShardContext { worker, fanouts, counts, notifications, store, registry, clock, stats, .. } = context;
+        let ShardContext { fanouts, counts, notifications, store, registry, clock, stats, .. } = context;
         let ShardContext { observers, settings, restored, .. } = context;
         Self {
             fanouts,
@@ -119,7 +116,7 @@ impl RoomShard {
             listed: ListedRooms::default(),
             counts,
             refused: AHashSet::new(),
-            published: first_number(clock.now_ms(), worker),
+            published: first_number(clock.now_ms()),
             notifications,
             store,
             registry,

@@ -179,7 +179,7 @@ async fn an_idempotency_key_belongs_to_one_request_and_a_refusal_frees_it() {
 async fn a_request_with_an_unknown_outcome_is_not_repeated() {
     let app = TestApp::start(|_| {});
     let named = || post("/api/push", PUSH).insert_header(("idempotency-key", "order-1"));
-    app.state.hub.rooms().panic_shard_of(&RoomName::parse("any", "room").unwrap());
+    app.state.hub.rooms().panic_room_actor();
     let unknown = refused("The outcome is unknown: the request may have been carried out", "OUTCOME_UNKNOWN");
     let answer = app.answer(named()).await;
     assert_eq!((answer.status, answer.json()), (504, unknown));

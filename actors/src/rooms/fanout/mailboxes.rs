@@ -14,11 +14,6 @@ impl FanoutMailboxes {
         Self((0..workers).map(|_| OnceLock::new()).collect())
     }
 
-    /// Workers, started or not.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(crate) fn get(&self, worker: usize) -> Option<&Mailbox<Fanout>> {
         self.0.get(worker)?.get()
     }

@@ -24,7 +24,7 @@ impl RoomShard {
         ctx: &mut Context<Self>,
     ) -> Published {
         self.observers.observe(Fact::Published { room: name });
-        self.published += self.fanouts.len() as u64;
+        self.published += 1;
         let publication = self.store_in_history(name, publication, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0, only_suspended: false } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));

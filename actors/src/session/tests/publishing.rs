@@ -85,7 +85,7 @@ async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
 async fn a_publish_has_an_unknown_outcome_if_its_room_panics() {
     let hub = start_hub();
     let alice = hub.client(Surface::Raw, "alice").await;
-    hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
+    hub.rooms().panic_room_actor();
     alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, Some("1")).await;
     assert_eq!(alice.receive().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
     let published = hub.inner.publish(PublishTarget::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
