@@ -427,6 +427,11 @@ section! {
         notification_bytes: usize = 65_536,
         /// Messages in the mailbox of a central actor; the next one is refused. Default 1024.
         mailbox: usize = 1_024,
+        /// Publications and joins that wait for one worker; beyond it, publishers to its members and its joins are
+        /// refused with `OVERLOADED`. Default 100000.
+        lag: usize = 100_000,
+        /// Bytes of publications that wait for one worker, likewise. Default 67108864.
+        lag_bytes: usize = 67_108_864,
         /// Frames a second that one connection may send, averaged over 5 seconds; 0 for any number. A
         /// polling request counts as one frame, and each packet in it as another. Over it, the connection is closed
         /// with 4429. Default 2000.

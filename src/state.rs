@@ -151,6 +151,7 @@ impl SharedState {
             &Readings {
                 max_connections: self.hub.max_connections(),
                 mailboxes,
+                lag_bytes: self.hub.lag_bytes(),
                 idempotency: self.idempotency.fill(),
                 client_ids: self.hub.client_ids().fill(),
                 store: self.hub.store().counts(),

@@ -339,6 +339,8 @@ impl Problems {
         self.range("limits.outbox_frames", limits.outbox_frames, 1, 1 << 20);
         self.range("limits.notification_bytes", limits.notification_bytes, 1, FRAME_MAX);
         self.range("limits.mailbox", limits.mailbox, 1, 1 << 20);
+        self.range("limits.lag", limits.lag, 1, 1 << 30);
+        self.range("limits.lag_bytes", limits.lag_bytes, 1, 1 << 40);
         self.traffic(config);
         self.range("limits.rooms", limits.rooms, 1, 1 << 30);
         self.range("limits.history_bytes", limits.history_bytes, 1, 1 << 40);

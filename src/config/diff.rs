@@ -109,6 +109,8 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("limits.topics_per_request", AtOnce),
     ("limits.notification_bytes", AtOnce),
     ("limits.mailbox", Restart),
+    ("limits.lag", AtOnce),
+    ("limits.lag_bytes", AtOnce),
     ("limits.frames_per_second", AtOnce),
     ("limits.bytes_per_second", AtOnce),
     ("limits.raw", AtOnce),

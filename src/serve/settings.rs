@@ -8,6 +8,7 @@ use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, Recove
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
 use hubbub_actors::publication::MessageKind;
+use hubbub_actors::rooms::LagLimit;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 
@@ -27,6 +28,7 @@ pub fn of(config: &Config) -> Settings {
         environment: config.server.environment.clone(),
         max_connections: config.server.max_connections,
         mailbox: config.limits.mailbox,
+        lag: LagLimit { entries: config.limits.lag, bytes: config.limits.lag_bytes },
         outbox: OutboxCapacity { bytes: config.limits.outbox_bytes, entries: config.limits.outbox_frames },
         rooms: config.limits.rooms,
         rooms_per_user: unless_zero(config.limits.rooms_per_user),

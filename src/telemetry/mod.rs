@@ -36,6 +36,8 @@ pub struct Readings<'a> {
     pub max_connections: usize,
     /// The queues of the hub, with the number of messages that wait in each.
     pub mailboxes: Vec<(String, usize)>,
+    /// Bytes of publications that wait for the workers.
+    pub lag_bytes: usize,
     /// The stored responses by `Idempotency-Key`.
     pub idempotency: Fill,
     /// The stored replies by `client_id`.

@@ -224,6 +224,9 @@ const OTHERS: &[Metric] = &[
     })
     .by(&["version"]),
     gauge("hubbub_ready", "1 while /health/ready answers 200, else 0.", |_, now, to| to.set(now.ready.into())),
+    gauge("hubbub_lag_bytes", "Bytes of publications that wait for the workers.", |_, now, to| {
+        to.set(now.lag_bytes as u64);
+    }),
     gauge("hubbub_uptime_seconds", "Time since the hub started, in seconds.", |_, now, to| to.set(now.uptime_secs)),
     gauge("process_start_time_seconds", "Start of the hub, in seconds since the Unix epoch.", |_, now, to| {
         to.fraction(Some(now.started_at as f64 / 1_000.0));

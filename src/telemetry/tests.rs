@@ -8,7 +8,7 @@ use crate::auth::opaque;
 fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings<'a> {
     let backend = opaque::BackendStatus { answered: 1, failed: 2, shed: 3, cached: 4, waiting: 5, open: true };
     Readings {
-        mailboxes: vec![("shard-1".into(), 4), ("shard-0".into(), 3)],
+        mailboxes: vec![("lag-1".into(), 4), ("lag-0".into(), 3)],
         tokens: AuthStatus { keys: Some((Some(2), 3, 4)), backend: Some(backend) },
         backend: Some((application::UpstreamStatus { in_flight: 1, waiting: 2, open: true }, counts)),
         connections: Some(connections),
@@ -99,7 +99,7 @@ fn families_are_sorted_by_name_and_series_by_labels() {
     );
     assert_eq!(
         lines_of(&page, "hubbub_mailbox_depth")[2..],
-        ["hubbub_mailbox_depth{actor=\"shard-0\"} 3", "hubbub_mailbox_depth{actor=\"shard-1\"} 4"]
+        ["hubbub_mailbox_depth{actor=\"lag-0\"} 3", "hubbub_mailbox_depth{actor=\"lag-1\"} 4"]
     );
     // Only the metrics of the process differ between two pages of the same counters.
     let lines = |page: &str| -> Vec<String> {

@@ -34,7 +34,7 @@ impl Hub {
         let (name, data) = (EventName::of_hub(community::UserNotification::NAME), notification.data.clone());
         let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
         let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
-        let (published, write) = notified.await??;
+        let (published, write) = notified.await?.inspect_err(|fault| self.count(fault))?;
         let stats = self.stats.clone();
         stats.commanded.add(1);
         // A separate task: a caller that disconnects does not stop the counting.
@@ -62,8 +62,9 @@ impl Hub {
         };
         let event = Event { name: event, topic, data, timestamp: self.clock().now_ms(), offset: None };
         let published = self.rooms.publish(room, event, None).inspect_err(|fault| self.count(fault))?;
+        let published = published.await?.inspect_err(|fault| self.count(fault))?;
         self.stats.commanded.add(1);
-        published.await
+        Ok(published)
     }
 
     /// Ends every session of the user with 4403, after what was sent to the user, and returns their number. Neither

@@ -95,6 +95,11 @@ impl Hub {
         mailboxes.chain(self.store.depths()).map(|(name, depth)| (name.to_owned(), depth)).collect()
     }
 
+    /// Bytes of publications that wait for the workers.
+    pub fn lag_bytes(&self) -> usize {
+        self.rooms.workers().fanouts().lag_bytes()
+    }
+
     fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
         let own: [&'a dyn Watched; 5] =
             [&self.presence, &self.recovery, &self.limits, &self.chat_writer, &self.monitor];

@@ -6,6 +6,7 @@ use crate::connection::outbox::OutboxCapacity;
 use crate::connection::{Heartbeat, ProofOfLife};
 use crate::presence;
 use crate::publication::MessageKind;
+use crate::rooms::LagLimit;
 use crate::rooms::rules::Rules;
 use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// The bound of a central actor's mailbox, in messages.
     pub mailbox: usize,
+    /// What may wait for one worker.
+    pub lag: LagLimit,
     /// The bound of a session's outbox.
     pub outbox: OutboxCapacity,
     /// The most rooms that clients create, without internal rooms.
@@ -83,6 +86,7 @@ impl Default for Settings {
             environment: "production".to_owned(),
             max_connections: 10_000,
             mailbox: 1_024,
+            lag: LagLimit { entries: 100_000, bytes: 1 << 26 },
             outbox: OutboxCapacity { bytes: 1 << 20, entries: 16_384 },
             rooms: 1_000_000,
             rooms_per_user: 1_000,
@@ -129,7 +133,12 @@ impl Settings {
 
     /// The settings of the room actor.
     pub(crate) fn for_rooms(&self) -> ShardSettings {
-        ShardSettings { rules: self.rules.clone(), history_bytes: self.history_bytes, replay_max: self.outbox.half() }
+        ShardSettings {
+            rules: self.rules.clone(),
+            history_bytes: self.history_bytes,
+            lag: self.lag,
+            replay_max: self.outbox.half(),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use actix::{Actor, Context};
 use ahash::{AHashMap, AHashSet};
 
+use self::mailboxes::Ordered;
 use self::members::MemberTable;
 use self::messages::{
     AddMember, Announce, Announcement, AnnouncementReach, Barrier, CloseAll, CloseRoom, CloseSession, Deliver,
@@ -141,6 +142,15 @@ impl Actor for Fanout {
 }
 
 receives_posts!(Fanout);
+
+impl<M> Receive<Ordered<M>> for Fanout
+where
+    Self: Receive<M>,
+{
+    fn receive(&mut self, ordered: Ordered<M>, ctx: &mut Self::Context) {
+        self.receive(ordered.message, ctx);
+    }
+}
 
 impl Receive<AddMember> for Fanout {
     fn receive(&mut self, add: AddMember, _: &mut Self::Context) {

@@ -24,6 +24,7 @@ mod workers;
 use std::sync::Arc;
 
 use self::counts::RoomCounts;
+pub use self::fanout::mailboxes::LagLimit;
 use self::history::SavedHistory;
 use self::persisted::RestoredHistory;
 pub(crate) use self::persisted::RestoredSession;
@@ -91,10 +92,11 @@ impl Rooms {
         histories.into_iter().map(persisted::stored).collect()
     }
 
-    /// The mailboxes of the room actor and of all fan-outs.
+    /// The mailboxes of the room actor and of all fan-outs, and the lags of the workers.
     pub(crate) fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
         let shard = self.workers.shard().map(|shard| -> &'a dyn Watched { shard });
-        shard.into_iter().chain(self.workers.fanouts().iter().map(|fanout| -> &'a dyn Watched { fanout }))
+        let fanouts = self.workers.fanouts();
+        shard.into_iter().chain(fanouts.iter().map(|fanout| -> &'a dyn Watched { fanout })).chain(fanouts.watched())
     }
 
     /// Makes the room actor panic.

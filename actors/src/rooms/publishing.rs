@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Rooms;
 use super::fanout::messages::{Announce, Announcement, AnnouncementReach};
-use super::replies::{NotifyReply, PendingWrite, Published};
+use super::replies::{NotifyReply, PendingWrite, PublishReply};
 use super::shard::messages::{Notify, PostMessage, Publish, PublishReceipt, SetTyping};
 use crate::connection::SessionAddr;
 use crate::model::fault::Fault;
@@ -19,13 +19,13 @@ impl Rooms {
     /// The reply resolves when the event has its place in the room's order.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::Overloaded`]: nothing was accepted.
+    /// [`crate::model::fault::Code::Overloaded`], here or in the reply: nothing was accepted.
     pub(crate) fn publish(
         &self,
         room: RoomName,
         event: Event,
         except: Option<SessionAddr>,
-    ) -> Result<ReplyReceiver<Published>, Fault> {
+    ) -> Result<PublishReply, Fault> {
         self.publish_about(room, event, except, None)
     }
 
@@ -38,7 +38,7 @@ impl Rooms {
         user: &UserId,
         event: Event,
         id: NotificationId,
-    ) -> Result<ReplyReceiver<Published>, Fault> {
+    ) -> Result<PublishReply, Fault> {
         self.publish_about(RoomName::of_user(user), event, None, Some(id))
     }
 
@@ -48,7 +48,7 @@ impl Rooms {
         event: Event,
         except: Option<SessionAddr>,
         about: Option<NotificationId>,
-    ) -> Result<ReplyReceiver<Published>, Fault> {
+    ) -> Result<PublishReply, Fault> {
         let shard = self.shard()?;
         let publish = |reply| Publish { room, event, except, about, reply: Some(reply) };
         Ok(shard.ask(publish)?.for_change())

@@ -52,6 +52,9 @@ pub(crate) struct JoinSince {
     pub(crate) reply_slot: ReplySlot,
 }
 
+/// Resolves when a publication has its place in the order of the hub, or is refused.
+pub(crate) type PublishReply = ReplyReceiver<Result<Published, Fault>>;
+
 /// Resolves when a join took effect or was refused.
 pub(crate) type JoinReply = ReplyReceiver<Result<Membership, Fault>>;
 

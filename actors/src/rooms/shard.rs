@@ -1,11 +1,10 @@
 //! The actor that has all rooms: their members, and the one order of the hub's publications. [`publishing`] gives
 //! publications their order, [`replay`] handles histories, and [`chat`] handles chats.
 //!
-//! A publication takes its place in the room's order here and is sent once to each worker with members. When a worker's
-//! fan-out is full, the shard waits for it. The shard's own mailbox then fills, and publishers are refused. Nothing
+//! A publication takes its place in the order here and is sent once to each worker with members. While such a worker lags
+//! by more than `limits.lag` or `limits.lag_bytes`, publishers of the room and joins of the worker are refused. Nothing
 //! accepted is dropped.
 
-mod backlog;
 mod chat;
 pub(crate) mod chat_view;
 mod lists;
@@ -18,11 +17,9 @@ mod room;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use actix::fut::WrapFuture;
-use actix::{Actor, AsyncContext, Context, SpawnHandle};
+use actix::{Actor, Context, SpawnHandle};
 use ahash::{AHashMap, AHashSet};
 
-use self::backlog::Backlog;
 use self::lists::ListedRooms;
 use self::member_counts::{UserCounts, WorkerCounts};
 use self::messages::{CloseMembers, DiscardSuspended, FlushShard, Join, Leave, Panic, ShardSettings, SuspendSession};
@@ -44,7 +41,7 @@ use crate::registry::Registry;
 use crate::rooms::chat_members::ChatMembers;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
-use crate::runtime::mailbox::{Full, Posted, Receive, ReplySender, receives_posts};
+use crate::runtime::mailbox::{Posted, Receive, ReplySender, receives_posts};
 use crate::runtime::shrink::shrink;
 use crate::store::Store;
 
@@ -93,8 +90,6 @@ pub struct RoomShard {
     counted_bytes: usize,
     /// The running timer for the next expiry of history, with its time in ms by [`Clock::elapsed_ms`].
     sweep: Option<(i64, SpawnHandle)>,
-    /// Messages that wait for a full fan-out; no other message overtakes them.
-    backlog: Backlog,
     /// Histories and members from the previous run, until the actor starts.
     restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
 }
@@ -130,7 +125,6 @@ impl RoomShard {
             revision: 0,
             counted_bytes: 0,
             sweep: None,
-            backlog: Backlog::default(),
             restored,
         }
     }
@@ -188,40 +182,28 @@ impl RoomShard {
         }
     }
 
-    /// Sends a message to a worker's fan-out. When the fan-out is full, the message waits and no later one overtakes
-    /// it.
-    fn send<M>(&self, worker: usize, message: M, ctx: &mut Context<Self>)
+    /// Sends a message to a worker's fan-out, in the order of the publications. It ends what was accepted before, or a
+    /// reply waits for it, so the [lag](FanoutMailboxes::lags) does not count it.
+    fn send<M>(&self, worker: usize, message: M)
     where
         Fanout: Receive<M> + actix::Handler<Posted<M>>,
         M: Send + 'static,
     {
-        let Some(fanout) = self.fanouts.get(worker) else { return };
-        let waits = !self.backlog.is_empty();
-        let message = if waits {
-            message
-        } else {
-            match fanout.post(message) {
-                Ok(()) => return,
-                Err(Full(message)) => message,
-            }
-        };
-        let fanout = fanout.clone();
-        self.backlog.push(Box::pin(async move { fanout.post_when_free(message).await }));
-        if !waits {
-            ctx.wait(self.backlog.clone().empty().into_actor(self));
+        if let Some(fanout) = self.fanouts.get(worker) {
+            fanout.post_departure(message);
         }
     }
 
+    /// Refuses a publication while a worker with slots in the room lags too far behind.
+    fn check_lag(&self, name: &RoomName) -> Result<(), Fault> {
+        let mut workers = self.rooms.get(name).into_iter().flat_map(|room| room.slots.workers());
+        let lags = workers.any(|worker| self.fanouts.lags(worker, self.settings.lag));
+        if lags { Err(Fault::overloaded()) } else { Ok(()) }
+    }
+
     /// Has the fan-out remove a member; it replies with `users`.
-    fn remove_member(
-        &self,
-        room: &RoomName,
-        addr: SessionAddr,
-        users: usize,
-        reply: Option<ReplySender<usize>>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.send(addr.worker, RemoveMember { room: room.clone(), slot: addr.slot, users, reply }, ctx);
+    fn remove_member(&self, room: &RoomName, addr: SessionAddr, users: usize, reply: Option<ReplySender<usize>>) {
+        self.send(addr.worker, RemoveMember { room: room.clone(), slot: addr.slot, users, reply });
     }
 }
 
@@ -231,6 +213,7 @@ impl Actor for RoomShard {
     fn started(&mut self, ctx: &mut Self::Context) {
         // The `Mailbox` enforces the bound.
         ctx.set_mailbox_capacity(0);
+        self.fanouts.set_limit(self.settings.lag);
         let (histories, members) = std::mem::take(&mut self.restored);
         self.restore(histories, ctx);
         for RestoredMember { room, worker, user } in members {
@@ -246,6 +229,12 @@ receives_posts!(RoomShard);
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let Join { room: name, identity, connected_at, addr, instead_of, since, reply } = join;
+        // A replacement continues an accepted membership.
+        if instead_of.is_none() && self.fanouts.lags(addr.worker, self.settings.lag) {
+            self.refused.insert((name, addr));
+            let _ = reply.send(Err(Fault::overloaded()));
+            return;
+        }
         let now = self.clock.now_ms();
         let replaced = instead_of.filter(|&suspended| !self.was_refused(&name, suspended));
         let room = match self.open(&name, |counts| counts.take(&identity.user)) {
@@ -277,10 +266,10 @@ impl Receive<Join> for RoomShard {
         let membership =
             Membership { last_notification: self.notifications.last(), number: self.published, chat, history };
         let add = AddMember { room: name.clone(), slot: addr.slot, membership, missed, reply_slot, reply };
-        self.send(addr.worker, add, ctx);
+        self.fanouts.send(addr.worker, add, 0);
         self.observers.observe(Fact::Joined { room: &name, user: &identity.user });
         if let Some(suspended) = instead_of {
-            self.remove_member(&name, suspended, users, None, ctx);
+            self.remove_member(&name, suspended, users, None);
             self.take_refused(&name, suspended);
         }
         if let Some(joined) = joined {
@@ -294,13 +283,13 @@ impl Receive<Leave> for RoomShard {
         let Leave { room: name, user, addr, reply } = leave;
         let mut users = 0;
         if self.take_refused(&name, addr) {
-            return self.remove_member(&name, addr, users, reply, ctx);
+            return self.remove_member(&name, addr, users, reply);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.slots.remove(addr.worker);
             users = room.users.len() - usize::from(room.users.sessions(&user) == 1);
         }
-        self.remove_member(&name, addr, users, reply, ctx);
+        self.remove_member(&name, addr, users, reply);
         self.exit(&name, &user, addr, ctx);
         self.close_if_empty(&name);
     }
@@ -315,35 +304,35 @@ impl Receive<SuspendSession> for RoomShard {
 }
 
 impl Receive<DiscardSuspended> for RoomShard {
-    fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, ctx: &mut Self::Context) {
+    fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, _: &mut Self::Context) {
         let mut users = 0;
         if self.take_refused(&name, addr) {
-            return self.remove_member(&name, addr, users, reply, ctx);
+            return self.remove_member(&name, addr, users, reply);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.slots.remove(addr.worker);
             users = room.users.len();
         }
-        self.remove_member(&name, addr, users, reply, ctx);
+        self.remove_member(&name, addr, users, reply);
         self.close_if_empty(&name);
     }
 }
 
 impl Receive<CloseMembers> for RoomShard {
-    fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
+    fn receive(&mut self, message: CloseMembers, _: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
         let recipients = room.map_or(0, |room| room.sessions);
         for worker in room.into_iter().flat_map(|room| room.slots.workers()) {
-            self.send(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
+            self.send(worker, CloseRoom { room: message.room.clone(), close: message.close });
         }
         let _ = message.reply.send(Published { recipients, only_suspended: false });
     }
 }
 
 impl Receive<FlushShard> for RoomShard {
-    fn receive(&mut self, FlushShard(replies): FlushShard, ctx: &mut Self::Context) {
+    fn receive(&mut self, FlushShard(replies): FlushShard, _: &mut Self::Context) {
         for (worker, reply) in replies.into_iter().enumerate() {
-            self.send(worker, Barrier(reply), ctx);
+            self.send(worker, Barrier(reply));
         }
     }
 }

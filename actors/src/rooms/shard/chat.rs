@@ -135,11 +135,8 @@ impl RoomShard {
         let wait = u64::try_from(next - self.clock.elapsed_ms()).unwrap_or(0);
         let waking = self.clock.run_later(ctx, Duration::from_millis(wait), |shard: &mut Self, ctx| {
             shard.waking = None;
-            // Messages do not wait long behind timers, and a full fan-out stops them.
+            // Messages do not wait long behind timers.
             for _ in 0..TIMERS_AT_ONCE {
-                if !shard.backlog.is_empty() {
-                    break;
-                }
                 match shard.timers.take(shard.clock.elapsed_ms()) {
                     Some((room, TimerKind::Online)) => shard.announce_online_now(&room, ctx),
                     Some((room, TimerKind::Silence)) => shard.end_silent_typing(room, ctx),
@@ -156,6 +153,9 @@ impl Receive<PostMessage> for RoomShard {
     fn receive(&mut self, post: PostMessage, ctx: &mut Self::Context) {
         let PostMessage { room, message, event, reply } = post;
         let now = self.clock.now_ms();
+        if let Err(fault) = self.check_lag(&room) {
+            return drop(reply.send(Err(fault)));
+        }
         // Stored first: a message that cannot be stored is not delivered.
         let stored = self.store.keep_message(message, ());
         let pending = stored.map(|stored| {

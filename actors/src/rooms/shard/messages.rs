@@ -13,6 +13,7 @@ use crate::model::ids::{NotificationId, RoomName, UserId};
 use crate::model::message::ChatMessage;
 use crate::notifications::{Notification, NotificationWrite};
 use crate::publication::Event;
+use crate::rooms::fanout::mailboxes::LagLimit;
 use crate::rooms::history::{HistoryPage, Part, SavedHistory};
 use crate::rooms::replies::{JoinSince, MembersPage, Membership, PageRange, PendingWrite, Published, RoomSummary};
 use crate::rooms::rules::Rules;
@@ -79,7 +80,8 @@ pub(crate) struct Publish {
     pub(crate) except: Option<SessionAddr>,
     /// The notification that the event changes.
     pub(crate) about: Option<NotificationId>,
-    pub(crate) reply: Option<ReplySender<Published>>,
+    /// Sent when the event has its place in the order, or is refused.
+    pub(crate) reply: Option<ReplySender<Result<Published, Fault>>>,
 }
 
 /// Publishes a notification to a user's sessions and stores it.
@@ -178,8 +180,10 @@ pub(crate) struct SaveHistories(pub(crate) ReplySender<Vec<(RoomName, SavedHisto
 #[derive(Debug, Clone)]
 pub(crate) struct ShardSettings {
     pub(crate) rules: Rules,
-    /// Bytes of history that the shard stores.
+    /// Bytes of history that are stored.
     pub(crate) history_bytes: usize,
+    /// What may wait for one worker.
+    pub(crate) lag: LagLimit,
     /// The most that is replayed to one session.
     pub(crate) replay_max: OutboxCapacity,
 }

@@ -14,6 +14,9 @@ use crate::rooms::fanout::messages::Deliver;
 use crate::rooms::replies::Published;
 use crate::runtime::mailbox::Receive;
 
+/// The counted size of a publication for a worker, beside its data, bytes.
+const OVERHEAD: usize = 128;
+
 impl RoomShard {
     /// Gives a publication its place in the room's order and sends it to the workers with members.
     pub(super) fn publish(
@@ -29,9 +32,11 @@ impl RoomShard {
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0, only_suspended: false } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
         let publication = Arc::new(publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
+        let bytes = publication.data().len() + OVERHEAD;
         for worker in room.slots.workers() {
             let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
-            self.send(worker, Deliver { room: name.clone(), publication: publication.clone(), except }, ctx);
+            let deliver = Deliver { room: name.clone(), publication: publication.clone(), except };
+            self.fanouts.send(worker, deliver, bytes);
         }
         Published { recipients, only_suspended: recipients == 0 && room.slots.total() > room.sessions }
     }
@@ -39,10 +44,17 @@ impl RoomShard {
 
 impl Receive<Publish> for RoomShard {
     fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        let publication = Publication::for_notification(publish.event, publish.about);
-        let published = self.publish(&publish.room, publication, publish.except, ctx);
-        if let Some(reply) = publish.reply {
-            let _ = reply.send(published);
+        let Publish { room, event, except, about, reply } = publish;
+        // An update of a notification is stored already, and what nobody waits for ends something accepted.
+        if reply.is_some()
+            && about.is_none()
+            && let Err(fault) = self.check_lag(&room)
+        {
+            return drop(reply.map(|reply| reply.send(Err(fault))));
+        }
+        let published = self.publish(&room, Publication::for_notification(event, about), except, ctx);
+        if let Some(reply) = reply {
+            let _ = reply.send(Ok(published));
         }
     }
 }
@@ -52,6 +64,9 @@ impl Receive<Notify> for RoomShard {
         let Notify { user, notification, event, reply } = notify;
         let room = RoomName::of_user(&user);
         let publication = Publication::for_notification(event, Some(notification.id.clone()));
+        if let Err(fault) = self.check_lag(&room) {
+            return drop(reply.send(Err(fault)));
+        }
         // Stored first: a notification that cannot be stored is not delivered.
         let stored = self.notifications.store(user, notification, publication.timestamp());
         let _ = reply.send(stored.map(|write| (self.publish(&room, publication, None, ctx), write)));

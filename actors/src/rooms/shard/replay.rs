@@ -135,7 +135,7 @@ impl Receive<Locate> for RoomShard {
         }
         let (last_notification, number) = (self.notifications.last(), self.published);
         let membership = Membership { last_notification, number, chat: None, history };
-        self.send(addr.worker, LocateMember { room, slot: addr.slot, membership, reply_slot, reply }, ctx);
+        self.send(addr.worker, LocateMember { room, slot: addr.slot, membership, reply_slot, reply });
     }
 }
 
@@ -153,6 +153,7 @@ impl Receive<ShardSettings> for RoomShard {
         if self.settings.rules != settings.rules {
             self.revision = self.revision.wrapping_add(1).max(1);
         }
+        self.fanouts.set_limit(settings.lag);
         self.histories.set_most(settings.history_bytes);
         self.settings = settings;
         self.count_history(ctx);

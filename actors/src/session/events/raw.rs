@@ -92,7 +92,7 @@ impl Session {
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
         Ok(async move {
-            match published.await? {
+            match published.await?? {
                 // A suspended session of the user receives it, so a refusal would make the sender repeat it.
                 Published { recipients: 0, only_suspended: false } if target == DeliveryTarget::AtLeastOne => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))

@@ -6,6 +6,7 @@ mod debug;
 mod guests;
 mod history;
 mod idempotent_publish;
+mod lag;
 mod limits;
 mod monitoring;
 mod presence_changes;

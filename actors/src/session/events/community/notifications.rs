@@ -25,7 +25,7 @@ impl Handle<NotificationRead> for Session {
             let (name, data) = (EventName::of_hub(NotificationUpdated::NAME), json::encode(&updated));
             let event = Event { name, topic: None, data, timestamp: now, offset: None };
             let published = hub.rooms().publish_update(&user, event, id)?;
-            published.await?;
+            published.await??;
             Ok(MarkedRead(updated))
         });
         let answer = async move { answer.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) };
