@@ -67,11 +67,17 @@ function read({ name, url, mode, token, topics }) {
     if (!socket.recovered) joined.clear();
     topics.filter((topic) => !joined.has(topic)).forEach(join);
   });
-  socket.on('disconnect', () => count('socket.io: disconnected'));
+  // Why the last connection ended, or the last attempt failed.
+  let last = 'never connected';
+  socket.on('disconnect', (reason, details) => {
+    count(`socket.io: disconnected: ${reason}`);
+    last = `${reason} ${details?.description ?? ''}`;
+  });
   // After a refusal by the hub, which has data, the client does not reconnect by itself.
-  socket.on('connect_error', ({ data }) =>
-    count(data ? `socket.io: connects refused: ${data.code}` : 'socket.io: failed connections'),
-  );
+  socket.on('connect_error', ({ data, message }) => {
+    count(data ? `socket.io: connects refused: ${data.code}` : 'socket.io: failed connections');
+    last = `connect_error ${message}`;
+  });
   socket.on('system:state_recovery_failed', () => {
     if (socket.recovered) record.faults.push('recovered, but a failed recovery was reported');
     isReported = true;
@@ -81,7 +87,7 @@ function read({ name, url, mode, token, topics }) {
   });
   socket.on('news', receive);
   socket.on('Broadcast', ({ payload }) => receive(payload));
-  return { record, ended, hasJoined, isDone, socket };
+  return { record, ended, hasJoined, isDone, socket, state: () => `${last}, recovered ${socket.recovered}, active ${socket.active}` };
 }
 
 async function run(options) {
@@ -95,11 +101,11 @@ async function run(options) {
   await Promise.race([all, timeout]);
   clearTimeout(timer);
   // The state of a client tells whether the hub or the client stopped.
-  for (const { record, socket, ended } of readers.filter(({ record, ended }) => ended.size < Object.keys(record.events).length)) {
+  for (const { record, socket, state } of readers.filter(({ record, ended }) => ended.size < Object.keys(record.events).length)) {
     const { engine, _readyState } = socket.io;
     const { transport, upgrading } = engine ?? {};
     record.faults.push(
-      `stopped: connected ${socket.connected}, manager ${_readyState}, engine ${engine?.readyState}, ` +
+      `stopped: ${state()}, connected ${socket.connected}, manager ${_readyState}, engine ${engine?.readyState}, ` +
         `${transport?.name} ${transport?.readyState}, upgrading ${upgrading}`,
     );
   }
