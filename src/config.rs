@@ -303,7 +303,8 @@ section! {
 section! {
     /// `[recovery]`.
     Recovery {
-        /// Seconds for which a suspended session can be recovered; 0 disables recovery. Default 120.
+        /// Seconds for which a suspended session can be recovered; 0 disables recovery. A topic with a history that has
+        /// neither messages nor members keeps its position for this time or longer. Default 120.
         window_secs: u32 = 120,
         /// Messages buffered for one suspended session. Default 500.
         queue: u32 = 500,
@@ -415,8 +416,8 @@ section! {
         rooms_per_user: usize = 1_000,
         /// Chats that one user may create by joining them with `chat.auto_create`, 0 for any number. Default 100.
         chats_per_user: usize = 100,
-        /// Bytes of message history of all rooms together; over it, the least recently used
-        /// history is evicted. Default 67108864.
+        /// Bytes of message history of all rooms together; over it, kept positions of empty topics are forgotten, then
+        /// the least recently used history is evicted. Default 67108864.
         history_bytes: usize = 67_108_864,
         /// Rooms that one session may join, 0 for any number. Default 1000.
         rooms_per_session: usize = 1_000,

@@ -106,8 +106,8 @@ pub(super) const HISTORY: Operation = Operation {
     id: "getHistory",
     tag: Tag::Reads,
     summary: "Reads the stored messages of a room.",
-    description: "Without `before` and `after`, the page is the newest messages. A room that stores no messages is \
-        `NOT_FOUND`.",
+    description: "Without `before` and `after`, the page is the newest messages. A room without a history, \
+        or with a forgotten one, is `NOT_FOUND`.",
     errors: &[Code::NotFound],
     example: Example {
         target: "/api/rooms/news/history?limit=1",

@@ -29,7 +29,8 @@ documented! {
         /// Messages in the history of a topic; 0 keeps none. Default 0.
         #[serde(default)]
         pub history: u32,
-        /// Seconds that a message is kept; 0 for as long as there is room. Default 0.
+        /// Seconds that a message is kept; 0 for as long as there is room. A topic without messages and members keeps
+        /// its position for this time or for `recovery.window_secs`, whichever is longer. Default 0.
         #[serde(default)]
         pub history_secs: u32,
         /// Whether subscribers learn of each other's joins and leaves. Not supported yet: `true` is refused. Default

@@ -7,6 +7,7 @@ use crate::support::{Client, DEADLINE, Hub, eventually};
 
 mod load;
 mod pages;
+mod positions;
 mod restart;
 
 const UNLIMITED: &str = "
@@ -120,18 +121,21 @@ async fn an_invalid_position_is_refused_by_its_path_and_nothing_is_joined() {
 }
 
 #[tokio::test]
-async fn a_message_is_deleted_at_its_age_and_an_empty_topic_with_it() {
+async fn a_message_is_deleted_at_its_age_and_the_position_of_an_empty_topic_later() {
     let hub = Hub::with_manual_clock("[[topics]]\npattern = \"*\"\nhistory = 10\nhistory_secs = 60");
     push(&hub, "brief", &json!(1));
     hub.advance(59_999);
     push(&hub, "other", &json!(1));
     assert!(hub.metric("hubbub_history_bytes") > 0.0);
     assert_eq!(hub.http().request("GET", "/api/rooms/brief/history").key().send().json()["messages"][0]["offset"], 1);
-    // Beyond the age of both.
-    hub.advance(120_000);
-    eventually(DEADLINE, "all messages are deleted", || hub.metric("hubbub_history_bytes") == 0.0).await;
-    let path = "/api/rooms/brief/history";
-    assert_eq!(hub.http().request("GET", path).key().send().status, 404);
+    // Beyond the age of both. Two positions are kept.
+    hub.advance(61_000);
+    eventually(DEADLINE, "all messages are deleted", || hub.metric("hubbub_history_bytes") == 1_024.0).await;
+    let read = || hub.http().request("GET", "/api/rooms/brief/history").key().send();
+    assert_eq!(read().json()["messages"], json!([]));
+    hub.advance(121_000);
+    eventually(DEADLINE, "both positions are forgotten", || hub.metric("hubbub_history_bytes") == 0.0).await;
+    assert_eq!(read().status, 404);
 }
 
 #[tokio::test]

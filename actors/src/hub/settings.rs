@@ -137,6 +137,7 @@ impl Settings {
             rules: self.rules.clone(),
             history_bytes: self.history_bytes,
             lag: self.lag,
+            window_ms: self.recovery.window_ms,
             replay_max: self.outbox.half(),
         }
     }

@@ -70,6 +70,17 @@ impl RoomCounts {
         CountedRoom { counts: self.clone(), user }
     }
 
+    /// Rooms that can be created.
+    pub(crate) fn free(&self) -> usize {
+        self.rooms_max.load(Ordering::Relaxed).saturating_sub(self.rooms.load(Ordering::Relaxed))
+    }
+
+    /// Rooms that `user` can create, as long as [`Self::free`] allows.
+    pub(crate) fn free_for(&self, user: &UserId) -> usize {
+        let rooms = self.by_user.get(user).map_or(0, |rooms| *rooms);
+        self.rooms_per_user.load(Ordering::Relaxed).saturating_sub(rooms)
+    }
+
     /// The number of rooms, and of users with rooms.
     #[cfg(test)]
     pub(crate) fn get(&self) -> (usize, usize) {
@@ -88,6 +99,13 @@ impl RoomCounts {
 pub(crate) struct CountedRoom {
     counts: Arc<RoomCounts>,
     user: UserId,
+}
+
+impl CountedRoom {
+    /// The user that created the room.
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
 }
 
 impl Drop for CountedRoom {

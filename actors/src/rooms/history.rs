@@ -13,8 +13,8 @@ use crate::publication::Publication;
 /// The memory counted for a message besides its text, in bytes.
 const MESSAGE_BYTES: usize = 512;
 
-/// The memory counted for a history besides its messages, in bytes.
-const HISTORY_BYTES: usize = 512;
+/// The memory counted for a history besides its messages, and for a kept position, in bytes.
+pub(super) const HISTORY_BYTES: usize = 512;
 
 /// Bytes of data after which a page ends early. A page has at least one message.
 const PAGE_BYTES: usize = 4 << 20;

@@ -109,7 +109,6 @@ impl RoomShard {
             fanouts,
             rooms: AHashMap::new(),
             listed: ListedRooms::default(),
-            counts,
             refused: AHashSet::new(),
             published: first_number(clock.now_ms()),
             notifications,
@@ -120,7 +119,8 @@ impl RoomShard {
             observers,
             timers: Timers::default(),
             waking: None,
-            histories: Histories::new(settings.history_bytes),
+            histories: Histories::new(settings.history_bytes, settings.window_ms, counts.clone()),
+            counts,
             settings,
             revision: 0,
             counted_bytes: 0,
@@ -142,12 +142,14 @@ impl RoomShard {
             Entry::Vacant(vacant) => {
                 let counted = if name.is_internal() { None } else { Some(Box::new(count(&self.counts)?)) };
                 self.stats.rooms.add(u64::from(counted.is_some()));
+                let has_history = self.histories.open_for_members(&self.settings.rules, name);
+                self.histories.fit_rooms(counted.as_ref().map(|counted| counted.user()));
                 Ok(vacant.insert(RoomState {
                     users: UserCounts::default(),
                     sessions: 0,
                     slots: WorkerCounts::default(),
                     chat_members: name.chat().map(|chat| Box::new(ChatMembers::new(chat, now, elapsed))),
-                    has_history: self.histories.open_for_members(&self.settings.rules, name),
+                    has_history,
                     revision: self.revision,
                     counted,
                 }))
@@ -170,13 +172,11 @@ impl RoomShard {
     }
 
     /// Removes a room without slots.
-    fn close_if_empty(&mut self, name: &RoomName) {
+    fn close_if_empty(&mut self, name: &RoomName, ctx: &mut Context<Self>) {
         if self.rooms.get(name).is_some_and(|room| room.slots.workers().next().is_none()) {
             if let Some(room) = self.rooms.remove(name) {
-                if room.has_history {
-                    self.histories.set_members(name, false);
-                }
                 self.stats.rooms.sub(u64::from(room.counted.is_some()));
+                self.keep_position(name, room, ctx);
             }
             shrink(&mut self.rooms);
         }
@@ -291,7 +291,7 @@ impl Receive<Leave> for RoomShard {
         }
         self.remove_member(&name, addr, users, reply);
         self.exit(&name, &user, addr, ctx);
-        self.close_if_empty(&name);
+        self.close_if_empty(&name, ctx);
     }
 }
 
@@ -304,7 +304,7 @@ impl Receive<SuspendSession> for RoomShard {
 }
 
 impl Receive<DiscardSuspended> for RoomShard {
-    fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, _: &mut Self::Context) {
+    fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, ctx: &mut Self::Context) {
         let mut users = 0;
         if self.take_refused(&name, addr) {
             return self.remove_member(&name, addr, users, reply);
@@ -314,7 +314,7 @@ impl Receive<DiscardSuspended> for RoomShard {
             users = room.users.len();
         }
         self.remove_member(&name, addr, users, reply);
-        self.close_if_empty(&name);
+        self.close_if_empty(&name, ctx);
     }
 }
 

@@ -184,6 +184,8 @@ pub(crate) struct ShardSettings {
     pub(crate) history_bytes: usize,
     /// What may wait for one worker.
     pub(crate) lag: LagLimit,
+    /// How long a topic without members and messages keeps its position, or for the age of its messages, ms.
+    pub(crate) window_ms: i64,
     /// The most that is replayed to one session.
     pub(crate) replay_max: OutboxCapacity,
 }

@@ -8,6 +8,7 @@ use actix::{AsyncContext, Context};
 
 use super::RoomShard;
 use super::messages::{Locate, ReadHistory, SaveHistories, ShardSettings};
+use super::room::RoomState;
 use crate::model::ids::RoomName;
 use crate::publication::Publication;
 use crate::rooms::fanout::messages::LocateMember;
@@ -17,6 +18,9 @@ use crate::runtime::mailbox::Receive;
 
 /// The shortest time between two sweeps of expired messages, ms. Readers do not see expired messages before the sweep.
 const SWEEP_MS: i64 = 1_000;
+
+/// The time between two slices of a sweep, ms.
+const SLICE_MS: i64 = 1;
 
 impl RoomShard {
     /// Restores histories from the previous run.
@@ -47,6 +51,18 @@ impl RoomShard {
             (state.has_history, state.revision) = (rule.is_some(), self.revision);
             self.histories.open_for_members(&self.settings.rules, room);
         }
+    }
+
+    /// Keeps the position of a room that was removed, if the room has a history.
+    pub(super) fn keep_position(&mut self, name: &RoomName, room: RoomState, ctx: &mut Context<Self>) {
+        if !room.has_history {
+            return;
+        }
+        // The room is counted no longer when its position is.
+        let creator = room.counted.as_ref().map(|counted| counted.user().clone());
+        drop(room);
+        self.histories.leave(name, creator, self.clock.elapsed_ms());
+        self.count_history(ctx);
     }
 
     /// Numbers and stores a publication when `room` has a history; returns the publication to deliver.
@@ -101,13 +117,14 @@ impl RoomShard {
         self.stats.history_bytes.add(bytes.saturating_sub(counted) as u64);
         self.stats.history_bytes.sub(counted.saturating_sub(bytes) as u64);
         self.stats.histories_evicted.add(self.histories.take_evicted());
-        self.await_expiry(ctx);
+        self.await_expiry(SWEEP_MS, ctx);
     }
 
-    fn await_expiry(&mut self, ctx: &mut Context<Self>) {
+    /// Starts the timer of the next expiry, which waits for `least_ms` at least.
+    fn await_expiry(&mut self, least_ms: i64, ctx: &mut Context<Self>) {
         let Some(due) = self.histories.due() else { return };
         let elapsed = self.clock.elapsed_ms();
-        let due = due.max(elapsed.saturating_add(SWEEP_MS));
+        let due = due.max(elapsed.saturating_add(least_ms));
         match self.sweep {
             Some((at, _)) if at <= due => return,
             Some((_, late)) => {
@@ -118,7 +135,10 @@ impl RoomShard {
         let wait = Duration::from_millis(u64::try_from(due - elapsed).unwrap_or(0));
         let sweep = self.clock.run_later(ctx, wait, |shard: &mut Self, ctx| {
             shard.sweep = None;
-            shard.histories.sweep(shard.clock.elapsed_ms());
+            if shard.histories.sweep(shard.clock.elapsed_ms()) {
+                // The shard does other work between two slices.
+                shard.await_expiry(SLICE_MS, ctx);
+            }
             shard.count_history(ctx);
         });
         self.sweep = Some((due, sweep));
@@ -154,7 +174,7 @@ impl Receive<ShardSettings> for RoomShard {
             self.revision = self.revision.wrapping_add(1).max(1);
         }
         self.fanouts.set_limit(settings.lag);
-        self.histories.set_most(settings.history_bytes);
+        self.histories.set_most(settings.history_bytes, self.clock.elapsed_ms());
         self.settings = settings;
         self.count_history(ctx);
     }

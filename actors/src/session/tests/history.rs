@@ -225,7 +225,7 @@ async fn missed_messages_of_concurrent_requests_follow_the_reply_to_each() {
 }
 
 #[actix::test]
-async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch() {
+async fn old_messages_are_not_recovered_and_a_forgotten_position_has_a_new_epoch() {
     let hub = start_hub(10, Some(5_000));
     hub.publish_numbers("news", [1]).await;
     let epoch = hub.epoch("news").await;
@@ -246,6 +246,12 @@ async fn old_messages_are_not_recovered_and_an_evicted_history_has_a_new_epoch()
         client.ask("Unsubscribe", r#"{"topics":["news"]}"#, None).await;
         let [_] = client.receive().await;
     }
+    // The recovery window is longer than the age.
+    let window_ms = hub.settings().recovery.window_ms;
+    hub.clock().advance(window_ms - 1);
+    assert_eq!(hub.epoch("news").await, epoch);
+    hub.clock().advance(1);
+    wait_until(|| hub.stats().history_bytes.get() == 0).await;
     assert!(hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
     hub.publish_numbers("news", [3]).await;
     assert_ne!(hub.epoch("news").await, epoch);
