@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::ids::EventName;
+use crate::model::position::Position;
 use crate::model::topic_pattern::Pattern;
 use crate::publication::Event;
 use crate::rooms::rules::{AccessRule, TopicRule};
@@ -314,4 +315,77 @@ fn saved_histories_and_positions_are_restored_up_to_the_bound() {
     let few = restore(size_of(2));
     assert_eq!((rooms(&few), few.bytes(), few.due()), (vec!["a", "b"], 512 + size_of(1), Some(1_007)));
     assert!(has_messages(&few, "b") && !has_messages(&few, "a"));
+}
+
+/// Checks the counts and indexes of all histories against their entries.
+fn check(histories: &Histories, counts: &RoomCounts, users: &[UserId]) {
+    let entries = || histories.entries.values();
+    let bytes: usize = entries().map(|entry| entry.history.bytes()).sum();
+    assert_eq!(histories.bytes, bytes + 512 * histories.kept.len());
+    assert!(histories.bytes <= histories.most);
+    assert!(entries().all(|entry| entry.has_members || !entry.history.is_empty() || entry.kept_key.is_some()));
+    assert!(histories.kept.len() <= counts.free());
+    assert!(users.iter().all(|user| histories.kept.of_user(user) <= counts.free_for(user)));
+    let count = |has_key: fn(&HistoryEntry) -> bool| entries().filter(|entry| has_key(entry)).count();
+    assert_eq!(histories.kept.len(), count(|entry| entry.kept_key.is_some()));
+    assert_eq!(histories.by_use.len(), count(|entry| entry.use_key.is_some()));
+    assert_eq!(histories.by_expiry.len(), count(|entry| entry.expiry_key.is_some()));
+}
+
+#[test]
+fn in_any_sequence_the_epoch_changes_exactly_when_the_numbering_begins_anew() {
+    const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let users = [user("alice"), user("bob")];
+    for seed in 1..=20_u64 {
+        let mut random = seed;
+        let mut below = |most: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % most as u64) as usize
+        };
+        let (mut histories, counts) = with_rooms(size_of(4), 9, 5);
+        let (mut elapsed, mut rooms) = (0, AHashMap::new());
+        let mut seen: AHashMap<&str, (String, u64)> = AHashMap::new();
+        for _ in 0..2_000 {
+            let name = NAMES[below(NAMES.len())];
+            match below(4) {
+                0 if !rooms.contains_key(name) => {
+                    let creator = &users[below(2)];
+                    if let Ok(counted) = counts.take(creator) {
+                        enter(&mut histories, name);
+                        histories.fit_rooms(Some(creator));
+                        rooms.insert(name, counted);
+                    }
+                }
+                0 => {
+                    let creator = rooms.remove(name).map(|counted| counted.user().clone());
+                    histories.leave(&room(name), creator, elapsed);
+                }
+                1 => {
+                    store(&mut histories, name, elapsed);
+                }
+                2 => elapsed += below(800) as i64,
+                _ => {
+                    histories.sweep(elapsed);
+                }
+            }
+            check(&histories, &counts, &users);
+            for name in NAMES {
+                let Some(entry) = histories.entries.get(&room(name)) else { continue };
+                let Position { epoch, offset } = entry.history.position();
+                if let Some((last_epoch, last)) = seen.insert(name, (epoch.clone(), offset)) {
+                    assert!(if epoch == last_epoch { offset >= last } else { offset <= 1 }, "{name} {offset} {last}");
+                }
+            }
+        }
+        let elapsed = elapsed + 1_000;
+        for (name, counted) in rooms {
+            drop(counted);
+            histories.leave(&room(name), None, elapsed);
+        }
+        histories.sweep(elapsed);
+        histories.sweep(elapsed + WINDOW_MS);
+        assert!(is_clean(&histories));
+    }
 }
