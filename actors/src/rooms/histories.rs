@@ -3,7 +3,7 @@
 //!
 //! A history exists while its room has a member or a message, and then for the longer of its rule's age and the recovery
 //! window: a client that comes back to a quiet room must find the epoch that it knows. Beyond the bound, the oldest of
-//! these positions goes first. Then the least recently used history is evicted whole: a part of a history does not help
+//! these kept positions goes first. Then the least recently used history is evicted whole: a part of a history does not help
 //! a client that was away for long. A room with members keeps its epoch and offsets.
 
 mod positions;
@@ -28,7 +28,7 @@ const SWEEP_SLICE: usize = 1_024;
 struct HistoryEntry {
     history: TopicHistory,
     has_members: bool,
-    /// The user that created the room that fell empty last.
+    /// The user that created the room, since its members left.
     creator: Option<UserId>,
     /// Its key in `kept`, while it has neither a message nor members.
     kept_key: Option<u64>,
@@ -51,7 +51,7 @@ impl HistoryEntry {
 pub(crate) struct Histories {
     /// The bound of all histories in bytes.
     most: usize,
-    /// A position is kept for so long, ms, or for the age of its rule.
+    /// The time for which a position is kept, ms, unless the age of its rule is longer.
     window_ms: i64,
     counts: Arc<RoomCounts>,
     bytes: usize,

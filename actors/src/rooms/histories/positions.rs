@@ -1,7 +1,7 @@
 //! The kept positions: of topics without members and messages, for clients that come back. Pure.
 //!
-//! A kept position counts as a room: of the user that created the room, and of the hub. It never takes the place of a
-//! room that a client wants to create: the oldest kept position goes.
+//! A kept position counts as a room of the user that created it, and of the hub. At a limit of rooms, the oldest kept
+//! position goes, so that kept positions refuse no join.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -58,7 +58,7 @@ impl RoomShard {
         if !room.has_history {
             return;
         }
-        // The room is counted no longer when its position is.
+        // The position counts as a room, so the room must not count any more.
         let creator = room.counted.as_ref().map(|counted| counted.user().clone());
         drop(room);
         self.histories.leave(name, creator, self.clock.elapsed_ms());
