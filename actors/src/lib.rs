@@ -100,7 +100,7 @@
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
 //! | Socket.IO requests, one mailbox per worker at the edge | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | results of publishes with a `client_id` | [`hub::CLIENT_IDS`], for each user and in all | evicts the user's oldest, then the oldest of all | `hubbub_client_ids_forgotten_total` |
-//! | histories | the rule of each topic; `limits.history_bytes`, divided among the shards | evicts the oldest publication; then kept positions of empty rooms, then the whole history unused for longest | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
+//! | histories | the rule of each topic; `limits.history_bytes` | evicts the oldest publication; then kept positions of empty rooms, then the whole history unused for longest | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
 //! | reply slots of each session | [`connection::PENDING_REPLIES_MAX`]; one for a large reply; none while its outbox is half full | its transport stops reading | |
 //! | requests of a session to the application | [`connection::UNORDERED_REPLIES_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
 //!

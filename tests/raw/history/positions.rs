@@ -76,7 +76,7 @@ async fn an_empty_topic_keeps_its_position_for_the_longer_of_both_times() {
 
 #[tokio::test]
 async fn kept_positions_make_way_for_the_rooms_of_their_user() {
-    let hub = hub(10, "server.workers = 1\nlimits.rooms_per_user = 3\nlimits.rooms_per_session = 0");
+    let hub = hub(10, "limits.rooms_per_user = 3\nlimits.rooms_per_session = 0");
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
     visit(&mut bob, &["of-bob"]).await;
     visit(&mut alice, &["a", "b", "c", "d"]).await;
@@ -94,7 +94,7 @@ async fn kept_positions_make_way_for_the_rooms_of_their_user() {
 
 #[tokio::test]
 async fn kept_positions_make_way_for_the_rooms_of_the_hub() {
-    let hub = hub(10, "server.workers = 1\nlimits.rooms = 3\nlimits.rooms_per_user = 3");
+    let hub = hub(10, "limits.rooms = 3\nlimits.rooms_per_user = 3");
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
     visit(&mut alice, &["a", "b", "c"]).await;
     for (topic, left) in [("x", vec!["b", "c"]), ("y", vec!["c"]), ("z", vec![])] {
@@ -107,7 +107,7 @@ async fn kept_positions_make_way_for_the_rooms_of_the_hub() {
 
 #[tokio::test]
 async fn a_client_that_names_and_leaves_topics_fills_no_memory() {
-    let hub = hub(10, "server.workers = 1\nlimits.history_bytes = 10240\nlimits.rooms_per_user = 0");
+    let hub = hub(10, "limits.history_bytes = 10240\nlimits.rooms_per_user = 0");
     let mut client = Client::of(&hub, "client").await;
     for number in 0..100 {
         visit(&mut client, &[&format!("topic-{number}")]).await;
