@@ -66,6 +66,9 @@ impl NamespaceSession {
         // A removed client does not reconnect to the namespace by itself; a client without a connection does.
         match close {
             Close::GoingAway => sender.leave_all(close),
+            // Usually the client has left this connection. But it may be its current one: a CONNECT of an earlier
+            // connection arrived late and took the session. Then the client must be able to recover it again.
+            Close::Recovered if self.pid.is_some() => sender.engine().connection().close(close),
             _ if close.may_return() => sender.engine().connection().close(close),
             _ => sender.disconnect(close),
         }

@@ -28,6 +28,9 @@ mod guests;
 // A DISCONNECT that arrives after the client's next CONNECT.
 mod late_disconnect;
 
+// A CONNECT of an earlier connection that arrives after the client's next CONNECT.
+mod late_connect;
+
 // Several packets before the hub's reply.
 mod early_packets;
 

@@ -7,7 +7,7 @@ use super::{
     ClientState, RecoveryClient, crash, disconnect_user, hub, many_to_room, restart, to_all, to_room, to_user,
 };
 use super::{wait_until_empty, wait_until_suspended};
-use crate::support::socketio::{ObservedEnd, SocketPacket, events};
+use crate::support::socketio::{ObservedEnd, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
 
@@ -370,9 +370,9 @@ impl RecoveryScript {
 /// Asserts that the hub ends a connection after its session resumed on another one.
 async fn assert_old_connection_ends(mut old: RecoveryClient) {
     let (mut received, end) = old.sio.read_to_end().await;
+    // Without a DISCONNECT: after one, a client does not reconnect.
     // Events that were sent before the other connection came may be read here, too.
     received.retain(|packet| packet.data[0] != "to-room");
-    assert_eq!(received.pop().map(|packet| packet.kind), Some(SocketPacket::DISCONNECT));
     assert_eq!(events(&received), [json!(["disconnected", {"reason": "session_recovered"}])]);
     assert_ne!(end, ObservedEnd::UnknownSession);
 }
