@@ -1,13 +1,29 @@
-//! The time of a request in a session (decode, dispatch, handle, reply), and of a message from its publisher to the outboxes
-//! of a room. All in one process, without sockets.
+//! The time of a request in a session (decode, dispatch, handle, reply), of a message from its publisher to the outboxes of a
+//! room, and of a publication in the room actor. All in one process, without sockets.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed bench panics")]
 
 mod in_process;
 
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use actix_rt::System;
+use actix_rt::time::sleep;
+use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::future::join_all;
+use hubbub_actors::hub::{Hub, PublishTarget};
+use hubbub_actors::model::ids::{EventName, RoomName};
 
 use in_process::{BenchClient, ClientSurface, InProcessHub};
+
+const ROOMS: usize = 100;
+const MEMBERS: usize = 10;
+/// Publications that wait at once: fewer than `limits.mailbox`.
+const BATCH: usize = 500;
+/// How often the members empty their outboxes.
+const READS: Duration = Duration::from_millis(1);
 
 /// An event of each family with an immediate reply, and an unknown event; each with a part of its reply.
 const REQUESTS: [(&str, ClientSurface, &str, &str); 5] = [
@@ -80,5 +96,77 @@ fn publishes(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(dispatch, requests, publishes);
+/// Runs the second worker with the members of all rooms, until the process ends. Returns when they have joined.
+fn start_members(hub: Arc<Hub>) {
+    let (joined, all_joined) = mpsc::channel();
+    thread::spawn(move || {
+        System::new().block_on(async move {
+            let worker = InProcessHub::of(hub);
+            let mut members = Vec::new();
+            for number in 0..ROOMS * MEMBERS {
+                members.push(worker.member_of(ClientSurface::Raw, number, &room(number % ROOMS)).await);
+            }
+            joined.send(()).unwrap();
+            loop {
+                for member in &members {
+                    member.take();
+                }
+                sleep(READS).await;
+            }
+        });
+    });
+    all_joined.recv().unwrap();
+}
+
+fn room(number: usize) -> String {
+    format!("room-{number}")
+}
+
+/// Publishes `BATCH` messages, and waits until all have their place in the order.
+async fn publish(hub: &Hub, rooms: &[RoomName], data: &Bytes) {
+    let publications = (0..BATCH).map(|number| {
+        let target = PublishTarget::Room(rooms[number % ROOMS].clone());
+        hub.publish(target, EventName::parse("news", "event").unwrap(), data.clone())
+    });
+    for published in join_all(publications).await {
+        assert_eq!(published.unwrap().recipients, MEMBERS);
+    }
+}
+
+/// The room actor gives publications for 100 rooms of 10 members their order. The members are on another worker, on a thread
+/// of its own, so their deliveries do not count.
+fn order(criterion: &mut Criterion) {
+    let system = System::new();
+    let own = system.block_on(async { InProcessHub::start_with_workers(2) });
+    let hub = own.worker.hub().clone();
+    // The members join through the room actor of this thread.
+    let members = thread::spawn({
+        let hub = hub.clone();
+        move || start_members(hub)
+    });
+    system.block_on(async {
+        while !members.is_finished() {
+            sleep(READS).await;
+        }
+    });
+    members.join().unwrap();
+    let rooms: Vec<_> = (0..ROOMS).map(|number| RoomName::parse(&room(number), "room").unwrap()).collect();
+    let data = Bytes::from_static(br#"{"text":"hello, everybody"}"#);
+    let mut group = criterion.benchmark_group("order");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    group.bench_function("100 rooms of 10", |bencher| {
+        bencher.iter_custom(|batches| {
+            system.block_on(async {
+                let start = Instant::now();
+                for _ in 0..batches {
+                    publish(&hub, &rooms, &data).await;
+                }
+                start.elapsed()
+            })
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(dispatch, requests, publishes, order);
 criterion_main!(dispatch);

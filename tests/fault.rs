@@ -3,7 +3,7 @@
 //!
 //! A client cannot cause a panic, and the test checks the exit status of the process. So this program has no harness and
 //! two roles. With `ROLE` set, it is the hub with the shipped command line, and a line on standard input makes a room
-//! shard panic. Without `ROLE`, it is the test.
+//! actor panic. Without `ROLE`, it is the test.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,8 +23,8 @@ fn main() -> ExitCode {
         return run_the_hub();
     }
     println!("\nrunning 1 test");
-    a_dead_room_shard_shuts_the_hub_down_with_a_failure();
-    println!("test a_dead_room_shard_shuts_the_hub_down_with_a_failure ... ok\n");
+    a_dead_room_actor_shuts_the_hub_down_with_a_failure();
+    println!("test a_dead_room_actor_shuts_the_hub_down_with_a_failure ... ok\n");
     println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     ExitCode::SUCCESS
 }
@@ -41,7 +41,7 @@ fn run_the_hub() -> ExitCode {
     })
 }
 
-fn a_dead_room_shard_shuts_the_hub_down_with_a_failure() {
+fn a_dead_room_actor_shuts_the_hub_down_with_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let mut hub = Command::new(std::env::current_exe().unwrap())
         .current_dir(&dir)

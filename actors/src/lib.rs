@@ -10,7 +10,7 @@
 //! | surface | the protocol of a session: `/ws`, `/` or `/chat` |
 //! | room | a named set of members; a topic is a room that clients join by name |
 //! | member | a session in a room. Exceptions: a `MembersPage` lists users; the table of a fan-out also has suspended sessions |
-//! | shard | the actor that orders the publications of its rooms |
+//! | room actor | the actor that orders the publications of all rooms: [`rooms::shard::RoomShard`] |
 //! | fan-out | the actor that delivers publications to the members on one worker |
 //! | worker | one thread with its event loop, sessions and fan-out |
 //! | slot | the place of a session in the table of its worker: [`connection::SlotId`]; a reply slot and a slot of a limit are others |
@@ -18,7 +18,7 @@
 //! | encoder | turns events and replies into the bytes of one wire format |
 //! | outbox | the frames that a session has not written yet; a frame is the bytes of one message in one wire format |
 //! | reply slot | the reserved place of a reply, which keeps replies in the order of the requests |
-//! | number | grows with each publication of a shard, unique in the hub: [`publication::Publication::number`]; the "offset" of Socket.IO on `/` |
+//! | number | grows with each publication of the hub: [`publication::Publication::number`]; the "offset" of Socket.IO on `/` |
 //! | offset, epoch | the position of a publication in a topic's history, and the name of that numbering |
 //! | history | the publications of a topic that the hub keeps |
 //! | suspended session | a session without a connection that its client can still recover |
@@ -37,7 +37,7 @@
 //! | owner | instances | owns |
 //! |---|---|---|
 //! | [`session::Session`] | one per session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
-//! | [`rooms::shard::RoomShard`] | one per worker; the hash of a room's name chooses its shard | members, order and history of its rooms |
+//! | [`rooms::shard::RoomShard`] | one, on the first worker | members, order and history of all rooms |
 //! | [`rooms::fanout::Fanout`] | one per worker | the members of every room on that worker |
 //! | [`connection::sweeper::HeartbeatSweeper`] | one per worker | heartbeats and token expiries of the worker's sessions |
 //! | [`presence::Presence`] | one | online users, and presence changes that are not announced yet |
@@ -47,21 +47,21 @@
 //! | [`notifications`] | counters and a table | notifications that are being written to the disk |
 //! | [`registry::Registry`] | a table | the number of connections, and the live sessions of each user |
 //! | [`chats::writer::ChatWriter`] | one | changes of chats, one at a time |
-//! | [`chats::Chats`] | a table | which users may join which chat; the shard has the members, in [`rooms::chat_members`] |
+//! | [`chats::Chats`] | a table | which users may join which chat; the room actor has the members, in [`rooms::chat_members`] |
 //! | [`recovery::Recovery`] | one | recovery tokens and the suspended sessions of each |
 //! | [`revocations::Revoked`] | a table | revoked tokens |
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
 //! | [`connection::Connection`] | one per physical connection, on its worker's thread | its outbox and its heartbeat |
 //! | [`connection::SessionHandle`] | one per session, on its worker's thread | reply slots, expiry, recovery buffers |
 //!
-//! Sessions ask shards, presence, recovery and limits by message. Shards, presence and recovery ask fan-outs. Nothing
+//! Sessions ask the room actor, presence, recovery and limits by message. These ask fan-outs, except for limits. Nothing
 //! asks a session: the hub reaches it through its handle, and sends it a message when its access to a chat changes.
 //! HTTP handlers enter through [`hub::Hub`], by the same messages.
 //!
 //! # Guarantees
 //!
-//! * **Order.** The shard gives each room one order. Every member receives the publications of the room in that order.
-//! * **Exactly once.** A member receives every publication that the shard accepts between the reply to its join and the
+//! * **Order.** The room actor gives the hub one order. Every member receives the publications of its rooms in that order.
+//! * **Exactly once.** A member receives every publication that the room actor accepts between the reply to its join and the
 //!   reply to its leave, each exactly once. The reply to the join precedes the first publication.
 //! * **History.** A raw client that joins a topic with `since` receives all later publications, once, in order, between the
 //!   reply to its join and live publications. If the [history](rooms::history) is incomplete, the reply says so.
@@ -73,15 +73,16 @@
 //!   disk. A recovered session receives the messages that it missed: see [`recovery`].
 //! * **Recovery on `/`.** A client that names the number of its last event receives all missed events, once, in order,
 //!   before live events. If the hub cannot provide them, it says so. This holds over a planned restart.
-//! * **No accepted publication is dropped.** A full fan-out makes its shard wait. The shard's mailbox then fills, and the hub
-//!   refuses publications with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
+//! * **No accepted publication is dropped.** While a worker lags too far behind the order, the hub refuses publications to its
+//!   members with [`model::fault::Code::Overloaded`]. Exception: a client with a full outbox is disconnected,
 //!   and its unwritten messages are counted as dropped.
 //!
 //! # Queues
 //!
 //! | queue | bound | when full | metric |
 //! |---|---|---|---|
-//! | [`runtime::mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
+//! | [`runtime::mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
+//! | what waits for each worker, in `rooms::fanout::mailboxes` | `limits.lag` publications and joins, `limits.lag_bytes` | publications to its members and joins of topics are refused, `OVERLOADED` | `hubbub_mailbox_depth{actor="lag-N"}`, `hubbub_lag_bytes` |
 //! | [`connection::outbox::Outbox`] of each connection | `limits.outbox_bytes` and one entry, `limits.outbox_frames` | the connection is closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | rooms made by clients, in `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` for each user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
 //! | [`revocations::Revoked`] | [`revocations::REVOCATIONS_MAX`] requested by backends | evicts one older than every valid token, else refused, `OVERLOADED` | |

@@ -30,7 +30,7 @@ struct WorkerState {
 
 impl Worker {
     /// Starts the actors of the next worker on this thread; `None` when all workers have started. That happens when a
-    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end. `encoder` is the
+    /// worker died and its thread is replaced: its sessions are lost, and the hub is about to end. `encoder` is the
     /// encoder of restored sessions.
     pub fn start(hub: &Arc<Hub>, encoder: &'static dyn Encoder) -> Option<Self> {
         let number = hub.next_worker()?;

@@ -14,7 +14,7 @@ use hubbub::codec::namespace::{self, ROOT_NUMBERED};
 use hubbub::codec::raw::{self, RAW};
 use hubbub::codec::socketio::{self, Whole};
 use hubbub_actors::connection::{Connection, ConnectionSpec, OutboxSink, SessionTransport};
-use hubbub_actors::hub::{Authenticator, Hub};
+use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::model::client::Peer;
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
@@ -75,19 +75,30 @@ impl Authenticator for RefuseTokens {
     }
 }
 
-/// A hub with one worker.
+/// One worker of a hub.
 pub(crate) struct InProcessHub {
-    worker: Worker,
-    _directory: tempfile::TempDir,
+    pub(crate) worker: Worker,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl InProcessHub {
-    /// Starts a hub on this thread, in its actor system.
+    /// Starts a hub of one worker on this thread, in its actor system.
     pub(crate) fn start() -> Self {
+        Self::start_with_workers(1)
+    }
+
+    /// Starts a hub of `workers` workers, and its first worker on this thread.
+    pub(crate) fn start_with_workers(workers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
-        let hub = Hub::start(settings::settings(), Arc::new(RefuseTokens), None, store, Revoked::new(0));
-        Self { worker: Worker::start(&hub, &ROOT_NUMBERED).unwrap(), _directory: directory }
+        let settings = Settings { workers, ..settings::settings() };
+        let hub = Hub::start(settings, Arc::new(RefuseTokens), None, store, Revoked::new(0));
+        Self { _directory: Some(directory), ..Self::of(hub) }
+    }
+
+    /// Starts the next worker of `hub` on this thread.
+    pub(crate) fn of(hub: Arc<Hub>) -> Self {
+        Self { worker: Worker::start(&hub, &ROOT_NUMBERED).unwrap(), _directory: None }
     }
 
     /// A session of user `number`.
@@ -118,10 +129,15 @@ impl InProcessHub {
 
     /// A session that is a member of the room `lobby`.
     pub(crate) async fn member(&self, surface: ClientSurface, number: usize) -> BenchClient {
+        self.member_of(surface, number, "lobby").await
+    }
+
+    /// A session that is a member of `room`.
+    pub(crate) async fn member_of(&self, surface: ClientSurface, number: usize, room: &str) -> BenchClient {
         let client = self.client(surface, number).await;
         let join = match surface {
-            ClientSurface::Raw => r#"{"type":"Subscribe","data":{"topics":["lobby"]}}"#,
-            ClientSurface::SocketIo => r#"21["room:join",{"room":"lobby"}]"#,
+            ClientSurface::Raw => format!(r#"{{"type":"Subscribe","data":{{"topics":["{room}"]}}}}"#),
+            ClientSurface::SocketIo => format!(r#"21["room:join",{{"room":"{room}"}}]"#),
         };
         let _welcome = client.take();
         client.send(join).await;
@@ -169,8 +185,8 @@ pub(crate) struct BenchClient {
 
 impl BenchClient {
     /// Sends a message.
-    pub(crate) async fn send(&self, text: &'static str) {
-        let inbound = self.surface.decode(Bytes::from_static(text.as_bytes()));
+    pub(crate) async fn send(&self, text: impl Into<Bytes>) {
+        let inbound = self.surface.decode(text.into());
         assert!(self.requests.send(inbound).await.is_ok(), "the session ended");
     }
 

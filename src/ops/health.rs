@@ -211,6 +211,6 @@ mod tests {
             not_ready(&Readiness::WithoutStore("the disk is full".into())).as_deref(),
             Some("Store: the disk is full")
         );
-        assert_eq!(not_ready(&Readiness::Broken("shard-0".into())).as_deref(), Some("Broken: shard-0"));
+        assert_eq!(not_ready(&Readiness::Broken("rooms".into())).as_deref(), Some("Broken: rooms"));
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn service(
     let patience = Duration::from_secs(state.policies().config.server.client_timeout_secs.into());
     let base = state.policies().base.clone();
     let listener = Listener::new(state.connections.clone(), state.notices.clone(), base);
-    // A polling client sends two requests a message, a backend one for many.
+    // Requests of polling clients are the most frequent.
     let app = api::app(state.clone(), socketio::polling::routes("/socket.io", router.clone()))
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());

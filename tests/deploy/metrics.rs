@@ -143,6 +143,12 @@ fn promtool_accepts_the_rules_and_their_alerts() {
         let output = Command::new(&promtool).current_dir(dir.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
-    let half = format!("hubbub_mailbox_depth) > {}", Config::default().limits.mailbox / 2);
-    assert!(rules().iter().any(|rule| rule.contains(&half)), "{half}");
+    let limits = Config::default().limits;
+    for half in [
+        format!("hubbub_mailbox_depth{{actor!~\"lag-.*\"}}) > {}", limits.mailbox / 2),
+        format!("hubbub_mailbox_depth{{actor=~\"lag-.*\"}}) > {}", limits.lag / 2),
+        format!("hubbub_lag_bytes > {}", limits.lag_bytes / 2),
+    ] {
+        assert!(rules().iter().any(|rule| rule.contains(&half)), "{half}");
+    }
 }

@@ -16,7 +16,7 @@ pub const OVERHEAD: usize = 128;
 /// A buffered publication.
 #[derive(Debug)]
 pub struct Retained {
-    /// Its number among the publications of its shard.
+    /// Its number among the publications of the hub.
     pub number: u64,
     /// Its room.
     pub room: RoomName,
@@ -51,7 +51,7 @@ impl Drop for Retained {
 /// A publication for a buffer, or from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
-    /// Its number among the publications of its shard.
+    /// Its number among the publications of the hub.
     pub number: u64,
     /// Its room.
     pub room: RoomName,

@@ -1,4 +1,4 @@
-//! Starts the hub: its tables, its central actors, and the room shards of its workers.
+//! Starts the hub: its tables, its central actors, and the room actor.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
@@ -95,6 +95,7 @@ impl Hub {
             clock: self.clock.clone(),
             stats: self.stats.clone(),
             observers: self.observers.clone(),
+            window_ms: self.settings().recovery.window_ms,
             settings: self.settings().for_rooms(),
             restored: workers.take_rooms(),
         })

@@ -120,7 +120,7 @@ impl Hub {
     }
 
     /// Loads the histories of the previous run, unless the rules keep no history now. Must run before the workers
-    /// start: their shards take the histories over.
+    /// start: the room actor takes the histories over.
     ///
     /// # Errors
     /// As [`crate::store::Store::take_histories`].

@@ -17,7 +17,7 @@ pub type CurrentSettings = arc_swap::Guard<Arc<Settings>>;
 /// The settings at the start, and later by [`Hub::reconfigure`](super::Hub::reconfigure).
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Worker threads, each with a share of the rooms.
+    /// Worker threads.
     pub workers: usize,
     /// The environment that clients see: `production`.
     pub environment: String,
@@ -137,7 +137,6 @@ impl Settings {
             rules: self.rules.clone(),
             history_bytes: self.history_bytes,
             lag: self.lag,
-            window_ms: self.recovery.window_ms,
             replay_max: self.outbox.half(),
         }
     }

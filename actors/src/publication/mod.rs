@@ -55,8 +55,7 @@ impl Publication {
         Self { event, notification, number: 0, accepted_us: None, payloads: PerFormat::default() }
     }
 
-    /// Sets the publication number. Numbers grow with every publication of a shard. They are unique across shards and
-    /// across restarts of the hub.
+    /// Sets the publication number. Numbers grow with every publication of the hub, over restarts, too.
     #[must_use]
     pub fn with_number(self, number: u64) -> Self {
         Self { number, ..self }
@@ -75,6 +74,11 @@ impl Publication {
         self
     }
 
+    /// Its size in the lag of a worker, bytes: its data, and 128 bytes for the rest.
+    pub(crate) fn lag_weight(&self) -> usize {
+        self.event.data.len() + 128
+    }
+
     /// The offset in the room's history, if the room keeps one.
     pub fn offset(&self) -> Option<u64> {
         self.event.offset
@@ -87,7 +91,7 @@ impl Publication {
         Self::for_notification(event, self.notification.clone()).with_number(self.number)
     }
 
-    /// The number among all publications of its shard; 0 when no shard published it.
+    /// The number among all publications of the hub; 0 when it was not published to a room.
     pub fn number(&self) -> u64 {
         self.number
     }

@@ -5,8 +5,8 @@
 //!
 //! # Guarantees
 //!
-//! A session recovered by a token receives every message that its chats' shards accepted since the cut, each once and
-//! up to `recovery.queue`: a shard moves a chat from the suspended slot to the new one between two messages. Messages
+//! A session recovered by a token receives every message that its chats accepted since the cut, each once and
+//! up to `recovery.queue`: the room actor moves a chat from the suspended slot to the new one between two messages. Messages
 //! that were not yet written to the connection, or not yet polled, are included. A message written to a connection that
 //! was already dead may be lost; `message:history` has it.
 //!

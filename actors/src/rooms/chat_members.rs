@@ -1,6 +1,6 @@
-//! The members of a chat, and the users that type in it. Pure. The shard of the chat's room owns it.
+//! The members of a chat, and the users that type in it. Pure. The room actor owns it.
 //!
-//! It counts users, not sessions: the shard reports a user's first session and the end of the last one.
+//! It counts users, not sessions: the room actor reports a user's first session and the end of the last one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

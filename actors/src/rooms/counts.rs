@@ -1,4 +1,4 @@
-//! Counts the rooms that clients created, in all and by user. The shards of all workers share it, so both limits are
+//! Counts the rooms that clients created, in all and by user. The room actor and the reload share it, so both limits are
 //! exact.
 
 use std::sync::Arc;

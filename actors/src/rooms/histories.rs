@@ -1,4 +1,4 @@
-//! The histories of one shard's rooms, and which of them is evicted when all exceed their bound in bytes. Pure. It
+//! The histories of all rooms, and which of them is evicted when all exceed their bound in bytes. Pure. It
 //! knows only whether a room has members, not which members.
 //!
 //! A history exists while its room has a member or a message, and then for the longer of its rule's age and the recovery
@@ -22,7 +22,7 @@ use crate::publication::Publication;
 use crate::runtime::shrink::shrink;
 
 /// Histories that one sweep visits; the rest waits for the next sweep.
-const SWEEP_SLICE: usize = 1_024;
+const SWEEP_SLICE: usize = 64;
 
 #[derive(Debug)]
 struct HistoryEntry {

@@ -61,7 +61,7 @@ impl Rooms {
     }
 
     /// Reads the history position of a room in which the session at `addr` is a member already. Resolves as
-    /// [`Rooms::join_since`] does, but replays nothing: the shard does not know which messages this member missed.
+    /// [`Rooms::join_since`] does, but replays nothing: the room actor does not know which messages this member missed.
     ///
     /// # Errors
     /// As [`Rooms::join`].
@@ -73,7 +73,7 @@ impl Rooms {
     /// Ends the membership of the session at `addr`. The reply resolves when the session receives nothing more.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::Internal`]: the worker of the room has not started.
+    /// [`crate::model::fault::Code::Internal`]: the room actor has not started.
     pub(crate) fn leave(&self, room: RoomName, user: UserId, addr: SessionAddr) -> Result<LeaveReply, Fault> {
         let shard = self.shard()?;
         Ok(shard.ask_departure(|reply| Leave { room, user, addr, reply: Some(reply) }).for_change())
@@ -94,7 +94,7 @@ impl Rooms {
         }
     }
 
-    /// Resolves when the sessions of this worker have received all that shards sent to its fan-out before.
+    /// Resolves when the sessions of this worker have received all that the room actor sent to its fan-out before.
     pub(crate) async fn caught_up(&self, worker: usize) {
         if let Some(fanout) = self.workers.fanouts().get(worker) {
             let _ = fanout.ask_departure(Barrier).await;

@@ -1,4 +1,4 @@
-//! What a room shard and a worker restore at their start, and how histories are written to the disk and read back.
+//! What the room actor and the workers restore at their start, and how histories are written to the disk and read back.
 
 use std::sync::Arc;
 

@@ -102,7 +102,7 @@ impl Rooms {
         user: UserId,
         addr: SessionAddr,
         is_typing: bool,
-    ) -> Result<ReplyReceiver<()>, Fault> {
+    ) -> Result<ReplyReceiver<Result<(), Fault>>, Fault> {
         let shard = self.shard()?;
         Ok(shard.ask(|reply| SetTyping { room, user, addr, is_typing, reply })?.for_change())
     }

@@ -45,7 +45,7 @@ use crate::runtime::mailbox::{Posted, Receive, ReplySender, receives_posts};
 use crate::runtime::shrink::shrink;
 use crate::store::Store;
 
-/// What a shard uses.
+/// What the room actor uses.
 pub(crate) struct ShardContext {
     pub(crate) fanouts: Arc<FanoutMailboxes>,
     pub(crate) counts: Arc<RoomCounts>,
@@ -55,6 +55,8 @@ pub(crate) struct ShardContext {
     pub(crate) clock: Clock,
     pub(crate) stats: Arc<Stats>,
     pub(crate) observers: Observers,
+    /// How long a topic without members and messages keeps its position at least, ms.
+    pub(crate) window_ms: i64,
     pub(crate) settings: ShardSettings,
     /// Histories and members from the previous run.
     pub(crate) restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
@@ -101,10 +103,10 @@ fn first_number(now: i64) -> u64 {
 }
 
 impl RoomShard {
-    /// A shard without rooms. It restores the previous run when it starts.
+    /// An actor without rooms. It restores the previous run when it starts.
     pub(crate) fn new(context: ShardContext) -> Self {
         let ShardContext { fanouts, counts, notifications, store, registry, clock, stats, .. } = context;
-        let ShardContext { observers, settings, restored, .. } = context;
+        let ShardContext { observers, window_ms, settings, restored, .. } = context;
         Self {
             fanouts,
             rooms: AHashMap::new(),
@@ -119,7 +121,7 @@ impl RoomShard {
             observers,
             timers: Timers::default(),
             waking: None,
-            histories: Histories::new(settings.history_bytes, settings.window_ms, counts.clone()),
+            histories: Histories::new(settings.history_bytes, window_ms, counts.clone()),
             counts,
             settings,
             revision: 0,
@@ -182,8 +184,8 @@ impl RoomShard {
         }
     }
 
-    /// Sends a message to a worker's fan-out, in the order of the publications. It ends what was accepted before, or a
-    /// reply waits for it, so the [lag](FanoutMailboxes::lags) does not count it.
+    /// Sends a message to a worker's fan-out, in the order of the publications. The message ends
+    /// something accepted before, or a caller waits for its reply. So the [lag](FanoutMailboxes::lags) does not count it.
     fn send<M>(&self, worker: usize, message: M)
     where
         Fanout: Receive<M> + actix::Handler<Posted<M>>,
@@ -229,8 +231,8 @@ receives_posts!(RoomShard);
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let Join { room: name, identity, connected_at, addr, instead_of, since, reply } = join;
-        // A replacement continues an accepted membership.
-        if instead_of.is_none() && self.fanouts.lags(addr.worker, self.settings.lag) {
+        // A replacement continues an accepted membership. A session joins few rooms of its own, and cannot start without.
+        if instead_of.is_none() && name.is_optional() && self.fanouts.lags(addr.worker, self.settings.lag) {
             self.refused.insert((name, addr));
             let _ = reply.send(Err(Fault::overloaded()));
             return;
@@ -265,8 +267,9 @@ impl Receive<Join> for RoomShard {
         let (history, missed) = if has_history { self.look_back(&name, since, ctx) } else { Default::default() };
         let membership =
             Membership { last_notification: self.notifications.last(), number: self.published, chat, history };
+        let bytes = missed.iter().map(|publication| publication.lag_weight()).sum();
         let add = AddMember { room: name.clone(), slot: addr.slot, membership, missed, reply_slot, reply };
-        self.fanouts.send(addr.worker, add, 0);
+        self.fanouts.send(addr.worker, add, bytes);
         self.observers.observe(Fact::Joined { room: &name, user: &identity.user });
         if let Some(suspended) = instead_of {
             self.remove_member(&name, suspended, users, None);
@@ -283,7 +286,10 @@ impl Receive<Leave> for RoomShard {
         let Leave { room: name, user, addr, reply } = leave;
         let mut users = 0;
         if self.take_refused(&name, addr) {
-            return self.remove_member(&name, addr, users, reply);
+            if let Some(reply) = reply {
+                let _ = reply.send(users);
+            }
+            return;
         }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.slots.remove(addr.worker);
@@ -307,7 +313,10 @@ impl Receive<DiscardSuspended> for RoomShard {
     fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, ctx: &mut Self::Context) {
         let mut users = 0;
         if self.take_refused(&name, addr) {
-            return self.remove_member(&name, addr, users, reply);
+            if let Some(reply) = reply {
+                let _ = reply.send(users);
+            }
+            return;
         }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.slots.remove(addr.worker);
@@ -340,6 +349,6 @@ impl Receive<FlushShard> for RoomShard {
 impl Receive<Panic> for RoomShard {
     #[expect(clippy::panic, reason = "tests need a dead central actor")]
     fn receive(&mut self, _: Panic, _: &mut Self::Context) {
-        panic!("a test makes this room shard panic");
+        panic!("a test makes the room actor panic");
     }
 }

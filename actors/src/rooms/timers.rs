@@ -1,4 +1,4 @@
-//! The timers of a shard's chats, in the order of time. Pure. One actor timer serves all of them, because each timer of
+//! The timers of all chats, in the order of time. Pure. One actor timer serves all of them, because each timer of
 //! an actor adds a cost to each of its messages.
 
 use std::collections::BTreeMap;

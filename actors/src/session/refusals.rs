@@ -35,6 +35,7 @@ impl Session {
 
     /// Records one denied room of a request that succeeds otherwise.
     pub(super) fn note_denied(&self, event: &'static str, room: &str, fault: &Fault) {
+        self.hub.count(fault);
         self.log_refusal(|of_session| Refusal { event: Some(event), room: Some(room), ..of_session }, fault);
         self.report_refusal(fault.code, Some(room));
     }

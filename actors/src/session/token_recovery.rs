@@ -52,7 +52,7 @@ impl Takeover {
         for room in refused.iter().chain(&own) {
             hub.rooms().discard_suspended(room.clone(), addr).await;
         }
-        // Earlier joins went through the same shards. After this, their positions are known here.
+        // Earlier joins went through the room actor, too. After this, their positions are known here.
         hub.rooms().caught_up(worker).await;
         let queued = match hub.rooms().release_slot(addr, session).await {
             Some(Remains::Messages(messages, dropped)) => (messages, dropped),

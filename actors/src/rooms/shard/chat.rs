@@ -172,6 +172,10 @@ impl Receive<PostMessage> for RoomShard {
 impl Receive<SetTyping> for RoomShard {
     fn receive(&mut self, set: SetTyping, ctx: &mut Self::Context) {
         let SetTyping { room, user, addr, is_typing, reply } = set;
+        // The end of typing is not refused.
+        if is_typing && let Err(fault) = self.check_lag(&room) {
+            return drop(reply.send(Err(fault)));
+        }
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         if let Some(chat_members) = self.chat_members(&room) {
             if let Some(changed) = chat_members.set_typing(addr, &user, is_typing, now, elapsed) {
@@ -184,7 +188,7 @@ impl Receive<SetTyping> for RoomShard {
             }
             self.schedule_silence(room, ctx);
         }
-        let _ = reply.send(());
+        let _ = reply.send(Ok(()));
     }
 }
 

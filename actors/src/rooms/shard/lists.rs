@@ -1,4 +1,4 @@
-//! Lists the rooms of a shard and their members by pages. The cost is proportional to the page.
+//! Lists the rooms and their members by pages. The cost is proportional to the page.
 
 use ahash::RandomState;
 use indexmap::IndexSet;

@@ -1,4 +1,4 @@
-//! The messages of a room shard.
+//! The messages of the room actor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub(crate) struct SetTyping {
     pub(crate) user: UserId,
     pub(crate) addr: SessionAddr,
     pub(crate) is_typing: bool,
-    pub(crate) reply: ReplySender<()>,
+    pub(crate) reply: ReplySender<Result<(), Fault>>,
 }
 
 /// Publishes a receipt to a chat, unless its rate of receipts is exceeded.
@@ -124,7 +124,7 @@ pub(crate) struct PublishReceipt {
     pub(crate) reply: ReplySender<Option<Event>>,
 }
 
-/// Calls a function with the chats of a shard.
+/// Calls a function with the chats.
 pub(crate) struct Inspect(pub(crate) Box<dyn FnOnce(&ChatView<'_>) + Send>);
 
 impl fmt::Debug for Inspect {
@@ -141,7 +141,7 @@ pub(crate) struct CloseMembers {
     pub(crate) reply: ReplySender<Published>,
 }
 
-/// Reads a page of this shard's rooms with members, without internal rooms; the reply has the total number, too.
+/// Reads a page of the rooms with members, without internal rooms; the reply has the total number, too.
 #[derive(Debug)]
 pub(crate) struct ReadRooms {
     pub(crate) page: PageRange,
@@ -176,7 +176,7 @@ pub(crate) struct ReadHistory {
 #[derive(Debug)]
 pub(crate) struct SaveHistories(pub(crate) ReplySender<Vec<(RoomName, SavedHistory)>>);
 
-/// The settings of a shard. As a message: they apply from now on.
+/// The settings of the room actor. As a message: they apply from now on.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardSettings {
     pub(crate) rules: Rules,
@@ -184,8 +184,6 @@ pub(crate) struct ShardSettings {
     pub(crate) history_bytes: usize,
     /// What may wait for one worker.
     pub(crate) lag: LagLimit,
-    /// How long a topic without members and messages keeps its position, or for the age of its messages, ms.
-    pub(crate) window_ms: i64,
     /// The most that is replayed to one session.
     pub(crate) replay_max: OutboxCapacity,
 }

@@ -1,4 +1,4 @@
-//! Publishes to the members of a room: one order a room, whatever the source.
+//! Publishes to the members of a room: one order for all rooms, whatever the source.
 
 use std::sync::Arc;
 
@@ -13,9 +13,6 @@ use crate::publication::Publication;
 use crate::rooms::fanout::messages::Deliver;
 use crate::rooms::replies::Published;
 use crate::runtime::mailbox::Receive;
-
-/// The counted size of a publication for a worker, beside its data, bytes.
-const OVERHEAD: usize = 128;
 
 impl RoomShard {
     /// Gives a publication its place in the room's order and sends it to the workers with members.
@@ -32,7 +29,7 @@ impl RoomShard {
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0, only_suspended: false } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
         let publication = Arc::new(publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
-        let bytes = publication.data().len() + OVERHEAD;
+        let bytes = publication.lag_weight();
         for worker in room.slots.workers() {
             let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
             let deliver = Deliver { room: name.clone(), publication: publication.clone(), except };

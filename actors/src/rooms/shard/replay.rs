@@ -9,6 +9,7 @@ use actix::{AsyncContext, Context};
 use super::RoomShard;
 use super::messages::{Locate, ReadHistory, SaveHistories, ShardSettings};
 use super::room::RoomState;
+use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
 use crate::publication::Publication;
 use crate::rooms::fanout::messages::LocateMember;
@@ -148,6 +149,10 @@ impl RoomShard {
 impl Receive<Locate> for RoomShard {
     fn receive(&mut self, locate: Locate, ctx: &mut Self::Context) {
         let Locate { room, addr, since: JoinSince { since, reply_slot }, reply } = locate;
+        // The session is no member: its join was refused, and it does not know yet.
+        if self.was_refused(&room, addr) {
+            return drop(reply.send(Err(Fault::overloaded())));
+        }
         self.apply_rules(&room);
         let (mut history, _) = self.look_back(&room, None, ctx);
         if let Some(history) = &mut history {

@@ -4,8 +4,9 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::rooms::LagLimit;
-use crate::rooms::replies::{JoinReply, PublishReply};
+use crate::model::ids::NotificationId;
+use crate::rooms::replies::{JoinReply, LeaveReply, PublishReply};
+use crate::rooms::{LagLimit, PageRange};
 
 const ANY: usize = 1 << 20;
 
@@ -32,6 +33,16 @@ fn publish(hub: &TestHub, user: &str) -> PublishReply {
 fn join(hub: &TestHub, client: &TestClient) -> JoinReply {
     let (room, identity) = (RoomName::parse("lobby", "room").unwrap(), Arc::new(identity("bob")));
     hub.inner.rooms().join(room, identity, 0, client.handle.addr(), None).unwrap()
+}
+
+fn leave(hub: &TestHub, client: &TestClient) -> LeaveReply {
+    let room = RoomName::parse("lobby", "room").unwrap();
+    hub.inner.rooms().leave(room, UserId::parse("bob", "user").unwrap(), client.handle.addr()).unwrap()
+}
+
+/// The number of rooms with members.
+async fn rooms(hub: &TestHub) -> usize {
+    hub.inner.rooms().list(PageRange { offset: 0, limit: 9 }).await.unwrap().1
 }
 
 /// What publishers learn: `ok` or the code.
@@ -84,9 +95,13 @@ async fn a_join_of_a_lagging_worker_is_refused_and_leaves_nothing() {
     let (published, joined) = (publish(&hub, "bob"), join(&hub, &bob));
     assert!(published.await.unwrap().is_ok());
     assert_eq!(joined.await.unwrap().unwrap_err().code, Code::Overloaded);
-    let page = crate::rooms::PageRange { offset: 0, limit: 9 };
-    assert_eq!(hub.inner.rooms().list(page).await.unwrap().1, 0);
+    // A session leaves a room that refused it.
+    assert_eq!(leave(&hub, &bob).await, Ok(0));
+    assert_eq!(rooms(&hub).await, 0);
     assert!(join(&hub, &bob).await.unwrap().is_ok());
+    assert_eq!(rooms(&hub).await, 1);
+    assert_eq!(leave(&hub, &bob).await, Ok(0));
+    assert_eq!(rooms(&hub).await, 0);
 }
 
 #[actix::test]
@@ -99,10 +114,45 @@ async fn the_end_of_something_accepted_is_not_refused() {
     let update = hub.inner.rooms().publish_update(
         &UserId::parse("bob", "user").unwrap(),
         event("update"),
-        crate::model::ids::NotificationId::parse("7", "id").unwrap(),
+        NotificationId::parse("7", "id").unwrap(),
     );
     assert_eq!(outcomes(replies).await, ["ok"]);
     assert!(update.unwrap().await.unwrap().is_ok());
     let names = bob.receive::<3>().await.map(|line| line.split(' ').next().unwrap().to_owned());
     assert_eq!(names, ["news", "end", "update"]);
+}
+
+#[actix::test]
+async fn a_topic_that_a_lagging_worker_refuses_is_denied_and_can_be_joined_later() {
+    let hub = TestHub::start(GRACE_MS);
+    let bob = hub.client(Surface::Raw, "bob").await;
+    set_lag(&hub, 0, ANY).await;
+    bob.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
+    let [denied] = bob.receive().await;
+    assert!(denied.contains(r#""topics":[],"#) && denied.contains("OVERLOADED"), "{denied}");
+    assert_eq!(hub.stats().overloads.get(), 1);
+    set_lag(&hub, 1, ANY).await;
+    bob.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
+    let [joined] = bob.receive().await;
+    assert!(joined.contains(r#""topics":["news"],"denied":[]"#), "{joined}");
+}
+
+#[actix::test]
+async fn typing_that_a_lagging_worker_refuses_is_not_announced_and_has_no_end() {
+    let hub = TestHub::start(GRACE_MS);
+    let (alice, bob) = (hub.client(Surface::Root, "1").await, hub.client(Surface::Raw, "bob").await);
+    for client in [&alice, &bob] {
+        client.ask("room:join", r#"{"room":"thread:456"}"#, Some("1")).await;
+        client.receive_until(|line| line.starts_with("#1: ")).await;
+    }
+    set_lag(&hub, 0, ANY).await;
+    alice.ask("typing_start", r#"{"thread_id":456}"#, Some("2")).await;
+    assert!(alice.line_with("#2").await.contains("OVERLOADED"));
+    set_lag(&hub, 9, ANY).await;
+    for event in ["typing_stop", "typing_start"] {
+        alice.ask(event, r#"{"thread_id":456}"#, Some("3")).await;
+        alice.receive_until(|line| line.starts_with("#3: ")).await;
+    }
+    let [first] = bob.receive().await;
+    assert!(first.contains(r#""typing":true"#), "{first}");
 }

@@ -51,7 +51,7 @@ impl Handle<UpdateTyping> for Session {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
         let set = self.hub.rooms().set_typing(room, user, self.handle.addr(), request.is_typing)?;
-        let answer = async move { set.await.map(|()| TypingUpdated::DONE) };
+        let answer = async move { set.await?.map(|()| TypingUpdated::DONE) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }

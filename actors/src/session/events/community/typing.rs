@@ -10,9 +10,10 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 
 use crate::events::community::{ThreadId, TypingStart, TypingStop, UserTyping};
 use crate::events::{Done, ServerEvent, json};
-use crate::model::fault::Fault;
+use crate::model::fault::{Code, Fault};
 use crate::model::ids::{EventName, RoomName};
 use crate::publication::Event;
+use crate::rooms::replies::PublishReply;
 use crate::session::pending_joins::JoinOutcome;
 use crate::session::{Handle, Outcome, ReplyFuture, Session};
 
@@ -45,7 +46,7 @@ impl Session {
 
     /// Records typing. Announces it unless the last announcement is younger than half of the timeout. So clients with a
     /// timeout of their own get the next announcement in time.
-    fn type_in(&mut self, room: RoomName, thread: ThreadId) -> Result<(), Fault> {
+    fn type_in(&mut self, room: RoomName, thread: ThreadId) -> Result<Option<PublishReply>, Fault> {
         let now = self.hub.clock().elapsed_ms();
         let again = self.hub.settings().typing_ms / 2;
         let threads = self.typing_threads();
@@ -58,20 +59,23 @@ impl Session {
                 self.publish_stopped(&typed);
             }
         }
-        let notified_at = match notified_at {
-            Some(notified_at) => notified_at,
+        let announcement = match notified_at {
+            Some(_) => None,
             None => {
                 let event = self.typing_event(&room, &thread, true)?;
-                if let Err(fault) = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr())) {
-                    // The earlier announcement is still valid, so the thread keeps its state.
-                    self.typing_threads().extend(known);
-                    return Err(fault);
-                }
-                now
+                let announced = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr()));
+                // The earlier announcement is still valid, so the thread keeps its state.
+                Some(announced.inspect_err(|_| self.typing_threads().extend(known))?)
             }
         };
+        let notified_at = notified_at.unwrap_or(now);
         self.typing_threads().push(TypingThread { room, thread, typed_at: now, notified_at });
-        Ok(())
+        Ok(announcement)
+    }
+
+    /// The announcement of typing was refused: nobody was told, so nobody is told of its end.
+    fn forget_typing_in(&mut self, room: &RoomName) {
+        self.typing_threads().retain(|typed| typed.room != *room);
     }
 
     fn typing_event(&self, room: &RoomName, thread: &ThreadId, typing: bool) -> Result<Event, Fault> {
@@ -130,18 +134,26 @@ impl Handle<TypingStart> for Session {
         let rooms = joining.iter().map(|joining| joining.room().clone()).collect();
         let typed = self.type_in(room.clone(), request.thread_id);
         let joined = async move {
-            match joining {
+            let joined = match joining {
                 None => Ok(JoinOutcome::Joined(None)),
                 Some(joining) => joining.outcome().await.map(|(decision, _)| decision),
-            }
+            };
+            let announced = match typed {
+                Ok(Some(announcement)) => announcement.await.and_then(|published| published.map(drop)),
+                Ok(None) => Ok(()),
+                Err(fault) => Err(fault),
+            };
+            (joined, announced)
         };
-        let answer = joined.into_actor(self).map(move |decision: Result<_, Fault>, session, ctx| {
+        let answer = joined.into_actor(self).map(move |(decision, announced): (Result<_, Fault>, _), session, ctx| {
             let joined = decision.and_then(|decision| session.confirm_join(room.as_str(), decision));
-            if joined.is_err() {
-                session.stop_typing_in(&room);
+            match (&joined, &announced) {
+                (_, Err(fault)) if fault.code == Code::Overloaded => session.forget_typing_in(&room),
+                (Err(_), _) => session.stop_typing_in(&room),
+                _ => {}
             }
             session.schedule_timeout(ctx);
-            joined.and(typed).map(|()| Done {})
+            joined.and(announced).map(|()| Done {})
         });
         let answer: ReplyFuture<Done> = Box::pin(answer);
         Ok(Outcome::Join(rooms, answer))
