@@ -94,6 +94,7 @@
 //! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest is deleted | |
 //! | [members](rooms::chat_members) and typists of a chat | its sessions; announcements are paced | announced later, together; receipts go to the author alone | `hubbub_chat_receipts_narrowed_total` |
 //! | suspended sessions | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] for each user, for `recovery.window_secs` | evicts the longest suspended | `hubbub_sessions_evicted_total` |
+//! | attempts of one client that wait for its session, in [`recovery`] | 8 | refuses the oldest: the client continues as a new session | |
 //! | [`connection::kept`]: messages for a suspended session | `recovery.queue` messages, half of `limits.outbox_bytes` | evicts the oldest, and reports the number | `hubbub_buffered_messages` |
 //! | [`connection::tail`]: sent events of a session on `/` | `recovery.queue` events, half of `limits.outbox_bytes` | evicts the oldest; a session that lacks one is not recovered | `hubbub_sessions_not_recovered_total` |
 //! | [`connection::retained`]: both together | `recovery.bytes`, divided among the workers | evicts the buffers of the longest-suspended sessions, then those of connected ones | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |

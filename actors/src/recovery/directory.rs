@@ -1,5 +1,6 @@
 //! The actor that issues, redeems and expires recovery tokens.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,14 +30,33 @@ const END_TIME: Duration = Duration::from_secs(10);
 /// The shortest time for which a restored session stays suspended, ms: long enough until its worker has started.
 const RESTORED_MIN_MS: i64 = 5_000;
 
+/// The attempts of one client that wait at once. One more refuses the oldest.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Attempts of one client that wait for its session, in the order of their arrival. A network may deliver an earlier
+/// attempt later. So each gets the session in its turn, and a client that loses it to an earlier attempt tries again.
+#[derive(Debug, Default)]
+struct Attempts(VecDeque<Redeem>);
+
+impl Attempts {
+    fn add(&mut self, redeem: Redeem) {
+        if self.0.len() >= ATTEMPTS_MAX
+            && let Some(oldest) = self.0.pop_front()
+        {
+            let _ = oldest.reply.send(Err(Fault::too_many_in_progress()));
+        }
+        self.0.push_back(redeem);
+    }
+}
+
 /// A suspended session that an attempt of its client resumes. Its private id is valid again when the new session issues
 /// it.
 #[derive(Debug)]
 struct Resuming {
     number: u64,
     holder: Holder,
-    /// The client's next attempt.
-    next: Option<Redeem>,
+    /// The client's next attempts.
+    next: Attempts,
 }
 
 fn no_such_token() -> Fault {
@@ -48,7 +68,7 @@ fn no_such_token() -> Fault {
 pub struct Recovery {
     tokens: TokenTable,
     /// Requests that wait for the end of a live session, numbered.
-    waiting: AHashMap<SessionId, (u64, Redeem)>,
+    waiting: AHashMap<SessionId, (u64, Attempts)>,
     /// Sessions redeemed by their private id, until it is issued again or given up.
     resuming: AHashMap<TokenHash, Resuming>,
     waits: u64,
@@ -112,16 +132,19 @@ impl Recovery {
                 }
             }
             Redeemed::Live(addr, session) if Some(session) != redeem.by => {
-                let has_waiting = self.waiting.contains_key(&session);
-                match redeem.claim {
+                match (self.waiting.get_mut(&session), &redeem.claim) {
                     // The live session ends first; the request is handled after that.
-                    _ if !has_waiting => self.rooms.close(addr, Close::Recovered),
+                    (None, _) => {
+                        self.rooms.close(addr, Close::Recovered);
+                        self.wait_for_end(session, redeem, ctx);
+                    }
                     // Another request waits for this session.
-                    RecoveryClaim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_in_progress()))),
-                    // Only one client knows a private id: its last attempt lost its connection; this is the next.
-                    RecoveryClaim::Pid(_) => self.refuse_waiting(session, Fault::too_many_in_progress()),
+                    (Some(_), RecoveryClaim::Token(_)) => {
+                        let _ = redeem.reply.send(Err(Fault::too_many_in_progress()));
+                    }
+                    // Only one client knows a private id.
+                    (Some((_, attempts)), RecoveryClaim::Pid(_)) => attempts.add(redeem),
                 }
-                self.wait_for_end(session, redeem, ctx);
             }
             Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
         }
@@ -135,9 +158,7 @@ impl Recovery {
         }
         match self.resuming.get_mut(&TokenHash::of(&redeem.token)) {
             Some(resuming) if redeem.claim.matches(&resuming.holder) => {
-                if let Some(earlier) = resuming.next.replace(redeem) {
-                    let _ = earlier.reply.send(Err(Fault::too_many_in_progress()));
-                }
+                resuming.next.add(redeem);
                 None
             }
             _ => Some(redeem),
@@ -149,7 +170,7 @@ impl Recovery {
         let token = TokenHash::of(token);
         self.waits += 1;
         let number = self.waits;
-        self.resuming.insert(token, Resuming { number, holder, next: None });
+        self.resuming.insert(token, Resuming { number, holder, next: Attempts::default() });
         self.clock.run_later(ctx, END_TIME, move |actor: &mut Self, ctx| {
             if actor.resuming.get(&token).is_some_and(|resuming| resuming.number == number) {
                 actor.end_resuming(&token, ctx);
@@ -157,10 +178,10 @@ impl Recovery {
         });
     }
 
-    /// Notes that the attempt has ended; the client's next attempt is handled now.
+    /// Notes that the attempt has ended; the client's next attempts are handled now.
     fn end_resuming(&mut self, token: &TokenHash, ctx: &mut Context<Self>) {
-        if let Some(Resuming { next: Some(redeem), .. }) = self.resuming.remove(token) {
-            self.redeem(redeem, ctx);
+        if let Some(Resuming { next, .. }) = self.resuming.remove(token) {
+            self.redeem_all(next, ctx);
         }
     }
 
@@ -168,19 +189,26 @@ impl Recovery {
     fn wait_for_end(&mut self, session: SessionId, redeem: Redeem, ctx: &mut Context<Self>) {
         self.waits += 1;
         let number = self.waits;
-        self.waiting.insert(session, (number, redeem));
+        self.waiting.insert(session, (number, Attempts(VecDeque::from([redeem]))));
         self.clock.run_later(ctx, END_TIME, move |actor: &mut Self, _| {
             // A resumed session keeps its id, so another request may wait for it by now.
             if actor.waiting.get(&session).is_some_and(|&(waiting, _)| waiting == number) {
-                actor.refuse_waiting(session, Fault::overloaded());
+                actor.refuse_waiting(session, &Fault::overloaded());
             }
         });
     }
 
-    /// Refuses the request that waits for the end of a session.
-    fn refuse_waiting(&mut self, session: SessionId, fault: Fault) {
-        if let Some((_, redeem)) = self.waiting.remove(&session) {
-            let _ = redeem.reply.send(Err(fault));
+    /// Handles attempts in their order: the first gets the session, and the others wait for their turn.
+    fn redeem_all(&mut self, Attempts(attempts): Attempts, ctx: &mut Context<Self>) {
+        for redeem in attempts {
+            self.redeem(redeem, ctx);
+        }
+    }
+
+    /// Refuses the requests that wait for the end of a session.
+    fn refuse_waiting(&mut self, session: SessionId, fault: &Fault) {
+        for redeem in self.waiting.remove(&session).into_iter().flat_map(|(_, Attempts(attempts))| attempts) {
+            let _ = redeem.reply.send(Err(fault.clone()));
         }
     }
 }
@@ -222,8 +250,8 @@ impl Receive<Suspend> for Recovery {
                 self.release_suspended(evicted, ctx);
             }
         }
-        if let Some((_, redeem)) = self.waiting.remove(&session) {
-            self.redeem(redeem, ctx);
+        if let Some((_, attempts)) = self.waiting.remove(&session) {
+            self.redeem_all(attempts, ctx);
         }
         if self.waking.is_none() {
             self.sweep(ctx);
@@ -234,7 +262,7 @@ impl Receive<Suspend> for Recovery {
 impl Receive<Discard> for Recovery {
     fn receive(&mut self, Discard(session): Discard, _: &mut Self::Context) {
         self.tokens.discard(session);
-        self.refuse_waiting(session, no_such_token());
+        self.refuse_waiting(session, &no_such_token());
     }
 }
 
