@@ -171,7 +171,8 @@ impl Histories {
         shrink(&mut self.entries);
     }
 
-    /// Changes the bound in bytes, and applies changed limits of rooms.
+    /// Changes the bound in bytes, and applies a changed `limits.rooms`. A changed limit of a user applies to the positions
+    /// of that user with the next room.
     pub(crate) fn set_most(&mut self, most: usize, elapsed: i64) {
         self.most = most;
         self.evict(elapsed);

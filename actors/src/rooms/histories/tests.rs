@@ -333,7 +333,7 @@ fn check(histories: &Histories, counts: &RoomCounts, users: &[UserId]) {
 }
 
 #[test]
-fn in_any_sequence_the_epoch_changes_exactly_when_the_numbering_begins_anew() {
+fn in_any_sequence_numbers_that_begin_anew_have_another_epoch() {
     const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let users = [user("alice"), user("bob")];
     for seed in 1..=20_u64 {
