@@ -224,7 +224,7 @@ const OTHERS: &[Metric] = &[
     })
     .by(&["version"]),
     gauge("hubbub_ready", "1 while /health/ready answers 200, else 0.", |_, now, to| to.set(now.ready.into())),
-    gauge("hubbub_lag_bytes", "Bytes of publications that wait for the workers.", |_, now, to| {
+    gauge("hubbub_lag_bytes", "Publications that wait for the workers, in bytes.", |_, now, to| {
         to.set(now.lag_bytes as u64);
     }),
     gauge("hubbub_uptime_seconds", "Time since the hub started, in seconds.", |_, now, to| to.set(now.uptime_secs)),
