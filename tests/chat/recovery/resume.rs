@@ -121,7 +121,7 @@ async fn one_of_two_clients_with_one_token_recovers_the_session() {
                 replayed.push(queued.map_or(0, |queued| queued[1]["messages"].as_array().unwrap().len()));
             } else {
                 // The second client is refused while the first waits for the end of the old connection.
-                let refusals = ["Invalid recovery token", "Too many requests are under transport; wait for an answer"];
+                let refusals = ["Invalid recovery token", "Too many requests are in progress; wait for a reply"];
                 assert!(refusals.iter().any(|refusal| answer["message"] == *refusal), "{answer}");
             }
         }
