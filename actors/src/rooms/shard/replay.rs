@@ -137,7 +137,7 @@ impl RoomShard {
         let sweep = self.clock.run_later(ctx, wait, |shard: &mut Self, ctx| {
             shard.sweep = None;
             if shard.histories.sweep(shard.clock.elapsed_ms()) {
-                // The shard does other work between two slices.
+                // The actor does other work between two slices.
                 shard.await_expiry(SLICE_MS, ctx);
             }
             shard.count_history(ctx);

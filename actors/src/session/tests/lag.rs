@@ -156,3 +156,22 @@ async fn typing_that_a_lagging_worker_refuses_is_not_announced_and_has_no_end() 
     let [first] = bob.receive().await;
     assert!(first.contains(r#""typing":true"#), "{first}");
 }
+
+#[actix::test]
+async fn typing_that_was_announced_ends_even_if_its_next_announcement_was_refused() {
+    let hub = TestHub::start(GRACE_MS);
+    let (alice, bob) = (hub.client(Surface::Root, "1").await, hub.client(Surface::Raw, "bob").await);
+    bob.ask("room:join", r#"{"room":"thread:456"}"#, Some("1")).await;
+    bob.receive_until(|line| line.starts_with("#1: ")).await;
+    let start = async |id| alice.ask("typing_start", r#"{"thread_id":456}"#, Some(id)).await;
+    start("1").await;
+    let [started] = bob.receive().await;
+    assert!(started.contains(r#""typing":true"#), "{started}");
+    hub.clock().advance(hub.inner.settings().typing_ms / 2);
+    set_lag(&hub, 0, ANY).await;
+    start("2").await;
+    assert!(alice.line_with("#2").await.contains("OVERLOADED"));
+    alice.ask("typing_stop", r#"{"thread_id":456}"#, Some("3")).await;
+    let [ended] = bob.receive().await;
+    assert!(ended.contains(r#""typing":false"#), "{ended}");
+}

@@ -73,7 +73,11 @@ impl Session {
         Ok(announcement)
     }
 
-    /// The announcement of typing was refused: nobody was told, so nobody is told of its end.
+    fn is_typing_in(&self, room: &RoomName) -> bool {
+        self.typing.as_ref().is_some_and(|typing| typing.threads.iter().any(|typed| typed.room == *room))
+    }
+
+    /// The first announcement of typing was refused: nobody was told, so nobody is told of its end.
     fn forget_typing_in(&mut self, room: &RoomName) {
         self.typing_threads().retain(|typed| typed.room != *room);
     }
@@ -132,6 +136,8 @@ impl Handle<TypingStart> for Session {
         let room = RoomName::of_thread(request.thread_id.as_str(), "thread_id")?;
         let joining = self.request_join(room.as_str(), "thread_id")?;
         let rooms = joining.iter().map(|joining| joining.room().clone()).collect();
+        // Then the others know of it, and a refused announcement changes nothing.
+        let was_typing = self.is_typing_in(&room);
         let typed = self.type_in(room.clone(), request.thread_id);
         let joined = async move {
             let joined = match joining {
@@ -148,7 +154,7 @@ impl Handle<TypingStart> for Session {
         let answer = joined.into_actor(self).map(move |(decision, announced): (Result<_, Fault>, _), session, ctx| {
             let joined = decision.and_then(|decision| session.confirm_join(room.as_str(), decision));
             match (&joined, &announced) {
-                (_, Err(fault)) if fault.code == Code::Overloaded => session.forget_typing_in(&room),
+                (_, Err(fault)) if fault.code == Code::Overloaded && !was_typing => session.forget_typing_in(&room),
                 (Err(_), _) => session.stop_typing_in(&room),
                 _ => {}
             }
