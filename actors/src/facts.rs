@@ -22,14 +22,14 @@ pub enum Fact<'a> {
     RequestRefused(&'a RequestRefused),
     /// A connection was refused. Reported by the hub.
     ConnectionRefused(&'a ConnectionRefused),
-    /// A session joined a room. Reported by the room's shard.
+    /// A session joined a room. Reported by the room actor.
     Joined {
         /// The room.
         room: &'a RoomName,
         /// The user of the session.
         user: &'a UserId,
     },
-    /// A session left a room, or was suspended in it. Reported by the room's shard.
+    /// A session left a room, or was suspended in it. Reported by the room actor.
     Left {
         /// The room.
         room: &'a RoomName,
@@ -40,7 +40,7 @@ pub enum Fact<'a> {
     Online(&'a UserId),
     /// The last session of a user ended. Reported by presence.
     Offline(&'a UserId),
-    /// A room accepted a publication. Reported by the room's shard.
+    /// A room accepted a publication. Reported by the room actor.
     Published {
         /// The room.
         room: &'a RoomName,

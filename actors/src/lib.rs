@@ -10,7 +10,7 @@
 //! | surface | the protocol of a session: `/ws`, `/` or `/chat` |
 //! | room | a named set of members; a topic is a room that clients join by name |
 //! | member | a session in a room. Exceptions: a `MembersPage` lists users; the table of a fan-out also has suspended sessions |
-//! | room actor | the actor that orders the publications of all rooms: [`rooms::shard::RoomShard`] |
+//! | room actor | the actor that orders the publications of all rooms: [`rooms::actor::RoomActor`] |
 //! | fan-out | the actor that delivers publications to the members on one worker |
 //! | worker | one thread with its event loop, sessions and fan-out |
 //! | slot | the place of a session in the table of its worker: [`connection::SlotId`]; a reply slot and a slot of a limit are others |
@@ -37,7 +37,7 @@
 //! | owner | instances | owns |
 //! |---|---|---|
 //! | [`session::Session`] | one per session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
-//! | [`rooms::shard::RoomShard`] | one, on the first worker | members, order and history of all rooms |
+//! | [`rooms::actor::RoomActor`] | one, on the first worker | members, order and history of all rooms |
 //! | [`rooms::fanout::Fanout`] | one per worker | the members of every room on that worker |
 //! | [`connection::sweeper::HeartbeatSweeper`] | one per worker | heartbeats and token expiries of the worker's sessions |
 //! | [`presence::Presence`] | one | online users, and presence changes that are not announced yet |

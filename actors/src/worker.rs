@@ -52,7 +52,7 @@ impl Worker {
             HeartbeatSweeper::new(session_table.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms)
                 .start();
         let workers = hub.rooms().workers();
-        let is_first = rooms.is_none_or(|rooms| workers.set_shard(rooms))
+        let is_first = rooms.is_none_or(|rooms| workers.set_rooms(rooms))
             && workers.fanouts().add(number, Mailbox::new(format!("fanout-{number}"), fanout, bound));
         hub.watch_sweeper(number, sweeper);
         is_first.then(|| Self(Rc::new(WorkerState { hub: hub.clone(), session_table })))

@@ -22,8 +22,8 @@ use crate::recovery::directory::Recovery;
 use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 use crate::revocations::Revoked;
+use crate::rooms::actor::{RoomActor, RoomActorContext};
 use crate::rooms::counts::RoomCounts;
-use crate::rooms::shard::{RoomShard, ShardContext};
 use crate::rooms::{Rooms, Workers};
 use crate::runtime::counters::Stats;
 use crate::runtime::mailbox::Mailbox;
@@ -84,9 +84,9 @@ impl Hub {
     }
 
     /// The room actor, not started yet. It takes over what was restored for it.
-    pub(crate) fn room_actor(&self) -> RoomShard {
+    pub(crate) fn room_actor(&self) -> RoomActor {
         let workers = self.rooms.workers();
-        RoomShard::new(ShardContext {
+        RoomActor::new(RoomActorContext {
             fanouts: workers.fanouts().clone(),
             counts: self.rooms.counts().clone(),
             notifications: self.notifications.clone(),

@@ -31,8 +31,8 @@ impl Hub {
         self.chats.set_created_max(settings.chats_per_user);
         let change = presence::ApplyPresenceSettings { settings: settings.presence, outbox: settings.outbox.bytes };
         self.presence.post_departure(change);
-        if let Some(shard) = self.rooms.workers().shard() {
-            shard.post_departure(settings.for_rooms());
+        if let Some(actor) = self.rooms.workers().rooms() {
+            actor.post_departure(settings.for_rooms());
         }
     }
 

@@ -7,8 +7,8 @@ use crate::connection::{Heartbeat, ProofOfLife};
 use crate::presence;
 use crate::publication::MessageKind;
 use crate::rooms::LagLimit;
+use crate::rooms::actor::messages::RoomSettings;
 use crate::rooms::rules::Rules;
-use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
 
 /// The current settings.
@@ -132,8 +132,8 @@ impl Settings {
     }
 
     /// The settings of the room actor.
-    pub(crate) fn for_rooms(&self) -> ShardSettings {
-        ShardSettings {
+    pub(crate) fn for_rooms(&self) -> RoomSettings {
+        RoomSettings {
             rules: self.rules.clone(),
             history_bytes: self.history_bytes,
             lag: self.lag,

@@ -12,7 +12,7 @@
 //!
 //! # Order
 //!
-//! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the
+//! The room actor numbers a user's notifications, and passes each to the store's writer and to the
 //! members. A session that joins receives the number of the last notification before the join. Up to that number, it
 //! reads unread notifications from the store, and unwritten ones from [`Notifications`]. Later notifications come through
 //! the room, and replace older states from the store: [`crate::connection::noted`] remembers them.
@@ -176,13 +176,12 @@ impl Notifications {
         Self(Arc::new(NotificationState { store, last, pending: DashMap::default() }))
     }
 
-    /// The last notification. Only for the shard of the user's room, which knows the order of notifications and joins.
+    /// The last notification. Only for the room actor, which knows the order of notifications and joins.
     pub(crate) fn last(&self) -> LastNotification {
         LastNotification(self.0.last.load(Ordering::Relaxed))
     }
 
-    /// Numbers a notification and stores it; the result resolves when it is on the disk. Only for the shard of the
-    /// user's room.
+    /// Numbers a notification and stores it; the result resolves when it is on the disk. Only for the room actor.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`]: nothing was done.

@@ -1,9 +1,9 @@
 //! Ends sessions through their rooms and workers: one session, the members of a room, or all.
 
 use super::Rooms;
+use super::actor::messages::{CloseMembers, Flush};
 use super::fanout::messages::{Barrier, CloseAll, CloseSession, Drain};
 use super::replies::Published;
-use super::shard::messages::{CloseMembers, FlushShard};
 use crate::connection::SessionAddr;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
@@ -25,8 +25,8 @@ impl Rooms {
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`]: nothing was done.
     pub(crate) fn close_members(&self, room: RoomName, close: Close) -> Result<ReplyReceiver<Published>, Fault> {
-        let shard = self.shard()?;
-        Ok(shard.ask(|reply| CloseMembers { room, close, reply })?.for_change())
+        let actor = self.actor()?;
+        Ok(actor.ask(|reply| CloseMembers { room, close, reply })?.for_change())
     }
 
     /// Ends every session now, with or without pending replies.
@@ -49,9 +49,9 @@ impl Rooms {
     pub(crate) async fn flush(&self) {
         wait_for_all(self.workers.fanouts().iter().map(|fanout| fanout.ask_departure(Barrier)).collect()).await;
         let mut replies = Vec::new();
-        if let Some(shard) = self.workers.shard() {
-            let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers.len()).map(|_| shard.reply()).unzip();
-            shard.post_departure(FlushShard(senders));
+        if let Some(actor) = self.workers.rooms() {
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..self.workers.len()).map(|_| actor.reply()).unzip();
+            actor.post_departure(Flush(senders));
             replies.extend(receivers);
         }
         wait_for_all(replies).await;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Rooms;
+use super::actor::messages::{DiscardSuspended, Join, Leave, Locate, SuspendSession};
 use super::fanout::messages::{Barrier, ReleaseSlot};
 use super::replies::{JoinReply, JoinSince, LeaveReply, Membership};
-use super::shard::messages::{DiscardSuspended, Join, Leave, Locate, SuspendSession};
 use crate::connection::{Remains, SessionAddr};
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
@@ -28,10 +28,10 @@ impl Rooms {
         instead_of: Option<SessionAddr>,
     ) -> Result<JoinReply, Fault> {
         let is_replacement = instead_of.is_some();
-        let shard = self.shard()?;
+        let actor = self.actor()?;
         let join = |reply| Join { room, identity, connected_at, addr, instead_of, since: None, reply };
         // A replacement continues an accepted membership, and there is at most one for each.
-        if is_replacement { Ok(shard.ask_departure(join)) } else { shard.ask(join) }
+        if is_replacement { Ok(actor.ask_departure(join)) } else { actor.ask(join) }
     }
 
     /// As [`Rooms::join`], for a client that may ask for missed messages.
@@ -46,7 +46,7 @@ impl Rooms {
         addr: SessionAddr,
         since: JoinSince,
     ) -> Result<JoinReply, Fault> {
-        let shard = self.shard()?;
+        let actor = self.actor()?;
         let since = Some(since);
         let join = |reply: ReplySender<Result<Membership, Fault>>| Join {
             room,
@@ -57,7 +57,7 @@ impl Rooms {
             since,
             reply,
         };
-        shard.ask(join)
+        actor.ask(join)
     }
 
     /// Reads the history position of a room in which the session at `addr` is a member already. Resolves as
@@ -66,8 +66,8 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::join`].
     pub(crate) fn locate(&self, room: RoomName, addr: SessionAddr, since: JoinSince) -> Result<JoinReply, Fault> {
-        let shard = self.shard()?;
-        shard.ask(|reply| Locate { room, addr, since, reply })
+        let actor = self.actor()?;
+        actor.ask(|reply| Locate { room, addr, since, reply })
     }
 
     /// Ends the membership of the session at `addr`. The reply resolves when the session receives nothing more.
@@ -75,22 +75,22 @@ impl Rooms {
     /// # Errors
     /// [`crate::model::fault::Code::Internal`]: the room actor has not started.
     pub(crate) fn leave(&self, room: RoomName, user: UserId, addr: SessionAddr) -> Result<LeaveReply, Fault> {
-        let shard = self.shard()?;
-        Ok(shard.ask_departure(|reply| Leave { room, user, addr, reply: Some(reply) }).for_change())
+        let actor = self.actor()?;
+        Ok(actor.ask_departure(|reply| Leave { room, user, addr, reply: Some(reply) }).for_change())
     }
 
     /// Ends the membership of the session at `addr` because its connection was cut. Its slot still receives
     /// publications.
     pub(crate) fn suspend(&self, room: RoomName, user: UserId, addr: SessionAddr) {
-        if let Ok(shard) = self.shard() {
-            shard.post_departure(SuspendSession { room, user, addr });
+        if let Ok(actor) = self.actor() {
+            actor.post_departure(SuspendSession { room, user, addr });
         }
     }
 
     /// Stops deliveries of the room to the suspended session at `addr`; resolves when deliveries have stopped.
     pub(crate) async fn discard_suspended(&self, room: RoomName, addr: SessionAddr) {
-        if let Ok(shard) = self.shard() {
-            let _ = shard.ask_departure(|reply| DiscardSuspended { room, addr, reply: Some(reply) }).await;
+        if let Ok(actor) = self.actor() {
+            let _ = actor.ask_departure(|reply| DiscardSuspended { room, addr, reply: Some(reply) }).await;
         }
     }
 

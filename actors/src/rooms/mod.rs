@@ -1,10 +1,11 @@
 //! Rooms: their members, and the order of what is published to them.
 //!
-//! One actor, the [`shard`], has all rooms: the hub has one order. It numbers each publication and sends it once to the
+//! One actor, the [`actor`], has all rooms: the hub has one order. It numbers each publication and sends it once to the
 //! [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them.
 //! [`rules`] decide about subscriptions and publications. All other modules use rooms through [`Rooms`]: `publishing`,
 //! `membership`, `queries` and `ending` have its methods, `replies` their results, `counts` the limits of rooms.
 
+pub mod actor;
 pub mod chat_members;
 pub(crate) mod counts;
 mod ending;
@@ -17,12 +18,13 @@ mod publishing;
 mod queries;
 pub(crate) mod replies;
 pub mod rules;
-pub mod shard;
 mod timers;
 mod workers;
 
 use std::sync::Arc;
 
+use self::actor::RoomActor;
+use self::actor::messages::{Panic, SaveHistories};
 use self::counts::RoomCounts;
 pub use self::fanout::mailboxes::LagLimit;
 use self::history::SavedHistory;
@@ -31,8 +33,6 @@ pub(crate) use self::persisted::RestoredSession;
 pub(crate) use self::replies::{HistoryPosition, JoinReply, JoinSince, LeaveReply, Membership};
 pub use self::replies::{MembersPage, PageRange, Published, RoomMember, RoomSummary};
 use self::rules::Rules;
-use self::shard::RoomShard;
-use self::shard::messages::{Panic, SaveHistories};
 pub(crate) use self::workers::Workers;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
@@ -60,8 +60,8 @@ impl Rooms {
         &self.workers
     }
 
-    fn shard(&self) -> Result<&Mailbox<RoomShard>, Fault> {
-        self.workers.shard().ok_or_else(|| Fault::internal().caused_by("the room actor has not started"))
+    fn actor(&self) -> Result<&Mailbox<RoomActor>, Fault> {
+        self.workers.rooms().ok_or_else(|| Fault::internal().caused_by("the room actor has not started"))
     }
 
     /// Stores a room's history of the previous run until the room actor starts, unless the rules keep no history of it now.
@@ -82,8 +82,8 @@ impl Rooms {
     /// All histories, to be stored. The room with the oldest last message comes first.
     pub(crate) async fn histories(&self) -> Vec<StoredHistory> {
         // A dead actor has lost its histories.
-        let mut histories = match self.workers.shard() {
-            Some(shard) => shard.ask_departure(SaveHistories).await.unwrap_or_default(),
+        let mut histories = match self.workers.rooms() {
+            Some(actor) => actor.ask_departure(SaveHistories).await.unwrap_or_default(),
             None => Vec::new(),
         };
         histories.sort_by_cached_key(|(_, saved): &(RoomName, SavedHistory)| {
@@ -94,16 +94,16 @@ impl Rooms {
 
     /// The mailboxes of the room actor and of all fan-outs, and the lags of the workers.
     pub(crate) fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let shard = self.workers.shard().map(|shard| -> &'a dyn Watched { shard });
+        let actor = self.workers.rooms().map(|actor| -> &'a dyn Watched { actor });
         let fanouts = self.workers.fanouts();
-        shard.into_iter().chain(fanouts.iter().map(|fanout| -> &'a dyn Watched { fanout })).chain(fanouts.watched())
+        actor.into_iter().chain(fanouts.iter().map(|fanout| -> &'a dyn Watched { fanout })).chain(fanouts.watched())
     }
 
     /// Makes the room actor panic.
     #[doc(hidden)]
     pub fn panic_room_actor(&self) {
-        if let Ok(shard) = self.shard() {
-            shard.post_departure(Panic);
+        if let Ok(actor) = self.actor() {
+            actor.post_departure(Panic);
         }
     }
 }

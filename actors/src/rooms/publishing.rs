@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Rooms;
+use super::actor::messages::{Notify, PostMessage, Publish, PublishReceipt, SetTyping};
 use super::fanout::messages::{Announce, Announcement, AnnouncementReach};
 use super::replies::{NotifyReply, PendingWrite, PublishReply};
-use super::shard::messages::{Notify, PostMessage, Publish, PublishReceipt, SetTyping};
 use crate::connection::SessionAddr;
 use crate::model::fault::Fault;
 use crate::model::ids::{NotificationId, RoomName, UserId};
@@ -49,23 +49,23 @@ impl Rooms {
         except: Option<SessionAddr>,
         about: Option<NotificationId>,
     ) -> Result<PublishReply, Fault> {
-        let shard = self.shard()?;
+        let actor = self.actor()?;
         let publish = |reply| Publish { room, event, except, about, reply: Some(reply) };
-        Ok(shard.ask(publish)?.for_change())
+        Ok(actor.ask(publish)?.for_change())
     }
 
-    /// Publishes to a room as soon as its shard has a free place.
+    /// Publishes to a room as soon as the room actor has a free place.
     pub(crate) async fn publish_when_free(&self, room: RoomName, event: Event) {
-        if let Ok(shard) = self.shard() {
-            shard.post_when_free(Publish { room, event, except: None, about: None, reply: None }).await;
+        if let Ok(actor) = self.actor() {
+            actor.post_when_free(Publish { room, event, except: None, about: None, reply: None }).await;
         }
     }
 
     /// As [`Rooms::publish`], for the event that ends a published one, such as typing. Each start has at most one end, so
     /// it is not refused.
     pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
-        if let Ok(shard) = self.shard() {
-            shard.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });
+        if let Ok(actor) = self.actor() {
+            actor.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });
         }
     }
 
@@ -74,8 +74,8 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::publish`].
     pub(crate) fn notify(&self, user: UserId, notification: Notification, event: Event) -> Result<NotifyReply, Fault> {
-        let shard = self.shard()?;
-        Ok(shard.ask(|reply| Notify { user, notification, event, reply })?.for_change())
+        let actor = self.actor()?;
+        Ok(actor.ask(|reply| Notify { user, notification, event, reply })?.for_change())
     }
 
     /// Publishes a message to a chat and stores it: see [`crate::store`].
@@ -88,8 +88,8 @@ impl Rooms {
         message: ChatMessage,
         event: Event,
     ) -> Result<ReplyReceiver<Result<PendingWrite, Fault>>, Fault> {
-        let shard = self.shard()?;
-        Ok(shard.ask(|reply| PostMessage { room, message, event, reply })?.for_change())
+        let actor = self.actor()?;
+        Ok(actor.ask(|reply| PostMessage { room, message, event, reply })?.for_change())
     }
 
     /// Sets whether a session types in a chat. The reply resolves when the change took effect.
@@ -103,19 +103,19 @@ impl Rooms {
         addr: SessionAddr,
         is_typing: bool,
     ) -> Result<ReplyReceiver<Result<(), Fault>>, Fault> {
-        let shard = self.shard()?;
-        Ok(shard.ask(|reply| SetTyping { room, user, addr, is_typing, reply })?.for_change())
+        let actor = self.actor()?;
+        Ok(actor.ask(|reply| SetTyping { room, user, addr, is_typing, reply })?.for_change())
     }
 
-    /// Publishes a receipt to a chat as soon as its shard has a free place. Returns the event when the chat's rate of
+    /// Publishes a receipt to a chat as soon as the room actor has a free place. Returns the event when the chat's rate of
     /// receipts is exceeded; the caller then sends it to the author alone.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::OutcomeUnknown`].
     pub(crate) async fn publish_receipt(&self, room: RoomName, event: Event) -> Result<Option<Event>, Fault> {
-        let shard = self.shard()?;
+        let actor = self.actor()?;
         let request = |reply| PublishReceipt { room: room.clone(), event, reply };
-        shard.ask_when_free(request).await.for_change().await
+        actor.ask_when_free(request).await.for_change().await
     }
 
     /// Sends announcements to every worker as soon as it has a free place. Resolves when they are in the outboxes.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Rooms;
+use super::actor::chat_view::ChatView;
+use super::actor::messages::{Inspect, ReadHistory, ReadMembers, ReadRooms, ReadUsers};
 use super::history::{HistoryPage, Part};
 use super::replies::{MembersPage, PageRange, RoomSummary};
-use super::shard::chat_view::ChatView;
-use super::shard::messages::{Inspect, ReadHistory, ReadMembers, ReadRooms, ReadUsers};
 use crate::events::chat::rooms::RoomInfo;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, UserId};
@@ -18,7 +18,7 @@ impl Rooms {
     /// # Errors
     /// As [`Rooms::publish`].
     pub(crate) async fn history(&self, room: RoomName, part: Part, limit: usize) -> Result<Option<HistoryPage>, Fault> {
-        self.shard()?.ask(|reply| ReadHistory { room, part, limit, reply })?.await
+        self.actor()?.ask(|reply| ReadHistory { room, part, limit, reply })?.await
     }
 
     /// Calls `look` with the members of a chat; with `None` when the chat has none.
@@ -30,11 +30,11 @@ impl Rooms {
         room: RoomName,
         look: impl FnOnce(Option<&ChatMembers>) -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let shard = self.shard()?;
+        let actor = self.actor()?;
         let inspect = |reply: crate::runtime::mailbox::ReplySender<T>| {
             Inspect(Box::new(move |chats| drop(reply.send(look(chats.chat_members(&room))))))
         };
-        shard.ask(inspect)?.await
+        actor.ask(inspect)?.await
     }
 
     /// The infos of these chats, in the order of `rooms`; `None` for a chat without members.
@@ -48,31 +48,31 @@ impl Rooms {
                 let _ = reply.send(infos.collect());
             }))
         };
-        self.shard()?.ask(inspect)?.await
+        self.actor()?.ask(inspect)?.await
     }
 
     /// A page of the rooms with members, without internal rooms, and their total number. The order stays the same until
     /// a room is removed; the rooms of one page are sorted by name.
     pub(crate) async fn list(&self, page: PageRange) -> Result<(Vec<RoomSummary>, usize), Fault> {
-        let (mut rooms, total) = self.shard()?.ask(|reply| ReadRooms { page, reply })?.await?;
+        let (mut rooms, total) = self.actor()?.ask(|reply| ReadRooms { page, reply })?.await?;
         rooms.sort_unstable_by(|a, b| a.room.cmp(&b.room));
         Ok((rooms, total))
     }
 
     /// A page of the members of a room, sorted by user id within the page; `None` without members.
     pub(crate) async fn members(&self, room: RoomName, page: PageRange) -> Result<Option<MembersPage>, Fault> {
-        let mut found = self.shard()?.ask(|reply| ReadMembers { room, page, reply })?.await?;
+        let mut found = self.actor()?.ask(|reply| ReadMembers { room, page, reply })?.await?;
         if let Some(found) = &mut found {
             found.members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
         }
         Ok(found)
     }
 
-    /// The users in a room, as soon as its shard has a free place.
+    /// The users in a room, as soon as the room actor has a free place.
     pub(crate) async fn users_when_free(&self, room: RoomName) -> Vec<UserId> {
-        let Ok(shard) = self.shard() else { return Vec::new() };
-        let reply = shard.ask_when_free(|reply| ReadUsers { room: room.clone(), reply }).await;
-        // A dead shard has lost its rooms, and the hub ends because of it.
+        let Ok(actor) = self.actor() else { return Vec::new() };
+        let reply = actor.ask_when_free(|reply| ReadUsers { room: room.clone(), reply }).await;
+        // A dead room actor has lost its rooms, and the hub ends because of it.
         reply.await.unwrap_or_default()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::actor::RoomActor;
 use super::fanout::mailboxes::FanoutMailboxes;
 use super::persisted::{RestoredHistory, RestoredMember, RestoredSession};
-use super::shard::RoomShard;
 use crate::runtime::mailbox::Mailbox;
 
 /// The mailboxes of the room actor and of all workers. Each worker adds its own at its start; the server accepts
@@ -13,7 +13,7 @@ use crate::runtime::mailbox::Mailbox;
 /// The room actor runs on the thread of the first worker, because a wake-up across threads costs as much as a write.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    shard: OnceLock<Mailbox<RoomShard>>,
+    rooms: OnceLock<Mailbox<RoomActor>>,
     /// The histories of the previous run.
     histories: Mutex<Vec<RestoredHistory>>,
     /// The rooms that restored sessions are members of.
@@ -26,7 +26,7 @@ pub(crate) struct Workers {
 impl Workers {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
-            shard: OnceLock::new(),
+            rooms: OnceLock::new(),
             histories: Mutex::default(),
             members: Mutex::default(),
             sessions: (0..workers).map(|_| Mutex::default()).collect(),
@@ -39,13 +39,13 @@ impl Workers {
     }
 
     /// The room actor, once it has started.
-    pub(crate) fn shard(&self) -> Option<&Mailbox<RoomShard>> {
-        self.shard.get()
+    pub(crate) fn rooms(&self) -> Option<&Mailbox<RoomActor>> {
+        self.rooms.get()
     }
 
     /// Sets the mailbox of the room actor; `false` when it is set already.
-    pub(crate) fn set_shard(&self, shard: Mailbox<RoomShard>) -> bool {
-        self.shard.set(shard).is_ok()
+    pub(crate) fn set_rooms(&self, rooms: Mailbox<RoomActor>) -> bool {
+        self.rooms.set(rooms).is_ok()
     }
 
     /// The fan-outs of all workers.

@@ -113,7 +113,7 @@ impl Session {
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
-            // The session stays in the room even if the shard is overloaded.
+            // The session stays in the room even if the room actor is overloaded.
             let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.handle.addr(), returns).ok());
             return Ok(located.flatten().map(|located| PendingJoin::of_member(room, located)));
         }

@@ -74,7 +74,7 @@ impl PendingJoin {
     /// Waits for the room.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::OutcomeUnknown`] if the shard ends.
+    /// [`crate::model::fault::Code::OutcomeUnknown`] if the room actor ends.
     pub(super) async fn outcome(self) -> Result<(JoinOutcome, Option<Membership>), Fault> {
         let answer = self.joined.for_change().await?;
         Ok(match answer {

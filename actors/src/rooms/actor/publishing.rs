@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Context;
 
-use super::RoomShard;
+use super::RoomActor;
 use super::messages::{Notify, Publish};
 use crate::connection::SessionAddr;
 use crate::facts::Fact;
@@ -14,7 +14,7 @@ use crate::rooms::fanout::messages::Deliver;
 use crate::rooms::replies::Published;
 use crate::runtime::mailbox::Receive;
 
-impl RoomShard {
+impl RoomActor {
     /// Gives a publication its place in the room's order and sends it to the workers with members.
     pub(super) fn publish(
         &mut self,
@@ -39,7 +39,7 @@ impl RoomShard {
     }
 }
 
-impl Receive<Publish> for RoomShard {
+impl Receive<Publish> for RoomActor {
     fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
         let Publish { room, event, except, about, reply } = publish;
         // An update of a notification is stored already, and what nobody waits for ends something accepted.
@@ -56,7 +56,7 @@ impl Receive<Publish> for RoomShard {
     }
 }
 
-impl Receive<Notify> for RoomShard {
+impl Receive<Notify> for RoomActor {
     fn receive(&mut self, notify: Notify, ctx: &mut Self::Context) {
         let Notify { user, notification, event, reply } = notify;
         let room = RoomName::of_user(&user);

@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use indexmap::IndexSet;
 
-use super::RoomShard;
+use super::RoomActor;
 use super::messages::{ReadMembers, ReadRooms, ReadUsers};
 use crate::model::ids::RoomName;
 use crate::rooms::replies::{MembersPage, PageRange, RoomMember, RoomSummary};
@@ -39,7 +39,7 @@ impl ListedRooms {
     }
 }
 
-impl Receive<ReadRooms> for RoomShard {
+impl Receive<ReadRooms> for RoomActor {
     fn receive(&mut self, ReadRooms { page, reply }: ReadRooms, _: &mut Self::Context) {
         let summary = |name: &RoomName| {
             let room = self.rooms.get(name)?;
@@ -50,7 +50,7 @@ impl Receive<ReadRooms> for RoomShard {
     }
 }
 
-impl Receive<ReadMembers> for RoomShard {
+impl Receive<ReadMembers> for RoomActor {
     fn receive(&mut self, ReadMembers { room, page, reply }: ReadMembers, _: &mut Self::Context) {
         let room = self.rooms.get(&room).filter(|room| room.sessions > 0);
         let _ = reply.send(room.map(|room| {
@@ -67,7 +67,7 @@ impl Receive<ReadMembers> for RoomShard {
     }
 }
 
-impl Receive<ReadUsers> for RoomShard {
+impl Receive<ReadUsers> for RoomActor {
     fn receive(&mut self, ReadUsers { room, reply }: ReadUsers, _: &mut Self::Context) {
         let all = PageRange { offset: 0, limit: usize::MAX };
         let users = self.rooms.get(&room).into_iter().flat_map(|room| room.users.page(all));

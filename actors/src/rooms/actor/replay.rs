@@ -1,4 +1,4 @@
-//! The shard's part for members that missed messages: it numbers and stores publications of rooms with a history, and
+//! The room actor's part for members that missed messages: it numbers and stores publications of rooms with a history, and
 //! reads them back.
 
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context};
 
-use super::RoomShard;
-use super::messages::{Locate, ReadHistory, SaveHistories, ShardSettings};
+use super::RoomActor;
+use super::messages::{Locate, ReadHistory, RoomSettings, SaveHistories};
 use super::room::RoomState;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
@@ -23,7 +23,7 @@ const SWEEP_MS: i64 = 1_000;
 /// The time between two slices of a sweep, ms.
 const SLICE_MS: i64 = 1;
 
-impl RoomShard {
+impl RoomActor {
     /// Restores histories from the previous run.
     pub(super) fn restore(&mut self, histories: Vec<RestoredHistory>, ctx: &mut Context<Self>) {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
@@ -34,7 +34,7 @@ impl RoomShard {
     }
 
     /// Applies changed rules to the history of `room` when the room is next used. A change of the rules does not visit
-    /// all rooms at once: a shard may have a million.
+    /// all rooms at once: the hub may have a million.
     pub(super) fn apply_rules(&mut self, room: &RoomName) {
         if self.revision == 0 {
             return;
@@ -134,19 +134,19 @@ impl RoomShard {
             None => {}
         }
         let wait = Duration::from_millis(u64::try_from(due - elapsed).unwrap_or(0));
-        let sweep = self.clock.run_later(ctx, wait, |shard: &mut Self, ctx| {
-            shard.sweep = None;
-            if shard.histories.sweep(shard.clock.elapsed_ms()) {
+        let sweep = self.clock.run_later(ctx, wait, |actor: &mut Self, ctx| {
+            actor.sweep = None;
+            if actor.histories.sweep(actor.clock.elapsed_ms()) {
                 // The actor does other work between two slices.
-                shard.await_expiry(SLICE_MS, ctx);
+                actor.await_expiry(SLICE_MS, ctx);
             }
-            shard.count_history(ctx);
+            actor.count_history(ctx);
         });
         self.sweep = Some((due, sweep));
     }
 }
 
-impl Receive<Locate> for RoomShard {
+impl Receive<Locate> for RoomActor {
     fn receive(&mut self, locate: Locate, ctx: &mut Self::Context) {
         let Locate { room, addr, since: JoinSince { since, reply_slot }, reply } = locate;
         // The session is no member: its join was refused, and it does not know yet.
@@ -164,7 +164,7 @@ impl Receive<Locate> for RoomShard {
     }
 }
 
-impl Receive<ReadHistory> for RoomShard {
+impl Receive<ReadHistory> for RoomActor {
     fn receive(&mut self, ReadHistory { room, part, limit, reply }: ReadHistory, ctx: &mut Self::Context) {
         self.apply_rules(&room);
         let history = self.histories.read(&room, self.clock.elapsed_ms());
@@ -173,8 +173,8 @@ impl Receive<ReadHistory> for RoomShard {
     }
 }
 
-impl Receive<ShardSettings> for RoomShard {
-    fn receive(&mut self, settings: ShardSettings, ctx: &mut Self::Context) {
+impl Receive<RoomSettings> for RoomActor {
+    fn receive(&mut self, settings: RoomSettings, ctx: &mut Self::Context) {
         if self.settings.rules != settings.rules {
             self.revision = self.revision.wrapping_add(1).max(1);
         }
@@ -185,7 +185,7 @@ impl Receive<ShardSettings> for RoomShard {
     }
 }
 
-impl Receive<SaveHistories> for RoomShard {
+impl Receive<SaveHistories> for RoomActor {
     fn receive(&mut self, SaveHistories(reply): SaveHistories, _: &mut Self::Context) {
         let _ = reply.send(self.histories.saved(self.clock.elapsed_ms()));
     }

@@ -1,4 +1,4 @@
-//! Read access to the chats of a shard.
+//! Read access to the chats of the hub.
 
 use ahash::AHashMap;
 
@@ -6,7 +6,7 @@ use super::room::RoomState;
 use crate::model::ids::RoomName;
 use crate::rooms::chat_members::ChatMembers;
 
-/// The chats of a shard that have members.
+/// The chats of the hub that have members.
 pub(crate) struct ChatView<'a>(&'a AHashMap<RoomName, RoomState>);
 
 impl<'a> ChatView<'a> {

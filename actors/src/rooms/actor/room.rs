@@ -1,4 +1,4 @@
-//! The state of a room at its shard.
+//! The state of a room.
 
 use super::member_counts::{UserCounts, WorkerCounts};
 use crate::model::ids::UserId;

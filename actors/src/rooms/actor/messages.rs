@@ -178,7 +178,7 @@ pub(crate) struct SaveHistories(pub(crate) ReplySender<Vec<(RoomName, SavedHisto
 
 /// The settings of the room actor. As a message: they apply from now on.
 #[derive(Debug, Clone)]
-pub(crate) struct ShardSettings {
+pub(crate) struct RoomSettings {
     pub(crate) rules: Rules,
     /// Bytes of history that are stored.
     pub(crate) history_bytes: usize,
@@ -190,7 +190,7 @@ pub(crate) struct ShardSettings {
 
 /// Sends each reply when everything posted before has reached the outboxes of a worker; one reply per worker.
 #[derive(Debug)]
-pub(crate) struct FlushShard(pub(crate) Vec<ReplySender<()>>);
+pub(crate) struct Flush(pub(crate) Vec<ReplySender<()>>);
 
 /// Panics in the handler. Tests use it to show how the hub reacts to the death of a central actor.
 #[derive(Debug)]

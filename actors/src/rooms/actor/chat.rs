@@ -1,11 +1,11 @@
-//! The shard's part for chats: it announces members and typing, publishes receipts at a limited rate, and stores
+//! The room actor's part for chats: it announces members and typing, publishes receipts at a limited rate, and stores
 //! messages.
 
 use std::time::Duration;
 
 use actix::{AsyncContext, Context};
 
-use super::RoomShard;
+use super::RoomActor;
 use super::chat_view::ChatView;
 use super::messages::{Inspect, PostMessage, PublishReceipt, SetTyping};
 use crate::connection::SessionAddr;
@@ -21,7 +21,7 @@ use crate::runtime::mailbox::Receive;
 /// The most timers that are handled at once.
 const TIMERS_AT_ONCE: usize = 64;
 
-impl RoomShard {
+impl RoomActor {
     /// Publishes an event of the hub to a chat.
     fn announce<E: ServerEvent>(
         &mut self,
@@ -133,23 +133,23 @@ impl RoomShard {
             ctx.cancel_future(later);
         }
         let wait = u64::try_from(next - self.clock.elapsed_ms()).unwrap_or(0);
-        let waking = self.clock.run_later(ctx, Duration::from_millis(wait), |shard: &mut Self, ctx| {
-            shard.waking = None;
+        let waking = self.clock.run_later(ctx, Duration::from_millis(wait), |actor: &mut Self, ctx| {
+            actor.waking = None;
             // Messages do not wait long behind timers.
             for _ in 0..TIMERS_AT_ONCE {
-                match shard.timers.take(shard.clock.elapsed_ms()) {
-                    Some((room, TimerKind::Online)) => shard.announce_online_now(&room, ctx),
-                    Some((room, TimerKind::Silence)) => shard.end_silent_typing(room, ctx),
+                match actor.timers.take(actor.clock.elapsed_ms()) {
+                    Some((room, TimerKind::Online)) => actor.announce_online_now(&room, ctx),
+                    Some((room, TimerKind::Silence)) => actor.end_silent_typing(room, ctx),
                     None => break,
                 }
             }
-            shard.start_timer(ctx);
+            actor.start_timer(ctx);
         });
         self.waking = Some((next, waking));
     }
 }
 
-impl Receive<PostMessage> for RoomShard {
+impl Receive<PostMessage> for RoomActor {
     fn receive(&mut self, post: PostMessage, ctx: &mut Self::Context) {
         let PostMessage { room, message, event, reply } = post;
         let now = self.clock.now_ms();
@@ -169,7 +169,7 @@ impl Receive<PostMessage> for RoomShard {
     }
 }
 
-impl Receive<SetTyping> for RoomShard {
+impl Receive<SetTyping> for RoomActor {
     fn receive(&mut self, set: SetTyping, ctx: &mut Self::Context) {
         let SetTyping { room, user, addr, is_typing, reply } = set;
         // The end of typing is not refused.
@@ -192,7 +192,7 @@ impl Receive<SetTyping> for RoomShard {
     }
 }
 
-impl Receive<PublishReceipt> for RoomShard {
+impl Receive<PublishReceipt> for RoomActor {
     fn receive(&mut self, PublishReceipt { room, event, reply }: PublishReceipt, ctx: &mut Self::Context) {
         let elapsed = self.clock.elapsed_ms();
         let deliveries = self.rooms.get(&room).map_or(0, |room| room.sessions);
@@ -209,7 +209,7 @@ impl Receive<PublishReceipt> for RoomShard {
     }
 }
 
-impl Receive<Inspect> for RoomShard {
+impl Receive<Inspect> for RoomActor {
     fn receive(&mut self, Inspect(look): Inspect, _: &mut Self::Context) {
         look(&ChatView::new(&self.rooms));
     }

@@ -22,7 +22,7 @@ use ahash::{AHashMap, AHashSet};
 
 use self::lists::ListedRooms;
 use self::member_counts::{UserCounts, WorkerCounts};
-use self::messages::{CloseMembers, DiscardSuspended, FlushShard, Join, Leave, Panic, ShardSettings, SuspendSession};
+use self::messages::{CloseMembers, DiscardSuspended, Flush, Join, Leave, Panic, RoomSettings, SuspendSession};
 use self::room::RoomState;
 use super::counts::{CountedRoom, RoomCounts};
 use super::fanout::Fanout;
@@ -46,7 +46,7 @@ use crate::runtime::shrink::shrink;
 use crate::store::Store;
 
 /// What the room actor uses.
-pub(crate) struct ShardContext {
+pub(crate) struct RoomActorContext {
     pub(crate) fanouts: Arc<FanoutMailboxes>,
     pub(crate) counts: Arc<RoomCounts>,
     pub(crate) notifications: Notifications,
@@ -57,14 +57,14 @@ pub(crate) struct ShardContext {
     pub(crate) observers: Observers,
     /// How long a topic without members and messages keeps its position at least, ms.
     pub(crate) window_ms: i64,
-    pub(crate) settings: ShardSettings,
+    pub(crate) settings: RoomSettings,
     /// Histories and members from the previous run.
     pub(crate) restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
 }
 
 /// The actor.
 #[derive(Debug)]
-pub struct RoomShard {
+pub struct RoomActor {
     fanouts: Arc<FanoutMailboxes>,
     rooms: AHashMap<RoomName, RoomState>,
     /// Rooms with members, without internal rooms.
@@ -84,7 +84,7 @@ pub struct RoomShard {
     timers: Timers,
     /// The running timer, with its time in ms by [`Clock::elapsed_ms`].
     waking: Option<(i64, SpawnHandle)>,
-    settings: ShardSettings,
+    settings: RoomSettings,
     /// Changes of the rules since the start.
     revision: u32,
     histories: Histories,
@@ -102,11 +102,11 @@ fn first_number(now: i64) -> u64 {
     now.unsigned_abs() << 20
 }
 
-impl RoomShard {
+impl RoomActor {
     /// An actor without rooms. It restores the previous run when it starts.
-    pub(crate) fn new(context: ShardContext) -> Self {
-        let ShardContext { fanouts, counts, notifications, store, registry, clock, stats, .. } = context;
-        let ShardContext { observers, window_ms, settings, restored, .. } = context;
+    pub(crate) fn new(context: RoomActorContext) -> Self {
+        let RoomActorContext { fanouts, counts, notifications, store, registry, clock, stats, .. } = context;
+        let RoomActorContext { observers, window_ms, settings, restored, .. } = context;
         Self {
             fanouts,
             rooms: AHashMap::new(),
@@ -209,7 +209,7 @@ impl RoomShard {
     }
 }
 
-impl Actor for RoomShard {
+impl Actor for RoomActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -226,9 +226,9 @@ impl Actor for RoomShard {
     }
 }
 
-receives_posts!(RoomShard);
+receives_posts!(RoomActor);
 
-impl Receive<Join> for RoomShard {
+impl Receive<Join> for RoomActor {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let Join { room: name, identity, connected_at, addr, instead_of, since, reply } = join;
         // A replacement continues an accepted membership. A session joins few rooms of its own, and cannot start without.
@@ -281,7 +281,7 @@ impl Receive<Join> for RoomShard {
     }
 }
 
-impl Receive<Leave> for RoomShard {
+impl Receive<Leave> for RoomActor {
     fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
         let Leave { room: name, user, addr, reply } = leave;
         let mut users = 0;
@@ -301,7 +301,7 @@ impl Receive<Leave> for RoomShard {
     }
 }
 
-impl Receive<SuspendSession> for RoomShard {
+impl Receive<SuspendSession> for RoomActor {
     fn receive(&mut self, SuspendSession { room, user, addr }: SuspendSession, ctx: &mut Self::Context) {
         if !self.was_refused(&room, addr) {
             self.exit(&room, &user, addr, ctx);
@@ -309,7 +309,7 @@ impl Receive<SuspendSession> for RoomShard {
     }
 }
 
-impl Receive<DiscardSuspended> for RoomShard {
+impl Receive<DiscardSuspended> for RoomActor {
     fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, ctx: &mut Self::Context) {
         let mut users = 0;
         if self.take_refused(&name, addr) {
@@ -327,7 +327,7 @@ impl Receive<DiscardSuspended> for RoomShard {
     }
 }
 
-impl Receive<CloseMembers> for RoomShard {
+impl Receive<CloseMembers> for RoomActor {
     fn receive(&mut self, message: CloseMembers, _: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
         let recipients = room.map_or(0, |room| room.sessions);
@@ -338,15 +338,15 @@ impl Receive<CloseMembers> for RoomShard {
     }
 }
 
-impl Receive<FlushShard> for RoomShard {
-    fn receive(&mut self, FlushShard(replies): FlushShard, _: &mut Self::Context) {
+impl Receive<Flush> for RoomActor {
+    fn receive(&mut self, Flush(replies): Flush, _: &mut Self::Context) {
         for (worker, reply) in replies.into_iter().enumerate() {
             self.send(worker, Barrier(reply));
         }
     }
 }
 
-impl Receive<Panic> for RoomShard {
+impl Receive<Panic> for RoomActor {
     #[expect(clippy::panic, reason = "tests need a dead central actor")]
     fn receive(&mut self, _: Panic, _: &mut Self::Context) {
         panic!("a test makes the room actor panic");
