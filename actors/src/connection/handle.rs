@@ -1,7 +1,6 @@
 //! A session on its worker: what it sends, and the reason of its end.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
@@ -138,11 +137,7 @@ impl SessionHandle {
     pub fn suspend(&self) {
         self.keep();
         self.set_presence_listener(None);
-        let mut output = self.output.borrow_mut();
-        output.replies = VecDeque::new();
-        (output.large, output.answered) = (0, 0);
-        output.deferred_rooms = Vec::new();
-        drop(output);
+        self.output.borrow_mut().drop_replies();
         self.close(Close::Left);
     }
 
@@ -168,9 +163,11 @@ impl SessionHandle {
         self.chats.borrow().as_ref()?.get(chat).copied()
     }
 
-    /// Offers a message of `room`. `true` when the outbox took it; the caller counts deliveries in one step.
+    /// Offers a message that only the replies of `room` hold back, such as an announcement. `true` when the outbox took
+    /// it; the caller counts deliveries in one step.
     pub fn deliver(&self, room: &RoomName, content: Rc<Content>) -> bool {
-        self.offer(Entry::new(self.slot, content), self.behind(room), None)
+        let behind = self.output.borrow().behind(room);
+        self.offer(Entry::new(self.slot, content), behind, None)
     }
 
     /// Offers an entry; with `behind`, it waits for that reply. With `accepted_us`, it is marked for measurement unless
@@ -186,9 +183,15 @@ impl SessionHandle {
         self.with_connection(|connection| connection.offer(entry, hold, accepted_us)).unwrap_or(false)
     }
 
-    /// The number of the reply that the messages of `room` wait for.
-    pub(super) fn behind(&self, room: &RoomName) -> Option<u64> {
-        self.output.borrow().behind(room)
+    /// The number of the reply that a publication of `room` with this number waits for. On a numbered wire, it waits
+    /// behind the earlier publications, too, because the client names the last one that it received.
+    pub(super) fn behind(&self, room: &RoomName, number: u64) -> Option<u64> {
+        let mut output = self.output.borrow_mut();
+        match output.deferred_rooms.is_empty() && output.numbers_wait_for.is_none() {
+            true => None,
+            false if self.encoder.is_numbered() => output.behind_in_order(room, number),
+            false => output.behind(room),
+        }
     }
 
     /// Releases the messages that wait for this reply.

@@ -296,7 +296,7 @@ impl SessionHandle {
         accepted_us: Option<u64>,
         relieve: impl FnOnce(usize),
     ) -> bool {
-        let behind = self.behind(room);
+        let behind = self.behind(room, publication.number());
         let recoverable = match self.buffer(publication, behind, copies, relieve) {
             Some(Disposition::Buffered) => return false,
             Some(Disposition::Sent(recoverable)) => recoverable,

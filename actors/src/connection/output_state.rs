@@ -58,6 +58,8 @@ pub(super) struct OutputState {
     pub(super) answered: usize,
     /// Rooms with messages that wait for a reply, and the number of the reply.
     pub(super) deferred_rooms: Vec<(RoomName, u64)>,
+    /// On a numbered wire: the last pending reply that a publication with a number waits for.
+    pub(super) numbers_wait_for: Option<u64>,
     /// A close that waits for the pending replies.
     pub(super) closing: Option<Close>,
 }
@@ -77,6 +79,25 @@ impl OutputState {
     /// The number of the reply that the messages of `room` wait for.
     pub(super) fn behind(&self, room: &RoomName) -> Option<u64> {
         self.deferred_rooms.iter().find(|(deferred, _)| deferred == room).map(|&(_, reply)| reply)
+    }
+
+    /// As [`OutputState::behind`], for a publication with this number on a numbered wire. Numbers leave in ascending
+    /// order: behind a publication that waits for a reply, all later ones wait for that reply or a later one. A
+    /// publication without a number (0) follows the earlier ones, and holds none back.
+    pub(super) fn behind_in_order(&mut self, room: &RoomName, number: u64) -> Option<u64> {
+        let behind = self.behind(room).max(self.numbers_wait_for);
+        if number > 0 {
+            self.numbers_wait_for = behind;
+        }
+        behind
+    }
+
+    /// Drops the pending replies: the client receives none of them.
+    pub(super) fn drop_replies(&mut self) {
+        self.replies = VecDeque::new();
+        (self.large, self.answered) = (0, 0);
+        self.deferred_rooms = Vec::new();
+        self.numbers_wait_for = None;
     }
 
     /// Fulfils the reply with this number.
@@ -100,6 +121,7 @@ impl OutputState {
         self.answered -= payload.as_ref().map_or(0, Payload::len);
         let releases = !self.deferred_rooms.is_empty();
         self.deferred_rooms.retain(|&(_, reply)| reply != number);
+        self.numbers_wait_for.take_if(|reply| *reply == number);
         Some(FulfilledReply { number, payload, releases })
     }
 }

@@ -1,5 +1,7 @@
 //! Session handles with an encoder that writes the data unchanged.
 
+mod numbered;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

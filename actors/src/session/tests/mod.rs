@@ -10,6 +10,7 @@ mod lag;
 mod limits;
 mod monitoring;
 mod presence_changes;
+mod publication_order;
 mod publishing;
 mod room_counts;
 mod settings_reload;
