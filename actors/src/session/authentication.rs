@@ -121,12 +121,8 @@ impl Session {
         Ok(())
     }
 
-    /// Applies a valid token, the first or another. Messages to everybody and to the user follow the reply
-    /// `reply_slot`.
+    /// Applies the valid token of a guest. Messages to everybody and to the user follow the reply `reply_slot`.
     pub(super) fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
-        if self.identity.is_some() {
-            return self.renew_token(identity).map(|_| Vec::new());
-        }
         if self.handle.closed().is_some() {
             return Err(Fault::unauthenticated());
         }

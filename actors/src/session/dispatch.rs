@@ -33,13 +33,17 @@ pub enum Outcome<R> {
     Async(ReplyFuture<R>),
     /// As [`Outcome::Async`], for a reply that may be large: no request is taken until it is sent, so that it fits.
     AsyncLarge(ReplyFuture<R>),
-    /// A later reply without an order, for slow work outside the hub. The handler first checks that the session [may
+    /// A later reply without an order, for slow work: of the application, or of the store on `/`, where publications may
+    /// wait behind an ordered reply. The handler first checks that the session [may
     /// reserve](crate::connection::SessionHandle::may_reserve_unordered) one.
     Unordered(ReplyFuture<R>),
     /// As [`Outcome::Async`]. Messages of these rooms follow the reply.
     Join(Vec<RoomName>, ReplyFuture<R>),
-    /// As [`Outcome::Async`], and no other request is handled until then, because it changes the session's permissions.
-    /// It receives its reply slot, to hold messages behind it.
+    /// As [`Outcome::Async`], and no later request is handled until then, because it changes the session's permissions.
+    /// Earlier requests go on: their replies do not wait for this one.
+    Sequential(ReplyFuture<R>),
+    /// As [`Outcome::Sequential`], and nothing else of the session goes on until then. It receives its reply slot, to hold
+    /// messages behind it.
     Exclusive(Box<dyn FnOnce(ReplySlot) -> ReplyFuture<R>>),
 }
 
@@ -146,6 +150,11 @@ fn serve<E: ClientEvent>(
             session.handle.defer(rooms, reply_slot);
             ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
+        Ok(Outcome::Sequential(answer)) => {
+            let reply_slot = session.handle.reserve(weight);
+            session.input.pause();
+            ctx.spawn(fulfil_with(answer, reply_slot, context).map(|(), session, _| session.input.resume()));
+        }
         Ok(Outcome::Exclusive(answer)) => {
             let reply_slot = session.handle.reserve(weight);
             ctx.wait(fulfil_with(answer(reply_slot), reply_slot, context));
@@ -164,6 +173,16 @@ fn fulfil_with<R: ServerEvent>(
         let payload = session.result_payload(result, &context);
         session.handle.fulfil(reply_slot, payload);
     })
+}
+
+impl Session {
+    /// Whether the session may have one more pending reply without an order.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`].
+    pub(super) fn check_unordered(&self) -> Result<(), Fault> {
+        if self.handle.may_reserve_unordered() { Ok(()) } else { Err(Fault::too_many_in_progress()) }
+    }
 }
 
 fn check_access(session: &Session, needs: Access) -> Result<(), Fault> {

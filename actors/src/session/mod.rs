@@ -8,7 +8,8 @@
 //! * Start and end: `opening`, `authentication`, `monitoring`.
 //! * Recovery: `suspension` for both kinds; `state_recovery` by private id on `/`; `token_recovery` by recovery token on
 //!   `/chat` and `/ws`. [`crate::recovery`] describes both step by step.
-//! * Requests: [`dispatch`] finds the handler, `rate_limits` counts, `replies` encodes the result, `refusals` logs errors.
+//! * Requests: `input` passes them in, [`dispatch`] finds the handler, `rate_limits` counts, `replies` encodes the result,
+//!   `refusals` logs errors.
 //! * Rooms: `membership` joins and leaves, `pending_joins` tracks joins without a reply.
 //! * Publishing once for each `client_id`: `idempotent_publish`.
 //! * Unread notifications of the user: `notifications`.
@@ -19,6 +20,7 @@ mod authentication;
 mod dispatch;
 mod events;
 mod idempotent_publish;
+mod input;
 mod membership;
 mod monitoring;
 mod notifications;
@@ -42,6 +44,7 @@ use bytestring::ByteString;
 pub use self::dispatch::{AfterReply, Handle, Outcome, ReplyFuture};
 use self::events::community::typing::Typing;
 use self::events::debug::Debugging;
+use self::input::{GatedInput, InputGate};
 pub use self::rate_limits::RateUsage;
 use self::replies::RequestContext;
 pub use self::state_recovery::RecoveryRequest;
@@ -127,6 +130,7 @@ pub struct Session {
     hub: Arc<Hub>,
     worker: Worker,
     handle: Rc<SessionHandle>,
+    input: Rc<InputGate>,
     surface: Surface,
     connected_at: i64,
     peer: Peer,
@@ -176,10 +180,10 @@ impl Session {
     /// Starts the actor. It reads `inbound` and ends with it.
     pub fn run<S>(self, inbound: S)
     where
-        S: futures_core::Stream<Item = Inbound> + 'static,
+        S: futures_core::Stream<Item = Inbound> + Unpin + 'static,
     {
         Self::create(|ctx| {
-            ctx.add_stream(inbound);
+            ctx.add_stream(GatedInput { inbound, gate: self.input.clone() });
             self
         });
     }

@@ -3,6 +3,7 @@
 use super::{AuthState, RecoveryRequest, Session, SessionStart};
 use super::{authentication, monitoring, pending_joins};
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::state_recovery::RecoveryAttempt;
@@ -85,6 +86,7 @@ impl Session {
         let session = Self {
             worker: worker.clone(),
             handle,
+            input: Rc::default(),
             surface: start.surface,
             connected_at: now,
             peer: start.peer,

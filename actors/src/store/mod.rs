@@ -293,4 +293,4 @@ fn invalid(cause: String) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -37,6 +37,33 @@ async fn occupy(store: &Store) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Res
     (release, job)
 }
 
+/// Keeps all threads of a store busy until it is dropped.
+pub(crate) struct StalledStore {
+    _release: Vec<mpsc::Sender<()>>,
+}
+
+/// Keeps all threads of the store busy. Resolves once they are.
+pub(crate) async fn stall(store: &Store) -> StalledStore {
+    let (writer, _) = occupy(store).await;
+    let mut release = vec![writer];
+    for _ in 0..READERS {
+        let (reader, released) = mpsc::channel::<()>();
+        let (at_work, begun) = oneshot::channel();
+        let own = store.clone();
+        tokio::spawn(async move {
+            own.read(move |_| {
+                let _ = at_work.send(());
+                let _ = released.recv();
+                Ok(())
+            })
+            .await
+        });
+        begun.await.unwrap();
+        release.push(reader);
+    }
+    StalledStore { _release: release }
+}
+
 #[tokio::test]
 async fn queued_writes_share_one_commit() {
     let directory = tempfile::tempdir().unwrap();

@@ -29,9 +29,7 @@ impl Session {
         R: ServerEvent,
     {
         let Some(application) = self.hub.application() else { return Ok(None) };
-        if !self.handle.may_reserve_unordered() {
-            return Err(Fault::too_many_in_progress());
-        }
+        self.check_unordered()?;
         let kind = sent.kind();
         let request = ApplicationRequest {
             user_id: self.identity()?.user.clone(),

@@ -14,6 +14,7 @@ mod publication_order;
 mod publishing;
 mod room_counts;
 mod settings_reload;
+mod slow_store;
 mod surfaces;
 mod typing;
 mod unread_notifications;

@@ -42,7 +42,7 @@ impl Encoder for NumberedEncoder {
     }
 }
 
-fn start_hub() -> TestHub {
+pub(super) fn start_hub() -> TestHub {
     TestHub::with(GRACE_MS, None, |settings| {
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.notifications_per_minute = 0;
@@ -51,7 +51,7 @@ fn start_hub() -> TestHub {
 }
 
 /// A session of alice on `/` with offsets.
-async fn open(hub: &TestHub) -> TestClient {
+pub(super) async fn open(hub: &TestHub) -> TestClient {
     let known = AuthState::Known(Arc::new(identity("alice")));
     let start = SessionStart { encoder: &NumberedEncoder, ..session_start(&hub.worker, Surface::Root, known) };
     let client = TestClient::run(Session::open(&hub.worker, start).await.unwrap());
@@ -59,28 +59,28 @@ async fn open(hub: &TestHub) -> TestClient {
     client
 }
 
-fn joined_room() -> RoomName {
+pub(super) fn joined_room() -> RoomName {
     RoomName::parse("lobby", "room").unwrap()
 }
 
-fn own_room() -> RoomName {
+pub(super) fn own_room() -> RoomName {
     RoomName::of_user(&UserId::parse("alice", "user").unwrap())
 }
 
 /// Publishes to `room` without a wait.
-fn publish(hub: &Hub, room: RoomName, name: &'static str) {
+pub(super) fn publish(hub: &Hub, room: RoomName, name: &'static str) {
     let data = Bytes::from_static(b"1");
     let event = Event { name: EventName::of_hub(name), topic: None, data, timestamp: 0, offset: None };
     drop(hub.rooms().publish(room, event, None));
 }
 
 /// The numbers of the publications in `lines`.
-fn numbers(lines: &[String]) -> Vec<u64> {
+pub(super) fn numbers(lines: &[String]) -> Vec<u64> {
     lines.iter().filter_map(|line| line.split_once(" @")?.1.parse().ok()).collect()
 }
 
 /// The names of the events and replies in `lines`.
-fn names(lines: &[String]) -> String {
+pub(super) fn names(lines: &[String]) -> String {
     lines.iter().filter_map(|line| line.split(' ').next()).collect::<Vec<_>>().join(" ")
 }
 

@@ -17,7 +17,7 @@ fn start_hub() -> TestHub {
 }
 
 /// Valid data of each event that writes to others.
-fn data(event: &str) -> &'static str {
+pub(super) fn data(event: &str) -> &'static str {
     match event {
         "Broadcast" => r#"{"topic":"news.sport","payload":1}"#,
         "DirectMessage" => r#"{"target_user":"bob","payload":1}"#,

@@ -9,15 +9,23 @@ use crate::session::{Handle, Outcome, ReplyFuture, Session};
 
 impl Handle<Authenticate> for Session {
     fn handle(&mut self, request: Authenticate) -> Result<Outcome<Authenticated>, Fault> {
-        let was_guest = self.identity.is_none();
         let verified = self.hub.authenticator().authenticate(request.token);
+        if self.identity.is_some() {
+            // The check of the token may take long, and publications may wait behind the reply to an earlier join.
+            let renewed = verified.into_actor(self).map(|verified, session, _| {
+                let identity = session.renew_token(verified?)?;
+                Ok(Authenticated::new(&identity, session.handle.session()))
+            });
+            return Ok(Outcome::Sequential(Box::pin(renewed)));
+        }
+        // A guest is in no room, so nothing waits behind the reply until the token is accepted.
         let answer = move |reply_slot| -> ReplyFuture<Authenticated> {
             let joining = wrap_future::<_, Self>(verified).then(move |verified, session, _| {
                 let joins = verified.and_then(|identity| session.authenticate(identity, reply_slot));
                 async move { wait_for_joins(joins?).await }.into_actor(session)
             });
             Box::pin(joining.map(move |joined, session, ctx| {
-                if joined.is_err() && was_guest {
+                if joined.is_err() {
                     session.detach_user();
                 }
                 if let Some(since) = joined? {

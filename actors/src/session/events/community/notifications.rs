@@ -6,12 +6,17 @@ use crate::events::community::{MarkedRead, NotificationRead, NotificationUpdated
 use crate::events::{ServerEvent, json};
 use crate::model::fault::Fault;
 use crate::model::ids::EventName;
+use crate::model::surface::Surface;
 use crate::notifications::written_id;
 use crate::publication::Event;
 use crate::session::{Handle, Outcome, Session};
 
 impl Handle<NotificationRead> for Session {
     fn handle(&mut self, request: NotificationRead) -> Result<Outcome<MarkedRead>, Fault> {
+        let is_unordered = self.surface == Surface::Root;
+        if is_unordered {
+            self.check_unordered()?;
+        }
         let (hub, user, id) = (self.hub.clone(), self.identity()?.user.clone(), request.notification_id);
         // A task of its own: the notification is marked even if the session ends meanwhile.
         let answer = actix::spawn(async move {
@@ -29,6 +34,7 @@ impl Handle<NotificationRead> for Session {
             Ok(MarkedRead(updated))
         });
         let answer = async move { answer.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) };
-        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
+        let answer = Box::pin(answer.into_actor(self));
+        Ok(if is_unordered { Outcome::Unordered(answer) } else { Outcome::Async(answer) })
     }
 }
