@@ -170,6 +170,13 @@ impl SessionHandle {
         self.offer(Entry::new(self.slot, content), behind, None)
     }
 
+    /// Offers a publication of `room` without a number, unless the session is suspended: no buffer holds it. It follows the
+    /// earlier publications of the session. `true` when the outbox took it. With `accepted_us`, it is marked for
+    /// measurement.
+    pub fn deliver_unnumbered(&self, room: &RoomName, content: Rc<Content>, accepted_us: Option<u64>) -> bool {
+        !self.is_kept() && self.offer(Entry::new(self.slot, content), self.behind(room, 0), accepted_us)
+    }
+
     /// Offers an entry; with `behind`, it waits for that reply. With `accepted_us`, it is marked for measurement unless
     /// it waits.
     pub(super) fn offer(&self, entry: Entry, behind: Option<u64>, accepted_us: Option<u64>) -> bool {

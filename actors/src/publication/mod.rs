@@ -55,7 +55,7 @@ impl Publication {
         Self { event, notification, number: 0, accepted_us: None, payloads: PerFormat::default() }
     }
 
-    /// Sets the publication number. Numbers grow with every publication of the hub, over restarts, too.
+    /// Sets the publication number. Numbers grow with every numbered publication of the hub, over restarts, too.
     #[must_use]
     pub fn with_number(self, number: u64) -> Self {
         Self { number, ..self }
@@ -91,7 +91,8 @@ impl Publication {
         Self::for_notification(event, self.notification.clone()).with_number(self.number)
     }
 
-    /// The number among all publications of the hub; 0 when it was not published to a room.
+    /// The number among all publications of the hub; 0 for a presence announcement, and for an event that follows from the
+    /// members of a room.
     pub fn number(&self) -> u64 {
         self.number
     }

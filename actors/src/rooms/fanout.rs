@@ -85,11 +85,14 @@ impl Fanout {
         let deliveries = members.len().saturating_sub(usize::from(deliver.except.is_some()));
         let mut sample = self.sampling.of(deliveries, deliver.publication.accepted_us());
         members.for_each(|key, handle| {
-            if deliver.except != Some(key) {
-                let relieve = |weight| self.session_table.relieve(weight);
-                let publication = &*deliver.publication;
-                sent += u64::from(handle.hand_over(&deliver.room, publication, &mut copies, sample.next(), relieve));
+            if deliver.except == Some(key) {
+                return;
             }
+            let (publication, relieve) = (&*deliver.publication, |weight| self.session_table.relieve(weight));
+            sent += u64::from(match publication.number() {
+                0 => handle.deliver_unnumbered(&deliver.room, copies.content(handle.encoder()), sample.next()),
+                _ => handle.hand_over(&deliver.room, publication, &mut copies, sample.next(), relieve),
+            });
         });
         self.session_table.stats().sent.add(sent);
     }

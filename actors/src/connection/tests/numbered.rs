@@ -70,7 +70,10 @@ fn publish(session_table: &SessionTable, handle: &SessionHandle, name: &str, num
     let event = Event { name: EventName::of_hub("e"), topic: None, data, timestamp: 0, offset: None };
     let (room, publication) = (room(name), Publication::new(event).with_number(number));
     let mut copies = EncodedPublication::new(&publication, &room, session_table.ledger());
-    assert!(handle.hand_over(&room, &publication, &mut copies, None, |_| ()));
+    assert!(match number {
+        0 => handle.deliver_unnumbered(&room, copies.content(handle.encoder()), None),
+        _ => handle.hand_over(&room, &publication, &mut copies, None, |_| ()),
+    });
 }
 
 #[test]

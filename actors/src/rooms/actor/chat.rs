@@ -9,6 +9,7 @@ use super::RoomActor;
 use super::chat_view::ChatView;
 use super::messages::{Inspect, PostMessage, PublishReceipt, SetTyping};
 use crate::connection::SessionAddr;
+use crate::events::chat::messages::ChatUserTyping;
 use crate::events::{ServerEvent, json};
 use crate::facts::Fact;
 use crate::model::ids::{EventName, RoomName, UserId};
@@ -22,17 +23,22 @@ use crate::runtime::mailbox::Receive;
 const TIMERS_AT_ONCE: usize = 64;
 
 impl RoomActor {
-    /// Publishes an event of the hub to a chat.
-    fn announce<E: ServerEvent>(
+    /// An event of the hub about a chat.
+    fn chat_event<E: ServerEvent>(&self, room: &RoomName, event: &E) -> Publication {
+        let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
+        Publication::new(Event { name, topic: Some(room.clone()), data, timestamp: self.clock.now_ms(), offset: None })
+    }
+
+    /// Announces that a session types or stopped.
+    fn announce_typing(
         &mut self,
         room: &RoomName,
-        event: &E,
-        except: Option<SessionAddr>,
+        typing: &ChatUserTyping,
+        addr: SessionAddr,
         ctx: &mut Context<Self>,
     ) {
-        let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
-        let event = Event { name, topic: Some(room.clone()), data, timestamp: self.clock.now_ms(), offset: None };
-        self.publish(room, Publication::new(event), except, ctx);
+        let publication = self.chat_event(room, typing);
+        self.publish(room, publication, Some(addr), ctx);
     }
 
     /// Announces a user that joined or left, unless the chat's rate of such announcements is exceeded. Announces the
@@ -47,7 +53,8 @@ impl RoomActor {
         let elapsed = self.clock.elapsed_ms();
         let deliveries = self.rooms.get(room).map_or(0, |room| room.sessions);
         if self.chat_members(room).is_some_and(|chat_members| chat_members.may_announce_member(deliveries, elapsed)) {
-            self.announce(room, event, Some(addr), ctx);
+            let publication = self.chat_event(room, event);
+            self.publish_derived(room, publication, Some(addr), ctx);
         } else {
             self.stats.join_leave_suppressed.add(1);
         }
@@ -74,7 +81,8 @@ impl RoomActor {
             .chat_members(room)
             .map(|chat_members| chat_members.update(now, elapsed, |user| registry.availability_of(user)));
         if let Some(update) = update {
-            self.announce(room, &update, None, ctx);
+            let publication = self.chat_event(room, &update);
+            self.publish_derived(room, publication, None, ctx);
         }
     }
 
@@ -92,7 +100,7 @@ impl RoomActor {
         let left = was_last.then(|| chat_members.leave(user, now)).flatten();
         if let Some(stopped) = stopped {
             self.stats.typing.sub(1);
-            self.announce(name, &stopped, Some(addr), ctx);
+            self.announce_typing(name, &stopped, addr, ctx);
         }
         if let Some(left) = left {
             self.announce_member(name, &left, addr, ctx);
@@ -112,7 +120,7 @@ impl RoomActor {
         let silent = self.chat_members(&room).map(|chat_members| chat_members.take_silent(now, elapsed));
         for (stopped, addr) in silent.into_iter().flatten() {
             self.stats.typing.sub(1);
-            self.announce(&room, &stopped, Some(addr), ctx);
+            self.announce_typing(&room, &stopped, addr, ctx);
         }
         self.schedule_silence(room, ctx);
     }
@@ -184,7 +192,7 @@ impl Receive<SetTyping> for RoomActor {
                 } else {
                     self.stats.typing.sub(1)
                 }
-                self.announce(&room, &changed, Some(addr), ctx);
+                self.announce_typing(&room, &changed, addr, ctx);
             }
             self.schedule_silence(room, ctx);
         }

@@ -15,7 +15,7 @@ use crate::rooms::replies::Published;
 use crate::runtime::mailbox::Receive;
 
 impl RoomActor {
-    /// Gives a publication its place in the room's order and sends it to the workers with members.
+    /// Gives a publication its number and its place in the room's order, and sends it to the workers with members.
     pub(super) fn publish(
         &mut self,
         name: &RoomName,
@@ -23,12 +23,35 @@ impl RoomActor {
         except: Option<SessionAddr>,
         ctx: &mut Context<Self>,
     ) -> Published {
-        self.observers.observe(Fact::Published { room: name });
         self.published += 1;
+        self.send_to_members(name, publication, self.published, except, ctx)
+    }
+
+    /// As [`Self::publish`], for an event that follows from the members of the room. It has no number, and no recovery
+    /// buffer holds it: a client that returns needs the present members.
+    pub(super) fn publish_derived(
+        &mut self,
+        name: &RoomName,
+        publication: Publication,
+        except: Option<SessionAddr>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.send_to_members(name, publication, 0, except, ctx);
+    }
+
+    fn send_to_members(
+        &mut self,
+        name: &RoomName,
+        publication: Publication,
+        number: u64,
+        except: Option<SessionAddr>,
+        ctx: &mut Context<Self>,
+    ) -> Published {
+        self.observers.observe(Fact::Published { room: name });
         let publication = self.store_in_history(name, publication, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0, only_suspended: false } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let publication = Arc::new(publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us()));
+        let publication = Arc::new(publication.with_number(number).with_accepted_us(self.clock.elapsed_us()));
         let bytes = publication.lag_weight();
         for worker in room.slots.workers() {
             let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);

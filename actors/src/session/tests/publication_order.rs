@@ -50,11 +50,16 @@ pub(super) fn start_hub() -> TestHub {
     })
 }
 
-/// A session of alice on `/` with offsets.
-pub(super) async fn open(hub: &TestHub) -> TestClient {
+/// A session of alice on `/` with offsets, which recovers another one.
+async fn open_with(hub: &TestHub, recovery: Option<RecoveryRequest>) -> Session {
     let known = AuthState::Known(Arc::new(identity("alice")));
-    let start = SessionStart { encoder: &NumberedEncoder, ..session_start(&hub.worker, Surface::Root, known) };
-    let client = TestClient::run(Session::open(&hub.worker, start).await.unwrap());
+    let start = session_start(&hub.worker, Surface::Root, known);
+    Session::open(&hub.worker, SessionStart { encoder: &NumberedEncoder, recovery, ..start }).await.unwrap()
+}
+
+/// A session of alice on `/` with offsets. Its greeting is read.
+pub(super) async fn open(hub: &TestHub) -> TestClient {
+    let client = TestClient::run(open_with(hub, None).await);
     client.receive_greeting(Surface::Root).await;
     client
 }
@@ -104,4 +109,68 @@ async fn publications_of_all_rooms_wait_behind_those_of_a_room_that_is_joined() 
     assert_eq!(names(&lines), "room:join:ack first second third fourth");
     let numbers = numbers(&[before, lines].concat());
     assert!(numbers.len() == 5 && numbers.is_sorted(), "{numbers:?}");
+}
+
+/// A public chat `c`.
+async fn make_chat(hub: &TestHub) -> RoomName {
+    let id = ChatId::parse("c", "id").unwrap();
+    let chat = Chat { public: true, ..Chat::new(id.clone(), String::new(), String::new(), 0).unwrap() };
+    hub.put_chat(chat).await.unwrap();
+    RoomName::of_chat(&id)
+}
+
+/// Joins the chat `c` by the session of another user, and leaves it.
+async fn join_and_leave(other: &TestClient) {
+    for event in ["join:chat", "leave:chat"] {
+        other.ask(event, r#"{"chatId":"c"}"#, Some("1")).await;
+        other.receive_until(|line| line.starts_with("#1")).await;
+    }
+}
+
+#[actix::test]
+async fn events_about_the_members_of_a_chat_have_no_number() {
+    let hub = start_hub();
+    let chat = make_chat(&hub).await;
+    let (alice, bob) = (open(&hub).await, hub.client(Surface::Chat, "bob").await);
+    alice.ask("room:join", r#"{"room":"chat:c"}"#, Some("1")).await;
+    alice.receive_until(|line| line.starts_with("room:online-update")).await;
+    publish(&hub, chat.clone(), "before");
+    join_and_leave(&bob).await;
+    publish(&hub, chat, "after");
+    let lines = alice.receive_until(|line| line.starts_with("after")).await;
+    let members = "user:joined room:online-update user:left room:online-update";
+    assert_eq!(names(&lines), format!("before {members} after"));
+    let numbers = numbers(&lines);
+    assert_eq!((numbers.len(), numbers[1] - numbers[0]), (2, 1), "{lines:?}");
+}
+
+#[actix::test]
+async fn a_recovered_session_misses_no_publication_and_gets_no_event_about_past_members() {
+    let hub = start_hub();
+    let chat = make_chat(&hub).await;
+    let session = open_with(&hub, None).await;
+    let pid = session.pid().cloned().unwrap();
+    let alice = TestClient::run(session);
+    let bob = hub.client(Surface::Chat, "bob").await;
+    // It stays in the chat, so that the recovered session is not the first one of its user.
+    let phone = hub.client(Surface::Root, "alice").await;
+    for client in [&phone, &alice] {
+        client.ask("room:join", r#"{"room":"chat:c"}"#, Some("1")).await;
+        client.receive_until(|line| line.starts_with("#1")).await;
+    }
+    publish(&hub, chat.clone(), "received");
+    let last = numbers(&[alice.line_with("received").await]).pop();
+    hub.clock().advance(1_000);
+    drop(alice);
+    wait_until(|| hub.stats().suspended.get() > 0).await;
+    publish(&hub, chat.clone(), "first");
+    join_and_leave(&bob).await;
+    publish(&hub, chat, "second");
+    let back = open_with(&hub, Some(RecoveryRequest { pid, last })).await;
+    assert!(back.is_recovered());
+    let back = TestClient::run(back);
+    let lines = back.receive_until(|line| line.starts_with("second")).await;
+    assert!(!lines.iter().any(|line| line.starts_with("user:")), "{lines:?}");
+    let publications: Vec<_> = lines.into_iter().filter(|line| line.contains(" @")).collect();
+    assert_eq!(names(&publications), "first second");
 }
