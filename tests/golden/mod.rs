@@ -37,7 +37,7 @@ mod script;
 
 use std::collections::BTreeMap;
 
-use hubbub_actors::events::table::CLIENT;
+use hubbub_actors::events::table::{CLIENT, SERVER};
 use hubbub_actors::model::surface::Surface;
 use serde_json::Value;
 
@@ -112,6 +112,22 @@ fn a_received_message_is_printed_as_a_line_of_a_golden_file() {
             assert_eq!(steps[0].expected[0].message, expected.message, "{file}, line {}", expected.line);
         }
     }
+}
+
+#[test]
+fn every_event_of_the_hub_on_the_main_namespace_ends_in_an_object() {
+    let events: Vec<_> = SERVER.iter().filter(|row| row.on.contains(&Surface::Root)).map(|row| row.name).collect();
+    let mut seen = 0;
+    for (file, _) in FILES {
+        for expected in Script::parse(&text_of(file)).steps.into_iter().flat_map(|step| step.expected) {
+            let Received::Event(name, data) = &expected.message else { continue };
+            // The client library takes a string at the end for the offset of a publication.
+            let is_placeholder = data == "<any>";
+            assert!(!events.contains(&&**name) || is_placeholder || data.is_object(), "{file}, line {}", expected.line);
+            seen += usize::from(data.is_object());
+        }
+    }
+    assert!(seen > 50, "{seen} events");
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

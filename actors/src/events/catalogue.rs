@@ -90,6 +90,7 @@ fn fields(schema: &Schema) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notifications::Notification;
 
     #[test]
     fn every_row_has_a_unique_name_and_a_description() {
@@ -103,6 +104,40 @@ mod tests {
         for row in SERVER {
             assert!(!summary(&(row.schema)()).is_empty(), "{}", row.name);
         }
+    }
+
+    /// Whether all data of this schema are objects. `all` has the definitions.
+    fn is_object(schema: &serde_json::Value, all: &Schema) -> bool {
+        if let Some(name) = schema["$ref"].as_str() {
+            return all.pointer(name.trim_start_matches('#')).is_some_and(|schema| is_object(schema, all));
+        }
+        let mut choices = ["oneOf", "anyOf"].iter().filter_map(|choice| schema[*choice].as_array());
+        match choices.next() {
+            Some(choices) => choices.iter().all(|schema| is_object(schema, all)),
+            None => schema["type"] == "object",
+        }
+    }
+
+    /// The client library takes a string at the end of an event for the offset of a publication.
+    #[test]
+    fn every_event_without_a_number_on_the_main_namespace_ends_in_an_object() {
+        // A backend sends the data. This one always has a number.
+        let numbered = ["system:notification"];
+        // A backend sends the data, and a stored one is sent without a number.
+        let checked = ["notification"];
+        for data in ["\"text\"", "7", "null", "true", "[\"text\"]"] {
+            assert!(Notification::parse(data.as_bytes(), 100).is_err(), "{data}");
+        }
+        let any: Vec<_> = SERVER
+            .iter()
+            .filter(|row| row.on.contains(&Surface::Root))
+            .filter(|row| {
+                let schema = (row.schema)();
+                !is_object(schema.as_value(), &schema)
+            })
+            .map(|row| row.name)
+            .collect();
+        assert_eq!(any, [checked, numbered].concat());
     }
 
     #[test]

@@ -44,6 +44,32 @@ fn a_numbered_event_has_its_offset_as_last_argument() {
     assert_eq!(number("+5"), u64::MAX, "the hub writes no sign");
 }
 
+/// The client library takes a string at the end of an event for the offset of a publication.
+#[test]
+fn a_refusal_and_a_close_end_in_an_object_beside_offsets() {
+    let ends_in_object = |message: &str| {
+        let arguments: Vec<serde_json::Value> = serde_json::from_str(message.strip_prefix("42").unwrap()).unwrap();
+        assert!(arguments.len() == 2 && arguments[1].is_object(), "{message}");
+    };
+    for kind in [
+        RefusalForm::Invalid,
+        RefusalForm::Validation,
+        RefusalForm::EventData,
+        RefusalForm::MessageData,
+        RefusalForm::ActionData,
+        RefusalForm::Reply,
+        RefusalForm::Authentication,
+        RefusalForm::Unread,
+    ] {
+        for fault in [Fault::internal(), Fault::field("room", "`room` is missing"), Fault::rate_limited(3)] {
+            let sent = refused(&ROOT_NUMBERED, kind, &fault, &None);
+            assert_eq!(sent.len(), 1);
+            ends_in_object(&sent[0]);
+        }
+    }
+    ends_in_object(&messages(&ROOT_NUMBERED.close_event(Close::TokenExpired, 7).unwrap())[0]);
+}
+
 #[test]
 fn binary_data_is_sent_as_attachments_of_events_and_acknowledgements() {
     let event = event("image", r#"{"of":{"$binary":"AQI="}}"#);
