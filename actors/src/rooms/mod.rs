@@ -1,9 +1,10 @@
 //! Rooms: their members, and the order of what is published to them.
 //!
-//! One actor, the [`actor`], has all rooms: the hub has one order. It numbers each publication and sends it once to the
-//! [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them.
-//! [`rules`] decide about subscriptions and publications. All other modules use rooms through [`Rooms`]: `publishing`,
-//! `membership`, `queries` and `ending` have its methods, `replies` their results, `counts` the limits of rooms.
+//! One actor, the [`actor`], has all rooms: the hub has one order. It numbers each publication and sends it once to
+//! the [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them, and
+//! [`publication_log`] for sessions that recover. [`rules`] decide about subscriptions and publications. All other
+//! modules use rooms through [`Rooms`]: `publishing`, `membership`, `queries` and `ending` have its methods,
+//! `replies` their results, `counts` the limits of rooms.
 
 pub mod actor;
 pub mod chat_members;
@@ -14,6 +15,7 @@ mod histories;
 pub mod history;
 mod membership;
 mod persisted;
+pub mod publication_log;
 mod publishing;
 mod queries;
 pub(crate) mod replies;
