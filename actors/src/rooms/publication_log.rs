@@ -335,8 +335,7 @@ impl PublicationLog {
     /// the order of their sequences, before any append. `elapsed` is when the entry was appended, by the clock of
     /// this run; it can be negative. The bounds apply as if all workers had read it.
     pub fn restore(&mut self, appended: Appended, message: u64, elapsed: i64) {
-        if let Some((index, room)) = self.chains.room_mut(&appended.room) {
-            room.messages = room.messages.max(message);
+        if let Some((index, _)) = self.chains.room(&appended.room) {
             self.push(index, appended, message, elapsed, u64::MAX);
         }
     }

@@ -1,3 +1,5 @@
+mod model;
+
 use super::*;
 use crate::connection::outbox::OutboxCapacity;
 use crate::model::ids::EventName;
