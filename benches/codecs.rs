@@ -10,7 +10,7 @@ use hubbub::codec::namespace::{self, ROOT};
 use hubbub::codec::raw::{self, RAW};
 use hubbub::codec::socketio::{self, Whole};
 use hubbub_actors::model::ids::{EventName, RoomName};
-use hubbub_actors::publication::{Encoder, Event};
+use hubbub_actors::publication::{Encoder, Event, Offset};
 use hubbub_actors::session::Inbound;
 
 /// A client's broadcast, on the raw surface and on Socket.IO.
@@ -54,8 +54,8 @@ fn encode(criterion: &mut Criterion) {
         let event = Event { name, topic: Some(room), data, timestamp: 1_795_217_905_590, offset: Some(42) };
         let mut group = criterion.benchmark_group(format!("encode/{size}"));
         group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function("raw", |bencher| bencher.iter(|| RAW.event(black_box(&event), 0)));
-        group.bench_function("socket.io", |bencher| bencher.iter(|| ROOT.event(black_box(&event), 0)));
+        group.bench_function("raw", |bencher| bencher.iter(|| RAW.event(black_box(&event), Offset::NONE)));
+        group.bench_function("socket.io", |bencher| bencher.iter(|| ROOT.event(black_box(&event), Offset::NONE)));
         group.finish();
     }
 }

@@ -136,7 +136,7 @@ struct FixtureWorker {
 impl FixtureWorker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
-        let session_table = Rc::new(SessionTable::new(number, 0, Arc::default(), Clock::System));
+        let session_table = Rc::new(SessionTable::new(number, Arc::default(), Clock::System));
         HeartbeatSweeper::new(session_table.clone(), Clock::System, PING_INTERVAL_MS.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
         let shared = || (session_table.clone(), flusher.clone(), Clock::System, Lingering::default());

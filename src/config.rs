@@ -77,7 +77,7 @@ section! {
         backend: Backend = Backend::default(),
         /// `[socketio]`: intervals and bounds of Engine.IO.
         socketio: SocketIo = SocketIo::default(),
-        /// `[recovery]`: the messages buffered for suspended sessions.
+        /// `[recovery]`: the publications kept for sessions that recover.
         recovery: Recovery = Recovery::default(),
         /// `[[topics]]`: the access rules of topics; the first rule with a matching pattern applies. A topic without a
         /// matching rule is refused. A list in the file replaces the built-in rule for `*`.
@@ -303,13 +303,14 @@ section! {
 section! {
     /// `[recovery]`.
     Recovery {
-        /// Seconds for which a suspended session can be recovered; 0 disables recovery. A topic with a history that has
-        /// neither messages nor members keeps its position for this time or longer. Default 120.
+        /// Seconds for which a suspended session can be recovered, and a publication is kept for that; 0 disables
+        /// recovery. A topic with a history that has neither messages nor members keeps its position for this time or
+        /// longer. Default 120.
         window_secs: u32 = 120,
-        /// Messages buffered for one suspended session. Default 500.
+        /// Publications kept of one room for recovery, and replayed to one session. Default 500.
         queue: u32 = 500,
-        /// Bytes of messages buffered for all suspended sessions, and of unconfirmed messages of connected sessions on
-        /// `/`. Default 67108864.
+        /// Bytes of all publications kept for recovery. A publication counts as 512 bytes and twice its data.
+        /// Default 67108864.
         bytes: usize = 67_108_864,
     }
 }

@@ -9,7 +9,7 @@
 //! | session handle | the output side of a session, shared by its actor, its fan-out and its transport |
 //! | surface | the protocol of a session: `/ws`, `/` or `/chat` |
 //! | room | a named set of members; a topic is a room that clients join by name |
-//! | member | a session in a room. Exceptions: a `MembersPage` lists users; the table of a fan-out also has suspended sessions |
+//! | member | a session in a room. Exception: a `MembersPage` lists users |
 //! | room actor | the actor that orders the publications of all rooms: [`rooms::actor::RoomActor`] |
 //! | fan-out | the actor that delivers publications to the members on one worker |
 //! | worker | one thread with its event loop, sessions and fan-out |
@@ -21,7 +21,11 @@
 //! | number | grows with each publication of the hub: [`publication::Publication::number`]; the "offset" of Socket.IO on `/` |
 //! | offset, epoch | the position of a publication in a topic's history, and the name of that numbering |
 //! | history | the publications of a topic that the hub keeps |
+//! | publication log | the publications that sessions may recover: [`rooms::publication_log`]. The lines of the process are another log |
+//! | watched room | a room with a session that may be recovered, or with the record of a suspended one |
 //! | suspended session | a session without a connection that its client can still recover |
+//! | record | what the hub keeps of a suspended session: its identity, and its rooms with a cursor each |
+//! | cursor | the number of the last publication of a room before those that a session may have missed |
 //! | recovery token | the secret by which a client on `/chat` or `/ws` recovers its session |
 //! | private id | the secret by which a client on `/` recovers its session: the `pid` of Socket.IO |
 //! | guest | a session on `/` that started without a token |
@@ -37,7 +41,7 @@
 //! | owner | instances | owns |
 //! |---|---|---|
 //! | [`session::Session`] | one per session, on the worker that accepted its connection | the identity, the rooms and the rate limits of a session |
-//! | [`rooms::actor::RoomActor`] | one, on the first worker | members, order and history of all rooms |
+//! | [`rooms::actor::RoomActor`] | one, on the first worker | members, order and history of all rooms, and the log |
 //! | [`rooms::fanout::Fanout`] | one per worker | the members of every room on that worker |
 //! | [`connection::sweeper::HeartbeatSweeper`] | one per worker | heartbeats and token expiries of the worker's sessions |
 //! | [`presence::Presence`] | one | online users, and presence changes that are not announced yet |
@@ -52,7 +56,7 @@
 //! | [`revocations::Revoked`] | a table | revoked tokens |
 //! | [`idempotency::Idempotency`] | a table for each kind of key | results of requests that carry an idempotency key or a `client_id` |
 //! | [`connection::Connection`] | one per physical connection, on its worker's thread | its outbox and its heartbeat |
-//! | [`connection::SessionHandle`] | one per session, on its worker's thread | reply slots, expiry, recovery buffers |
+//! | [`connection::SessionHandle`] | one per session, on its worker's thread | reply slots, expiry |
 //!
 //! Sessions ask the room actor, presence, recovery and limits by message. These ask fan-outs, except for limits. Nothing
 //! asks a session: the hub reaches it through its handle, and sends it a message when its access to a chat changes.
@@ -93,11 +97,9 @@
 //! | notifications | the store's writes; [`store::KEPT_MAX`] unread and as many read ones of each user on the disk | refused, `OVERLOADED`; on the disk the oldest is deleted | `hubbub_notifications_pruned_total` |
 //! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest is deleted | |
 //! | [members](rooms::chat_members) and typists of a chat | its sessions; announcements are paced | announced later, together; receipts go to the author alone | `hubbub_chat_receipts_narrowed_total` |
-//! | suspended sessions | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] for each user, for `recovery.window_secs` | evicts the longest suspended | `hubbub_sessions_evicted_total` |
+//! | suspended sessions | [`recovery::SUSPENDED_MAX`], [`recovery::tokens::SUSPENDED_OF_USER_MAX`] for each user, [`recovery::tokens::SUSPENDED_ROOMS_MAX`] rooms, for `recovery.window_secs` | evicts the longest suspended | `hubbub_sessions_evicted_total` |
 //! | attempts of one client that wait for its session, in [`recovery`] | 8 | refuses the oldest: the client continues as a new session | |
-//! | [`connection::kept`]: messages for a suspended session | `recovery.queue` messages, half of `limits.outbox_bytes` | evicts the oldest, and reports the number | `hubbub_buffered_messages` |
-//! | [`connection::tail`]: sent events of a session on `/` | `recovery.queue` events, half of `limits.outbox_bytes` | evicts the oldest; a session that lacks one is not recovered | `hubbub_sessions_not_recovered_total` |
-//! | [`connection::retained`]: both together | `recovery.bytes`, divided among the workers | evicts the buffers of the longest-suspended sessions, then those of connected ones | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
+//! | the [log](rooms::publication_log) for sessions that may recover | of each room `recovery.queue` publications and half of `limits.outbox_bytes`; `recovery.bytes` in all; `recovery.window_secs` | evicts the oldest of the room, then the oldest of all; a session on `/` that lacks one is not recovered, a session with a token learns the number | `hubbub_buffered_messages`, `hubbub_recovery_bytes`, `hubbub_recovery_evicted_total` |
 //! | [`connection::noted`]: notifications of a session | [`connection::noted::NOTED_MAX`] | later ones are delivered at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
 //! | Socket.IO requests, one mailbox per worker at the edge | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
@@ -114,7 +116,7 @@
 //! * [`shutdown`]: the order in which the hub stops.
 //! * [`session`], [`worker`]: the session actor, and the shared parts of a worker.
 //! * [`hub`]: the facade, and the start of all actors.
-//! * [`recovery`], [`presence`], [`chats`], [`rooms`]: the central actors.
+//! * [`chats`], [`recovery`], [`presence`], [`rooms`]: the central actors.
 //! * [`monitor`], [`limits`], [`idempotency`], [`registry`]: events, limits, stored results, lookup of sessions.
 //! * [`notifications`], [`revocations`]: tables over the store. [`connection`]: the output side of a session.
 //! * [`store`], [`publication`], [`refusal_log`]: the disk; encoded events; the log of refusals.

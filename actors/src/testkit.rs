@@ -5,6 +5,7 @@ mod encoder;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -82,7 +83,7 @@ pub(crate) struct TestHub {
     pub(crate) inner: Arc<Hub>,
     pub(crate) worker: Worker,
     authenticator: Arc<NameAuthenticator>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Deref for TestHub {
@@ -149,11 +150,36 @@ impl TestHub {
 
     fn of(settings: Settings, application: Option<Arc<dyn Application>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), Role::Hub, settings.clock.clone()).unwrap();
+        let (inner, authenticator) = Self::hub(directory.path(), settings, application);
+        let worker = Worker::start(&inner).unwrap();
+        Self { inner, worker, authenticator, directory }
+    }
+
+    fn hub(
+        directory: &Path,
+        settings: Settings,
+        application: Option<Arc<dyn Application>>,
+    ) -> (Arc<Hub>, Arc<NameAuthenticator>) {
+        let store = Store::open(directory, Role::Hub, settings.clock.clone()).unwrap();
         let authenticator = Arc::new(NameAuthenticator::default());
-        let inner = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
-        let worker = Worker::start(&inner, &LineEncoder).unwrap();
-        Self { inner, worker, authenticator, _directory: directory }
+        let hub = Hub::start(settings, authenticator.clone(), application, store, Revoked::new(0));
+        (hub, authenticator)
+    }
+
+    /// Stops the hub as planned, and starts the next one on its data. Between them, `meanwhile` gets the settings and
+    /// the data directory.
+    pub(crate) async fn restart(self, meanwhile: impl FnOnce(&mut Settings, &Path)) -> Self {
+        let Self { inner, directory, .. } = self;
+        inner.drain(AT_ONCE).await;
+        inner.close_remaining().await;
+        inner.store_sessions(DEADLINE).await;
+        inner.store().close().await;
+        let mut settings = Settings::clone(&inner.settings());
+        meanwhile(&mut settings, directory.path());
+        let (inner, authenticator) = Self::hub(directory.path(), settings, None);
+        inner.open(Vec::new()).await.unwrap();
+        let worker = Worker::start(&inner).unwrap();
+        Self { inner, worker, authenticator, directory }
     }
 
     /// Opens a session. Nothing of its output is read yet.

@@ -98,7 +98,7 @@ impl InProcessHub {
 
     /// Starts the next worker of `hub` on this thread.
     pub(crate) fn of(hub: Arc<Hub>) -> Self {
-        Self { worker: Worker::start(&hub, &ROOT_NUMBERED).unwrap(), _directory: None }
+        Self { worker: Worker::start(&hub).unwrap(), _directory: None }
     }
 
     /// A session of user `number`.

@@ -1,13 +1,17 @@
 //! The positions in client requests: `since` of `Subscribe`, and the offset of Socket.IO's recovery.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use hubbub::codec::namespace;
-use hubbub_actors::connection::tail;
+use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::events::json::Readable as _;
 use hubbub_actors::events::raw::Subscribe;
 use hubbub_actors::model::fault::Code;
+use hubbub_actors::model::ids::{EventName, RoomName, SessionId};
 use hubbub_actors::model::position::Position;
+use hubbub_actors::publication::{Event, Offset, Publication};
+use hubbub_actors::rooms::publication_log::{Appended, EntryKind, LogLimits, PublicationLog, RoomCursor, Watcher};
 use serde_json::{Value, json};
 
 /// The data of `Subscribe`, or the offset of a session to recover.
@@ -49,34 +53,42 @@ fn subscribe(bytes: &[u8]) {
     }
 }
 
-/// An offset of the hub is read as its number. Other texts are read as a number or as `u64::MAX`.
+/// An offset of the hub is read as it was written. Another text is no offset.
 fn offset(text: &str) {
-    let number = namespace::number(text);
-    assert_eq!(namespace::number(&format!("{number:x}")), number);
-    let is_number = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    assert!(is_number || number == u64::MAX || text.starts_with('0'), "{text:?} was read as {number}");
+    let written = match namespace::offset(text) {
+        offset if offset == namespace::NO_OFFSET => return,
+        Offset { number, notice: None } => format!("{number:x}"),
+        Offset { number, notice: Some(notice) } => format!("{number:x}.{notice:x}"),
+    };
+    assert_eq!(namespace::offset(&written), namespace::offset(text));
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.');
+    assert!(digits, "{text:?} was read as {written}");
 }
 
-/// A client's missed deliveries are those stored after its offset. They are unknown if the offset is not stored.
+/// A client missed the publications after its cursor. Some are lost if one of them was evicted.
 fn missed(bytes: &[u8]) {
-    let &[last, left, ref gaps @ ..] = bytes else { return };
-    let offset = |byte: u8| (byte != 0xFF).then(|| u64::from(byte));
-    let (last, left) = (offset(last), offset(left));
-    let numbers: VecDeque<u64> = gaps
-        .iter()
-        .scan(left.unwrap_or(0), |number, gap| {
-            *number += 1 + u64::from(gap % 4);
-            Some(*number)
-        })
-        .collect();
-    let missed = tail::lacking(last, left, numbers.clone(), |number| *number);
-    let after = last.unwrap_or(0);
-    match missed {
-        Some(missed) if last == left => assert_eq!(missed, numbers),
-        Some(missed) => {
-            assert!(last.is_some_and(|last| numbers.contains(&last)));
-            assert!(missed.iter().copied().eq(numbers.into_iter().filter(|&number| number > after)), "all, once");
-        }
-        None => assert!(last != left && !last.is_some_and(|last| numbers.contains(&last))),
+    let &[cursor, most, ref gaps @ ..] = bytes else { return };
+    let most = usize::from(most);
+    let limits = LogLimits { publications: most, room_bytes: 1 << 20, bytes: 1 << 20, window_ms: 1_000 };
+    let (mut log, room) = (PublicationLog::new(limits), RoomName::everybody());
+    log.watch(&room, Watcher::Record, 0);
+    let mut number = 0;
+    for gap in gaps {
+        number += 1 + u64::from(gap % 4);
+        let event = Event { name: EventName::of_hub("e"), topic: None, data: Bytes::new(), timestamp: 0, offset: None };
+        let publication = Arc::new(Publication::new(event).with_number(number));
+        let appended = Appended { room: room.clone(), publication, except: None, kind: EntryKind::Event };
+        log.append(appended, 0, number);
+    }
+    let numbers = gaps.iter().scan(0, |number, gap| {
+        *number += 1 + u64::from(gap % 4);
+        Some(*number)
+    });
+    let after: Vec<u64> = numbers.filter(|&number| number > u64::from(cursor)).collect();
+    let cursor = RoomCursor { room, sequence: u64::from(cursor), messages: 0 };
+    let bound = OutboxCapacity { bytes: 1 << 20, entries: most };
+    match log.missed(&[cursor], SessionId::random(), bound) {
+        Ok(missed) => assert!(missed.iter().map(|publication| publication.number()).eq(after), "all, once"),
+        Err(_) => assert!(after.len() > most, "{} of {most} are lost", after.len()),
     }
 }

@@ -17,7 +17,7 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::surface::{Surface, Transport};
-use hubbub_actors::publication::{Encoder, MessageKind};
+use hubbub_actors::publication::{Encoder, MessageKind, Offset};
 use hubbub_actors::session::{AuthState, Inbound, RateUsage, RecoveryRequest, Request, Session, SessionStart};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
@@ -55,7 +55,7 @@ pub(crate) struct OutputEvent {
     /// Its whole text.
     pub(crate) text: String,
     /// Its offset among all deliveries, if the encoder adds one.
-    pub(crate) number: Option<u64>,
+    pub(crate) offset: Option<Offset>,
 }
 
 /// The only session of a connection ends with it.
@@ -162,11 +162,11 @@ impl FuzzClient {
             Packet::Event { event, .. } => {
                 let arguments: Vec<&RawValue> = serde_json::from_str(&event.text).expect("an array");
                 let last = arguments.get(2).and_then(|last| serde_json::from_str::<String>(last.get()).ok());
-                let number = last.map(|last| namespace::number(&last));
-                Some(OutputEvent { name: event.name.to_string(), id: None, text: event.text.to_string(), number })
+                let offset = last.map(|last| namespace::offset(&last));
+                Some(OutputEvent { name: event.name.to_string(), id: None, text: event.text.to_string(), offset })
             }
             Packet::Ack { id, args, .. } => {
-                Some(OutputEvent { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })
+                Some(OutputEvent { name: String::new(), id: Some(id.to_string()), text: text(&args), offset: None })
             }
             Packet::Connect { .. } | Packet::Disconnect { .. } => None,
             Packet::Unreadable { fault, .. } => panic!("a client cannot read its packet: {fault}"),
@@ -191,7 +191,7 @@ fn read_raw(payload: &[u8]) -> OutputEvent {
     let text = text(payload);
     let OutputEnvelope { name, id } = serde_json::from_str(&text).expect("an envelope of JSON");
     let id = id.map(|id| id.get().to_owned());
-    OutputEvent { name, id, text, number: None }
+    OutputEvent { name, id, text, offset: None }
 }
 
 /// Decodes a client's message as its transport does.

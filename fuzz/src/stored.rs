@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubbub::codec::frame;
-use hubbub::codec::namespace::ROOT_NUMBERED;
+use hubbub::codec::namespace;
 use hubbub_actors::hub::{Hub, Part, PublishTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
 use hubbub_actors::model::surface::Surface;
 use hubbub_actors::model::topic_pattern::Pattern;
-use hubbub_actors::publication::Payload;
+use hubbub_actors::publication::Offset;
 use hubbub_actors::revocations::Revoked;
 use hubbub_actors::rooms::rules::{AccessRule, HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
@@ -38,15 +37,11 @@ enum Cell {
     Bytes,
     /// The SHA-256 of the text.
     Hash,
-    /// Numbers separated by commas, as 8 bytes each; other text as its bytes.
-    Numbers,
-    /// A frame with the text.
-    Frame,
 }
 
 /// The tables, by the first letter of a row.
-const TABLES: [(u8, &str, &[Cell]); 8] = {
-    use Cell::{Bytes, Frame, Hash, Integer, Numbers, Text};
+const TABLES: [(u8, &str, &[Cell]); 10] = {
+    use Cell::{Bytes, Hash, Integer, Text};
     [
         (b'H', "histories (room, epoch, last)", &[Text, Text, Integer]),
         (
@@ -54,8 +49,10 @@ const TABLES: [(u8, &str, &[Cell]); 8] = {
             "history_messages (history, name, tells_topic, data, created_at)",
             &[Integer, Text, Integer, Bytes, Integer],
         ),
-        (b'P', "parked (token, until, head, deliveries)", &[Hash, Integer, Text, Numbers]),
-        (b'F', "parked_deliveries (number, is_frame, room, bytes, about)", &[Integer, Integer, Text, Frame, Text]),
+        (b'P', "suspended_sessions (token, until, record)", &[Hash, Integer, Text]),
+        (b'L', "log_head (id, head, stopped_at)", &[Integer, Integer, Integer]),
+        (b'O', "log_rooms (room, evicted, messages)", &[Text, Integer, Integer]),
+        (b'G', "log_segments (is_last, entries)", &[Integer, Bytes]),
         (b'N', "notifications (user_id, id, data, created_at)", &[Text, Text, Text, Integer]),
         (
             b'C',
@@ -113,12 +110,6 @@ fn value(column: Cell, cell: &[u8]) -> Value {
         Cell::Integer => Value::Integer(text.parse().unwrap_or(0)),
         Cell::Text | Cell::Bytes => Value::Blob(cell.to_vec()),
         Cell::Hash => Value::Blob(Sha256::digest(cell).to_vec()),
-        Cell::Frame => Value::Blob(frame::encode(&Payload::text([&b"42"[..], text.as_bytes()]))),
-        Cell::Numbers => {
-            let numbers: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
-            let bytes = numbers.map(|numbers| numbers.iter().flat_map(|number| number.to_le_bytes()).collect());
-            Value::Blob(bytes.unwrap_or_else(|_| cell.to_vec()))
-        }
     }
 }
 
@@ -145,7 +136,7 @@ async fn start(store: &Store, rows: &[&[u8]]) {
     }
     hub.open_histories().await.expect("unreadable rows are skipped");
     hub.open_sessions().await.expect("unreadable rows are skipped");
-    let worker = Worker::start(&hub, &ROOT_NUMBERED).expect("a worker");
+    let worker = Worker::start(&hub).expect("a worker");
     for row in rows {
         let cells: Vec<_> = row.split(|&byte| byte == b'\t').collect();
         match cells[..] {
@@ -191,7 +182,8 @@ fn known(user: &[u8]) -> Option<AuthState> {
 
 /// A stored session is recovered, or its client receives the failure.
 async fn recover(worker: &Worker, token: &[u8]) {
-    for last in [None, Some(1), Some(u64::MAX)] {
+    let notice = Offset { number: 50, notice: Some(7) };
+    for last in [None, Some(Offset::of(50)), Some(notice), Some(namespace::NO_OFFSET)] {
         let pid = RecoveryToken::read(&String::from_utf8_lossy(token));
         let auth_state = known(b"u1").expect("a user");
         let Ok(mut client) =

@@ -25,7 +25,6 @@ use sha2::Sha256;
 
 use super::*;
 use crate::accounts::Accounts;
-use crate::codec::namespace::ROOT_NUMBERED;
 use crate::config::{ApiKeyEntry, Config, KeyExpiry, Secret};
 use crate::policies::Policies;
 use crate::serve::settings;
@@ -76,7 +75,7 @@ impl TestApp {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock.clone()).unwrap();
         let hub = Hub::start(settings, Arc::new(NoTokens), None, store, Revoked::new(0));
-        let worker = Worker::start(&hub, &ROOT_NUMBERED).unwrap();
+        let worker = Worker::start(&hub).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
         let policies = Policies::new(Arc::new(config), tokens, None).unwrap();
         let config = policies.config.clone();

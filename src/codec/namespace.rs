@@ -11,7 +11,7 @@ use hubbub_actors::events::{RefusalForm, ServerEvent, json};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format, Offset, Payload};
 use hubbub_actors::session::{Inbound, Request};
 
 use super::quoted;
@@ -112,11 +112,16 @@ impl Encoder for NamespaceWire {
         self.surface
     }
 
-    fn event(&self, event: &Event, number: u64) -> Payload {
-        if self.is_numbered && number > 0 {
-            return self.emit_with(event.name.as_str(), &event.data, format!(",\"{number:x}\"").as_bytes());
+    fn event(&self, event: &Event, Offset { number, notice }: Offset) -> Payload {
+        let offset = match notice {
+            _ if !self.is_numbered => None,
+            Some(notice) => Some(format!(",\"{number:x}.{notice:x}\"")),
+            None => (number > 0).then(|| format!(",\"{number:x}\"")),
+        };
+        match offset {
+            Some(offset) => self.emit_with(event.name.as_str(), &event.data, offset.as_bytes()),
+            None => self.emit(event.name.as_str(), &event.data),
         }
-        self.emit(event.name.as_str(), &event.data)
     }
 
     fn is_numbered(&self) -> bool {
@@ -147,11 +152,25 @@ impl Encoder for NamespaceWire {
     }
 }
 
-/// The number in an offset that a client sent back. An invalid offset was the last argument of an unnumbered event.
-pub fn number(offset: &str) -> u64 {
+/// An offset that the hub never gives out.
+pub const NO_OFFSET: Offset = Offset::of(u64::MAX);
+
+/// Reads an offset that a client sent back: the number of a publication in hexadecimal digits; for an unread
+/// notification, a dot and its number follow. [`NO_OFFSET`] for another text.
+pub fn offset(text: &str) -> Offset {
+    let (number, notice) = text.split_once('.').map_or((text, None), |(number, notice)| (number, Some(notice)));
+    let notice = notice.map(|notice| hexadecimal(notice).and_then(|notice| i64::try_from(notice).ok()));
+    match (hexadecimal(number), notice) {
+        (Some(number), None) => Offset::of(number),
+        (Some(number), Some(Some(notice))) => Offset { number, notice: Some(notice) },
+        (None, _) | (_, Some(None)) => NO_OFFSET,
+    }
+}
+
+fn hexadecimal(digits: &str) -> Option<u64> {
     // Digits only, because `from_str_radix` accepts a sign.
-    let is_number = offset.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u64::from_str_radix(offset, 16).ok().filter(|_| is_number).unwrap_or(u64::MAX)
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(digits, 16).ok().filter(|_| is_number)
 }
 
 /// Reads an event as a request. Its data is the first argument, or `{}`; further arguments are ignored. A malformed

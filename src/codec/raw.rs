@@ -9,7 +9,7 @@ use hubbub_actors::events::raw::{Error, EventReply};
 use hubbub_actors::events::{ServerEvent, text};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::surface::Surface;
-use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
+use hubbub_actors::publication::{Correlation, Encoder, Event, EventError, Format, Offset, Payload};
 use hubbub_actors::session::{Inbound, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -102,7 +102,7 @@ impl Encoder for RawWire {
         Surface::Raw
     }
 
-    fn event(&self, event: &Event, _: u64) -> Payload {
+    fn event(&self, event: &Event, _: Offset) -> Payload {
         let name = quoted(event.name.as_str());
         let topic = event.topic.as_ref().map(|topic| [",\"topic\":", &quoted(topic.as_str())].concat());
         let offset = event.offset.map(|offset| format!(",\"offset\":{offset}"));
@@ -229,10 +229,10 @@ mod tests {
             offset: Some(3),
         };
         let with = r#"{"type":"greeting","topic":"a \"room\"","data":[1],"timestamp":7,"offset":3}"#;
-        assert_eq!(text(&RAW.event(&event, 0)), with);
+        assert_eq!(text(&RAW.event(&event, Offset::NONE)), with);
         event.topic = None;
         event.offset = None;
-        assert_eq!(text(&RAW.event(&event, 0)), r#"{"type":"greeting","data":[1],"timestamp":7}"#);
+        assert_eq!(text(&RAW.event(&event, Offset::NONE)), r#"{"type":"greeting","data":[1],"timestamp":7}"#);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("socketio.max_payload", Restart),
     ("socketio.offsets", New),
     ("recovery.window_secs", Restart),
-    ("recovery.queue", New),
+    ("recovery.queue", AtOnce),
     ("recovery.bytes", Restart),
     ("topics", AtOnce),
     ("chat.auto_create", AtOnce),

@@ -13,7 +13,6 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::worker::Worker;
 
 use crate::admission::{self, ClientInfo, HandshakeRequest};
-use crate::codec::namespace::ROOT_NUMBERED;
 use crate::error::Shape;
 use crate::socketio::router::{EngineRouter, EngineWorker};
 use crate::state::SharedState;
@@ -41,7 +40,7 @@ impl WorkerServices {
         if known.is_some() {
             return known;
         }
-        let worker = Worker::start(&state.hub, &ROOT_NUMBERED)?;
+        let worker = Worker::start(&state.hub)?;
         let hub = state.hub.clone();
         let flusher = Flusher::start(move || hub.report_dead("flusher"));
         let engine = socketio::namespace_sessions::open_worker(router, state, &worker, &flusher);

@@ -48,9 +48,6 @@ pub trait PacketHandler {
     /// A message from the client arrived.
     fn receive(&self, message: EngineMessage);
 
-    /// The client answered a ping, so it has received everything written before that ping.
-    fn confirm(&self) {}
-
     /// Whether the client must wait before it sends more. [`Engine::resume_reading`] ends the wait.
     fn is_busy(&self) -> bool;
 
@@ -193,9 +190,7 @@ impl Engine {
             Ok(EnginePacket::Message(text)) => self.deliver(EngineMessage::Text(text)),
             Ok(EnginePacket::Binary(bytes)) => self.deliver(EngineMessage::Binary(bytes)),
             Ok(EnginePacket::Pong(_)) => {
-                if self.connection.note_pong(self.context.clock.begin_ms()) {
-                    self.with_handler(|packet_handler| packet_handler.confirm());
-                }
+                self.connection.note_pong(self.context.clock.begin_ms());
             }
             Ok(EnginePacket::Close) => self.connection.close(Close::Left),
             Ok(EnginePacket::Noop) => {}

@@ -39,9 +39,6 @@ pub trait NamespaceMember {
     /// Closes the session, with its connection, after the pending replies were sent.
     fn close_after_replies(&self, close: Close);
 
-    /// The client has received everything that was sent before its last pong.
-    fn confirm(&self) {}
-
     /// The client left the namespace. [`NamespaceMember::end`] follows.
     fn leave(&self) {}
 

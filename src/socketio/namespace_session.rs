@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use actix_web::web::Data;
 use futures_core::Stream;
-use hubbub_actors::connection::{SessionHandle, SessionTransport};
+use hubbub_actors::connection::{Recoverability, SessionHandle, SessionTransport};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::session::{Inbound, Session};
 
@@ -98,13 +98,9 @@ impl NamespaceMember for NamespaceSession {
         }
     }
 
-    fn confirm(&self) {
-        self.handle.confirm();
-    }
-
     fn leave(&self) {
         // A client that leaves does not recover the session, except by a token that it requested.
-        if self.handle.has_tail() {
+        if self.handle.recoverable() == Recoverability::ByOffset {
             self.handle.forgo();
         }
         self.handle.leave();
@@ -149,7 +145,9 @@ impl SessionTransport for NamespaceSession {
 
     fn supersede(self: Rc<Self>) -> bool {
         // A token of `/chat` stays valid, however its session ends.
-        let Some(sender) = self.sender().filter(|_| self.handle.has_tail()) else { return false };
+        let Some(sender) = self.sender().filter(|_| self.handle.recoverable() == Recoverability::ByOffset) else {
+            return false;
+        };
         actix_rt::spawn(async move {
             sender.engine().wait_for_late_messages().await;
             self.handle.close(Close::Recovered);

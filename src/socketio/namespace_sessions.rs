@@ -216,7 +216,7 @@ impl HubNamespaceAuth {
         let recovery = pid.as_ref().and_then(Value::as_str).map(|pid| RecoveryRequest {
             pid: RecoveryToken::read(pid),
             // An offset that is not a string was the last argument of an unnumbered event.
-            last: offset.as_ref().map(|offset| offset.as_str().map_or(u64::MAX, namespace::number)),
+            last: offset.as_ref().map(|offset| offset.as_str().map_or(namespace::NO_OFFSET, namespace::offset)),
         });
         let recovery = recovery.filter(|_| surface == Surface::Root);
         let token = token.filter(|token| !token.is_empty());

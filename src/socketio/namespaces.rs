@@ -224,12 +224,6 @@ impl Namespaces {
             ConnectRefusal::Closed(close) => self.engine.connection().close(close),
         }
     }
-
-    fn for_each(&self, act: impl Fn(&dyn NamespaceMember)) {
-        for member in self.members.all() {
-            act(&*member);
-        }
-    }
 }
 
 impl PacketHandler for Namespaces {
@@ -261,10 +255,6 @@ impl PacketHandler for Namespaces {
     fn is_busy(&self) -> bool {
         let table = self.members.table.borrow();
         self.deferred.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
-    }
-
-    fn confirm(&self) {
-        self.for_each(|member| member.confirm());
     }
 
     fn is_connecting(&self) -> bool {

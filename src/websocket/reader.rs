@@ -357,7 +357,7 @@ mod tests {
 
     /// The reader of a new connection, and its client.
     async fn connection() -> (SocketReader, TcpStream) {
-        let session_table = SessionTable::new(0, 1_000_000, Default::default(), Clock::manual(0));
+        let session_table = SessionTable::new(0, Default::default(), Clock::manual(0));
         let (reading, writer, client) = tests::connection(&session_table).await;
         let early = BytesMut::new();
         (

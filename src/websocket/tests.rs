@@ -30,7 +30,7 @@ pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, 
 /// A worker's clock, counters and session table.
 fn worker() -> (Clock, Arc<Stats>, SessionTable) {
     let (clock, stats) = (Clock::manual(5_000), Arc::new(Stats::default()));
-    (clock.clone(), stats.clone(), SessionTable::new(0, 1_000_000, stats, clock))
+    (clock.clone(), stats.clone(), SessionTable::new(0, stats, clock))
 }
 
 /// Measured deliveries, and the sum of their latencies in µs.

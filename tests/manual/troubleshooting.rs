@@ -257,7 +257,7 @@ async fn the_metrics_of_recoveries_queues_events_and_memory_are_shown() {
     eventually(DEADLINE, "the client is in the room", || hub.metric("hubbub_rooms") == 1.0).await;
     let recoveries = terminal.paste("recoveries");
     assert!(recoveries.contains("hubbub_sessions_not_recovered_total 1\n"), "{recoveries}");
-    assert_eq!(recoveries.lines().count(), 5, "{recoveries}");
+    assert_eq!(recoveries.lines().count(), 6, "{recoveries}");
     let slow = terminal.paste("slow");
     for series in
         ["hubbub_mailbox_depth{actor=\"store", "hubbub_overloads_total 0", "hubbub_delivery_latency_seconds_sum"]

@@ -306,6 +306,12 @@ impl Wire {
         }
     }
 
+    /// Waits until a byte arrives, and does not read it.
+    pub(crate) async fn wait_readable(&mut self) {
+        let peeked = within(DEADLINE, "a byte", self.stream.peek(&mut [0])).await;
+        assert!(peeked.is_ok_and(|bytes| bytes > 0), "the hub closed the connection");
+    }
+
     /// Whether no byte arrives for this long.
     pub(crate) async fn quiet_for(&mut self, time: Duration) -> bool {
         let mut byte = [0];

@@ -13,12 +13,13 @@ use crate::events::chat::rooms::{FullRoomInfo, InfoChanged};
 use crate::events::{ServerEvent, json};
 use crate::facts::{ChatChange, Fact, Observers};
 use crate::model::fault::Fault;
-use crate::model::ids::{ChatId, EventName, RoomName};
+use crate::model::ids::{ChatId, EventName, RoomName, UserId};
 use crate::publication::Event;
+use crate::recovery::{CloseRoom, Recovery};
 use crate::registry::{AccessChanged, Registry};
 use crate::rooms::Rooms;
 use crate::runtime::clock::Clock;
-use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
+use crate::runtime::mailbox::{Mailbox, Receive, ReplySender, receives_posts};
 use crate::store::{Chat, ChatAccessRules, Store};
 
 /// How long a change waits for sessions to leave. The bound keeps one client from delaying other changes.
@@ -60,6 +61,7 @@ pub struct ChatWriter {
     store: Store,
     chats: Arc<Chats>,
     rooms: Rooms,
+    recovery: Mailbox<Recovery>,
     registry: Arc<Registry>,
     clock: Clock,
     observers: Observers,
@@ -70,11 +72,12 @@ impl ChatWriter {
         store: Store,
         chats: Arc<Chats>,
         rooms: Rooms,
+        recovery: Mailbox<Recovery>,
         registry: Arc<Registry>,
         clock: Clock,
         observers: Observers,
     ) -> Self {
-        Self { store, chats, rooms, registry, clock, observers }
+        Self { store, chats, rooms, recovery, registry, clock, observers }
     }
 
     /// Creates the configured chats that do not exist, and fills the table. A chat that cannot be created does not
@@ -140,9 +143,9 @@ impl ChatWriter {
         }
     }
 
-    /// Makes sessions without access leave the chat, and waits for that at most [`LEAVE_TIME`]. A session that waits
-    /// for the verification of its token leaves after that. A session that joins meanwhile checks its access again
-    /// after the join.
+    /// Makes sessions without access leave the chat, and waits for that at most [`LEAVE_TIME`]. Records of suspended
+    /// sessions leave it, too. A session that waits for the verification of its token leaves after that. A session that
+    /// joins meanwhile checks its access again after the join.
     async fn remove_excluded(&self, id: &ChatId) {
         let room = RoomName::of_chat(id);
         let mut replies = Vec::new();
@@ -159,6 +162,11 @@ impl ChatWriter {
             }
         };
         let _ = timeout(LEAVE_TIME, all_left).await;
+        // The records of sessions that ended meanwhile pass through the room actor.
+        let _ = self.rooms.inspect(room.clone(), |_| ()).await;
+        let (chats, id) = (self.chats.clone(), id.clone());
+        let may_join = Box::new(move |user: &UserId| chats.may_join(id.as_str(), user));
+        self.recovery.post_departure(CloseRoom { room, may_join });
     }
 }
 

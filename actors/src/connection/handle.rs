@@ -4,16 +4,14 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 
-use ahash::AHashMap;
-
+use super::cut::{Cut, Recoverability};
 use super::end::EndState;
 use super::idle::QueueMemory;
-use super::memory::Memory;
 use super::noted::Noted;
 use super::outbox::{Content, Entry, Hold};
 use super::output_state::{OutputState, PendingReply};
 use super::table::Common;
-use super::{Connection, SessionAddr, SessionSpec, SessionTransport, SlotId};
+use super::{Connection, Sender, SessionAddr, SessionSpec, SessionTransport, SlotId};
 use crate::model::close::Close;
 use crate::model::fault::Code;
 use crate::model::ids::{RoomName, SessionId, UserId};
@@ -26,7 +24,7 @@ pub struct SessionHandle {
     pub(super) session: SessionId,
     pub(super) slot: SlotId,
     pub(super) encoder: &'static dyn Encoder,
-    /// Its connection, until it ends. A suspended session has none.
+    /// Its connection, until it ends.
     connection: RefCell<Option<Rc<Connection>>>,
     /// Its transport, from its start to its end.
     transport: Cell<Option<Rc<dyn SessionTransport>>>,
@@ -37,10 +35,11 @@ pub struct SessionHandle {
     pub(super) expiry: Cell<Expiry>,
     pub(super) queue_memory: QueueMemory,
     pub(super) noted: RefCell<Noted>,
-    /// Buffers for the recovery of the session.
-    pub(super) memory: RefCell<Option<Box<Memory>>>,
-    /// Joined chats, each with the number of the last publication before the join.
-    pub(super) chats: RefCell<Option<Box<AHashMap<RoomName, u64>>>>,
+    pub(super) recoverable: Cell<Recoverability>,
+    /// The last publication that was for the session.
+    pub(super) offered: Cell<u64>,
+    /// Set once the connection of a recoverable session is cut.
+    pub(super) cut: Cell<Option<Box<Cut>>>,
     /// The user and the surface of a session that receives presence events.
     pub(super) presence_listener: RefCell<Option<Box<(UserId, Surface)>>>,
     pub(super) common: Rc<Common>,
@@ -61,7 +60,7 @@ impl SessionHandle {
             session: spec.session,
             slot,
             encoder: spec.encoder,
-            connection: RefCell::new(spec.connection),
+            connection: RefCell::new(Some(spec.connection)),
             transport: Cell::default(),
             has_started: Cell::default(),
             output: RefCell::default(),
@@ -69,8 +68,9 @@ impl SessionHandle {
             expiry: Cell::new(spec.expiry),
             queue_memory: QueueMemory::default(),
             noted: RefCell::default(),
-            memory: RefCell::default(),
-            chats: RefCell::default(),
+            recoverable: Cell::default(),
+            offered: Cell::default(),
+            cut: Cell::default(),
             presence_listener: RefCell::default(),
             common,
         }
@@ -84,6 +84,11 @@ impl SessionHandle {
     /// The address of the session.
     pub fn addr(&self) -> SessionAddr {
         SessionAddr { worker: self.common.worker, slot: self.slot }
+    }
+
+    /// The session as the sender of a publication.
+    pub fn sender(&self) -> Sender {
+        Sender { session: self.session, addr: self.addr() }
     }
 
     /// Encodes for the client.
@@ -123,44 +128,14 @@ impl SessionHandle {
 
     /// Ends the output after the connection ended.
     pub fn end_connection(&self) {
-        self.keep();
+        self.note_cut();
         self.detach();
     }
 
     /// The client left the session, and reads no more of it. Drops its unwritten entries.
     pub fn leave(&self) {
-        self.keep();
+        self.note_cut();
         self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_session(self.slot)));
-    }
-
-    /// Suspends the session after its connection was cut. Pending replies are dropped.
-    pub fn suspend(&self) {
-        self.keep();
-        self.set_presence_listener(None);
-        self.output.borrow_mut().drop_replies();
-        self.close(Close::Left);
-    }
-
-    /// The session receives the messages of a chat after the publication
-    /// [number](crate::publication::Publication::number) `number`.
-    pub fn join_chat(&self, chat: RoomName, number: u64) {
-        self.chats.borrow_mut().get_or_insert_default().insert(chat, number);
-    }
-
-    /// The session receives no more messages of a room.
-    pub fn leave_chat(&self, room: &RoomName) {
-        let mut chats = self.chats.borrow_mut();
-        if let Some(joined) = chats.as_deref_mut() {
-            joined.remove(room);
-            if joined.is_empty() {
-                *chats = None;
-            }
-        }
-    }
-
-    /// The number of the last publication of a chat before the session joined it; `None` when it is not in the chat.
-    pub fn last_before_join(&self, chat: &RoomName) -> Option<u64> {
-        self.chats.borrow().as_ref()?.get(chat).copied()
     }
 
     /// Offers a message that only the replies of `room` hold back, such as an announcement. `true` when the outbox took
@@ -168,13 +143,6 @@ impl SessionHandle {
     pub fn deliver(&self, room: &RoomName, content: Rc<Content>) -> bool {
         let behind = self.output.borrow().behind(room);
         self.offer(Entry::new(self.slot, content), behind, None)
-    }
-
-    /// Offers a publication of `room` without a number, unless the session is suspended: no buffer holds it. It follows the
-    /// earlier publications of the session. `true` when the outbox took it. With `accepted_us`, it is marked for
-    /// measurement.
-    pub fn deliver_unnumbered(&self, room: &RoomName, content: Rc<Content>, accepted_us: Option<u64>) -> bool {
-        !self.is_kept() && self.offer(Entry::new(self.slot, content), self.behind(room, 0), accepted_us)
     }
 
     /// Offers an entry; with `behind`, it waits for that reply. With `accepted_us`, it is marked for measurement unless
@@ -205,7 +173,6 @@ impl SessionHandle {
     pub(super) fn release_held(&self, reply: u64) {
         let next = (!self.has_started.get()).then_some(Hold::Start);
         self.with_connection(|connection| connection.release_held(self.slot, Hold::Reply(reply), next));
-        self.released(reply);
     }
 
     /// Sends a message after the pending replies.
@@ -218,6 +185,15 @@ impl SessionHandle {
         } else {
             output.answered += payload.len();
             output.replies.push_back(PendingReply::fulfilled(payload));
+        }
+    }
+
+    /// As [`SessionHandle::send`], for a message with offsets: publications with a number that arrive later follow it.
+    pub fn send_in_order(&self, payload: Payload) {
+        self.send(payload);
+        if self.encoder.is_numbered() {
+            let mut output = self.output.borrow_mut();
+            output.numbers_wait_for = output.last_reply();
         }
     }
 
@@ -264,7 +240,7 @@ impl SessionHandle {
 
     fn close_with_rule(&self, close: Close, rule: Option<&'static str>) {
         if self.end.close(close, rule) {
-            self.keep();
+            self.note_cut();
             self.with_connection(|connection| connection.with_outbox(|outbox| outbox.remove_behind_replies(self.slot)));
             self.with_transport(|transport| transport.closed(close));
         }
@@ -274,7 +250,7 @@ impl SessionHandle {
     /// again.
     pub(super) fn connection_closed(&self, connection: &EndState) {
         self.end.inherit(connection);
-        self.keep();
+        self.note_cut();
     }
 
     /// Closes the session because its client recovers it on another connection. A disconnect that the client sent

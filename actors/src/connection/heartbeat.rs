@@ -37,8 +37,6 @@ pub(super) struct HeartbeatState {
     pinged_at: Cell<i64>,
     /// When the first ping since the last activity was sent.
     first_ping_at: Cell<i64>,
-    /// Pings without a pong.
-    unanswered_pings: Cell<u32>,
     /// Whether the transport has paused reading. Then pongs stay unread.
     reads_paused: Cell<bool>,
     /// Whether the client read output since the last ping.
@@ -52,7 +50,6 @@ impl HeartbeatState {
             last_activity_at: Cell::new(elapsed),
             pinged_at: Cell::new(elapsed),
             first_ping_at: Cell::new(i64::MIN),
-            unanswered_pings: Cell::new(0),
             reads_paused: Cell::new(false),
             has_read_output: Cell::new(false),
         }
@@ -76,7 +73,6 @@ impl HeartbeatState {
 
     fn note_ping(&self, elapsed: i64) {
         self.pinged_at.set(elapsed);
-        self.unanswered_pings.set(self.unanswered_pings.get().saturating_add(1));
         if self.first_ping_at.get() < self.last_activity_at.get() {
             self.first_ping_at.set(elapsed);
             self.has_read_output.set(false);
@@ -92,14 +88,10 @@ impl Connection {
         }
     }
 
-    /// Records a pong. The next ping follows an interval later (Engine.IO v4, "Heartbeat"). `true` when no other ping
-    /// is pending; a pending ping may be older than the last output.
-    pub fn note_pong(&self, elapsed: i64) -> bool {
-        let state = &self.heartbeat;
-        state.last_activity_at.set(elapsed);
-        state.pinged_at.set(elapsed);
-        state.unanswered_pings.set(state.unanswered_pings.get().saturating_sub(1));
-        state.unanswered_pings.get() == 0
+    /// Records a pong. The next ping follows an interval later (Engine.IO v4, "Heartbeat").
+    pub fn note_pong(&self, elapsed: i64) {
+        self.heartbeat.last_activity_at.set(elapsed);
+        self.heartbeat.pinged_at.set(elapsed);
     }
 
     /// Closes the connection because it exceeded its frames or bytes per second.

@@ -1,7 +1,7 @@
 //! The sessions and the connections of one worker. The worker's fan-out, its sweeper and the transports share them.
 //!
 //! A [`Connection`] has one session on `/ws`, and one for each joined namespace on Socket.IO. It has the outbox and the
-//! heartbeat; a session has its pending replies, its expiry and its buffers for recovery. Neither leaves its worker's
+//! heartbeat; a session has its pending replies and its expiry. Neither leaves its worker's
 //! thread. Other threads reach a [`SessionHandle`] through the worker's [`Fanout`], by its [`SessionAddr`].
 //!
 //! # Layout
@@ -12,36 +12,33 @@
 //! * `checks` examines due sessions and connections; [`sweeper`] is its timer. `idle` frees the memory of idle queues.
 //! * [`encoded`] shares a publication's content on one worker: one `Rc` per format. The bytes are encoded once per format
 //!   for all workers, in [`Publication::payload`](crate::publication::Publication::payload). `latency` measures delivery.
-//! * `memory` and its parts [`kept`], [`retained`] and [`tail`] buffer messages for recovery; its `hand_over` is the
-//!   delivery path of all sessions. [`noted`]: notifications that change before the unread ones are sent.
+//! * `cut` has the delivery path of all sessions, and what a session did not receive when its connection was cut.
+//!   [`noted`]: notifications that change before the unread ones are sent.
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
 mod checks;
+mod cut;
 pub mod encoded;
 mod end;
 mod handle;
 mod heartbeat;
 mod idle;
-pub mod kept;
 mod latency;
-mod memory;
 pub mod noted;
 pub mod outbox;
 mod output_state;
 mod physical;
 mod replies;
-pub mod retained;
 pub mod sweeper;
 mod table;
-pub mod tail;
 
 use std::rc::Rc;
 
+pub use self::cut::{Cut, Recoverability, Served};
 pub use self::end::EndState;
 pub use self::handle::SessionHandle;
 pub use self::heartbeat::{Heartbeat, ProofOfLife};
-pub use self::memory::Remains;
 pub use self::physical::{Connection, ConnectionSpec};
 pub use self::replies::{
     PENDING_REPLIES_MAX, PENDING_REPLY_BYTES_MAX, ReplySlot, UNORDERED_REPLIES_MAX, UnorderedReply,
@@ -59,6 +56,20 @@ pub struct SessionAddr {
     pub worker: usize,
     /// The slot on that worker.
     pub slot: SlotId,
+}
+
+impl SessionAddr {
+    /// No session.
+    pub const NONE: Self = Self { worker: usize::MAX, slot: SlotId::NONE };
+}
+
+/// A session that publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// Its id, which a recovery keeps.
+    pub session: SessionId,
+    /// Its address.
+    pub addr: SessionAddr,
 }
 
 /// A slot in the session table of one worker. Ids are not reused: a late message cannot reach another session.
@@ -111,8 +122,8 @@ pub struct SessionSpec {
     pub session: SessionId,
     /// Encodes for the client.
     pub encoder: &'static dyn Encoder,
-    /// Its connection; `None` for a session that was suspended before the start.
-    pub connection: Option<Rc<Connection>>,
+    /// Its connection.
+    pub connection: Rc<Connection>,
     /// When the session's token expires.
     pub expiry: Expiry,
 }

@@ -10,13 +10,10 @@ mod mark;
 mod tests;
 
 use std::collections::{VecDeque, vec_deque};
-use std::rc::Rc;
 
-pub(super) use self::entry::Recoverable;
-pub use self::entry::{Content, Entry, Origin};
+pub use self::entry::{Content, Entry, Origin, Unwritten};
 use self::mark::LatencyMark;
 use super::SlotId;
-use crate::connection::retained::Retained;
 use crate::publication::{MessageKind, Messages};
 
 /// The capacity of an outbox. An outbox below half of it takes one entry of any size, so it holds at most `bytes` and
@@ -279,27 +276,23 @@ impl Outbox {
         self.remove(|entry, hold| hold.is_some() && entry.session == session);
     }
 
-    /// Takes back publications of `session` that can be sent to it later, in order: see [`Entry::recoverable`].
-    pub fn take_back(&mut self, session: SlotId, which: TakeBack) -> Vec<Option<Rc<Retained>>> {
-        let mut taken = Vec::new();
-        let front = self.ready.front_mut().filter(|entry| which == TakeBack::Incomplete && entry.session == session);
-        taken.extend(front.and_then(|entry| entry.recoverable.take()).map(|recoverable| recoverable.copy));
+    /// Removes the chat messages of `session` that are not written. Returns the first of each room: the session can get
+    /// it and the later ones from the log.
+    pub fn take_back(&mut self, session: SlotId, which: TakeBack) -> Vec<Unwritten> {
+        let mut taken: Vec<Unwritten> = Vec::new();
+        let mut take = |unwritten: Unwritten| match taken.iter_mut().find(|first| first.room == unwritten.room) {
+            Some(first) if first.number > unwritten.number => *first = unwritten,
+            Some(_) => {}
+            None => taken.push(unwritten),
+        };
+        let front = self.ready.front().filter(|entry| which == TakeBack::Incomplete && entry.session == session);
+        front.and_then(Entry::as_unwritten).into_iter().for_each(&mut take);
         self.remove(|entry, hold| {
-            let is_wanted = hold.is_some() || which != TakeBack::Held;
-            let is_taken = entry.session == session && is_wanted && entry.recoverable.is_some();
-            if is_taken {
-                taken.extend(entry.recoverable.take().map(|recoverable| recoverable.copy));
-            }
-            is_taken
+            let is_wanted = entry.session == session && (hold.is_some() || which != TakeBack::Held);
+            let unwritten = if is_wanted { entry.as_unwritten() } else { None };
+            unwritten.map(&mut take).is_some()
         });
         taken
-    }
-
-    /// Frees the copies of unwritten publications of `session`. They can still be taken back, to be counted.
-    pub fn free_copies(&mut self, session: SlotId) {
-        let held = self.held.iter_mut().map(|(_, entry)| entry);
-        let entries = self.ready.iter_mut().chain(held).filter(|entry| entry.session == session);
-        entries.filter_map(|entry| entry.recoverable.as_mut()).for_each(|recoverable| recoverable.copy = None);
     }
 
     /// Drops the entries that `wants` selects, except a partly written one. Its second argument: what the entry waits for.

@@ -92,6 +92,11 @@ impl OutputState {
         behind
     }
 
+    /// The number of the last pending reply.
+    pub(super) fn last_reply(&self) -> Option<u64> {
+        (!self.replies.is_empty()).then(|| self.first + self.replies.len() as u64 - 1)
+    }
+
     /// Drops the pending replies: the client receives none of them.
     pub(super) fn drop_replies(&mut self) {
         self.replies = VecDeque::new();
@@ -119,7 +124,7 @@ impl OutputState {
         self.weight -= weight;
         self.large -= u16::from(large);
         self.answered -= payload.as_ref().map_or(0, Payload::len);
-        let releases = !self.deferred_rooms.is_empty();
+        let releases = !self.deferred_rooms.is_empty() || self.numbers_wait_for.is_some();
         self.deferred_rooms.retain(|&(_, reply)| reply != number);
         self.numbers_wait_for.take_if(|reply| *reply == number);
         Some(FulfilledReply { number, payload, releases })

@@ -1,7 +1,6 @@
 //! The sessions of one worker, by their slots, and its connections.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -10,8 +9,7 @@ use slab::Slab;
 
 use super::checks::DueTimes;
 use super::physical::ConnectionKey;
-use super::retained::Ledger;
-use super::{Connection, ConnectionSpec, SessionAddr, SessionHandle, SessionSpec, SlotId};
+use super::{Connection, ConnectionSpec, SessionHandle, SessionSpec, SlotId};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
@@ -21,6 +19,8 @@ pub(super) struct Common {
     pub(super) worker: usize,
     pub(super) clock: Clock,
     pub(super) stats: Arc<Stats>,
+    /// The last publication that the worker has delivered.
+    pub(super) position: Cell<u64>,
     /// Sessions that receive presence events.
     pub(super) presence_listeners: RefCell<AHashSet<SlotId>>,
     /// The connections. Each removes itself.
@@ -35,29 +35,34 @@ pub(super) struct Common {
 pub struct SessionTable {
     pub(super) slab: RefCell<Slab<Rc<SessionHandle>>>,
     pub(super) serial: Cell<u32>,
-    /// Bounds the buffers of all sessions of the worker.
-    pub(super) ledger: Rc<Ledger>,
-    /// Suspended sessions, oldest first. Some may have ended.
-    pub(super) suspended: RefCell<VecDeque<SlotId>>,
     pub(super) common: Rc<Common>,
 }
 
 impl SessionTable {
-    /// An empty table of the worker `worker`. Its recovery buffers hold at most `retained_max` bytes. `clock` measures
-    /// delivery latency.
-    pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>, clock: Clock) -> Self {
-        let ledger = Ledger::new(retained_max, stats.clone());
-        let (slab, suspended) = (RefCell::default(), RefCell::default());
-        let (presence_listeners, connections, session_checks, connection_checks) = Default::default();
-        let common =
-            Common { worker, clock, stats, presence_listeners, connections, session_checks, connection_checks };
-        let common = Rc::new(common);
-        Self { slab, serial: Cell::new(0), ledger, suspended, common }
+    /// An empty table of the worker `worker`. `clock` measures delivery latency.
+    pub fn new(worker: usize, stats: Arc<Stats>, clock: Clock) -> Self {
+        let (position, presence_listeners, connections, session_checks, connection_checks) = Default::default();
+        let common = Common {
+            worker,
+            clock,
+            stats,
+            position,
+            presence_listeners,
+            connections,
+            session_checks,
+            connection_checks,
+        };
+        Self { slab: RefCell::default(), serial: Cell::new(0), common: Rc::new(common) }
     }
 
-    /// Bounds the buffers of all sessions of the worker.
-    pub fn ledger(&self) -> &Rc<Ledger> {
-        &self.ledger
+    /// The last publication that the worker has delivered.
+    pub(crate) fn position(&self) -> u64 {
+        self.common.position.get()
+    }
+
+    /// Notes that the worker has handled everything up to the publication `number`.
+    pub(crate) fn set_position(&self, number: u64) {
+        self.common.position.set(number);
     }
 
     /// The counters.
@@ -68,14 +73,6 @@ impl SessionTable {
     /// The worker's number.
     pub fn worker(&self) -> usize {
         self.common.worker
-    }
-
-    /// The first addresses that the tables of `workers` workers assign, one worker after the other.
-    pub(crate) fn first_addrs(workers: usize) -> impl Iterator<Item = SessionAddr> {
-        (0..).flat_map(move |index: u32| {
-            (0..workers)
-                .map(move |worker| SessionAddr { worker, slot: SlotId { index, serial: index.wrapping_add(1) } })
-        })
     }
 
     /// Opens a connection.
@@ -98,9 +95,7 @@ impl SessionTable {
         let key = SlotId { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
         let handle = Rc::new(SessionHandle::new(spec, key, self.common.clone()));
         self.common.session_checks.now(key.index());
-        if let Some(connection) = handle.connection() {
-            connection.add_session(&handle);
-        }
+        handle.with_connection(|connection| connection.add_session(&handle));
         entry.insert(handle.clone());
         handle
     }
@@ -128,14 +123,14 @@ impl SessionTable {
 
     /// An address without a session.
     #[cfg(test)]
-    pub(crate) fn any_addr() -> SessionAddr {
+    pub(crate) fn any_addr() -> super::SessionAddr {
         Self::addr_of(0)
     }
 
     /// As [`SessionTable::any_addr`], one for each index.
     #[cfg(test)]
-    pub(crate) fn addr_of(index: u32) -> SessionAddr {
-        SessionAddr { worker: 0, slot: SlotId { index, serial: 0 } }
+    pub(crate) fn addr_of(index: u32) -> super::SessionAddr {
+        super::SessionAddr { worker: 0, slot: SlotId { index, serial: 0 } }
     }
 
     /// Calls `visit` with every session. `visit` may close sessions, but must not insert or release any.

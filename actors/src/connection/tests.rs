@@ -11,7 +11,7 @@ use super::*;
 use crate::model::close::Close;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
-use crate::publication::{Correlation, Event, EventError, Format, MessageKind, Payload};
+use crate::publication::{Correlation, Event, EventError, Format, MessageKind, Offset, Payload};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
@@ -27,7 +27,7 @@ impl Encoder for PlainEncoder {
         Surface::Raw
     }
 
-    fn event(&self, event: &Event, _: u64) -> Payload {
+    fn event(&self, event: &Event, _: Offset) -> Payload {
         Payload::text([&event.data[..]])
     }
 
@@ -61,7 +61,7 @@ pub(super) fn session(session_table: &SessionTable, connection: &Rc<Connection>)
     session_table.insert(SessionSpec {
         session: SessionId::random(),
         encoder: &PlainEncoder,
-        connection: Some(connection.clone()),
+        connection: connection.clone(),
         expiry: Expiry::new(Some(1_000), 0, 0),
     })
 }
@@ -85,7 +85,7 @@ pub(crate) fn sole(
 ) -> Rc<SessionHandle> {
     let connection = session_table.connect(spec);
     let (session, expiry) = (SessionId::random(), Expiry::NEVER);
-    let handle = session_table.insert(SessionSpec { session, encoder, connection: Some(connection.clone()), expiry });
+    let handle = session_table.insert(SessionSpec { session, encoder, connection: connection.clone(), expiry });
     handle.attach(Rc::new(SoleTransport(connection)));
     handle
 }
@@ -113,7 +113,7 @@ pub(crate) fn write(handle: &SessionHandle, messages: usize) {
 }
 
 pub(super) fn session_table() -> SessionTable {
-    SessionTable::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))
+    SessionTable::new(0, Arc::new(Stats::default()), Clock::manual(0))
 }
 
 #[test]

@@ -134,17 +134,19 @@ impl CentralActors {
             stats.clone(),
             observers.clone(),
         );
+        let recovery = Mailbox::new("recovery", recovery.start(), bound);
         let chat_writer = ChatWriter::new(
             store.clone(),
             chats.clone(),
             rooms.clone(),
+            recovery.clone(),
             registry.clone(),
             clock.clone(),
             observers.clone(),
         );
         Self {
             presence: Mailbox::new("presence", presence.start(), bound),
-            recovery: Mailbox::new("recovery", recovery.start(), bound),
+            recovery,
             limits: Mailbox::new("rate-limit", RateLimit::new(clock.clone()).start(), bound),
             chat_writer: Mailbox::new("chat-writer", chat_writer.start(), bound),
         }

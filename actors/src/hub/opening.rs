@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::Hub;
 use crate::chats::writer::{ChatWriter, OpenChats};
-use crate::connection::SessionTable;
 use crate::model::fault::{Code, Fault};
 use crate::recovery::messages::Restore;
 use crate::recovery::persisted::{self, SavedSession};
-use crate::recovery::tokens::Holder;
-use crate::rooms::RestoredSession;
-use crate::store::Chat;
+use crate::rooms::RestoredLog;
+use crate::rooms::persisted::segments;
+use crate::store::{Chat, StoredSessions};
 
 /// The wait before another attempt to read changes.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
@@ -131,27 +130,27 @@ impl Hub {
         Ok(())
     }
 
-    /// Loads the suspended sessions of the previous run. Must run before the workers start: their slots and rooms take
-    /// the sessions over.
+    /// Loads the suspended sessions of the previous run, and what they missed. Must run before the workers start: the
+    /// room actor takes over the log.
     ///
     /// # Errors
     /// As [`crate::store::Store::take_suspended`].
     pub async fn open_sessions(&self) -> Result<(), Fault> {
         let (now, window_ms) = (self.clock().now_ms(), self.settings().recovery.window_ms);
-        let taken = self.store.take_suspended().await?;
-        if window_ms == 0 {
+        let StoredSessions { sessions, log } = self.store.take_suspended().await?;
+        if window_ms == 0 || sessions.is_empty() {
             return Ok(());
         }
-        let addrs = SessionTable::first_addrs(self.settings().workers);
-        let restored = persisted::restored(taken, self.clock(), addrs);
+        let restored = persisted::restored(sessions, self.clock());
         let mut sessions = Vec::with_capacity(restored.len());
-        for SavedSession { token, suspended, until, remains } in restored {
-            let (Holder { session, addr, identity, .. }, rooms) = (suspended.holder.clone(), suspended.rooms.clone());
-            let user = identity.user.clone();
-            self.rooms.restore_session(RestoredSession { session, user, addr, rooms, remains });
+        let mut log = RestoredLog { log: segments::restored(log, now), cursors: Vec::new() };
+        for SavedSession { token, suspended, until } in restored {
+            let user = &suspended.holder.identity.user;
+            log.cursors.extend(suspended.rooms.iter().map(|cursor| (cursor.room.clone(), user.clone())));
             // The configured window may be shorter now, and the clock may have been set back.
             sessions.push((token, suspended, (until - now).min(window_ms)));
         }
+        self.rooms.restore_log(log);
         self.recovery.post_departure(Restore(sessions));
         Ok(())
     }

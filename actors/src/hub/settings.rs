@@ -8,6 +8,7 @@ use crate::presence;
 use crate::publication::MessageKind;
 use crate::rooms::LagLimit;
 use crate::rooms::actor::messages::RoomSettings;
+use crate::rooms::publication_log::LogLimits;
 use crate::rooms::rules::Rules;
 use crate::runtime::clock::Clock;
 
@@ -121,14 +122,16 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The bound of one suspended session's buffer: `recovery.queue` messages and half of the outbox bytes.
-    pub(crate) fn buffer_bound(&self) -> OutboxCapacity {
+    /// The most that is replayed to one session, and kept of one room: `recovery.queue` publications and half of the
+    /// outbox bytes.
+    fn recovery_max(&self) -> OutboxCapacity {
         OutboxCapacity { bytes: self.outbox.half().bytes, entries: self.recovery.queue }
     }
 
-    /// One worker's share of the bytes for suspended sessions.
-    pub(crate) fn buffer_bytes_per_worker(&self) -> usize {
-        self.recovery.bytes / self.workers.max(1)
+    fn log_limits(&self) -> LogLimits {
+        let OutboxCapacity { bytes: room_bytes, entries: publications } = self.recovery_max();
+        let RecoverySettings { window_ms, bytes, .. } = self.recovery;
+        LogLimits { publications, room_bytes, bytes, window_ms }
     }
 
     /// The settings of the room actor.
@@ -138,6 +141,8 @@ impl Settings {
             history_bytes: self.history_bytes,
             lag: self.lag,
             replay_max: self.outbox.half(),
+            recovery_max: self.recovery_max(),
+            log: self.log_limits(),
         }
     }
 }
@@ -147,9 +152,9 @@ impl Settings {
 pub struct RecoverySettings {
     /// How long a session stays suspended, ms; 0: recovery is off.
     pub window_ms: i64,
-    /// The newest messages that are buffered for one session.
+    /// The newest publications that are kept of one room, and replayed to one session.
     pub queue: usize,
-    /// The bytes of all buffers, and of the last deliveries to clients that report offsets.
+    /// The bytes of all kept publications.
     pub bytes: usize,
 }
 

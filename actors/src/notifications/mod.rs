@@ -26,12 +26,13 @@ use std::task::{Context, Poll};
 use ahash::RandomState;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use dashmap::DashMap;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::events::json;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{IdText, NotificationId, UserId};
+use crate::publication::Offset;
 use crate::store::{NotificationOutcome, ReadNotification, Store, StoredNotification};
 
 /// A notification of a backend.
@@ -122,8 +123,43 @@ fn with_id(data: &[u8], id: &NotificationId) -> Bytes {
 }
 
 /// The number of the last notification before a session joined the room of its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub(crate) struct LastNotification(i64);
+
+/// The unread notifications of a session: what it delivers, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// The last one of them. Later ones are publications.
+    since: LastNotification,
+    /// The last one that the client has.
+    received: i64,
+    /// The last publication before them; `None` until they are sent.
+    written_at: Option<u64>,
+}
+
+impl Backlog {
+    /// All unread notifications up to `since`.
+    pub(crate) fn new(since: LastNotification) -> Self {
+        Self { since, received: 0, written_at: None }
+    }
+
+    /// They are sent after the publication `number`.
+    pub(crate) fn written_at(self, number: u64) -> Self {
+        Self { written_at: Some(number), ..self }
+    }
+
+    /// What a client that names the offset `last` still needs.
+    pub(crate) fn after(self, last: Option<Offset>) -> Self {
+        let received = last.and_then(|last| last.notice).map_or(0, |notice| notice.min(self.since.0));
+        let written_at = self.written_at.filter(|&at| last.is_some_and(|last| last.number > at));
+        Self { received: self.received.max(received), written_at, ..self }
+    }
+
+    /// Whether they are still to be sent.
+    pub(crate) fn is_unsent(self) -> bool {
+        self.written_at.is_none()
+    }
+}
 
 /// Resolves when a notification is on the disk, or cannot be stored.
 pub(crate) struct NotificationWrite(Pin<Box<dyn Future<Output = Result<NotificationOutcome, Fault>> + Send>>);
@@ -194,22 +230,25 @@ impl Notifications {
         Ok(NotificationWrite(Box::pin(async move { stored.await.map(|(stored, _pending)| stored) })))
     }
 
-    /// The unread notifications of `user` up to `last`, oldest first: the newest ones, with `bytes` of data in all, or
-    /// one more.
+    /// The unread notifications of `user` in `backlog`, oldest first: the newest ones, with `bytes` of data in all, or one
+    /// more.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
     pub(crate) async fn unread(
         &self,
         user: UserId,
-        last: LastNotification,
+        backlog: Backlog,
         bytes: usize,
         now: i64,
     ) -> Result<Vec<StoredNotification>, Fault> {
         // Read before the store: a notification that leaves `pending` meanwhile is in the store.
         let pending = self.0.pending.get(&user).map(|notices| notices.clone()).unwrap_or_default();
-        let pending = pending.into_iter().filter(|notice| notice.number <= last.0).collect();
-        self.0.store.unread_notifications(user, last.0, pending, bytes, now).await
+        let last = backlog.since.0;
+        let pending = pending.into_iter().filter(|notice| notice.number <= last).collect();
+        let mut unread = self.0.store.unread_notifications(user, last, pending, bytes, now).await?;
+        unread.retain(|notice| notice.number > backlog.received);
+        Ok(unread)
     }
 
     /// Marks the notification `id` of `user` as read, on the disk or not written yet.
@@ -297,7 +336,7 @@ mod tests {
         let notifications = Notifications::new(store);
         let alice = UserId::parse("alice", "user").unwrap();
         let unread = async |last| {
-            let unread = notifications.unread(alice.clone(), last, MOST, 2).await.unwrap();
+            let unread = notifications.unread(alice.clone(), Backlog::new(last), MOST, 2).await.unwrap();
             unread.into_iter().map(|notice| notice.id.to_string()).collect::<Vec<_>>()
         };
         let before = notifications.last();

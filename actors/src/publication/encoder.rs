@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Event, EventError, Format, Payload};
+use super::{Event, EventError, Format, Offset, Payload};
 use crate::model::surface::Surface;
 
 /// The client's id of a request; the reply repeats it unchanged. Raw: the JSON text of `id`. Socket.IO: the ack id.
@@ -18,10 +18,10 @@ pub trait Encoder: Send + Sync + fmt::Debug {
     /// The surface of the sessions that use it.
     fn surface(&self) -> Surface;
 
-    /// A published event. `number` is the [publication number](super::Publication::number); 0 means none.
-    fn event(&self, event: &Event, number: u64) -> Payload;
+    /// A published event, or an unread notification, with its offset.
+    fn event(&self, event: &Event, offset: Offset) -> Payload;
 
-    /// Whether its events carry the publication number. A client needs the number to recover its session.
+    /// Whether its events carry their offset. A client needs the offset to recover its session.
     fn is_numbered(&self) -> bool {
         false
     }

@@ -10,6 +10,7 @@ mod payload;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub use self::encoder::{Correlation, Encoder};
 pub use self::event_error::EventError;
@@ -34,12 +35,32 @@ pub struct Event {
     pub offset: Option<u64>,
 }
 
+/// A position in what a client on `/` received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offset {
+    /// The [number](Publication::number) of a publication; with `notice`, the last one before the notification. 0: none.
+    pub number: u64,
+    /// The number of an unread notification, which is no publication.
+    pub notice: Option<i64>,
+}
+
+impl Offset {
+    /// An event without an offset.
+    pub const NONE: Self = Self::of(0);
+
+    /// The offset of a publication.
+    pub const fn of(number: u64) -> Self {
+        Self { number, notice: None }
+    }
+}
+
 /// An event and its payloads, at most one per format.
 #[derive(Debug)]
 pub struct Publication {
     event: Event,
     notification: Option<NotificationId>,
     number: u64,
+    message: u64,
     accepted_us: Option<u64>,
     payloads: PerFormat<OnceLock<Payload>>,
 }
@@ -52,13 +73,19 @@ impl Publication {
 
     /// As [`Publication::new`], for an event about a notification.
     pub fn for_notification(event: Event, notification: Option<NotificationId>) -> Self {
-        Self { event, notification, number: 0, accepted_us: None, payloads: PerFormat::default() }
+        Self { event, notification, number: 0, message: 0, accepted_us: None, payloads: PerFormat::default() }
     }
 
     /// Sets the publication number. Numbers grow with every numbered publication of the hub, over restarts, too.
     #[must_use]
     pub fn with_number(self, number: u64) -> Self {
         Self { number, ..self }
+    }
+
+    /// Sets the number among the messages of its chat.
+    #[must_use]
+    pub fn with_message(self, message: u64) -> Self {
+        Self { message, ..self }
     }
 
     /// Sets when the hub accepted it, in µs by [`Clock::elapsed_us`](crate::runtime::clock::Clock::elapsed_us).
@@ -88,13 +115,20 @@ impl Publication {
     #[must_use]
     pub fn detached(&self) -> Self {
         let event = Event { data: Bytes::copy_from_slice(&self.event.data), ..self.event.clone() };
-        Self::for_notification(event, self.notification.clone()).with_number(self.number)
+        let detached = Self::for_notification(event, self.notification.clone());
+        detached.with_number(self.number).with_message(self.message)
     }
 
     /// The number among all publications of the hub; 0 for a presence announcement, and for an event that follows from the
     /// members of a room.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The number among the messages of its chat; 0 when it is no message, or no session can recover it. A chat counts
+    /// from the time at which the first such session joins it.
+    pub fn message(&self) -> u64 {
+        self.message
     }
 
     /// When the hub accepted it, in µs; `None` for a replayed publication.
@@ -129,6 +163,6 @@ impl Publication {
 
     /// The payload in the encoder's format. The first call on any worker encodes it; later calls share the bytes.
     pub fn payload(&self, encoder: &dyn Encoder) -> Payload {
-        self.payloads.get(encoder.format()).get_or_init(|| encoder.event(&self.event, self.number)).clone()
+        self.payloads.get(encoder.format()).get_or_init(|| encoder.event(&self.event, Offset::of(self.number))).clone()
     }
 }

@@ -4,18 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::AHashMap;
 
 use super::messages::{
-    CountTokens, Discard, DropRecords, GiveUp, Issue, NoteAttempt, Redeem, Restore, Suspend, TakeSuspended,
+    ClaimedRecord, CloseRoom, CountTokens, Discard, DropRecords, GiveUp, Issue, NoteAttempt, Redeem, Restore, Suspend,
+    TakeSuspended,
 };
 use super::tokens::{Holder, RecoveryClaim, Redeemed, SuspendResult, SuspendedSession, TokenHash, TokenTable};
-use crate::connection::SessionAddr;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
-use crate::model::ids::{RecoveryToken, RoomName, SessionId};
+use crate::model::ids::{RecoveryToken, SessionId};
 use crate::rooms::Rooms;
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
@@ -86,21 +85,9 @@ impl Recovery {
         Self { tokens, waiting, resuming, waits: 0, rooms, clock, stats, waking: None }
     }
 
-    /// Releases the slot of a suspended session.
-    fn release(&self, addr: SessionAddr, session: SessionId, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
-        let facade = self.rooms.clone();
-        let release = async move {
-            for room in rooms {
-                facade.discard_suspended(room, addr).await;
-            }
-            facade.release_slot(addr, session).await;
-        };
-        ctx.spawn(release.into_actor(self));
-    }
-
-    fn release_suspended(&self, suspended: SuspendedSession, ctx: &mut Context<Self>) {
-        let SuspendedSession { holder, rooms, .. } = suspended;
-        self.release(holder.addr, holder.session, rooms, ctx);
+    /// Ends the record of a suspended session.
+    fn release(&self, suspended: SuspendedSession) {
+        self.rooms.drop_cursors(suspended.rooms.into_iter().map(|cursor| cursor.room).collect());
     }
 
     /// Releases expired sessions, and starts the timer of the next expiry.
@@ -108,7 +95,7 @@ impl Recovery {
         let elapsed = self.clock.elapsed_ms();
         while let Some(suspended) = self.tokens.expire(elapsed) {
             self.stats.suspended.sub(1);
-            self.release_suspended(suspended, ctx);
+            self.release(suspended);
         }
         if let Some(waking) = self.waking.take() {
             ctx.cancel_future(waking);
@@ -123,12 +110,9 @@ impl Recovery {
             Redeemed::Suspended(suspended) => {
                 self.stats.suspended.sub(1);
                 let holder = suspended.holder.clone();
-                match redeem.reply.send(Ok(suspended)) {
-                    Ok(()) if matches!(redeem.claim, RecoveryClaim::Pid(_)) => {
-                        self.note_resuming(&redeem.token, holder, ctx)
-                    }
-                    Err(Ok(suspended)) => self.release_suspended(suspended, ctx),
-                    Ok(()) | Err(Err(_)) => {}
+                let claimed = ClaimedRecord::new(suspended, self.rooms.clone());
+                if redeem.reply.send(Ok(claimed)).is_ok() && matches!(redeem.claim, RecoveryClaim::Pid(_)) {
+                    self.note_resuming(&redeem.token, holder, ctx);
                 }
             }
             Redeemed::Live(addr, session) if Some(session) != redeem.by => {
@@ -241,13 +225,16 @@ impl Receive<GiveUp> for Recovery {
 
 impl Receive<Suspend> for Recovery {
     fn receive(&mut self, suspend: Suspend, ctx: &mut Self::Context) {
-        let Suspend { session, addr, rooms, last_activity } = suspend;
-        match self.tokens.suspend(session, rooms.clone(), last_activity, self.clock.elapsed_ms()) {
-            SuspendResult::Unknown => self.release(addr, session, rooms, ctx),
-            SuspendResult::Suspended(None) => self.stats.suspended.add(1),
-            SuspendResult::Suspended(Some(evicted)) => {
-                self.stats.suspended_evicted.add(1);
-                self.release_suspended(evicted, ctx);
+        let Suspend { session, suspension } = suspend;
+        match self.tokens.suspend(session, suspension, self.clock.elapsed_ms()) {
+            SuspendResult::Unknown(rooms) => {
+                self.stats.suspended.sub(1);
+                self.rooms.drop_cursors(rooms);
+            }
+            SuspendResult::Suspended(evicted) => {
+                self.stats.suspended.sub(evicted.len() as u64);
+                self.stats.suspended_evicted.add(evicted.len() as u64);
+                evicted.into_iter().for_each(|evicted| self.release(evicted));
             }
         }
         if let Some((_, attempts)) = self.waiting.remove(&session) {
@@ -267,15 +254,22 @@ impl Receive<Discard> for Recovery {
 }
 
 impl Receive<DropRecords> for Recovery {
-    fn receive(&mut self, drop: DropRecords, ctx: &mut Self::Context) {
+    fn receive(&mut self, drop: DropRecords, _: &mut Self::Context) {
         let dropped = match drop {
             DropRecords::User(user) => self.tokens.drop_records(|identity| identity.user == user),
             DropRecords::Revoked(revocation) => self.tokens.drop_records(|identity| revocation.hits(identity)),
         };
         for suspended in dropped {
             self.stats.suspended.sub(1);
-            self.release_suspended(suspended, ctx);
+            self.release(suspended);
         }
+    }
+}
+
+impl Receive<CloseRoom> for Recovery {
+    fn receive(&mut self, CloseRoom { room, may_join }: CloseRoom, _: &mut Self::Context) {
+        let left = self.tokens.close_room(&room, may_join);
+        self.rooms.drop_cursors(vec![room; left]);
     }
 }
 

@@ -1,9 +1,13 @@
 //! The messages of [`Recovery`](super::directory::Recovery).
 
-use super::tokens::{Holder, RecoveryClaim, SuspendedSession, TokenHash};
-use crate::connection::SessionAddr;
+use std::fmt;
+use std::ops::Deref;
+
+use super::tokens::{Holder, RecoveryClaim, SuspendedSession, Suspension, TokenHash};
 use crate::model::fault::Fault;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId, UserId};
+use crate::rooms::Rooms;
+use crate::rooms::publication_log::RoomCursor;
 use crate::runtime::mailbox::ReplySender;
 use crate::store::Revocation;
 
@@ -14,13 +18,11 @@ pub(crate) struct Issue {
     pub(crate) token: RecoveryToken,
 }
 
-/// The connection of a session with a token was cut, and the session is suspended.
+/// The connection of a session with a token was cut, and the session is suspended. The metric counts it already.
 #[derive(Debug)]
 pub(crate) struct Suspend {
     pub(crate) session: SessionId,
-    pub(crate) addr: SessionAddr,
-    pub(crate) rooms: Vec<RoomName>,
-    pub(crate) last_activity: i64,
+    pub(crate) suspension: Suspension,
 }
 
 /// A session with a token ended and cannot be recovered.
@@ -36,6 +38,58 @@ pub(crate) enum DropRecords {
     Revoked(Revocation),
 }
 
+/// A room is closed to some users: their records leave it.
+pub(crate) struct CloseRoom {
+    pub(crate) room: RoomName,
+    pub(crate) may_join: Box<dyn Fn(&UserId) -> bool + Send>,
+}
+
+impl fmt::Debug for CloseRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseRoom").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// The record of a suspended session, claimed by the session that recovers it. What remains of its cursors when this is
+/// dropped is given back to the room actor.
+#[derive(Debug)]
+pub(crate) struct ClaimedRecord {
+    record: SuspendedSession,
+    rooms: Rooms,
+}
+
+impl ClaimedRecord {
+    pub(crate) fn new(record: SuspendedSession, rooms: Rooms) -> Self {
+        Self { record, rooms }
+    }
+
+    /// Takes the cursors: the caller passes them to the room actor.
+    pub(crate) fn take_cursors(&mut self) -> Vec<RoomCursor> {
+        std::mem::take(&mut self.record.rooms)
+    }
+
+    /// Takes the record, to restore it.
+    pub(crate) fn into_record(mut self) -> SuspendedSession {
+        let rooms = self.take_cursors();
+        SuspendedSession { rooms, ..self.record.clone() }
+    }
+}
+
+impl Deref for ClaimedRecord {
+    type Target = SuspendedSession;
+
+    fn deref(&self) -> &SuspendedSession {
+        &self.record
+    }
+}
+
+impl Drop for ClaimedRecord {
+    fn drop(&mut self) {
+        let rooms = self.take_cursors().into_iter().map(|cursor| cursor.room).collect();
+        self.rooms.drop_cursors(rooms);
+    }
+}
+
 /// Takes the session of a token. The token is used up; the recovered session may [issue](Issue) another.
 #[derive(Debug)]
 pub(crate) struct Redeem {
@@ -43,7 +97,7 @@ pub(crate) struct Redeem {
     pub(crate) claim: RecoveryClaim,
     /// The requesting session, if there is one: it cannot recover itself. Not the `by` of a [`Holder`].
     pub(crate) by: Option<SessionId>,
-    pub(crate) reply: ReplySender<Result<SuspendedSession, Fault>>,
+    pub(crate) reply: ReplySender<Result<ClaimedRecord, Fault>>,
 }
 
 /// Counts a refused attempt to recover the session of a token.

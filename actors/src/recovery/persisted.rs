@@ -1,34 +1,32 @@
 //! Suspended sessions on the disk over a planned restart. Pure.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use ahash::AHashSet;
 use serde::{Deserialize, Serialize};
 
-use super::frames;
 use super::tokens::{By, Holder, SuspendedSession, TokenHash};
-use crate::connection::retained::Brought;
-use crate::connection::{Remains, SessionAddr};
+use crate::connection::{Served, SessionAddr};
 use crate::model::identity::Identity;
-use crate::model::ids::{NotificationId, RoomName, SessionId, UserId};
-use crate::publication::{MessageKind, Payload};
+use crate::model::ids::{RoomName, SessionId, UserId};
+use crate::notifications::Backlog;
+use crate::publication::Offset;
+use crate::rooms::publication_log::RoomCursor;
 use crate::runtime::clock::Clock;
-use crate::store::{StoredDelivery, StoredSession, StoredSessions};
+use crate::store::StoredSession;
 
-/// A suspended session with its buffer.
+/// A suspended session.
 #[derive(Debug)]
 pub(crate) struct SavedSession {
     pub(crate) token: TokenHash,
     pub(crate) suspended: SuspendedSession,
     /// When it expires, ms since the epoch.
     pub(crate) until: i64,
-    /// The contents of its buffer.
-    pub(crate) remains: Remains,
 }
 
-/// The stored part of a session without its deliveries.
+/// The stored state of a session.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredHeader {
+struct StoredRecord {
     session: SessionId,
     user: UserId,
     /// The identity of a guest: its client has no token to prove it again.
@@ -37,107 +35,79 @@ struct StoredHeader {
     connected_at: i64,
     last_activity: i64,
     attempt: u32,
-    rooms: Vec<String>,
-    kept: BufferKind,
+    named: Option<Offset>,
+    served: Served,
+    backlog: Option<Backlog>,
+    /// Each room with its cursor: the sequence and the number of messages.
+    rooms: Vec<(String, u64, u64)>,
+    /// As [`SuspendedSession::closed`].
+    #[serde(default)]
+    closed: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-enum BufferKind {
-    Messages { dropped: u64 },
-    Tail { left: Option<u64>, is_confirmed: bool },
-}
-
-/// Sessions for the store. A delivery in several buffers is stored once.
-#[derive(Debug, Default)]
-pub(crate) struct SessionsToStore {
-    stored: StoredSessions,
-    known: HashSet<(u64, bool)>,
-}
-
-impl SessionsToStore {
-    /// The sessions for the store.
-    pub(crate) fn into_stored(self) -> StoredSessions {
-        self.stored
-    }
-
-    /// Adds a session. A session that cannot be encoded is left out and logged.
-    pub(crate) fn add(&mut self, SavedSession { token, suspended, until, remains }: SavedSession) {
-        let Self { stored, known } = self;
-        let SuspendedSession { holder, rooms, last_activity, attempt } = suspended;
-        let Holder { session, identity, by, connected_at, .. } = holder;
-        let (buffer, deliveries) = match remains {
-            Remains::Messages(deliveries, dropped) => (BufferKind::Messages { dropped }, deliveries),
-            Remains::Tail { deliveries, left, is_confirmed } => (BufferKind::Tail { left, is_confirmed }, deliveries),
-        };
-        let is_frame = matches!(buffer, BufferKind::Tail { .. });
-        let user = identity.user.clone();
-        let identity = matches!(by, By::Pid { came_as_guest: true }).then(|| (*identity).clone());
-        let rooms = rooms.iter().map(|room| room.as_str().to_owned()).collect();
-        let head =
-            StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, kept: buffer };
-        match serde_json::to_string(&head) {
-            Ok(head) => {
-                let numbers = deliveries.iter().map(|delivery| delivery.number).collect();
-                stored.sessions.push(StoredSession { token: token.0, until, head, deliveries: numbers });
-                let new = deliveries.into_iter().filter(|delivery| known.insert((delivery.number, is_frame)));
-                let new = new.map(|Brought { number, room, payload, about }| {
-                    let bytes = if is_frame { frames::encode(&payload) } else { payload.bytes().clone() };
-                    let (room, about) = (room.as_str().to_owned(), about.map(|id| id.as_str().to_owned()));
-                    StoredDelivery { number, is_frame, room, bytes, about }
-                });
-                stored.deliveries.extend(new);
-            }
-            Err(error) => log::error!("a suspended session cannot be encoded for the store: {error}"),
+/// Converts a session for the store. `None`, and a line in the log, if it cannot be encoded.
+pub(crate) fn stored(SavedSession { token, suspended, until }: SavedSession) -> Option<StoredSession> {
+    let SuspendedSession { holder, rooms, closed, named, served, backlog, last_activity, attempt } = suspended;
+    let Holder { session, identity, by, connected_at, .. } = holder;
+    let user = identity.user.clone();
+    let identity = matches!(by, By::Pid { came_as_guest: true }).then(|| (*identity).clone());
+    let cursor = |RoomCursor { room, sequence, messages }| (String::from(RoomName::as_str(&room)), sequence, messages);
+    let rooms = rooms.into_iter().map(cursor).collect();
+    let closed = closed.into_iter().map(|room| room.as_str().to_owned()).collect();
+    let record = StoredRecord {
+        session,
+        user,
+        identity,
+        by,
+        connected_at,
+        last_activity,
+        attempt,
+        named,
+        served,
+        backlog,
+        rooms,
+        closed,
+    };
+    match serde_json::to_string(&record) {
+        Ok(record) => Some(StoredSession { token: token.0, until, record }),
+        Err(error) => {
+            log::error!("a suspended session cannot be encoded for the store: {error}");
+            None
         }
     }
 }
 
-/// Reads the stored sessions that are not expired, and gives each the next address of `addrs`. A session that cannot be
-/// read or lacks a delivery is left out: it is not recovered.
-pub(crate) fn restored(
-    stored: StoredSessions,
-    clock: &Clock,
-    mut addrs: impl Iterator<Item = SessionAddr>,
-) -> Vec<SavedSession> {
-    let brought = |StoredDelivery { number, is_frame, room, bytes, about }| {
-        let about = about.and_then(|id| NotificationId::parse(&id, "about").ok());
-        let text = |bytes| Some(Payload::message(MessageKind::Text, bytes));
-        let Some(payload) = (if is_frame { frames::decode(bytes) } else { text(bytes) }) else {
-            log::error!("a stored delivery cannot be read: number {number}");
-            return None;
-        };
-        Some(((number, is_frame), Brought { number, room: RoomName::of_store(&room), payload, about }))
-    };
-    let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().filter_map(brought).collect();
-    let mut saved = Vec::with_capacity(stored.sessions.len());
-    for StoredSession { token, until, head, deliveries: numbers } in stored.sessions {
+/// Reads the stored sessions that are not expired. A session that cannot be read is left out: it is not recovered.
+pub(crate) fn restored(stored: Vec<StoredSession>, clock: &Clock) -> Vec<SavedSession> {
+    let mut saved = Vec::with_capacity(stored.len());
+    for StoredSession { token, until, record } in stored {
         if until <= clock.now_ms() {
             continue;
         }
-        let head: StoredHeader = match serde_json::from_str(&head) {
-            Ok(head) => head,
+        let record: StoredRecord = match serde_json::from_str(&record) {
+            Ok(record) => record,
             Err(error) => {
                 log::error!("a stored session cannot be read: {error}");
                 continue;
             }
         };
-        let is_frame = matches!(head.kept, BufferKind::Tail { .. });
-        let deliveries_of: Option<Vec<_>> =
-            numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
-        // Workers take their slots in this order, so a session that is left out takes no address.
-        let Some(buffered) = deliveries_of else { continue };
-        let Some(addr) = addrs.next() else { break };
-        let remains = match head.kept {
-            BufferKind::Messages { dropped } => Remains::Messages(buffered, dropped),
-            BufferKind::Tail { left, is_confirmed } => Remains::Tail { deliveries: buffered, left, is_confirmed },
-        };
-        let StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, .. } = head;
+        let StoredRecord { session, user, identity, by, connected_at, last_activity, attempt, .. } = record;
         let identity = Arc::new(identity.unwrap_or_else(|| Identity::of(user)));
         let expiry = clock.expiry(identity.expires_at);
-        let holder = Holder { session, identity, by, addr, expiry, connected_at };
-        let rooms = rooms.iter().map(|room| RoomName::of_store(room)).collect();
-        let suspended = SuspendedSession { holder, rooms, last_activity, attempt };
-        saved.push(SavedSession { token: TokenHash(token), suspended, until, remains });
+        let holder = Holder { session, identity, by, addr: SessionAddr::NONE, expiry, connected_at };
+        let cursor = |(room, sequence, messages): (String, u64, u64)| RoomCursor {
+            room: RoomName::of_store(&room),
+            sequence,
+            messages,
+        };
+        let mut rooms: Vec<_> = record.rooms.into_iter().map(cursor).collect();
+        // A session is in a room once, whatever a damaged record has.
+        let mut names = AHashSet::new();
+        rooms.retain(|cursor| names.insert(cursor.room.clone()));
+        let closed = record.closed.iter().map(|room| RoomName::of_store(room)).collect();
+        let (named, served, backlog) = (record.named, record.served, record.backlog);
+        let suspended = SuspendedSession { holder, rooms, closed, named, served, backlog, last_activity, attempt };
+        saved.push(SavedSession { token: TokenHash(token), suspended, until });
     }
     saved
 }
@@ -145,65 +115,62 @@ pub(crate) fn restored(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::SessionTable;
     use crate::runtime::clock::Expiry;
 
-    fn saved(by: By, until: i64, remains: Remains) -> SavedSession {
+    fn cursor(name: &str, sequence: u64) -> RoomCursor {
+        RoomCursor { room: RoomName::parse(name, "room").unwrap(), sequence, messages: 4 }
+    }
+
+    fn saved(by: By, until: i64) -> SavedSession {
         let user = UserId::parse("alice", "user").unwrap();
         let identity = Identity { name: Some("Alice".into()), expires_at: Some(9), ..Identity::of(user) };
         let (session, identity) = (SessionId::random(), Arc::new(identity));
         let expiry = Expiry::new(identity.expires_at, 0, 0);
-        let holder = Holder { session, identity, by, addr: SessionTable::any_addr(), expiry, connected_at: 3 };
-        let suspended = SuspendedSession { holder, rooms: vec![RoomName::everybody()], last_activity: 5, attempt: 2 };
-        SavedSession { token: TokenHash([7; 32]), suspended, until, remains }
-    }
-
-    fn brought(number: u64) -> Brought {
-        let about = NotificationId::parse("7", "about").ok();
-        Brought { number, room: RoomName::everybody(), payload: Payload::text([number.to_string().as_bytes()]), about }
-    }
-
-    fn stored(all: Vec<SavedSession>) -> StoredSessions {
-        let mut sessions = SessionsToStore::default();
-        all.into_iter().for_each(|saved| sessions.add(saved));
-        sessions.into_stored()
-    }
-
-    fn tail(numbers: &[u64]) -> Remains {
-        let deliveries = numbers.iter().map(|&number| brought(number)).collect();
-        Remains::Tail { deliveries, left: Some(1), is_confirmed: true }
+        let holder = Holder { session, identity, by, addr: SessionAddr::NONE, expiry, connected_at: 3 };
+        let rooms = vec![cursor("a", 1 << 60), cursor("chat:b", 2)];
+        let named = Some(Offset { number: 8, notice: Some(9) });
+        let backlog = Some(Backlog::new(Default::default()).written_at(7));
+        let served = Served { offered: 6, position: 9 };
+        let suspended =
+            SuspendedSession { holder, rooms, closed: vec![], named, served, backlog, last_activity: 5, attempt: 2 };
+        SavedSession { token: TokenHash([7; 32]), suspended, until }
     }
 
     #[test]
     fn a_session_is_restored_unless_it_is_expired() {
-        let guest = By::Pid { came_as_guest: true };
-        let all = vec![
-            saved(guest, 10, tail(&[4, 2])),
-            saved(By::Pid { came_as_guest: false }, 5, tail(&[4])),
-            saved(By::Token, 10, Remains::Messages(vec![brought(4)], 6)),
-        ];
-        let sessions: Vec<_> = all.iter().map(|saved| saved.suspended.holder.session).collect();
-        let addrs = (0..).map(SessionTable::addr_of);
-        let back = restored(stored(all), &Clock::manual(5), addrs);
+        let (guest, with_token) = (By::Pid { came_as_guest: true }, By::Pid { came_as_guest: false });
+        let all = [saved(guest, 10), saved(with_token, 5), saved(By::Token, 10)];
+        let originals: Vec<_> = all.iter().map(|saved| saved.suspended.clone()).collect();
+        let back = restored(all.into_iter().filter_map(stored).collect(), &Clock::manual(5));
         let [first, second] = &back[..] else { panic!("{back:?}") };
-        assert_eq!((first.suspended.holder.session, second.suspended.holder.session), (sessions[0], sessions[2]));
-        assert_eq!((first.token.0, first.until, &first.remains), ([7; 32], 10, &tail(&[4, 2])));
-        assert_eq!(first.suspended.holder.identity.display_name(), "Alice");
-        assert_eq!(first.suspended.holder.expiry, Expiry::new(Some(9), 5, 5));
-        assert_eq!(second.suspended.holder.identity.display_name(), "alice", "the client sends a token again");
-        assert_eq!(second.remains, Remains::Messages(vec![brought(4)], 6));
-        let SuspendedSession { holder, rooms, last_activity, attempt } = &second.suspended;
-        assert_eq!((holder.addr, holder.connected_at, *last_activity, *attempt), (SessionTable::addr_of(1), 3, 5, 2));
-        assert_eq!(*rooms, [RoomName::everybody()]);
+        assert_eq!((first.token, first.until), (TokenHash([7; 32]), 10));
+        let expiry = Expiry::new(Some(9), 5, 5);
+        let holder = Holder { expiry, ..originals[0].holder.clone() };
+        assert_eq!(first.suspended, SuspendedSession { holder, ..originals[0].clone() });
+        // The client of a session with a token sends it again.
+        let identity = Arc::new(Identity::of(UserId::parse("alice", "user").unwrap()));
+        let holder = Holder { identity, expiry: Expiry::NEVER, ..originals[2].holder.clone() };
+        assert_eq!(second.suspended, SuspendedSession { holder, ..originals[2].clone() });
     }
 
     #[test]
-    fn a_stored_session_that_lacks_a_delivery_is_not_restored() {
-        let mut stored = stored(vec![saved(By::Token, 10, tail(&[4, 5])), saved(By::Token, 10, tail(&[4]))]);
-        assert_eq!(stored.deliveries.len(), 2, "a shared delivery is stored once");
-        stored.deliveries.pop();
-        let back = restored(stored, &Clock::manual(5), (0..).map(SessionTable::addr_of));
-        let addrs: Vec<_> = back.iter().map(|saved| saved.suspended.holder.addr).collect();
-        assert_eq!(addrs, [SessionTable::addr_of(0)]);
+    fn an_unreadable_session_is_left_out_and_a_room_is_watched_once() {
+        let damaged = |from: &str, to: &str| {
+            let mut session = stored(saved(By::Token, 10)).unwrap();
+            assert!(session.record.contains(from), "{}", session.record);
+            session.record = session.record.replace(from, to);
+            session
+        };
+        let rooms = r#""rooms":[["a",1152921504606846976,4],["chat:b",2,4]]"#;
+        let all = [
+            damaged(rooms, r#""rooms":["a"]"#),
+            damaged(rooms, r#""rooms":[["a",-1,0]]"#),
+            damaged(r#""by":"Token""#, r#""by":"Other""#),
+            damaged("{", ""),
+            damaged(rooms, r#""rooms":[["a",3,4],["a",2,1],["chat:b",2,4]]"#),
+        ];
+        let back = restored(all.into(), &Clock::manual(5));
+        let [SavedSession { suspended, .. }] = &back[..] else { panic!("{back:?}") };
+        assert_eq!(suspended.rooms, [cursor("a", 3), cursor("chat:b", 2)]);
     }
 }

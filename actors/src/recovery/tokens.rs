@@ -8,9 +8,12 @@ use ahash::{AHashMap, RandomState};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::connection::SessionAddr;
+use crate::connection::{Served, SessionAddr};
 use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId, UserId};
+use crate::notifications::Backlog;
+use crate::publication::Offset;
+use crate::rooms::publication_log::RoomCursor;
 use crate::runtime::clock::Expiry;
 
 /// The SHA-256 of a token; the token itself is not stored.
@@ -77,22 +80,52 @@ impl RecoveryClaim {
 pub struct SuspendedSession {
     /// The session.
     pub holder: Holder,
-    /// Its slot still receives the publications of these rooms.
-    pub rooms: Vec<RoomName>,
+    /// Its rooms, each with the last publication before those that the client may have missed.
+    pub rooms: Vec<RoomCursor>,
+    /// The rooms that were closed to its user since the cut. Its client does not know that yet.
+    pub closed: Vec<RoomName>,
+    /// The offset that its client named when the session began.
+    pub named: Option<Offset>,
+    /// How far it was served.
+    pub served: Served,
+    /// Its unread notifications.
+    pub backlog: Option<Backlog>,
     /// The client's last request, ms since the epoch.
     pub last_activity: i64,
     /// Attempts to recover it, with the current one.
     pub attempt: u32,
 }
 
+impl SuspendedSession {
+    /// The rooms that count for [`SUSPENDED_ROOMS_MAX`].
+    fn room_count(&self) -> usize {
+        self.rooms.len() + self.closed.len()
+    }
+}
+
+/// What a suspension adds to the record of a session.
+#[derive(Debug)]
+pub struct Suspension {
+    /// As [`SuspendedSession::rooms`].
+    pub rooms: Vec<RoomCursor>,
+    /// As [`SuspendedSession::named`].
+    pub named: Option<Offset>,
+    /// As [`SuspendedSession::served`].
+    pub served: Served,
+    /// As [`SuspendedSession::backlog`].
+    pub backlog: Option<Backlog>,
+    /// As [`SuspendedSession::last_activity`].
+    pub last_activity: i64,
+}
+
 /// The result of a suspension.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SuspendResult {
-    /// The session has no valid token.
-    Unknown,
-    /// The session is suspended. The evicted session, if the bound was reached: the one suspended first, or the session
-    /// itself when the bound is 0.
-    Suspended(Option<SuspendedSession>),
+    /// The session has no valid token. Its rooms.
+    Unknown(Vec<RoomName>),
+    /// The session is suspended. The sessions that were evicted because of a bound: the ones suspended first, and the
+    /// session itself when the bound is 0.
+    Suspended(Vec<SuspendedSession>),
 }
 
 /// The result of a redemption.
@@ -120,6 +153,9 @@ type ExpiryKey = (i64, u64);
 /// The most suspended sessions of one user: a user with many cut connections does not evict sessions of others.
 pub const SUSPENDED_OF_USER_MAX: usize = 100;
 
+/// The most rooms of all suspended sessions.
+pub const SUSPENDED_ROOMS_MAX: usize = 500_000;
+
 /// The valid tokens.
 #[derive(Debug)]
 pub struct TokenTable {
@@ -131,6 +167,8 @@ pub struct TokenTable {
     tokens: HashMap<TokenHash, TokenState, RandomState>,
     of_session: AHashMap<SessionId, TokenHash>,
     suspended: BTreeMap<ExpiryKey, TokenHash>,
+    /// The rooms of the suspended sessions, closed ones included.
+    rooms: usize,
     number: u64,
 }
 
@@ -144,6 +182,7 @@ impl TokenTable {
             tokens: HashMap::default(),
             of_session: AHashMap::new(),
             suspended: BTreeMap::new(),
+            rooms: 0,
             number: 0,
         }
     }
@@ -157,29 +196,35 @@ impl TokenTable {
     }
 
     /// Suspends a session with a token at `elapsed`.
-    pub fn suspend(
-        &mut self,
-        session: SessionId,
-        rooms: Vec<RoomName>,
-        last_activity: i64,
-        elapsed: i64,
-    ) -> SuspendResult {
-        let Some(&token) = self.of_session.get(&session) else { return SuspendResult::Unknown };
+    pub fn suspend(&mut self, session: SessionId, suspension: Suspension, elapsed: i64) -> SuspendResult {
+        let Suspension { rooms, named, served, backlog, last_activity } = suspension;
+        let unknown =
+            |rooms: Vec<RoomCursor>| SuspendResult::Unknown(rooms.into_iter().map(|cursor| cursor.room).collect());
+        let Some(&token) = self.of_session.get(&session) else { return unknown(rooms) };
         let holder = match self.tokens.remove(&token) {
             Some(TokenState::Live(holder)) => holder,
             other => {
                 self.tokens.extend(other.map(|state| (token, state)));
-                return SuspendResult::Unknown;
+                return unknown(rooms);
             }
         };
         let user = holder.identity.user.clone();
-        self.insert(token, SuspendedSession { holder, rooms, last_activity, attempt: 0 }, elapsed + self.window_ms);
-        let first = match self.of_user.get(&user) {
-            Some(&many) if many > SUSPENDED_OF_USER_MAX => self.first_of(Some(&user)),
-            _ if self.suspended.len() > self.most => self.first_of(None),
+        self.insert(
+            token,
+            SuspendedSession { holder, rooms, closed: Vec::new(), named, served, backlog, last_activity, attempt: 0 },
+            elapsed + self.window_ms,
+        );
+        SuspendResult::Suspended(std::iter::from_fn(|| self.evict(&user)).collect())
+    }
+
+    /// Removes a session if a bound is exceeded.
+    fn evict(&mut self, user: &UserId) -> Option<SuspendedSession> {
+        let first = match self.of_user.get(user) {
+            Some(&many) if many > SUSPENDED_OF_USER_MAX => self.first_of(Some(user)),
+            _ if self.suspended.len() > self.most || self.rooms > SUSPENDED_ROOMS_MAX => self.first_of(None),
             _ => None,
         };
-        SuspendResult::Suspended(first.and_then(|first| self.take(first)))
+        first.and_then(|first| self.take(first))
     }
 
     /// The session suspended first, of all or of one user.
@@ -199,6 +244,7 @@ impl TokenTable {
         let due = (at, self.number);
         *self.of_user.entry(suspended.holder.identity.user.clone()).or_default() += 1;
         self.of_session.insert(suspended.holder.session, token);
+        self.rooms += suspended.room_count();
         self.tokens.insert(token, TokenState::Suspended(suspended, due));
         self.suspended.insert(due, token);
     }
@@ -255,6 +301,22 @@ impl TokenTable {
         }
     }
 
+    /// Closes `room` in the records of all users that `may_join` rejects. Returns the number of removed cursors.
+    pub fn close_room(&mut self, room: &RoomName, may_join: impl Fn(&UserId) -> bool) -> usize {
+        let mut left = 0;
+        for state in self.tokens.values_mut() {
+            if let TokenState::Suspended(suspended, _) = state
+                && !may_join(&suspended.holder.identity.user)
+            {
+                let closed = suspended.rooms.extract_if(.., |cursor| cursor.room == *room);
+                let closed: Vec<_> = closed.map(|cursor| cursor.room).collect();
+                left += closed.len();
+                suspended.closed.extend(closed);
+            }
+        }
+        left
+    }
+
     /// Removes and returns a session that is expired at `elapsed`.
     pub fn expire(&mut self, elapsed: i64) -> Option<SuspendedSession> {
         let due = *self.suspended.first_key_value()?.0;
@@ -280,6 +342,7 @@ impl TokenTable {
         let token = self.suspended.remove(&due)?;
         let Some(TokenState::Suspended(suspended, _)) = self.tokens.remove(&token) else { return None };
         self.of_session.remove(&suspended.holder.session);
+        self.rooms -= suspended.room_count();
         if let Some(many) = self.of_user.get_mut(&suspended.holder.identity.user) {
             *many -= 1;
             if *many == 0 {

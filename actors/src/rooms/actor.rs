@@ -1,5 +1,6 @@
 //! The actor that has all rooms: their members, and the one order of the hub's publications. [`publishing`] gives
-//! publications their order, [`replay`] handles histories, and [`chat`] handles chats.
+//! publications their order, [`replay`] handles histories, [`recovery`] the log for sessions that may recover, and
+//! [`chat`] handles chats.
 //!
 //! A publication takes its place in the order here and is sent once to each worker with members. While such a worker lags
 //! by more than `limits.lag` or `limits.lag_bytes`, publishers of the room and joins of the worker are refused. Nothing
@@ -11,6 +12,7 @@ mod lists;
 mod member_counts;
 pub(crate) mod messages;
 mod publishing;
+mod recovery;
 mod replay;
 mod room;
 
@@ -22,17 +24,20 @@ use ahash::{AHashMap, AHashSet};
 
 use self::lists::ListedRooms;
 use self::member_counts::{UserCounts, WorkerCounts};
-use self::messages::{CloseMembers, DiscardSuspended, Flush, Join, Leave, Panic, RoomSettings, SuspendSession};
+use self::messages::Entering;
+use self::messages::{CloseMembers, Flush, Join, Leave, Panic, RoomSettings};
 use self::room::RoomState;
 use super::counts::{CountedRoom, RoomCounts};
 use super::fanout::Fanout;
 use super::fanout::mailboxes::FanoutMailboxes;
 use super::fanout::messages::{AddMember, Barrier, CloseRoom, RemoveMember};
 use super::histories::Histories;
-use super::persisted::{RestoredHistory, RestoredMember};
+use super::persisted::{RestoredHistory, RestoredLog};
+use super::publication_log::{PublicationLog, Watcher};
 use super::replies::{Membership, Published};
 use super::timers::Timers;
 use crate::connection::SessionAddr;
+use crate::events::chat::rooms::{RoomInfo, UserJoined};
 use crate::facts::{Fact, Observers};
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
@@ -58,8 +63,8 @@ pub(crate) struct RoomActorContext {
     /// How long a topic without members and messages keeps its position at least, ms.
     pub(crate) window_ms: i64,
     pub(crate) settings: RoomSettings,
-    /// Histories and members from the previous run.
-    pub(crate) restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
+    /// Histories and the log from the previous run.
+    pub(crate) restored: (Vec<RestoredHistory>, RestoredLog),
 }
 
 /// The actor.
@@ -92,14 +97,23 @@ pub struct RoomActor {
     counted_bytes: usize,
     /// The running timer for the next expiry of history, with its time in ms by [`Clock::elapsed_ms`].
     sweep: Option<(i64, SpawnHandle)>,
-    /// Histories and members from the previous run, until the actor starts.
-    restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
+    /// Counts rooms without members that records of suspended sessions are in.
+    reserved: AHashMap<RoomName, Box<CountedRoom>>,
+    /// What sessions that may recover can have missed.
+    log: PublicationLog,
+    /// The publications and the bytes of `log` that are counted in `stats`.
+    counted_log: (u64, u64),
+    /// The running timer for the next expiry of the log.
+    log_sweep: Option<SpawnHandle>,
+    /// Histories and the log from the previous run, until the actor starts.
+    restored: (Vec<RestoredHistory>, RestoredLog),
 }
 
-/// The number before the first publication. A hub publishes less than 2^20 messages in a millisecond, so a new run does
-/// not repeat numbers of the last.
-fn first_number(now: i64) -> u64 {
-    now.unsigned_abs() << 20
+/// The number before the first publication, at the time `now` in ms since the epoch. A hub publishes less than 2^20
+/// messages in a millisecond, so a new run does not repeat numbers of the previous one. `head` is the last number of the
+/// previous run, or 0: the clock may have been set back since.
+fn first_number(now: i64, head: u64) -> u64 {
+    (now.unsigned_abs() << 20).max(head)
 }
 
 impl RoomActor {
@@ -112,7 +126,7 @@ impl RoomActor {
             rooms: AHashMap::new(),
             listed: ListedRooms::default(),
             refused: AHashSet::new(),
-            published: first_number(clock.now_ms()),
+            published: first_number(clock.now_ms(), restored.1.log.head),
             notifications,
             store,
             registry,
@@ -123,6 +137,10 @@ impl RoomActor {
             waking: None,
             histories: Histories::new(settings.history_bytes, window_ms, counts.clone()),
             counts,
+            reserved: AHashMap::new(),
+            log: PublicationLog::new(settings.log),
+            counted_log: (0, 0),
+            log_sweep: None,
             settings,
             revision: 0,
             counted_bytes: 0,
@@ -142,8 +160,15 @@ impl RoomActor {
         match self.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.into_mut()),
             Entry::Vacant(vacant) => {
-                let counted = if name.is_internal() { None } else { Some(Box::new(count(&self.counts)?)) };
-                self.stats.rooms.add(u64::from(counted.is_some()));
+                let counted = match self.reserved.remove(name) {
+                    Some(reserved) => Some(reserved),
+                    None if name.is_internal() => None,
+                    None => {
+                        let counted = Box::new(count(&self.counts)?);
+                        self.stats.rooms.add(1);
+                        Some(counted)
+                    }
+                };
                 let has_history = self.histories.open_for_members(&self.settings.rules, name);
                 self.histories.fit_rooms(counted.as_ref().map(|counted| counted.user()));
                 Ok(vacant.insert(RoomState {
@@ -173,10 +198,14 @@ impl RoomActor {
         refused
     }
 
-    /// Removes a room without slots.
+    /// Removes a room without members. Its count stays while records of suspended sessions are in the room.
     fn close_if_empty(&mut self, name: &RoomName, ctx: &mut Context<Self>) {
         if self.rooms.get(name).is_some_and(|room| room.slots.workers().next().is_none()) {
-            if let Some(room) = self.rooms.remove(name) {
+            if let Some(mut room) = self.rooms.remove(name) {
+                // A kept position counts as a room by itself.
+                if !room.has_history && self.log.has_records(name) {
+                    self.reserved.extend(room.counted.take().map(|counted| (name.clone(), counted)));
+                }
                 self.stats.rooms.sub(u64::from(room.counted.is_some()));
                 self.keep_position(name, room, ctx);
             }
@@ -216,52 +245,73 @@ impl Actor for RoomActor {
         // The `Mailbox` enforces the bound.
         ctx.set_mailbox_capacity(0);
         self.fanouts.set_limit(self.settings.lag);
-        let (histories, members) = std::mem::take(&mut self.restored);
+        self.fanouts.set_head(self.published);
+        let (histories, log) = std::mem::take(&mut self.restored);
         self.restore(histories, ctx);
-        for RestoredMember { room, worker, user } in members {
-            if let Ok(room) = self.open(&room, |counts| Ok(counts.take_restored(user))) {
-                room.slots.add(worker);
-            }
-        }
+        self.restore_log(log, ctx);
     }
 }
 
 receives_posts!(RoomActor);
 
+/// What follows the entry of a session into a room.
+#[derive(Debug, Default)]
+struct Entered {
+    /// The chat, with the session in it.
+    chat: Option<Box<RoomInfo>>,
+    /// The announcement of a user that was not in the chat before.
+    joined: Option<UserJoined>,
+    has_history: bool,
+}
+
+impl RoomActor {
+    /// Makes a session a member; a new room is counted by `count`.
+    fn enter(
+        &mut self,
+        name: &RoomName,
+        entering: &Entering,
+        count: impl FnOnce(&Arc<RoomCounts>) -> Result<CountedRoom, Fault>,
+    ) -> Result<Entered, Fault> {
+        let Entering { identity, connected_at, addr } = entering;
+        let now = self.clock.now_ms();
+        let room = self.open(name, count)?;
+        let is_first = room.enter(&identity.user);
+        room.slots.add(addr.worker);
+        let (chat, joined) = match room.chat_members.as_deref_mut() {
+            Some(chat_members) => {
+                let joined = is_first.then(|| chat_members.join(identity, *connected_at, now));
+                (Some(Box::new(chat_members.info())), joined)
+            }
+            None => (None, None),
+        };
+        let has_history = room.has_history;
+        if room.sessions == 1 {
+            self.listed.add(name);
+        }
+        Ok(Entered { chat, joined, has_history })
+    }
+}
+
 impl Receive<Join> for RoomActor {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
-        let Join { room: name, identity, connected_at, addr, instead_of, since, reply } = join;
-        // A replacement continues an accepted membership. A session joins few rooms of its own, and cannot start without.
-        if instead_of.is_none() && name.is_optional() && self.fanouts.lags(addr.worker, self.settings.lag) {
-            self.refused.insert((name, addr));
-            let _ = reply.send(Err(Fault::overloaded()));
-            return;
-        }
-        let now = self.clock.now_ms();
-        let replaced = instead_of.filter(|&suspended| !self.was_refused(&name, suspended));
-        let room = match self.open(&name, |counts| counts.take(&identity.user)) {
-            Ok(room) => room,
+        let Join { room: name, entering, recoverable_after, since, reply } = join;
+        let addr = entering.addr;
+        // A session joins few rooms of its own, and cannot start without.
+        let entered = match name.is_optional() && self.fanouts.lags(addr.worker, self.settings.lag) {
+            true => Err(Fault::overloaded()),
+            false => self.enter(&name, &entering, |counts| counts.take(&entering.identity.user)),
+        };
+        let Entered { chat, joined, has_history } = match entered {
+            Ok(entered) => entered,
             Err(fault) => {
                 self.refused.insert((name, addr));
                 let _ = reply.send(Err(fault));
                 return;
             }
         };
-        let is_first = room.enter(&identity.user);
-        room.slots.add(addr.worker);
-        if let Some(suspended) = replaced {
-            room.slots.remove(suspended.worker);
-        }
-        let (chat, joined) = match room.chat_members.as_deref_mut() {
-            Some(chat_members) => {
-                let joined = is_first.then(|| chat_members.join(&identity, connected_at, now));
-                (Some(Box::new(chat_members.info())), joined)
-            }
-            None => (None, None),
-        };
-        let (users, has_history) = (room.users.len(), room.has_history);
-        if room.sessions == 1 {
-            self.listed.add(&name);
+        if let Some(head) = recoverable_after {
+            // Until its reply, the session knows no later number. The log lacks nothing that this member receives.
+            self.log.watch(&name, Watcher::Session, head);
         }
         let reply_slot = since.as_ref().map(|since| since.reply_slot);
         let (history, missed) = if has_history { self.look_back(&name, since, ctx) } else { Default::default() };
@@ -269,12 +319,8 @@ impl Receive<Join> for RoomActor {
             Membership { last_notification: self.notifications.last(), number: self.published, chat, history };
         let bytes = missed.iter().map(|publication| publication.lag_weight()).sum();
         let add = AddMember { room: name.clone(), slot: addr.slot, membership, missed, reply_slot, reply };
-        self.fanouts.send(addr.worker, add, bytes);
-        self.observers.observe(Fact::Joined { room: &name, user: &identity.user });
-        if let Some(suspended) = instead_of {
-            self.remove_member(&name, suspended, users, None);
-            self.take_refused(&name, suspended);
-        }
+        self.fanouts.send(addr.worker, add, self.published, bytes);
+        self.observers.observe(Fact::Joined { room: &name, user: &entering.identity.user });
         if let Some(joined) = joined {
             self.announce_member(&name, &joined, addr, ctx);
         }
@@ -283,7 +329,7 @@ impl Receive<Join> for RoomActor {
 
 impl Receive<Leave> for RoomActor {
     fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
-        let Leave { room: name, user, addr, reply } = leave;
+        let Leave { room: name, user, addr, was_recoverable, reply } = leave;
         let mut users = 0;
         if self.take_refused(&name, addr) {
             if let Some(reply) = reply {
@@ -298,32 +344,10 @@ impl Receive<Leave> for RoomActor {
         self.remove_member(&name, addr, users, reply);
         self.exit(&name, &user, addr, ctx);
         self.close_if_empty(&name, ctx);
-    }
-}
-
-impl Receive<SuspendSession> for RoomActor {
-    fn receive(&mut self, SuspendSession { room, user, addr }: SuspendSession, ctx: &mut Self::Context) {
-        if !self.was_refused(&room, addr) {
-            self.exit(&room, &user, addr, ctx);
+        if was_recoverable {
+            self.log.unwatch(&name, Watcher::Session);
+            self.count_log();
         }
-    }
-}
-
-impl Receive<DiscardSuspended> for RoomActor {
-    fn receive(&mut self, DiscardSuspended { room: name, addr, reply }: DiscardSuspended, ctx: &mut Self::Context) {
-        let mut users = 0;
-        if self.take_refused(&name, addr) {
-            if let Some(reply) = reply {
-                let _ = reply.send(users);
-            }
-            return;
-        }
-        if let Some(room) = self.rooms.get_mut(&name) {
-            room.slots.remove(addr.worker);
-            users = room.users.len();
-        }
-        self.remove_member(&name, addr, users, reply);
-        self.close_if_empty(&name, ctx);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use crate::connection::SessionAddr;
+use crate::connection::{Sender, SessionAddr};
 use crate::events::chat::messages::{ChatUserTyping, TypingUser};
 use crate::events::chat::presence::OnlineUser;
 use crate::events::chat::rooms::{OnlineUpdate, RoomInfo, UserJoined, UserLeft};
@@ -52,9 +52,9 @@ struct Participant {
 }
 
 /// A session that types.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Typist {
-    addr: SessionAddr,
+    sender: Sender,
     user: UserId,
     /// Ms since the epoch.
     started_at: i64,
@@ -182,6 +182,11 @@ impl ChatMembers {
     pub fn update(&mut self, now: i64, elapsed: i64, availability: impl Fn(&UserId) -> Availability) -> OnlineUpdate {
         self.updated_at = Some(elapsed);
         self.has_update_timer = false;
+        self.online_update(now, availability)
+    }
+
+    /// The present users.
+    pub fn online_update(&self, now: i64, availability: impl Fn(&UserId) -> Availability) -> OnlineUpdate {
         OnlineUpdate {
             chat_id: self.chat.clone(),
             online_users: self.online(NAMED_MAX, now, availability),
@@ -208,37 +213,38 @@ impl ChatMembers {
     /// Sets whether a session types. Returns the event when that changes whether its user types.
     pub fn set_typing(
         &mut self,
-        addr: SessionAddr,
+        sender: Sender,
         user: &UserId,
         is_typing: bool,
         now: i64,
         elapsed: i64,
     ) -> Option<ChatUserTyping> {
         let was_typing = self.is_typing(user);
-        let known = self.typists.iter().position(|typist| typist.addr == addr);
+        let known = self.typists.iter().position(|typist| typist.sender == sender);
         let until = elapsed + SILENCE_MS;
         match (known.and_then(|index| self.typists.get_mut(index)), is_typing) {
             (Some(typist), true) => typist.until = until,
-            (None, true) => self.typists.push(Typist { addr, user: user.clone(), started_at: now, until }),
-            (_, false) => self.typists.retain(|typist| typist.addr != addr),
+            (None, true) => self.typists.push(Typist { sender, user: user.clone(), started_at: now, until }),
+            (_, false) => self.typists.retain(|typist| typist.sender != sender),
         }
         (was_typing != self.is_typing(user)).then(|| self.typing_event(user, is_typing, now))
     }
 
     /// Ends the typing of a session that leaves.
-    pub fn stop_typing(&mut self, addr: SessionAddr, user: &UserId, now: i64) -> Option<ChatUserTyping> {
-        self.set_typing(addr, user, false, now, 0)
+    pub fn stop_typing(&mut self, addr: SessionAddr, now: i64) -> Option<(ChatUserTyping, Sender)> {
+        let Typist { sender, user, .. } = self.typists.iter().find(|typist| typist.sender.addr == addr)?.clone();
+        Some((self.set_typing(sender, &user, false, now, 0)?, sender))
     }
 
     /// Ends the typing of sessions that sent no typing event for [`SILENCE_MS`]; returns the events, each with the
     /// session that does not receive it.
-    pub fn take_silent(&mut self, now: i64, elapsed: i64) -> Vec<(ChatUserTyping, SessionAddr)> {
+    pub fn take_silent(&mut self, now: i64, elapsed: i64) -> Vec<(ChatUserTyping, Sender)> {
         self.has_silence_timer = false;
         let mut silent: Vec<_> = self.typists.extract_if(.., |typist| typist.until <= elapsed).collect();
         silent.sort_by(|one, other| one.user.cmp(&other.user));
         silent.dedup_by(|one, other| one.user == other.user);
         silent.retain(|typist| !self.is_typing(&typist.user));
-        silent.iter().map(|typist| (self.typing_event(&typist.user, false, now), typist.addr)).collect()
+        silent.iter().map(|typist| (self.typing_event(&typist.user, false, now), typist.sender)).collect()
     }
 
     /// The ms until the first typing ends: the caller starts a timer. `None` when no session types, or a timer runs.
@@ -308,6 +314,7 @@ fn is_within(bucket: &mut TokenBucket, deliveries: usize, elapsed: i64) -> bool 
 mod tests {
     use super::*;
     use crate::connection::SessionTable;
+    use crate::model::ids::SessionId;
 
     fn identity(id: &str) -> Identity {
         Identity { name: Some(id.to_uppercase().into()), ..Identity::of(UserId::parse(id, "user").unwrap()) }
@@ -319,6 +326,10 @@ mod tests {
             chat_members.join(&identity(user), 5, 10);
         }
         chat_members
+    }
+
+    fn sender(index: u32) -> Sender {
+        Sender { session: SessionId::random(), addr: SessionTable::addr_of(index) }
     }
 
     fn user(id: &str) -> UserId {
@@ -341,13 +352,13 @@ mod tests {
     #[test]
     fn a_user_types_while_any_of_its_sessions_types() {
         let mut chat_members = chat_members(&["a"]);
-        let (one, two) = (SessionTable::addr_of(1), SessionTable::addr_of(2));
+        let (one, two) = (sender(1), sender(2));
         let a = user("a");
         assert!(chat_members.set_typing(one, &a, true, 1, 0).is_some_and(|event| event.is_typing));
         assert!(chat_members.set_typing(two, &a, true, 2, 0).is_none());
         assert_eq!(chat_members.typing_users().len(), 1);
         assert!(chat_members.set_typing(one, &a, false, 3, 0).is_none());
-        assert!(chat_members.stop_typing(two, &a, 4).is_some_and(|event| !event.is_typing));
+        assert!(chat_members.stop_typing(two.addr, 4).is_some_and(|(event, _)| !event.is_typing));
         assert!(chat_members.set_typing(two, &a, false, 5, 0).is_none());
         assert!(chat_members.typists.is_empty());
     }
@@ -355,13 +366,13 @@ mod tests {
     #[test]
     fn typing_ends_without_new_typing_events() {
         let mut chat_members = chat_members(&["a", "b"]);
-        let (one, two) = (SessionTable::addr_of(1), SessionTable::addr_of(2));
+        let (one, two) = (sender(1), sender(2));
         chat_members.set_typing(one, &user("a"), true, 1, 0);
         chat_members.set_typing(two, &user("b"), true, 1, 10);
         chat_members.set_typing(one, &user("a"), true, 2, 20);
         assert_eq!((chat_members.silence_wait(20), chat_members.silence_wait(20)), (Some(SILENCE_MS - 10), None));
         let silent = chat_members.take_silent(3, SILENCE_MS + 10);
-        let silent: Vec<_> = silent.iter().map(|(event, addr)| (event.user_id.as_str(), *addr)).collect();
+        let silent: Vec<_> = silent.iter().map(|(event, sender)| (event.user_id.as_str(), *sender)).collect();
         assert_eq!(silent, [("b", two)]);
         assert_eq!(chat_members.silence_wait(SILENCE_MS + 10), Some(10));
     }

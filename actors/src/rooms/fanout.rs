@@ -16,8 +16,8 @@ use ahash::{AHashMap, AHashSet};
 use self::mailboxes::Ordered;
 use self::members::MemberTable;
 use self::messages::{
-    AddMember, Announce, Announcement, AnnouncementReach, Barrier, CloseAll, CloseRoom, CloseSession, Deliver,
-    LocateMember, ReleaseSlot, RemoveMember,
+    AddMember, AddRecovered, Announce, Announcement, AnnouncementReach, Barrier, CloseAll, CloseRoom, CloseSession,
+    Deliver, LocateMember, RemoveMember,
 };
 use self::sampling::Sampling;
 use crate::connection::encoded::{EncodedPublication, content_of};
@@ -30,8 +30,8 @@ use crate::publication::{PerFormat, Publication};
 use crate::runtime::mailbox::{Receive, receives_posts};
 use crate::runtime::shrink::shrink;
 
-/// The contents of a presence announcement, created when the first member needs them. Buffers do not retain
-/// announcements, so this needs no room and no ledger, unlike [`EncodedPublication`].
+/// The contents of a presence announcement, created when the first member needs them. Announcements
+/// have no room and no number, unlike an [`EncodedPublication`].
 #[derive(Default)]
 struct Contents(PerFormat<Option<Rc<Content>>>);
 
@@ -57,13 +57,6 @@ impl Fanout {
         Self { session_table, rooms: AHashMap::new(), everybody: RoomName::everybody(), sampling: Sampling::default() }
     }
 
-    /// Adds a restored session to `rooms`.
-    pub(crate) fn add_restored(&mut self, handle: &Rc<SessionHandle>, rooms: Vec<RoomName>) {
-        for room in rooms {
-            self.rooms.entry(room).or_default().insert(handle.addr().slot, handle.clone());
-        }
-    }
-
     /// Delivers missed messages of a room, all or none; `false` when half of the outbox is too small for them.
     fn replay(&self, handle: &SessionHandle, room: &RoomName, missed: &[Arc<Publication>]) -> bool {
         let contents = missed.iter().map(|publication| content_of(publication, room, handle.encoder()));
@@ -80,19 +73,15 @@ impl Fanout {
     /// Delivers a publication to the members on this worker. Measures the latency of a sample of the deliveries.
     fn deliver(&mut self, deliver: &Deliver) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut copies = EncodedPublication::new(&deliver.publication, &deliver.room, self.session_table.ledger());
+        let mut copies = EncodedPublication::new(&deliver.publication, &deliver.room);
         let mut sent = 0;
         let deliveries = members.len().saturating_sub(usize::from(deliver.except.is_some()));
         let mut sample = self.sampling.of(deliveries, deliver.publication.accepted_us());
         members.for_each(|key, handle| {
-            if deliver.except == Some(key) {
-                return;
+            if deliver.except != Some(key) {
+                let publication = &*deliver.publication;
+                sent += u64::from(handle.hand_over(&deliver.room, publication, &mut copies, sample.next()));
             }
-            let (publication, relieve) = (&*deliver.publication, |weight| self.session_table.relieve(weight));
-            sent += u64::from(match publication.number() {
-                0 => handle.deliver_unnumbered(&deliver.room, copies.content(handle.encoder()), sample.next()),
-                _ => handle.hand_over(&deliver.room, publication, &mut copies, sample.next(), relieve),
-            });
         });
         self.session_table.stats().sent.add(sent);
     }
@@ -151,7 +140,9 @@ where
     Self: Receive<M>,
 {
     fn receive(&mut self, ordered: Ordered<M>, ctx: &mut Self::Context) {
-        self.receive(ordered.message, ctx);
+        let Ordered { message, lagging } = ordered;
+        self.receive(message, ctx);
+        self.session_table.set_position(lagging.number());
     }
 }
 
@@ -167,9 +158,6 @@ impl Receive<AddMember> for Fanout {
                 && let Some(history) = &mut membership.history
             {
                 history.recovered = Some(false);
-            }
-            if membership.chat.is_some() {
-                handle.join_chat(room.clone(), membership.number);
             }
             self.rooms.entry(room).or_default().insert(slot, handle);
         }
@@ -190,9 +178,7 @@ impl Receive<LocateMember> for Fanout {
 impl Receive<RemoveMember> for Fanout {
     fn receive(&mut self, RemoveMember { room, slot, users, reply }: RemoveMember, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&room) {
-            if let Some(handle) = members.remove(slot) {
-                handle.leave_chat(&room);
-            }
+            members.remove(slot);
             if members.is_empty() {
                 self.rooms.remove(&room);
                 shrink(&mut self.rooms);
@@ -204,14 +190,16 @@ impl Receive<RemoveMember> for Fanout {
     }
 }
 
-impl Receive<ReleaseSlot> for Fanout {
-    fn receive(&mut self, ReleaseSlot { slot, session, reply }: ReleaseSlot, _: &mut Self::Context) {
-        let suspended = self.session_table.get(slot).filter(|suspended| suspended.session() == session);
-        let remains = suspended.as_ref().and_then(|suspended| suspended.remains());
-        if suspended.is_some() {
-            self.session_table.release(slot);
+impl Receive<AddRecovered> for Fanout {
+    fn receive(&mut self, AddRecovered { slot, rooms, recovered, reply }: AddRecovered, _: &mut Self::Context) {
+        // A session that has ended meanwhile has posted its leaves already.
+        if let Some(handle) = self.session_table.get(slot) {
+            for room in rooms {
+                self.rooms.entry(room).or_default().insert(slot, handle.clone());
+            }
+            handle.note_offered(recovered.missed.iter().flatten().last().map_or(0, |last| last.number()));
         }
-        let _ = reply.send(remains);
+        let _ = reply.send(recovered);
     }
 }
 

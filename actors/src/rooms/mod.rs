@@ -1,10 +1,10 @@
 //! Rooms: their members, and the order of what is published to them.
 //!
-//! One actor, the [`actor`], has all rooms: the hub has one order. It numbers each publication and sends it once to
-//! the [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them, and
-//! [`publication_log`] for sessions that recover. [`rules`] decide about subscriptions and publications. All other
-//! modules use rooms through [`Rooms`]: `publishing`, `membership`, `queries` and `ending` have its methods,
-//! `replies` their results, `counts` the limits of rooms.
+//! One actor, the [`actor`], has all rooms: the hub has one order. It numbers each publication and sends it once to the
+//! [`fanout`] of each worker that has members. [`publication_log`] keeps what sessions that may recover can miss.
+//! [`history`] keeps publications of topics for clients that ask for them. [`rules`] decide about subscriptions and
+//! publications. All other modules use rooms through [`Rooms`]: `publishing`, `membership`, `queries` and `ending` have
+//! its methods, `replies` their results, `counts` the limits of rooms.
 
 pub mod actor;
 pub mod chat_members;
@@ -14,7 +14,7 @@ pub mod fanout;
 mod histories;
 pub mod history;
 mod membership;
-mod persisted;
+pub(crate) mod persisted;
 pub mod publication_log;
 mod publishing;
 mod queries;
@@ -26,13 +26,15 @@ mod workers;
 use std::sync::Arc;
 
 use self::actor::RoomActor;
-use self::actor::messages::{Panic, SaveHistories};
+pub(crate) use self::actor::messages::{Access, Entering, RecoverRooms, Replay, SuspendSession, SuspendedRoom};
+use self::actor::messages::{Panic, SaveHistories, SaveLog};
 use self::counts::RoomCounts;
 pub use self::fanout::mailboxes::LagLimit;
 use self::history::SavedHistory;
 use self::persisted::RestoredHistory;
-pub(crate) use self::persisted::RestoredSession;
-pub(crate) use self::replies::{HistoryPosition, JoinReply, JoinSince, LeaveReply, Membership};
+pub(crate) use self::persisted::RestoredLog;
+use self::persisted::segments::SavedLog;
+pub(crate) use self::replies::{HistoryPosition, JoinReply, JoinSince, LeaveReply, Membership, Recovered};
 pub use self::replies::{MembersPage, PageRange, Published, RoomMember, RoomSummary};
 use self::rules::Rules;
 pub(crate) use self::workers::Workers;
@@ -76,9 +78,19 @@ impl Rooms {
         }
     }
 
-    /// Stores a suspended session of the previous run until its worker and the room actor start.
-    pub(crate) fn restore_session(&self, session: RestoredSession) {
-        self.workers.restore_session(session);
+    /// Stores the log of the previous run until the room actor starts.
+    pub(crate) fn restore_log(&self, log: RestoredLog) {
+        self.workers.restore_log(log);
+    }
+
+    /// The part of the log that records of suspended sessions may need, to be stored. When it resolves, the records of
+    /// all sessions that were suspended before the call are in the mailbox of the recovery actor.
+    pub(crate) async fn log(&self) -> SavedLog {
+        // A dead actor has lost its log.
+        match self.workers.rooms() {
+            Some(actor) => actor.ask_departure(SaveLog).await.unwrap_or_default(),
+            None => SavedLog::default(),
+        }
     }
 
     /// All histories, to be stored. The room with the oldest last message comes first.

@@ -1,33 +1,25 @@
-//! What the room actor and the workers restore at their start, and how histories are written to the disk and read back.
+//! What the room actor restores at its start, and how histories are written to the disk and read back. [`segments`] does
+//! the same for the publication log.
+
+pub(crate) mod segments;
 
 use std::sync::Arc;
 
+use self::segments::SavedLog;
 use super::history::SavedHistory;
 use super::rules::{HistoryRule, Rules};
-use crate::connection::{Remains, SessionAddr};
 use crate::events::json;
 use crate::model::fault::Fault;
-use crate::model::ids::{Epoch, EventName, RoomName, SessionId, UserId};
+use crate::model::ids::{Epoch, EventName, RoomName, UserId};
 use crate::publication::{Event, Publication};
 use crate::store::{StoredEvent, StoredHistory};
 
-/// The membership of a restored session in a room.
-#[derive(Debug)]
-pub(crate) struct RestoredMember {
-    pub(crate) room: RoomName,
-    /// The worker of the session.
-    pub(crate) worker: usize,
-    pub(crate) user: UserId,
-}
-
-/// A session that was suspended when the previous run ended.
-#[derive(Debug)]
-pub(crate) struct RestoredSession {
-    pub(crate) session: SessionId,
-    pub(crate) user: UserId,
-    pub(crate) addr: SessionAddr,
-    pub(crate) rooms: Vec<RoomName>,
-    pub(crate) remains: Remains,
+/// The log of the previous run, and the rooms of each record.
+#[derive(Debug, Default)]
+pub(crate) struct RestoredLog {
+    pub(crate) log: SavedLog,
+    /// The rooms of all records. A room is named once for each of its records.
+    pub(crate) cursors: Vec<(RoomName, UserId)>,
 }
 
 /// A room's history from the previous run.

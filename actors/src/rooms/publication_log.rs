@@ -13,12 +13,14 @@ mod replay;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use self::chains::{Chains, Room};
 use crate::model::ids::{RoomName, SessionId};
 use crate::publication::Publication;
 
 /// The memory counted for an entry besides its publication's data and encoded forms, in bytes.
-const ENTRY_OVERHEAD: usize = 256;
+const ENTRY_OVERHEAD: usize = 512;
 
 /// Entries that one append evicts, at most, beyond the ones that make room for its own.
 const EXTRA_EVICTIONS: usize = 64;
@@ -30,10 +32,8 @@ pub struct LogLimits {
     pub publications: usize,
     /// Bytes of data of one room, at most (half of `limits.outbox_bytes`).
     pub room_bytes: usize,
-    /// Bytes of all rooms, at most (`recovery.bytes`). An entry counts 256 bytes and three times the length of its
-    /// data: for the data, and for two encoded forms of it. The log cannot see which forms a publication has. Two is
-    /// right while sessions on `/` with recovery and sessions on `/chat` receive it. For a publication that sessions
-    /// on `/ws` and sessions on `/` without recovery receive, too, there are four.
+    /// Bytes of all rooms, at most (`recovery.bytes`). An entry counts 512 bytes and twice the length of its
+    /// data: for the data, and for the one form that a replay encodes, that of sessions on `/` with recovery.
     pub bytes: usize,
     /// How long a publication is kept, ms (`recovery.window_secs`).
     pub window_ms: i64,
@@ -49,7 +49,8 @@ pub enum Watcher {
 }
 
 /// What an entry is, for a replay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     /// An event. A replay has all of them.
     Event,
@@ -65,7 +66,8 @@ pub enum EntryKind {
 pub struct Appended {
     /// Its room.
     pub room: RoomName,
-    /// The publication. Its number is its sequence. Its data is a copy, not a slice of a larger buffer.
+    /// The publication. Its number is its sequence. It is a copy: its data is no slice of a larger buffer, and it is
+    /// encoded for no member.
     pub publication: Arc<Publication>,
     /// The session that does not receive it, because it published it.
     pub except: Option<SessionId>,
@@ -114,12 +116,14 @@ pub struct PublicationLog {
     read: u64,
     /// Entries that a bound evicted.
     evicted: u64,
+    /// Messages among the entries that a record may miss.
+    queued: u64,
 }
 
 impl PublicationLog {
     /// An empty log.
     pub fn new(limits: LogLimits) -> Self {
-        Self { limits, chains: Chains::new(), bytes: 0, read: 0, evicted: 0 }
+        Self { limits, chains: Chains::new(), bytes: 0, read: 0, evicted: 0, queued: 0 }
     }
 
     /// Changes the bounds. A sweep applies `window_ms` and `bytes`. An append applies `bytes`, and the bounds of its
@@ -130,26 +134,52 @@ impl PublicationLog {
 
     /// Adds a watcher. The log of a room that was not watched begins after the sequence `head`.
     pub fn watch(&mut self, room: &RoomName, watcher: Watcher, head: u64) {
-        *watchers(self.chains.room_or_insert(room, || Room::new(head, 0)), watcher) += 1;
+        let room = self.chains.room_or_insert(room, || Room::new(head, 0));
+        let queued = room.queued();
+        if watcher == Watcher::Record {
+            room.received = 0;
+        }
+        *watchers(room, watcher) += 1;
+        self.queued = self.queued + room.queued() - queued;
     }
 
     /// Removes a watcher. The last one frees all entries of the room in this call, read by all workers or not.
     pub fn unwatch(&mut self, room: &RoomName, watcher: Watcher) {
         let Some((index, room)) = self.chains.room_mut(room) else { return };
+        let queued = room.queued();
         let count = watchers(room, watcher);
         *count = count.saturating_sub(1);
+        self.queued = self.queued + room.queued() - queued;
         if !room.is_watched() {
             self.remove_room(index);
         }
     }
 
-    /// Makes a watcher one of another kind, at a suspension or a recovery. The entries stay.
-    pub fn turn(&mut self, room: &RoomName, from: Watcher, to: Watcher) {
+    /// A session that watches the room is suspended: its record watches the room instead. The entries stay. The record
+    /// misses the messages of the room after the first `received` ones.
+    pub fn suspend(&mut self, room: &RoomName, received: u64) {
         let Some((_, room)) = self.chains.room_mut(room) else { return };
-        if let Some(count) = watchers(room, from).checked_sub(1) {
-            *watchers(room, from) = count;
-            *watchers(room, to) += 1;
-        }
+        let Some(sessions) = room.sessions.checked_sub(1) else { return };
+        let queued = room.queued();
+        room.received = if room.records == 0 { received } else { room.received.min(received) };
+        (room.sessions, room.records) = (sessions, room.records + 1);
+        self.queued = self.queued + room.queued() - queued;
+    }
+
+    /// A session recovers what a record of the room misses, and watches the room instead of the record. The entries
+    /// stay.
+    pub fn recover(&mut self, room: &RoomName) {
+        let Some((_, room)) = self.chains.room_mut(room) else { return };
+        let Some(records) = room.records.checked_sub(1) else { return };
+        let queued = room.queued();
+        (room.sessions, room.records) = (room.sessions + 1, records);
+        self.queued = self.queued + room.queued() - queued;
+    }
+
+    /// The kept messages of all rooms that records watch: of each room, the ones that some record misses or missed since
+    /// the room has records.
+    pub fn queued(&self) -> u64 {
+        self.queued
     }
 
     /// Whether the room is watched. Without any watched room, it hashes nothing.
@@ -190,12 +220,7 @@ impl PublicationLog {
             self.remove_room(index);
             return;
         }
-        let message = if appended.kind == EntryKind::Message {
-            room.messages += 1;
-            room.messages
-        } else {
-            0
-        };
+        let message = if appended.kind == EntryKind::Message { room.messages + 1 } else { 0 };
         self.push(index, appended, message, elapsed, read);
     }
 
@@ -203,7 +228,9 @@ impl PublicationLog {
     fn push(&mut self, room: usize, appended: Appended, message: u64, elapsed: i64, read: u64) {
         let added = appended.publication.data().len();
         self.bytes += weight(1, added);
+        let queued = self.chains.room_at(room).queued();
         self.chains.push(room, appended, message, elapsed);
+        self.queued += self.chains.room_at(room).queued() - queued;
         let mut extra = EXTRA_EVICTIONS;
         let (mut entries, mut bytes) = (0, 0);
         while self.is_over(room)
@@ -245,8 +272,10 @@ impl PublicationLog {
 
     /// Removes the oldest entry of a room, and returns the bytes of its data.
     fn remove(&mut self, at: u32) -> usize {
-        let entry = self.chains.remove_oldest(at);
-        let data_len = entry.data_len();
+        let room = self.chains.room_index_of(at);
+        let queued = self.chains.room_at(room).queued();
+        let data_len = self.chains.remove_oldest(at).data_len();
+        self.queued -= queued - self.chains.room_at(room).queued();
         self.bytes -= weight(1, data_len);
         data_len
     }
@@ -365,7 +394,7 @@ fn watchers(room: &mut Room, watcher: Watcher) -> &mut u32 {
 
 /// The counted size of entries with `bytes` bytes of data: see [`LogLimits::bytes`].
 fn weight(entries: usize, bytes: usize) -> usize {
-    entries * ENTRY_OVERHEAD + 3 * bytes
+    entries * ENTRY_OVERHEAD + 2 * bytes
 }
 
 /// Whether one eviction more is allowed. One that is not needed for the new entry takes one of `extra`.

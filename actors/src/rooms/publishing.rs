@@ -6,7 +6,7 @@ use super::Rooms;
 use super::actor::messages::{Notify, PostMessage, Publish, PublishReceipt, SetTyping};
 use super::fanout::messages::{Announce, Announcement, AnnouncementReach};
 use super::replies::{NotifyReply, PendingWrite, PublishReply};
-use crate::connection::SessionAddr;
+use crate::connection::Sender;
 use crate::model::fault::Fault;
 use crate::model::ids::{NotificationId, RoomName, UserId};
 use crate::model::message::ChatMessage;
@@ -20,12 +20,7 @@ impl Rooms {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`], here or in the reply: nothing was accepted.
-    pub(crate) fn publish(
-        &self,
-        room: RoomName,
-        event: Event,
-        except: Option<SessionAddr>,
-    ) -> Result<PublishReply, Fault> {
+    pub(crate) fn publish(&self, room: RoomName, event: Event, except: Option<Sender>) -> Result<PublishReply, Fault> {
         self.publish_about(room, event, except, None)
     }
 
@@ -46,7 +41,7 @@ impl Rooms {
         &self,
         room: RoomName,
         event: Event,
-        except: Option<SessionAddr>,
+        except: Option<Sender>,
         about: Option<NotificationId>,
     ) -> Result<PublishReply, Fault> {
         let actor = self.actor()?;
@@ -63,7 +58,7 @@ impl Rooms {
 
     /// As [`Rooms::publish`], for the event that ends a published one, such as typing. Each start has at most one end, so
     /// it is not refused.
-    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
+    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: Sender) {
         if let Ok(actor) = self.actor() {
             actor.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });
         }
@@ -100,11 +95,11 @@ impl Rooms {
         &self,
         room: RoomName,
         user: UserId,
-        addr: SessionAddr,
+        sender: Sender,
         is_typing: bool,
     ) -> Result<ReplyReceiver<Result<(), Fault>>, Fault> {
         let actor = self.actor()?;
-        Ok(actor.ask(|reply| SetTyping { room, user, addr, is_typing, reply })?.for_change())
+        Ok(actor.ask(|reply| SetTyping { room, user, sender, is_typing, reply })?.for_change())
     }
 
     /// Publishes a receipt to a chat as soon as the room actor has a free place. Returns the event when the chat's rate of

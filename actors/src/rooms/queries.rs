@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Rooms;
 use super::actor::chat_view::ChatView;
-use super::actor::messages::{Inspect, ReadHistory, ReadMembers, ReadRooms, ReadUsers};
+use super::actor::messages::{CountQueued, Inspect, ReadHistory, ReadMembers, ReadRooms, ReadUsers};
 use super::history::{HistoryPage, Part};
 use super::replies::{MembersPage, PageRange, RoomSummary};
 use crate::events::chat::rooms::RoomInfo;
@@ -49,6 +49,14 @@ impl Rooms {
             }))
         };
         self.actor()?.ask(inspect)?.await
+    }
+
+    /// The chat messages that suspended sessions missed and that are kept for them.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn queued(&self) -> Result<u64, Fault> {
+        self.actor()?.ask(CountQueued)?.await
     }
 
     /// A page of the rooms with members, without internal rooms, and their total number. The order stays the same until

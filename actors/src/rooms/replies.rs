@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::connection::ReplySlot;
-use crate::events::chat::rooms::RoomInfo;
+use crate::events::chat::rooms::{OnlineUpdate, RoomInfo};
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, UserId};
 use crate::model::position::Position;
 use crate::notifications::{LastNotification, NotificationWrite};
+use crate::publication::Publication;
 use crate::runtime::mailbox::ReplyReceiver;
 
 /// The result of a publication.
@@ -32,6 +34,21 @@ pub(crate) struct Membership {
     pub(crate) chat: Option<Box<RoomInfo>>,
     /// The position in the room's history; only for a room with history.
     pub(crate) history: Option<Box<HistoryPosition>>,
+}
+
+/// What a session learns when it recovers a suspended one.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// The last publication before it joined the rooms.
+    pub(crate) number: u64,
+    /// The last notification before that.
+    pub(crate) last_notification: LastNotification,
+    /// What the client missed, in order; `None` when some of it is lost.
+    pub(crate) missed: Option<Vec<Arc<Publication>>>,
+    /// Missed messages that are dropped. Only for a recovery by token.
+    pub(crate) dropped: u64,
+    /// The users of each chat, unless all its members get such an update now.
+    pub(crate) online: Vec<OnlineUpdate>,
 }
 
 /// The position in a room's history at which a session became a member.

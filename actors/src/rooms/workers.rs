@@ -1,10 +1,10 @@
 //! The mailboxes of the room actor and of the fan-outs, and what waits for these actors to start.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::actor::RoomActor;
 use super::fanout::mailboxes::FanoutMailboxes;
-use super::persisted::{RestoredHistory, RestoredMember, RestoredSession};
+use super::persisted::{RestoredHistory, RestoredLog};
 use crate::runtime::mailbox::Mailbox;
 
 /// The mailboxes of the room actor and of all workers. Each worker adds its own at its start; the server accepts
@@ -16,10 +16,9 @@ pub(crate) struct Workers {
     rooms: OnceLock<Mailbox<RoomActor>>,
     /// The histories of the previous run.
     histories: Mutex<Vec<RestoredHistory>>,
-    /// The rooms that restored sessions are members of.
-    members: Mutex<Vec<RestoredMember>>,
-    /// The suspended sessions of the previous run, by worker.
-    sessions: Box<[Mutex<Vec<RestoredSession>>]>,
+    /// The log of the previous run.
+    log: Mutex<RestoredLog>,
+    workers: usize,
     fanouts: Arc<FanoutMailboxes>,
 }
 
@@ -28,14 +27,14 @@ impl Workers {
         Self {
             rooms: OnceLock::new(),
             histories: Mutex::default(),
-            members: Mutex::default(),
-            sessions: (0..workers).map(|_| Mutex::default()).collect(),
+            log: Mutex::default(),
+            workers,
             fanouts: Arc::new(FanoutMailboxes::new(workers)),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
+        self.workers
     }
 
     /// The room actor, once it has started.
@@ -54,34 +53,19 @@ impl Workers {
     }
 
     pub(super) fn restore(&self, history: RestoredHistory) {
-        add(&self.histories, history);
+        lock(&self.histories).push(history);
     }
 
-    pub(super) fn restore_session(&self, session: RestoredSession) {
-        let RestoredSession { user, rooms, addr, .. } = &session;
-        for room in rooms {
-            add(&self.members, RestoredMember { room: room.clone(), worker: addr.worker, user: user.clone() });
-        }
-        if let Some(sessions) = self.sessions.get(addr.worker) {
-            add(sessions, session);
-        }
+    pub(super) fn restore_log(&self, log: RestoredLog) {
+        *lock(&self.log) = log;
     }
 
-    /// Removes and returns the histories and the memberships for the room actor.
-    pub(crate) fn take_rooms(&self) -> (Vec<RestoredHistory>, Vec<RestoredMember>) {
-        (take(&self.histories), take(&self.members))
-    }
-
-    /// Removes and returns the suspended sessions of that worker.
-    pub(crate) fn take_sessions(&self, worker: usize) -> Vec<RestoredSession> {
-        self.sessions.get(worker).map(take).unwrap_or_default()
+    /// Removes and returns the histories and the log for the room actor.
+    pub(crate) fn take_rooms(&self) -> (Vec<RestoredHistory>, RestoredLog) {
+        (std::mem::take(&mut *lock(&self.histories)), std::mem::take(&mut *lock(&self.log)))
     }
 }
 
-fn take<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
-    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn add<T>(list: &Mutex<Vec<T>>, item: T) {
-    list.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -257,9 +257,11 @@ stats! {
         Gauge "hubbub_suspended_sessions"
             "Sessions that lost their connection and can be recovered." { suspended }
         Gauge "hubbub_buffered_messages"
-            "Messages buffered for sessions that lost their connection." { buffered_messages }
+            "Publications buffered for sessions that may be recovered." { buffered_messages }
         Gauge "hubbub_recovery_bytes"
-            "Memory of messages buffered for recovery, in bytes." { recovery_bytes }
+            "Memory of the publications buffered for recovery, in bytes." { recovery_bytes }
+        Counter "hubbub_recovery_evicted_total"
+            "Publications buffered for recovery that a bound evicted." { log_evicted }
         Counter "hubbub_sessions_recovered_total"
             "Sessions recovered after a lost connection." { recovered }
         Counter "hubbub_sessions_not_recovered_total"

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use actix::{Actor, Addr, Context, Handler, Message};
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::model::fault::Fault;
@@ -197,6 +197,15 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
     {
         self.address.do_send(posted);
     }
+}
+
+/// Makes the actor handle the rest of a message after the messages that wait now.
+pub(crate) fn continue_with<A, M>(rest: M, ctx: &mut Context<A>)
+where
+    A: Actor<Context = Context<A>> + Handler<Posted<M>>,
+    M: Send + 'static,
+{
+    ctx.notify(Posted { message: rest, _permit: None });
 }
 
 /// The state of a mailbox, for health checks and metrics.

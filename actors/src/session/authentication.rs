@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Context;
 
 use super::Session;
-use crate::connection::{ReplySlot, SessionAddr};
+use crate::connection::ReplySlot;
 use crate::events::community::AuthenticationError;
 use crate::limits::concurrency::ConcurrencyKey;
 use crate::model::close::Close;
@@ -13,10 +13,10 @@ use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
 use crate::model::surface::Surface;
-use crate::notifications::LastNotification;
+use crate::notifications::Backlog;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;
-use crate::rooms::JoinReply;
+use crate::rooms::{JoinReply, Membership};
 use crate::runtime::clock::Expiry;
 use crate::runtime::mailbox::Full;
 
@@ -31,19 +31,19 @@ impl Session {
 
     /// Attaches a user to a guest session: lists the session, marks the user as online, and joins the room of
     /// all users and the room of the user, in this order. After an error, [`Session::detach_user`] or `Drop` undoes it.
-    pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<Vec<JoinReply>, Fault> {
+    pub(super) fn attach_user(&mut self, identity: Arc<Identity>) -> Result<OwnJoins, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
-        let joins = self.attach_user_in(identity, own.map(|room| (room, None)))?;
+        self.attach_identity(identity)?;
+        let mut joins = Vec::with_capacity(own.len());
+        for room in own {
+            joins.push((room.clone(), self.join_room(room, None)?));
+        }
         self.issue_pid();
         Ok(joins)
     }
 
-    /// As [`Session::attach_user`], with the two rooms and the suspended session that each join replaces.
-    pub(super) fn attach_user_in(
-        &mut self,
-        identity: Arc<Identity>,
-        own: [(RoomName, Option<SessionAddr>); 2],
-    ) -> Result<Vec<JoinReply>, Fault> {
+    /// As [`Session::attach_user`], without the rooms and the private id.
+    pub(super) fn attach_identity(&mut self, identity: Arc<Identity>) -> Result<(), Fault> {
         self.identity = Some(identity.clone());
         self.entry.list(LiveSession {
             id: self.handle.session(),
@@ -65,15 +65,16 @@ impl Session {
         if self.receives_notifications() {
             self.handle.noted().begin();
         }
-        own.into_iter().map(|(room, instead_of)| self.join_room(room, None, instead_of)).collect()
+        Ok(())
     }
 
     pub(super) fn detach_user(&mut self) {
         // The session stays open, and cannot be recovered without a user.
         self.handle.forgo();
+        self.backlog = None;
         self.depart();
         if let Some(pid) = self.pid().cloned() {
-            self.enable_recovery(pid, None);
+            self.enable_recovery(pid, self.named);
         }
         self.entry.unlist();
         self.identity = None;
@@ -122,7 +123,7 @@ impl Session {
     }
 
     /// Applies the valid token of a guest. Messages to everybody and to the user follow the reply `reply_slot`.
-    pub(super) fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<Vec<JoinReply>, Fault> {
+    pub(super) fn authenticate(&mut self, identity: Identity, reply_slot: ReplySlot) -> Result<OwnJoins, Fault> {
         if self.handle.closed().is_some() {
             return Err(Fault::unauthenticated());
         }
@@ -131,6 +132,14 @@ impl Session {
         let joins = self.attach_user(Arc::new(identity))?;
         self.log("authenticated", None);
         Ok(joins)
+    }
+
+    /// Records the joined rooms of a session that has a user now.
+    pub(super) fn confirm_own_rooms(&mut self, joined: Vec<(RoomName, Membership)>) {
+        for (room, membership) in joined {
+            self.backlog = Some(Backlog::new(membership.last_notification));
+            self.rooms.entry(room).and_modify(|number| *number = membership.number);
+        }
     }
 
     /// Closes the session unless it has a user at the end of the grace time. A running token check finishes first,
@@ -148,11 +157,14 @@ impl Session {
     }
 }
 
-/// Waits for the joins. Returns the last notification before the last of them; `None` without joins.
-pub(super) async fn wait_for_joins(joins: Vec<JoinReply>) -> Result<Option<LastNotification>, Fault> {
-    let mut last_notification = None;
-    for joined in joins {
-        last_notification = Some(joined.await??.last_notification);
+/// The joins of the rooms that every session with a user is in.
+pub(super) type OwnJoins = Vec<(RoomName, JoinReply)>;
+
+/// Waits for the joins.
+pub(super) async fn wait_for_joins(joins: OwnJoins) -> Result<Vec<(RoomName, Membership)>, Fault> {
+    let mut joined = Vec::with_capacity(joins.len());
+    for (room, join) in joins {
+        joined.push((room, join.await??));
     }
-    Ok(last_notification)
+    Ok(joined)
 }

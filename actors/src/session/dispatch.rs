@@ -45,6 +45,8 @@ pub enum Outcome<R> {
     /// As [`Outcome::Sequential`], and nothing else of the session goes on until then. It receives its reply slot, to hold
     /// messages behind it.
     Exclusive(Box<dyn FnOnce(ReplySlot) -> ReplyFuture<R>>),
+    /// As [`Outcome::Exclusive`], once no join of the session is pending: then it knows since when it is in its rooms.
+    AfterJoins(Box<dyn FnOnce(ReplySlot) -> ReplyFuture<R>>),
 }
 
 /// The handler of an event. Under 50 lines, no I/O.
@@ -123,43 +125,65 @@ fn serve<E: ClientEvent>(
         .and_then(|()| text::check_members(data.as_bytes(), "data"))
         .and_then(|()| E::read(data))
         .and_then(|event| check_publish(session, &event).and_then(|()| session.handle(event)));
-    let weight = data.len();
     match outcome {
-        Ok(Outcome::Reply(reply)) => session.reply(&reply, &context.correlation, now),
-        Ok(Outcome::ReplyThen(reply, then)) => {
+        Ok(outcome) => answer::<E>(session, outcome, data.len(), context, now, ctx),
+        Err(fault) => session.refuse(&context, &fault, now),
+    }
+}
+
+/// Replies to a request of `weight` bytes.
+fn answer<E: ClientEvent>(
+    session: &mut Session,
+    outcome: Outcome<E::Reply>,
+    weight: usize,
+    context: RequestContext,
+    now: i64,
+    ctx: &mut Context<Session>,
+) {
+    match outcome {
+        Outcome::Reply(reply) => session.reply(&reply, &context.correlation, now),
+        Outcome::ReplyThen(reply, then) => {
             session.reply(&reply, &context.correlation, now);
             then(session, ctx);
         }
-        Ok(Outcome::Async(answer)) => {
+        Outcome::Async(answer) => {
             let reply_slot = session.handle.reserve(weight);
             ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
-        Ok(Outcome::AsyncLarge(answer)) => {
+        Outcome::AsyncLarge(answer) => {
             let reply_slot = session.handle.reserve_large(weight);
             ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
-        Ok(Outcome::Unordered(answer)) => {
+        Outcome::Unordered(answer) => {
             let reply_slot = session.handle.reserve_unordered(weight);
             ctx.spawn(answer.map(move |result, session, _| {
                 let payload = session.result_payload(result, &context);
                 session.handle.fulfil_unordered(reply_slot, payload);
             }));
         }
-        Ok(Outcome::Join(rooms, answer)) => {
+        Outcome::Join(rooms, answer) => {
             let reply_slot = session.handle.reserve(weight);
             session.handle.defer(rooms, reply_slot);
             ctx.spawn(fulfil_with(answer, reply_slot, context));
         }
-        Ok(Outcome::Sequential(answer)) => {
+        Outcome::Sequential(answer) => {
             let reply_slot = session.handle.reserve(weight);
             session.input.pause();
             ctx.spawn(fulfil_with(answer, reply_slot, context).map(|(), session, _| session.input.resume()));
         }
-        Ok(Outcome::Exclusive(answer)) => {
+        Outcome::Exclusive(answer) => {
             let reply_slot = session.handle.reserve(weight);
             ctx.wait(fulfil_with(answer(reply_slot), reply_slot, context));
         }
-        Err(fault) => session.refuse(&context, &fault, now),
+        Outcome::AfterJoins(answer) => {
+            let reply_slot = session.handle.reserve(weight);
+            session.input.pause();
+            let settled = session.pending_joins.settled().into_actor(session);
+            ctx.spawn(settled.map(move |(), _, ctx| {
+                let fulfilled = fulfil_with(answer(reply_slot), reply_slot, context);
+                ctx.wait(fulfilled.map(|(), session, _| session.input.resume()));
+            }));
+        }
     }
 }
 

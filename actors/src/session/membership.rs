@@ -11,7 +11,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::pending_joins::{JoinOutcome, PendingJoin};
 use super::{ReplyFuture, Session};
-use crate::connection::SessionAddr;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
@@ -111,35 +110,30 @@ impl Session {
     ) -> Result<Option<PendingJoin>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
-        if self.rooms.contains(&room) {
+        if self.rooms.contains_key(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
             // The session stays in the room even if the room actor is overloaded.
             let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.handle.addr(), returns).ok());
             return Ok(located.flatten().map(|located| PendingJoin::of_member(room, located)));
         }
         self.check_room_count()?;
-        self.request_room(room, Some(returns), None).map(Some)
+        self.request_room(room, Some(returns)).map(Some)
     }
 
     /// `None` when the session is in the room already.
     pub(super) fn request_join(&mut self, name: &str, field: &str) -> Result<Option<PendingJoin>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
-        if self.rooms.contains(&room) {
+        if self.rooms.contains_key(&room) {
             return Ok(None);
         }
         self.check_room_count()?;
-        self.request_room(room, None, None).map(Some)
+        self.request_room(room, None).map(Some)
     }
 
-    /// Requests to join a room, in place of a suspended session if given.
-    pub(super) fn request_room(
-        &mut self,
-        room: RoomName,
-        returns: Option<JoinSince>,
-        instead_of: Option<SessionAddr>,
-    ) -> Result<PendingJoin, Fault> {
-        let joined = self.join_room(room.clone(), returns, instead_of)?;
+    /// Requests to join a room.
+    fn request_room(&mut self, room: RoomName, returns: Option<JoinSince>) -> Result<PendingJoin, Fault> {
+        let joined = self.join_room(room.clone(), returns)?;
         Ok(PendingJoin::new(self.pending_joins.add(room), joined))
     }
 
@@ -153,8 +147,13 @@ impl Session {
     }
 
     /// Whether the session is in as many rooms as allowed.
-    pub(super) fn is_at_room_limit(&self) -> bool {
-        self.rooms.len().saturating_sub(OWN_ROOMS) >= self.hub.settings().rooms_per_session
+    fn is_at_room_limit(&self) -> bool {
+        self.optional_rooms() >= self.hub.settings().rooms_per_session
+    }
+
+    /// The number of rooms that the session requested.
+    pub(super) fn optional_rooms(&self) -> usize {
+        self.rooms.len().saturating_sub(OWN_ROOMS)
     }
 
     /// Applies a join, and leaves the room if access to it was revoked meanwhile.
@@ -165,11 +164,13 @@ impl Session {
     }
 
     /// Applies a join: a room that refused the session is left.
-    pub(super) fn apply_join_outcome(&mut self, decision: JoinOutcome) -> Result<(), Fault> {
+    fn apply_join_outcome(&mut self, decision: JoinOutcome) -> Result<(), Fault> {
         match decision {
-            JoinOutcome::Joined(id) => {
-                if let Some(id) = id {
-                    self.pending_joins.take(&id);
+            JoinOutcome::Joined(joined) => {
+                if let Some((id, number)) = joined
+                    && self.pending_joins.take(&id)
+                {
+                    self.rooms.insert(id.room, number);
                 }
                 Ok(())
             }
@@ -188,7 +189,7 @@ impl Session {
     pub(super) fn leave_rooms(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {
-            if self.rooms.get(name.as_str()).is_some_and(RoomName::is_optional) {
+            if self.rooms.get_key_value(name.as_str()).is_some_and(|(room, _)| room.is_optional()) {
                 leaving.extend(self.leave_room(name));
             }
         }
@@ -203,7 +204,7 @@ impl Session {
     /// Leaves the rooms that `identity` may not join. Returns them.
     pub(super) fn leave_forbidden_rooms(&mut self, identity: &Identity) -> Vec<RoomName> {
         let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
-        let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
+        let closed: Vec<RoomName> = self.rooms.keys().filter(closed).cloned().collect();
         for room in &closed {
             drop(self.leave_room(room.as_str()));
         }
@@ -212,7 +213,7 @@ impl Session {
 
     /// Leaves forbidden rooms in steps, and notifies the client. `turn` is released at the end.
     pub(super) fn review_rooms(&mut self, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
-        let rooms: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
+        let rooms: Vec<_> = self.rooms.keys().filter(|room| room.is_optional()).cloned().collect();
         self.review_slice(rooms, turn, ctx);
     }
 
@@ -247,7 +248,7 @@ impl Session {
         self.may_subscribe_as(self.identity()?, room)
     }
 
-    fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+    pub(super) fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
         let may_join = |chat: &str| self.hub.chats().may_join(chat, &identity.user);
         self.hub.settings().rules.subscribe(identity, room, may_join)
     }
@@ -278,19 +279,14 @@ impl Session {
         }
     }
 
-    /// Joins a room, from a position or in place of a suspended session.
-    pub(super) fn join_room(
-        &mut self,
-        room: RoomName,
-        returns: Option<JoinSince>,
-        instead_of: Option<SessionAddr>,
-    ) -> Result<JoinReply, Fault> {
-        let (identity, at, addr) = (self.identity()?.clone(), self.connected_at, self.handle.addr());
-        let joined = match returns {
-            Some(returns) => self.hub.rooms().join_since(room.clone(), identity, at, addr, returns)?,
-            None => self.hub.rooms().join(room.clone(), identity, at, addr, instead_of)?,
-        };
-        self.rooms.insert(room.clone());
+    /// Joins a room, from a position if given.
+    pub(super) fn join_room(&mut self, room: RoomName, returns: Option<JoinSince>) -> Result<JoinReply, Fault> {
+        let entering = self.entering()?;
+        // Until the reply has the number of the join, the number before the request stands for it.
+        let head = self.hub.rooms().head();
+        let recoverable_after = self.is_recoverable_in(&room).then_some(head);
+        let joined = self.hub.rooms().join(room.clone(), entering, recoverable_after, returns)?;
+        self.rooms.insert(room.clone(), head);
         self.update_presence_on_join(room);
         Ok(joined)
     }
@@ -298,11 +294,12 @@ impl Session {
     /// Leaves a room; `None` when the session is not in it. Resolves when no more of its messages arrive.
     pub(super) fn leave_room(&mut self, room: &str) -> Option<LeaveReply> {
         let user = self.identity.as_ref()?.user.clone();
-        let room = self.rooms.take(room)?;
+        let (room, _) = self.rooms.remove_entry(room)?;
         self.pending_joins.remove(&room);
         self.stop_typing_in(&room);
         self.update_presence_on_leave(room.clone());
-        self.hub.rooms().leave(room, user, self.handle.addr()).ok()
+        let was_recoverable = self.is_recoverable_in(&room);
+        self.hub.rooms().leave(room, user, self.handle.addr(), was_recoverable).ok()
     }
 
     /// Updates presence after a join.
@@ -348,8 +345,9 @@ impl Session {
         let Some(identity) = &self.identity else { return };
         let addr = self.handle.addr();
         self.pending_joins = super::pending_joins::PendingJoins::default();
-        for room in std::mem::take(&mut self.rooms) {
-            drop(self.hub.rooms().leave(room, identity.user.clone(), addr));
+        for (room, _) in std::mem::take(&mut self.rooms) {
+            let was_recoverable = self.is_recoverable_in(&room);
+            drop(self.hub.rooms().leave(room, identity.user.clone(), addr, was_recoverable));
         }
         if std::mem::take(&mut self.is_present) {
             // Before the departure: no client may receive `offline` and then find the user in the registry.

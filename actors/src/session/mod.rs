@@ -33,7 +33,7 @@ mod state_recovery;
 mod suspension;
 mod token_recovery;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -56,8 +56,8 @@ use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName};
 use crate::model::surface::{Surface, Transport};
-use crate::notifications::LastNotification;
-use crate::publication::{Correlation, Encoder};
+use crate::notifications::Backlog;
+use crate::publication::{Correlation, Encoder, Offset};
 use crate::registry::{AccessChanged, SessionEntry};
 use crate::runtime::hash::Seed;
 use crate::worker::Worker;
@@ -142,13 +142,16 @@ pub struct Session {
     /// Its slots in the limits per address and per user, if these count it.
     address_slot: Option<Box<ConcurrencySlot>>,
     user_slot: Option<Box<ConcurrencySlot>>,
-    /// Its rooms. Two of them are joined and left by no request: the room of everybody and the room of the user.
-    rooms: HashSet<RoomName, Seed>,
+    /// Its rooms, each with the number of the last publication before the join. A recovered session misses nothing before
+    /// that. Two of the rooms are joined and left by no request: the room of everybody and the room of the user.
+    rooms: HashMap<RoomName, u64, Seed>,
     /// Joins of rooms in `rooms` that have no reply yet.
     pending_joins: pending_joins::PendingJoins,
     rate_usage: RateUsage,
-    /// The last notification before the session joined the user's room. Set until the delivery of unread ones starts.
-    unread_since: Option<LastNotification>,
+    /// The unread notifications of its user, once it is in the user's room.
+    backlog: Option<Backlog>,
+    /// The offset that the client named when it connected.
+    named: Option<Offset>,
     /// `None` until it types.
     typing: Option<Box<Typing>>,
     debugging: Option<Box<Debugging>>,
@@ -161,8 +164,8 @@ pub struct Session {
     /// its private id is issued when it authenticates. The end of the session clears it, and suspends the session or
     /// discards the token.
     has_token: bool,
-    /// Whether the session is suspended. Then its handle stays when the actor ends.
-    is_suspended: bool,
+    /// Whether the session may recover what it misses in its chats: it had a recovery token.
+    has_recoverable_chats: bool,
     monitor_reports: monitoring::MonitorReports,
     /// The reason of the end, once the session ends.
     end: Option<monitoring::SessionEnd>,
@@ -206,9 +209,7 @@ impl Actor for Session {
                 self.send_rooms_closed(closed.into_iter().map(|room| (room, 0)).collect());
             }
         }
-        if let Some(since) = self.unread_since.take() {
-            self.start_unread_delivery(since, ctx);
-        }
+        self.start_unread_delivery(ctx);
     }
 }
 
@@ -260,18 +261,13 @@ impl StreamHandler<Inbound> for Session {
     }
 }
 
-/// Cleans up after every end of a session, panics included. Only the handle of a suspended session stays.
+/// Cleans up after every end of a session, panics included.
 impl Drop for Session {
     fn drop(&mut self) {
         self.note_end();
         self.depart();
         self.report_ended();
-        if self.is_suspended {
-            self.handle.detach();
-        } else {
-            self.handle.forgo();
-            self.worker.session_table().release(self.handle.addr().slot);
-        }
+        self.worker.session_table().release(self.handle.addr().slot);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{AuthState, RecoveryRequest, Session, SessionStart};
 use super::{authentication, monitoring, pending_joins};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ impl Session {
         let handle = worker.session_table().insert(SessionSpec {
             session: id,
             encoder: start.encoder,
-            connection: Some(start.connection),
+            connection: start.connection,
             expiry: Expiry::NEVER,
         });
         hub.stats().connected(matches!(start.auth, AuthState::Known(_)), start.transport).add(1);
@@ -95,16 +95,17 @@ impl Session {
             started_as_guest: matches!(start.auth, AuthState::Guest),
             address_slot: start.slot.map(Box::new),
             user_slot: None,
-            rooms: HashSet::default(),
+            rooms: HashMap::default(),
             pending_joins: pending_joins::PendingJoins::default(),
             rate_usage: start.rate_usage,
-            unread_since: None,
+            backlog: None,
+            named: None,
+            has_recoverable_chats: false,
             typing: None,
             debugging: None,
             last_request_at: now,
             recovery_token: None,
             has_token: false,
-            is_suspended: false,
             monitor_reports: monitoring::MonitorReports::none(start.transport),
             end: None,
             is_present: false,
@@ -124,7 +125,7 @@ impl Session {
         self.greet(attempt, Some(&identity), now);
         let reply_slot = self.reserve_online_users(&identity);
         let joins = self.attach_user(identity)?;
-        self.unread_since = authentication::wait_for_joins(joins).await?;
+        self.confirm_own_rooms(authentication::wait_for_joins(joins).await?);
         if let Some(reply_slot) = reply_slot {
             self.send_online_users(reply_slot);
         }

@@ -2,14 +2,11 @@
 //! session's private id (pid) and the number of the last publication that it received: Socket.IO's offset. It gets its id,
 //! its rooms and the missed messages, or a message that the recovery failed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::pending_joins::{JoinOutcome, PendingJoin};
-use super::{AuthState, Session, authentication};
-use crate::connection::retained::Brought;
-use crate::connection::tail::{self, Tail};
-use crate::connection::{Remains, SessionAddr};
+use super::suspension::joined;
+use super::{AuthState, Session};
+use crate::connection::{Recoverability, ReplySlot};
 use crate::events::community::Connected;
 use crate::events::push::{LeftRoom, Welcome};
 use crate::events::recovery::{ReconnectStatus, StateRecovered, StateRecoveryFailed};
@@ -18,20 +15,22 @@ use crate::events::{ServerEvent, json};
 use crate::hub::Hub;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
-use crate::model::ids::{RecoveryToken, RoomName, SessionId};
-use crate::publication::Payload;
+use crate::model::ids::{RecoveryToken, RoomName};
+use crate::notifications::Backlog;
+use crate::publication::{Offset, Payload, Publication};
 use crate::recovery::messages::Restore;
-use crate::recovery::tokens::{By, RecoveryClaim, SuspendedSession, TokenHash};
-use crate::recovery::{GiveUp, Issue, Redeem};
-use crate::runtime::mailbox::Full;
+use crate::recovery::tokens::{By, RecoveryClaim, TokenHash};
+use crate::recovery::{ClaimedRecord, GiveUp, Issue, Redeem};
+use crate::rooms::{Access, RecoverRooms, Recovered, Replay};
+use crate::runtime::mailbox::{Full, ReplyReceiver};
 
 /// A client's request to recover its session.
 #[derive(Debug, Clone)]
 pub struct RecoveryRequest {
     /// The session's private id (pid).
     pub pid: RecoveryToken,
-    /// The number of the last publication that the client received; `None` if it received none.
-    pub last: Option<u64>,
+    /// The last offset that the client received; `None` if it received none.
+    pub last: Option<Offset>,
 }
 
 /// The result of redeeming a private id.
@@ -39,7 +38,7 @@ pub struct RecoveryRequest {
 pub(super) struct RecoveryAttempt {
     pub(super) request: RecoveryRequest,
     /// The suspended session and its user; `None` when it cannot be recovered.
-    pub(super) suspended: Option<(SuspendedSession, Arc<Identity>)>,
+    pub(super) suspended: Option<(ClaimedRecord, Arc<Identity>)>,
     attempt: u32,
 }
 
@@ -68,7 +67,6 @@ impl RecoveryAttempt {
                 suspended = Some((redeemed, identity));
             } else {
                 hub.recovery().post_departure(GiveUp(request.pid.clone()));
-                discard_suspended(hub, redeemed.holder.addr, redeemed.holder.session, redeemed.rooms).await;
             }
         }
         Self { request, suspended, attempt }
@@ -78,22 +76,6 @@ impl RecoveryAttempt {
     pub(super) fn unrecoverable(request: RecoveryRequest) -> Self {
         Self { request, suspended: None, attempt: 1 }
     }
-}
-
-/// Removes a suspended session from `rooms` and frees its slot. Returns the contents of its buffers.
-async fn discard_suspended(hub: &Hub, addr: SessionAddr, session: SessionId, rooms: Vec<RoomName>) -> Option<Remains> {
-    for room in rooms {
-        hub.rooms().discard_suspended(room, addr).await;
-    }
-    hub.rooms().release_slot(addr, session).await
-}
-
-/// The rooms of a suspended session, except the room of everybody and the room of the user.
-struct ReplacedRooms {
-    /// Joins that replace the suspended session by this one.
-    pending: Vec<PendingJoin>,
-    /// Rooms that the user may no longer join.
-    closed: Vec<RoomName>,
 }
 
 impl Session {
@@ -108,11 +90,11 @@ impl Session {
         self.began_at != self.connected_at
     }
 
-    /// Starts to buffer sent publications, so that `pid` can recover the session once it has a user. `last` is the last
-    /// publication that the client received before.
-    pub(super) fn enable_recovery(&mut self, pid: RecoveryToken, last: Option<u64>) {
-        self.handle.remember(Tail::behind(last, self.hub.settings().buffer_bound()));
+    /// Lets `pid` recover the session once it has a user. `named` is the offset that the client names now.
+    pub(super) fn enable_recovery(&mut self, pid: RecoveryToken, named: Option<Offset>) {
+        self.handle.set_recoverable(Recoverability::ByOffset);
         self.recovery_token = Some(pid);
+        self.named = named;
     }
 
     /// Registers the private id at [`Recovery`](crate::recovery::Recovery). Needs a user.
@@ -130,76 +112,81 @@ impl Session {
     pub(super) async fn recover(
         &mut self,
         attempt: RecoveryAttempt,
-        suspended: SuspendedSession,
+        suspended: ClaimedRecord,
         identity: Arc<Identity>,
     ) -> Result<(), Fault> {
-        let (hub, addr, reply_slot) = (self.hub.clone(), suspended.holder.addr, self.handle.reserve(0));
-        let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
-        self.handle.defer(suspended.rooms.iter().chain(&own).cloned(), reply_slot);
-        let own = own.map(|room| (room.clone(), suspended.rooms.contains(&room).then_some(addr)));
-        let attached = self.take_user_slot(&identity).and_then(|()| self.attach_user_in(identity.clone(), own.clone()));
-        let joins = match attached {
-            Ok(joins) => joins,
-            Err(fault) => {
-                // The session stays suspended for the client's next attempt.
-                let token = TokenHash::of(&attempt.request.pid);
-                hub.recovery().post_departure(Restore(vec![(token, suspended, hub.settings().recovery.window_ms)]));
-                return Err(fault);
-            }
-        };
+        let hub = self.hub.clone();
+        let attached = self.take_user_slot(&identity).and_then(|()| self.attach_identity(identity.clone()));
+        if let Err(fault) = attached {
+            // The session stays suspended for the client's next attempt.
+            let token = TokenHash::of(&attempt.request.pid);
+            hub.recovery().post_departure(Restore(vec![(
+                token,
+                suspended.into_record(),
+                hub.settings().recovery.window_ms,
+            )]));
+            return Err(fault);
+        }
         if self.started_as_guest {
             // The client sends no token again, so the first token's expiry still applies.
             self.handle.expire_at(suspended.holder.expiry);
         }
         self.began_at = suspended.holder.connected_at;
-        let session = suspended.holder.session;
-        let mut rooms = suspended.rooms;
-        rooms.retain(|room| !own.iter().any(|(own, _)| own == room));
-        let ReplacedRooms { pending, closed } = self.take_over_rooms(rooms, addr);
+        let (last, backlog) = (attempt.request.last, suspended.backlog);
+        let is_named_before = last == suspended.named;
+        let reply_slot = self.handle.reserve(0);
+        let (closed, recovering) = self.recover_rooms(last, suspended, &identity, reply_slot)?;
         self.issue_pid();
-        let failed = self.await_replaced_rooms(pending).await;
-        let all_joined = failed.is_empty();
-        let joined = authentication::wait_for_joins(joins).await;
-        let left = failed.into_iter().chain(closed.iter().cloned()).collect();
-        let remains = discard_suspended(&hub, addr, session, left).await.filter(|_| all_joined);
-        let joined_at = joined?;
-        let payloads = match missed(attempt.request.last, remains) {
-            Some((missed, is_confirmed)) => {
-                // Unread notifications follow unless the client is known to have received them.
-                self.unread_since = joined_at.filter(|_| !is_confirmed);
-                self.send_missed(attempt.attempt, &identity, missed, is_confirmed, closed)
+        let Recovered { number, missed, last_notification, online, .. } = recovering.await?;
+        let payloads = match missed {
+            Some(missed) => {
+                let received = last.filter(|_| !is_named_before);
+                let after = |backlog: Backlog| backlog.after(received);
+                self.backlog = Some(backlog.map_or_else(|| Backlog::new(last_notification), after));
+                self.send_missed(attempt.attempt, &identity, &missed, closed)
             }
             None => {
-                self.unread_since = joined_at;
+                self.backlog = Some(Backlog::new(last_notification));
+                self.rooms.values_mut().for_each(|joined| *joined = number);
                 self.restart(attempt.attempt)?
             }
         };
+        self.send_online_updates(&online);
         self.handle.fulfil(reply_slot, Payload::concat(payloads));
         Ok(())
     }
 
-    fn take_over_rooms(&mut self, rooms: Vec<RoomName>, addr: SessionAddr) -> ReplacedRooms {
-        let (mut pending, mut closed) = (Vec::new(), Vec::new());
-        for room in rooms {
-            match self.take_over_room(room.clone(), addr) {
-                Some(join) => pending.push(join),
-                None => closed.push(room),
-            }
+    /// Requests the rooms of `suspended`. Their publications follow the reply `reply_slot`. Returns the rooms that are
+    /// closed to `identity`, too.
+    fn recover_rooms(
+        &mut self,
+        last: Option<Offset>,
+        mut suspended: ClaimedRecord,
+        identity: &Identity,
+        reply_slot: ReplySlot,
+    ) -> Result<(Vec<RoomName>, ReplyReceiver<Recovered>), Fault> {
+        let (session, entering) = (suspended.holder.session, self.entering()?);
+        let (is_named_before, served) = (last == suspended.named, suspended.served);
+        let rooms = self.accesses(identity, suspended.take_cursors());
+        let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
+        let is_new = |room: &RoomName| !rooms.iter().any(|(cursor, _)| cursor.room == *room);
+        let new_rooms: Vec<_> = own.into_iter().filter(is_new).collect();
+        let denied = rooms.iter().filter(|(_, access)| *access == Access::Denied);
+        let closed = suspended.closed.iter().chain(denied.map(|(cursor, _)| &cursor.room)).cloned().collect();
+        self.handle.defer(joined(&rooms).map(|(room, _)| room).chain(new_rooms.iter().cloned()), reply_slot);
+        // What the client has is not missed later.
+        let head = self.hub.rooms().head();
+        let received = last.filter(|_| !is_named_before).map_or(0, |last| last.number).min(head);
+        let joined = joined(&rooms).map(|(room, number)| (room, number.max(received)));
+        for (room, number) in joined.chain(new_rooms.iter().map(|room| (room.clone(), head))) {
+            self.rooms.insert(room.clone(), number);
+            self.update_presence_on_join(room);
         }
-        ReplacedRooms { pending, closed }
-    }
-
-    /// Waits for the rooms. Returns the rooms that refused.
-    async fn await_replaced_rooms(&mut self, pending: Vec<PendingJoin>) -> Vec<RoomName> {
-        let mut failed = Vec::new();
-        for join in pending {
-            let room = join.room().clone();
-            let outcome = join.outcome().await.map_or_else(JoinOutcome::Refused, |(outcome, _)| outcome);
-            if self.apply_join_outcome(outcome).is_err() {
-                failed.push(room);
-            }
-        }
-        failed
+        // Until the room actor replies, it is not known what is for this session.
+        self.handle.note_offered(u64::MAX);
+        let replay = Replay::Publications { last, is_named_before, served };
+        let recover = |reply| RecoverRooms { session, entering, rooms, new_rooms, head, replay, reply };
+        Ok((closed, self.hub.rooms().recover(recover)?))
     }
 
     /// The messages of a successful recovery: the greeting, the missed messages, and a notice for each closed room.
@@ -207,18 +194,16 @@ impl Session {
         &self,
         attempt: u32,
         identity: &Identity,
-        missed: VecDeque<Brought>,
-        is_confirmed: bool,
+        missed: &[Arc<Publication>],
         closed: Vec<RoomName>,
     ) -> Vec<Payload> {
         let (now, mut payloads) = (self.now(), Vec::new());
         self.write_greeting(&mut payloads, attempt, Some(identity), now);
-        let missed: Vec<_> = missed.into_iter().filter(|Brought { room, .. }| !closed.contains(room)).collect();
-        payloads.extend(missed.iter().map(|publication| publication.payload.clone()));
+        payloads.extend(missed.iter().map(|publication| publication.payload(self.handle.encoder())));
         self.hub.stats().sent.add(missed.len() as u64);
-        self.handle.catch_up(missed, self.worker.session_table().ledger());
-        if is_confirmed {
-            self.handle.noted().end();
+        // The unread notifications are read from the store, which may not have these changes yet.
+        for id in missed.iter().filter_map(|publication| publication.notification()) {
+            self.handle.noted().add(id);
         }
         for room in closed {
             let left = match room.chat() {
@@ -239,7 +224,7 @@ impl Session {
         self.issue_pid();
         let mut payloads = Vec::new();
         self.write_greeting(&mut payloads, attempt, None, self.now());
-        let optional: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
+        let optional: Vec<_> = self.rooms.keys().filter(|room| room.is_optional()).cloned().collect();
         for room in optional {
             drop(self.leave_room(room.as_str()));
         }
@@ -274,12 +259,4 @@ impl Session {
     fn write<E: ServerEvent>(&self, payloads: &mut Vec<Payload>, event: &E, now: i64) {
         payloads.push(self.handle.encoder().answer(E::NAME, &json::encode(event), &None, now));
     }
-}
-
-/// The publications after `last`, and whether the client is known to have received its first messages. `None` when some
-/// of them are no longer retained.
-fn missed(last: Option<u64>, remains: Option<Remains>) -> Option<(VecDeque<Brought>, bool)> {
-    let Remains::Tail { deliveries, left, is_confirmed } = remains? else { return None };
-    let missed = tail::lacking(last, left, deliveries.into(), |delivery: &Brought| delivery.number)?;
-    Some((missed, is_confirmed))
 }

@@ -4,7 +4,7 @@
 //!    the notice when to reconnect and closes them on [`schedule`]; `rooms/fanout/shutdown.rs` is the worker's part.
 //!    Meanwhile the histories are stored, because nothing is published any more.
 //! 2. [`Hub::close_remaining`] closes the remaining sessions.
-//! 3. [`Hub::store_sessions`] stores the suspended sessions.
+//! 3. [`Hub::store_sessions`] stores the suspended sessions and what they missed.
 //! 4. [`Hub::store_once`] stores the replies to requests with an idempotency key, after the last HTTP request.
 
 pub mod schedule;
@@ -16,12 +16,11 @@ use actix_rt::time::{sleep, timeout};
 use self::schedule::{DrainRate, DrainSchedule};
 use crate::hub::Hub;
 use crate::model::close::Close;
+use crate::model::fault::Fault;
 use crate::recovery::messages::TakeSuspended;
-use crate::recovery::persisted::{SavedSession, SessionsToStore};
-use crate::recovery::tokens::SuspendedSession;
-
-/// Sessions that are prepared for the store at once: the contents of each are in memory twice meanwhile.
-const STORED_AT_ONCE: usize = 256;
+use crate::recovery::persisted::{self, SavedSession};
+use crate::rooms::persisted::segments::{self, Segments};
+use crate::store::{Store, StoredSessions};
 
 /// The wait for the last sessions to end, and the time between two checks.
 const END_TIME: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(10));
@@ -66,34 +65,41 @@ impl Hub {
         let _ = timeout(within, ended).await;
     }
 
-    /// Stores the suspended sessions for the next start, with the sessions that [`Hub::drain`] ended.
-    pub async fn store_sessions(&self) {
+    /// Stores the suspended sessions for the next start, with the sessions that [`Hub::drain`] ended, and then what they
+    /// missed, the newest publications first. After `within` it stops: sessions that need older publications are not
+    /// recovered. The sessions themselves are stored in any case.
+    pub async fn store_sessions(&self, within: Duration) {
+        // First the log: all records are in the mailbox of the recovery actor when it arrives.
+        let log = self.rooms().log().await;
         let suspended = self.recovery().ask_departure(TakeSuspended).await.unwrap_or_default();
-        let (mut suspended, now) = (suspended.into_iter(), self.clock().now_ms());
-        let mut to_store = SessionsToStore::default();
-        loop {
-            let some: Vec<_> = suspended.by_ref().take(STORED_AT_ONCE).collect();
-            if some.is_empty() {
-                break;
-            }
-            let slots: Vec<_> =
-                some.iter().map(|(_, SuspendedSession { holder, .. }, _)| (holder.addr, holder.session)).collect();
-            let remains = self.rooms().release_slots(&slots).await;
-            for ((token, suspended, left), remains) in some.into_iter().zip(remains) {
-                if let Some(remains) = remains {
-                    to_store.add(SavedSession { token, suspended, until: now + left, remains });
-                }
-            }
-        }
-        let stored = to_store.into_stored();
-        if stored.sessions.is_empty() {
+        if suspended.is_empty() {
             return;
         }
-        log::info!(sessions = stored.sessions.len(); "suspended sessions are stored");
-        if let Err(fault) = self.store().keep_suspended(stored).await {
-            log::warn!("suspended sessions could not be stored and cannot be recovered: {fault}");
+        let now = self.clock().now_ms();
+        let cursors = suspended.iter().flat_map(|(_, suspended, _)| &suspended.rooms);
+        let (log, segments) = segments::stored(log, cursors, now);
+        let saved = suspended
+            .into_iter()
+            .map(|(token, suspended, left)| persisted::stored(SavedSession { token, suspended, until: now + left }));
+        let stored = StoredSessions { sessions: saved.flatten().collect(), log };
+        let sessions = stored.sessions.len();
+        match timeout(within, store_all(self.store(), stored, segments)).await {
+            Ok(Ok(())) => log::info!(sessions; "suspended sessions are stored"),
+            Ok(Err(fault)) => log::warn!(sessions; "not all suspended sessions can be recovered: {fault}"),
+            Err(_) => {
+                log::warn!(sessions; "not all suspended sessions can be recovered: the time to store them is over")
+            }
         }
     }
+}
+
+/// Stores the sessions, then the segments of the log.
+async fn store_all(store: &Store, sessions: StoredSessions, segments: Segments) -> Result<(), Fault> {
+    store.keep_suspended(sessions).await?;
+    for segment in segments {
+        store.keep_segment(segment).await?;
+    }
+    Ok(())
 }
 
 fn report(sessions: u64, rate: DrainRate, schedule: &DrainSchedule) {

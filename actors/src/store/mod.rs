@@ -74,7 +74,7 @@ pub use self::permissions::Grants;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{EvictedRevocation, Revocation, RevocationScope, SUBJECT_MAX};
 pub use self::sign_ins::{RefreshedSignIn, SIGN_INS_MAX, SignIn};
-pub use self::suspended::{StoredDelivery, StoredSession, StoredSessions};
+pub use self::suspended::{StoredLog, StoredRoom, StoredSegment, StoredSession, StoredSessions};
 use self::threads::{Ends, StoreState, Threads};
 use self::writer::{Write, WriteJob};
 use crate::model::fault::{Code, Fault};

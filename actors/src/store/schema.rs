@@ -202,6 +202,37 @@ const MIGRATIONS: &[&str] = &["
 ", "
     -- permissions is a JSON list, as roles.
     ALTER TABLE users ADD COLUMN permissions TEXT NOT NULL DEFAULT '[]';
+", "
+    -- Suspended sessions between a planned stop and the next start: token is a SHA-256, record JSON. The sessions of an
+    -- earlier version have no positions in the log, so they are not recovered.
+    DROP TABLE parked;
+    DROP TABLE parked_deliveries;
+    CREATE TABLE suspended_sessions (
+        seq INTEGER PRIMARY KEY,
+        token BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+
+    -- The part of the log that these sessions may need. One row of log_head: the sequence of the last publication, and
+    -- the time of the stop. The publications of a room are stored after the sequence evicted; messages is the number of
+    -- its last message. The first segment has the newest publications; is_last marks the one with the oldest.
+    CREATE TABLE log_head (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        head INTEGER NOT NULL,
+        stopped_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE log_rooms (
+        seq INTEGER PRIMARY KEY,
+        room TEXT NOT NULL UNIQUE,
+        evicted INTEGER NOT NULL,
+        messages INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE log_segments (
+        seq INTEGER PRIMARY KEY,
+        is_last INTEGER NOT NULL,
+        entries BLOB NOT NULL
+    ) STRICT;
 "];
 
 /// The reason why a file cannot be used.
@@ -302,6 +333,25 @@ mod tests {
         let (roles, permissions): (String, String) =
             conn.query_row("SELECT roles, permissions FROM users", (), read).unwrap();
         assert_eq!((roles.as_str(), permissions.as_str()), ("[\"admin\"]", "[]"));
+    }
+
+    #[test]
+    fn a_migrated_file_keeps_histories_and_drops_the_suspended_sessions_of_an_earlier_version() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        make(&conn, 8);
+        conn.execute_batch(
+            "INSERT INTO histories (room, epoch, last) VALUES ('lobby', 'e', 1);
+             INSERT INTO history_messages (history, name, tells_topic, data, created_at) VALUES (1, 'x', 1, x'31', 5);
+             INSERT INTO parked (token, until, head, deliveries) VALUES (x'07', 5, '{}', x'');
+             INSERT INTO parked_deliveries (number, is_frame, room, bytes) VALUES (1, 0, 'lobby', x'31')",
+        )
+        .unwrap();
+        migrate(&mut conn).unwrap();
+        let count = |table| conn.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get::<_, i64>(0));
+        assert_eq!(["histories", "history_messages"].map(|table| count(table).unwrap()), [1, 1]);
+        let new = ["suspended_sessions", "log_head", "log_rooms", "log_segments"];
+        assert_eq!(new.map(|table| count(table).unwrap()), [0; 4]);
+        assert!(count("parked").is_err() && count("parked_deliveries").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::model::surface::Surface;
-use crate::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
+use crate::publication::{Correlation, Encoder, Event, EventError, Format, Offset, Payload};
 
 /// Encodes each event and each reply as one line of text. An event with the offset 7, and a reply to the request `#1`:
 ///
@@ -38,7 +38,7 @@ impl Encoder for LineEncoder {
         Surface::Raw
     }
 
-    fn event(&self, event: &Event, _: u64) -> Payload {
+    fn event(&self, event: &Event, _: Offset) -> Payload {
         let offset = event.offset.map(|offset| format!("{offset}: ")).unwrap_or_default();
         line(&format!("{offset}{} {}", event.name, text(&event.data)))
     }

@@ -11,6 +11,7 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::RecoveryToken;
 use hubbub_actors::model::surface::Surface;
+use hubbub_actors::publication::Offset;
 use hubbub_actors::session::{AuthState, Inbound, RecoveryRequest, Request};
 use hubbub_actors::worker::Worker;
 
@@ -24,7 +25,7 @@ use super::requests::{ReceivedValues, RequestEffect};
 #[derive(Debug, Clone)]
 struct RecoverableSession {
     pid: String,
-    last: Option<u64>,
+    last: Option<Offset>,
     rooms: BTreeSet<String>,
     tokens: Vec<&'static str>,
     /// The number of its connection, which stays after a recovery.
@@ -59,7 +60,7 @@ pub(super) struct ClientModel {
     recoverable: Option<RecoverableSession>,
     /// The session that it requests to recover, until the hub reports the result.
     recovering: Option<RecoverableSession>,
-    last: Option<u64>,
+    last: Option<Offset>,
     /// The number of its requests for a replay.
     replays: u32,
     /// The effects of the requests without a reply, by id.

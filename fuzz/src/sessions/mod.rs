@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hubbub::codec::namespace::ROOT_NUMBERED;
 use hubbub_actors::connection::outbox::OutboxCapacity;
 use hubbub_actors::events::table::CLIENT;
 use hubbub_actors::hub::{Hub, PublishTarget, Settings};
@@ -114,7 +113,7 @@ impl Simulation {
         let chats = FuzzChats::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
         let chats_to_open = chats.iter().map(|(id, access)| chat(id, access)).collect();
         hub.open_chats(chats_to_open).await.expect("chats");
-        let worker = Worker::start(&hub, &ROOT_NUMBERED).expect("a worker");
+        let worker = Worker::start(&hub).expect("a worker");
         let models = USERS.map(ClientModel::of);
         Self { hub, worker, clock, models, chats, earlier_chats: Vec::new(), publications: Publications::default() }
     }

@@ -30,18 +30,26 @@ fn event(name: &str, data: &'static str) -> Event {
 #[test]
 fn an_event_is_its_name_and_data_without_its_room() {
     let event = event("say \"hi\"", "{\"a\":[1, 2]}");
-    assert_eq!(messages(&ROOT.event(&event, 0)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
-    assert_eq!(messages(&CHAT.event(&event, 0)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
+    assert_eq!(messages(&ROOT.event(&event, Offset::NONE)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
+    assert_eq!(messages(&CHAT.event(&event, Offset::NONE)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
 }
 
 #[test]
 fn a_numbered_event_has_its_offset_as_last_argument() {
     let event = event("say", "[1]");
-    assert_eq!(messages(&ROOT_NUMBERED.event(&event, 0)), [r#"42["say",[1]]"#]);
-    let numbered = messages(&ROOT_NUMBERED.event(&event, u64::MAX - 1));
-    assert_eq!(numbered, [r#"42["say",[1],"fffffffffffffffe"]"#]);
-    assert_eq!((number("fffffffffffffffe"), number("10"), number("no number")), (u64::MAX - 1, 16, u64::MAX));
-    assert_eq!(number("+5"), u64::MAX, "the hub writes no sign");
+    assert_eq!(messages(&ROOT_NUMBERED.event(&event, Offset::NONE)), [r#"42["say",[1]]"#]);
+    let notice = |number, notice| Offset { number, notice: Some(notice) };
+    for (written, text) in
+        [(Offset::of(u64::MAX - 1), "fffffffffffffffe"), (notice(16, 255), "10.ff"), (notice(0, 1), "0.1")]
+    {
+        assert_eq!(messages(&ROOT_NUMBERED.event(&event, written)), [format!("42[\"say\",[1],\"{text}\"]")]);
+        assert_eq!(messages(&ROOT.event(&event, written)), [r#"42["say",[1]]"#], "without recovery");
+        assert_eq!(offset(text), written);
+    }
+    // The hub writes no sign.
+    for invalid in ["no number", "", "+5", "10.", ".1", "10.-1", "1.2.3", "10.ffffffffffffffff", "1ffffffffffffffff"] {
+        assert_eq!(offset(invalid), NO_OFFSET, "{invalid}");
+    }
 }
 
 /// The client library takes a string at the end of an event for the offset of a publication.
@@ -74,7 +82,7 @@ fn a_refusal_and_a_close_end_in_an_object_beside_offsets() {
 fn binary_data_is_sent_as_attachments_of_events_and_acknowledgements() {
     let event = event("image", r#"{"of":{"$binary":"AQI="}}"#);
     let placed = r#"{"of":{"_placeholder":true,"num":0}}"#;
-    assert_eq!(messages(&ROOT.event(&event, 0)), [&format!("451-[\"image\",{placed}]"), "0102"]);
+    assert_eq!(messages(&ROOT.event(&event, Offset::NONE)), [&format!("451-[\"image\",{placed}]"), "0102"]);
     let answer = CHAT.acknowledgement(Some(&event.data), &ack("5").unwrap(), 7);
     assert_eq!(messages(&answer), [&format!("461-/chat,5[{placed}]"), "0102"]);
 }

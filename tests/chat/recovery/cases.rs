@@ -97,6 +97,7 @@ async fn run(config: &str, transports: &[ChatTransports], steps: &[ChatStep]) {
             script.run(*step).await;
         }
         assert!(script.sent.is_empty(), "no step receives {:?}", script.sent);
+        end_all(&script.hub, &["alice", "bob"]).await;
     }
 }
 
@@ -168,7 +169,7 @@ impl ChatScript {
                 let reply = self.alice.as_mut().unwrap().request("message:typing", typing).await;
                 assert_eq!(reply["message"], "User not in this room");
             }
-            Queued(count) => assert_eq!(self.hub.metric("hubbub_buffered_messages"), f64::from(count)),
+            Queued(count) => assert_eq!(queued(&mut self.bob).await, count),
             Suspended(count) => wait_until_suspended(&self.hub, count).await,
         }
     }

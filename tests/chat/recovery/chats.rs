@@ -187,3 +187,131 @@ async fn a_request_after_a_recovery_is_answered_after_it() {
     assert_eq!(contents(&received_by(&hub, CHAT, [&mut alice]).await[0]), ["after it"]);
     drop(old);
 }
+
+#[tokio::test]
+async fn a_chat_that_was_closed_to_the_user_and_opened_again_is_not_recovered() {
+    let hub = hub("");
+    for transport in [ChatTransport::WebSocket, ChatTransport::Raw] {
+        put_private(&hub, "team", &["alice", "bob"]);
+        let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+        let (mut alice, token) = in_chat(&hub, transport, "alice", CHAT).await;
+        for chat in [CHAT, "team"] {
+            bob.join(chat).await;
+        }
+        alice.join("team").await;
+        alice.reset();
+        wait_until_suspended(&hub, 1).await;
+        bob.send_message("team", "before").await;
+        put_private(&hub, "team", &["bob"]);
+        bob.send_message("team", "while it was closed").await;
+        put_private(&hub, "team", &["alice", "bob"]);
+        bob.send_message("team", "after").await;
+        bob.send_message(CHAT, "missed").await;
+        assert_eq!(queued(&mut bob).await, 1);
+        let mut alice = ChatClient::of(&hub, transport, "alice").await;
+        let recovered = recover(&mut alice, &token).await;
+        assert_eq!((recovered.contents(), recovered.dropped), (vec!["missed"], None));
+        assert_eq!(recovered.session["rooms"], json!([CHAT]));
+        assert_eq!(sessions(&hub, "team"), json!({"bob": 1}));
+        bob.send_message("team", "not for alice").await;
+        assert_eq!(contents(&received_by(&hub, "team", [&mut alice]).await[0]), Vec::<&str>::new());
+        alice.join("team").await;
+        bob.send_message("team", "live").await;
+        assert_eq!(contents(&received_by(&hub, "team", [&mut alice]).await[0]), ["live"]);
+        end_all(&hub, &["alice", "bob"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_the_session_itself_is_recovered() {
+    let hub = hub("");
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    let (mut alice, token) = in_chat(&hub, ChatTransport::Polling, "alice", CHAT).await;
+    // She is cut before a poll fetches it.
+    alice.send_request("message:send", json!({"chatId": CHAT, "content": "own"})).await;
+    while bob.event().await[0] != "message:new" {}
+    alice.stop_polling();
+    bob.send_message(CHAT, "missed").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
+    let recovered = recover(&mut alice, &token).await;
+    assert_eq!((recovered.contents(), recovered.dropped), (vec!["own", "missed"], None));
+    assert_eq!(recovered.messages[0]["userId"], "alice");
+    end_all(&hub, &["alice", "bob"]).await;
+}
+
+#[tokio::test]
+async fn a_busy_chat_does_not_cost_a_session_in_a_quiet_chat_its_messages() {
+    const BUSY: usize = 200;
+    let hub = hub("[recovery]\nqueue = 20\n");
+    put(&hub, "busy", &json!({"public": true}));
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    for chat in [CHAT, "busy"] {
+        bob.join(chat).await;
+    }
+    for transport in [ChatTransport::WebSocket, ChatTransport::Raw] {
+        let mut tokens = Vec::new();
+        for (user, chats) in [("alice", vec![CHAT]), ("carol", vec!["busy"]), ("dave", vec!["busy", CHAT])] {
+            let (mut client, token) = in_chat(&hub, transport, user, chats[0]).await;
+            for chat in &chats[1..] {
+                client.join(chat).await;
+            }
+            client.reset();
+            tokens.push((user, token));
+        }
+        wait_until_suspended(&hub, 3).await;
+        bob.send_message(CHAT, "first").await;
+        for n in 0..BUSY {
+            bob.send_message("busy", &n.to_string()).await;
+        }
+        bob.send_message(CHAT, "second").await;
+        bob.take_events();
+        assert_eq!(queued(&mut bob).await, 22);
+        let newest = |count: usize| (BUSY - count..BUSY).map(|n| n.to_string()).collect::<Vec<_>>();
+        for (user, token) in &tokens {
+            let mut client = ChatClient::of(&hub, transport, user).await;
+            let recovered = recover(&mut client, token).await;
+            let expected = match *user {
+                "alice" => (vec!["first".to_owned(), "second".to_owned()], None),
+                "carol" => (newest(20), Some(BUSY as u64 - 20)),
+                // The newest messages of both chats.
+                _ => ([newest(19), vec!["second".to_owned()]].concat(), Some(BUSY as u64 + 2 - 20)),
+            };
+            let contents: Vec<_> = recovered.contents().into_iter().map(str::to_owned).collect();
+            assert_eq!((contents, recovered.dropped), expected, "{user}");
+            http(&hub, "POST", "/api/disconnect", &json!({ "userId": user }));
+        }
+        assert_eq!(queued(&mut bob).await, 0);
+    }
+    end_all(&hub, &["bob"]).await;
+}
+
+#[tokio::test]
+async fn messages_that_the_bound_of_the_memory_evicted_count_as_dropped() {
+    const SENT: usize = 20;
+    const CAPACITY: usize = 8;
+    // Its data, one encoded form, and an overhead.
+    const WEIGHT: usize = 2 * 8_300 + 512;
+    let hub = hub(&format!("[recovery]\nbytes = {}\n", CAPACITY * WEIGHT));
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    for transport in [ChatTransport::WebSocket, ChatTransport::Raw] {
+        let (alice, token) = in_chat(&hub, transport, "alice", CHAT).await;
+        alice.reset();
+        wait_until_suspended(&hub, 1).await;
+        let sent: Vec<_> = (0..SENT).map(|n| format!("{n}: {}", "x".repeat(8_000))).collect();
+        for content in &sent {
+            bob.send_message(CHAT, content).await;
+        }
+        let kept = queued(&mut bob).await.as_u64().unwrap() as usize;
+        assert!((CAPACITY..=CAPACITY + 2).contains(&kept), "{kept} are kept");
+        let mut alice = ChatClient::of(&hub, transport, "alice").await;
+        let recovered = recover(&mut alice, &token).await;
+        assert_eq!(recovered.contents(), sent[SENT - kept..]);
+        assert_eq!(recovered.dropped, Some((SENT - kept) as u64));
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+        bob.take_events();
+    }
+    end_all(&hub, &["alice", "bob"]).await;
+}

@@ -23,7 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
 use super::{
-    contents, http, is_time, online_update, put, put_private, received_by, room_left, settled, timeless, unlimited,
+    contents, http, is_time, online_update, put, put_private, received_by, room_left, sessions, settled, timeless,
+    unlimited,
 };
 use super::{user_joined, user_left};
 use crate::support::chat_client::{ChatClient, ChatTransport};
@@ -101,12 +102,28 @@ async fn wait_until_suspended(hub: &Hub, sessions: u32) {
 
 /// Waits until the hub has no session, connected or suspended, and stores nothing for one.
 async fn wait_until_empty(hub: &Hub) {
-    eventually(DEADLINE, "the hub is empty", || {
-        ["hubbub_suspended_sessions", "hubbub_buffered_messages", "hubbub_rooms", "websocket_connections_active"]
-            .iter()
-            .all(|name| hub.metric(name) == 0.0)
-    })
-    .await;
+    // The connections first: a session that ends may be suspended by then.
+    let names = [
+        "websocket_connections_active",
+        "hubbub_suspended_sessions",
+        "hubbub_buffered_messages",
+        "hubbub_recovery_bytes",
+        "hubbub_rooms",
+    ];
+    eventually(DEADLINE, "the hub is empty", || names.iter().all(|name| hub.metric(name) == 0.0)).await;
+}
+
+/// Ends the sessions of these users, connected or suspended, and waits until the hub is empty.
+async fn end_all(hub: &Hub, users: &[&str]) {
+    for user in users {
+        http(hub, "POST", "/api/disconnect", &json!({ "userId": user }));
+    }
+    wait_until_empty(hub).await;
+}
+
+/// The messages that are queued for suspended sessions, as `client` is told.
+async fn queued(client: &mut ChatClient) -> Value {
+    client.request_ok("connection:stats", json!({})).await["stats"]["queuedMessages"].take()
 }
 
 /// A client in a chat, and its recovery token.

@@ -22,7 +22,7 @@ async fn a_session_resumes_on_every_transport() {
         for content in &missed {
             bob.send_message(CHAT, content).await;
         }
-        assert_eq!(hub.metric("hubbub_buffered_messages"), 10.0);
+        assert_eq!(queued(&mut bob).await, 10);
         let [to_bob] = received_by(&hub, CHAT, [&mut bob]).await;
         let left = [user_left("alice", CHAT, 1), online_update(CHAT, &["bob"])];
         let at = to_bob.iter().position(|event| event[0] == "user:left").unwrap();
@@ -60,8 +60,8 @@ async fn a_session_resumes_on_every_transport() {
         assert_eq!((to_bob, to_alice), (vec![user_joined("alice", CHAT, 2), both.clone()], vec![both]));
         token = recovered.token();
     }
-    assert_eq!(hub.metric("hubbub_sessions_recovered_total"), 4.0);
-    drop((alice, bob));
+    assert_eq!((hub.metric("hubbub_sessions_recovered_total"), queued(&mut bob).await), (4.0, json!(0)));
+    end_all(&hub, &["alice", "bob"]).await;
 }
 
 #[tokio::test]
@@ -88,7 +88,8 @@ async fn recovered_messages_fill_at_most_half_of_the_outbox() {
         let [received] = received_by(&hub, CHAT, [&mut alice]).await;
         assert_eq!(contents(&received), ["after"], "{transport:?}");
     }
-    assert_eq!((hub.metric("hubbub_buffered_messages"), hub.metric("hubbub_suspended_sessions")), (0.0, 0.0));
+    assert_eq!((queued(&mut bob).await, hub.metric("hubbub_suspended_sessions")), (json!(0), 0.0));
+    end_all(&hub, &["alice", "bob"]).await;
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ cases! {
 /// Offsets that the hub never sent: the client gets a new session, which is in no room.
 #[tokio::test]
 async fn a_session_does_not_resume_at_an_offset_that_was_never_sent() {
-    for offset in ["1", "no number", "", "ffffffffffffffff", "-1", "0"] {
+    for offset in ["1", "no number", "", "ffffffffffffffff", "-1", "0", "1.1", "0.1", "1.", ".1", "1.1.1"] {
         let steps = [
             Connect,
             Join("one"),

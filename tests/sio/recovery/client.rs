@@ -48,8 +48,11 @@ impl RecoveryClient {
             let arguments = packet.data.as_array_mut().unwrap();
             if arguments.len() == 3 {
                 let offset = arguments.pop().unwrap();
-                assert!(u64::from_str_radix(offset.as_str().unwrap(), 16).is_ok(), "offset {offset} of {packet:?}");
-                self.saved.offset = Some(offset.as_str().unwrap().to_owned());
+                let offset = offset.as_str().unwrap();
+                // An unread notification has a second number.
+                let mut numbers = offset.split('.').map(|number| u64::from_str_radix(number, 16));
+                assert!(numbers.all(|number| number.is_ok()), "offset {offset} of {packet:?}");
+                self.saved.offset = Some(offset.to_owned());
             } else {
                 assert_eq!(arguments.len(), 2, "{packet:?}");
             }
@@ -86,16 +89,6 @@ impl RecoveryClient {
             packets.push(self.sio.receive().await);
         }
         events(&packets)
-    }
-
-    /// Answers pings until the hub stores no event, because the client has confirmed all.
-    pub(super) async fn answer_pings_until_confirmed(&mut self, hub: &Hub) {
-        let confirmed = async {
-            while hub.metric("hubbub_recovery_bytes") > 0.0 {
-                self.sio.expect_silence().await;
-            }
-        };
-        within(DEADLINE, "all events are confirmed", confirmed).await;
     }
 
     /// Ends the connection without a DISCONNECT. A WebSocket is reset, and bytes in flight are lost. A polling client sends

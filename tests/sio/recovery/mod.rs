@@ -37,8 +37,11 @@ mod early_packets;
 // Unread notifications.
 mod notifications;
 
-// The bound of the memory for suspended sessions.
+// What the hub keeps for recovery: its bounds, and how long.
 mod memory_bound;
+
+// What a session gets of the events that it missed, and what it does not get.
+mod missed;
 
 // Sessions over a restart of the hub.
 mod restart;
@@ -109,11 +112,12 @@ async fn wait_until_suspended(hub: &Hub, sessions: f64) {
 /// Waits until the hub has no session, connected or suspended, and stores nothing for one.
 async fn wait_until_empty(hub: &Hub) {
     for name in [
+        // First: a session that ends may be suspended by then.
+        "websocket_connections_active",
         "hubbub_suspended_sessions",
         "hubbub_buffered_messages",
         "hubbub_recovery_bytes",
         "hubbub_rooms",
-        "websocket_connections_active",
     ] {
         eventually(DEADLINE, &format!("{name} is 0"), || hub.metric(name) == 0.0).await;
     }

@@ -101,7 +101,7 @@ async fn a_suspended_session_is_stored_without_its_tokens() {
         }
         if bytes.starts_with(b"SQLite format 3") {
             let store = Connection::open(&path).unwrap();
-            rows += store.query_row("SELECT count(*) FROM parked", (), |row| row.get::<_, i64>(0)).unwrap();
+            rows += store.query_row("SELECT count(*) FROM suspended_sessions", (), |row| row.get::<_, i64>(0)).unwrap();
         }
     }
     assert_eq!(rows, 2, "both sessions are stored");

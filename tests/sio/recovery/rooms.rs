@@ -152,6 +152,36 @@ async fn a_session_does_not_rejoin_a_chat_that_was_closed_to_its_user() {
     }
 }
 
+#[tokio::test]
+async fn a_session_does_not_rejoin_a_chat_that_was_closed_to_its_user_and_opened_again() {
+    let hub = hub("");
+    let of = |participants: &[&str]| json!({"name": "c", "public": false, "participants": participants});
+    for transport in SioTransport::BOTH {
+        chat(&hub, "PUT", "c", &of(&["alice", "bob"]));
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
+        for room in ["chat:c", "one"] {
+            alice.sio.emit("room:join", json!({ "room": room })).await;
+            while alice.event().await[0] != "room:join:ack" {}
+        }
+        let saved = alice.suspend(&hub, transport).await;
+        to_room(&hub, "chat:c", 0);
+        chat(&hub, "PUT", "c", &of(&["bob"]));
+        to_room(&hub, "chat:c", 1);
+        chat(&hub, "PUT", "c", &of(&["alice", "bob"]));
+        to_room(&hub, "chat:c", 2);
+        let missed = to_room(&hub, "one", 3);
+        let mut alice = saved.resume(&hub, transport).await;
+        let left = json!(["room:leave:ack", {"success": true, "room": "chat:c"}]);
+        alice.expect_exactly(&[missed, left]).await;
+        assert_eq!((members(&hub, "chat:c"), members(&hub, "one")), (json!([]), json!([["alice", 1]])));
+        to_room(&hub, "chat:c", 4);
+        let live = to_room(&hub, "one", 5);
+        alice.expect_exactly(&[live]).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
+    }
+}
+
 /// The next presence event of another user: its name, and the user.
 async fn next_presence(bob: &mut Sio) -> (String, String) {
     loop {

@@ -9,7 +9,7 @@ use super::{
 use super::{wait_until_empty, wait_until_suspended};
 use crate::support::socketio::{ObservedEnd, events};
 use crate::support::token::{now, token, token_with};
-use crate::support::{DEADLINE, Hub, Sio, SioTransport, eventually};
+use crate::support::{Hub, Sio, SioTransport};
 
 /// The transport of the first connection, and of the first return. Further returns alternate between the two.
 pub(super) type Transports = (SioTransport, SioTransport);
@@ -283,9 +283,7 @@ impl RecoveryScript {
 
     async fn lose_reply(&mut self) {
         if self.transports.0 == SioTransport::Polling {
-            let hub = &self.hub;
-            eventually(DEADLINE, "the poll is answered", || hub.metric("hubbub_recovery_bytes") > 0.0).await;
-            self.client().sio.polling().abort_poll();
+            self.client().sio.polling().lose_response().await;
         }
     }
 

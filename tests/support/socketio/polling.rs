@@ -65,6 +65,11 @@ impl PollingSession {
         assert!(self.pending.take().is_some(), "no poll is pending");
     }
 
+    /// Waits for the response to the pending poll, and closes the connection before it is read.
+    pub(crate) async fn lose_response(&mut self) {
+        self.pending.take().unwrap().wait_readable().await;
+    }
+
     /// The response to the pending poll, or to a new one.
     pub(crate) async fn poll(&mut self) -> Response {
         if self.pending.is_none() {

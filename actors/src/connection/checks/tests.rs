@@ -30,7 +30,7 @@ fn a_connection_is_checked_when_it_is_due() {
     // The first check is due at once, the second with the ping.
     assert_eq!(due(&session_table, &[1, 2, 29, 30]), [true, false, false, true]);
     write(&handle, 1);
-    let _ = handle.connection().unwrap().note_pong(31);
+    handle.connection().unwrap().note_pong(31);
     assert_eq!(due(&session_table, &[31, 59, 60]), [false, false, true]);
     assert_eq!((due(&session_table, &[61]), written(&handle).as_str()), (vec![true], "?"));
 }
@@ -57,7 +57,7 @@ fn a_ping_keeps_no_memory() {
     sweep(0);
     sweep(heartbeat.interval_ms);
     connection.with_outbox(|outbox| outbox.advance(1, 0));
-    let _ = connection.note_pong(heartbeat.interval_ms + 1_000_000);
+    connection.note_pong(heartbeat.interval_ms + 1_000_000);
     sweep(heartbeat.interval_ms + IDLE_MS);
     sweep(heartbeat.interval_ms + 2 * IDLE_MS);
     assert_eq!(connection.queue_memory.check(|| false), None, "it is released");

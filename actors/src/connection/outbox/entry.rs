@@ -3,9 +3,8 @@
 use std::rc::Rc;
 
 use crate::connection::SlotId;
-use crate::connection::retained::Retained;
 use crate::model::ids::RoomName;
-use crate::publication::{Format, Payload};
+use crate::publication::Payload;
 
 /// The publication of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +13,8 @@ pub struct Origin {
     pub room: RoomName,
     /// Its [number](crate::publication::Publication::number).
     pub number: u64,
-    /// The format of the payload.
-    pub format: Format,
+    /// Its [number in the chat](crate::publication::Publication::message); 0 when it is no message of a chat.
+    pub message: u64,
 }
 
 /// A payload, shared by the outboxes of one worker without an atomic.
@@ -42,11 +41,15 @@ impl Content {
     }
 }
 
-/// A publication that its session can receive later, if it is not written.
-#[derive(Debug)]
-pub(in crate::connection) struct Recoverable {
-    /// Its data; `None` when `recovery.bytes` has no room for it.
-    pub(in crate::connection) copy: Option<Rc<Retained>>,
+/// A message of a chat that was not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwritten {
+    /// The room of the chat.
+    pub room: RoomName,
+    /// The publication.
+    pub number: u64,
+    /// Its number in the chat.
+    pub message: u64,
 }
 
 /// What an outbox holds.
@@ -55,22 +58,12 @@ pub struct Entry {
     /// The session; [`SlotId::NONE`] for the connection's own messages.
     pub(super) session: SlotId,
     content: Rc<Content>,
-    pub(super) recoverable: Option<Recoverable>,
 }
 
 impl Entry {
     /// A payload for `session`.
     pub fn new(session: SlotId, content: Rc<Content>) -> Self {
-        Self { session, content, recoverable: None }
-    }
-
-    /// As [`Entry::new`], for a publication that `session` can receive later.
-    pub(in crate::connection) fn recoverable(
-        session: SlotId,
-        content: Rc<Content>,
-        recoverable: Option<Recoverable>,
-    ) -> Self {
-        Self { session, content, recoverable }
+        Self { session, content }
     }
 
     /// A message of the connection itself.
@@ -86,6 +79,12 @@ impl Entry {
     /// The publication; `None` for a reply or a notice.
     pub fn origin(&self) -> Option<&Origin> {
         self.content.origin.as_ref()
+    }
+
+    /// The entry as an unwritten message of a chat; `None` when it is something else.
+    pub(super) fn as_unwritten(&self) -> Option<Unwritten> {
+        let Origin { room, number, message } = self.origin().filter(|origin| origin.message > 0)?;
+        Some(Unwritten { room: room.clone(), number: *number, message: *message })
     }
 
     /// The size of the payload, bytes.

@@ -1,11 +1,7 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::connection::SessionTable;
-use crate::connection::retained::Ledger;
-use crate::connection::retained::tests::retained;
+use crate::model::ids::RoomName;
 use crate::publication::Payload;
-use crate::runtime::counters::Stats;
 
 /// An entry of the session number `session`.
 fn entry_of(session: u32, text: &str) -> Entry {
@@ -159,43 +155,38 @@ fn a_closed_outbox_releases_nothing() {
 }
 
 #[test]
-fn unwritten_publications_are_taken_back_in_order() {
-    let ledger = Ledger::new(10_000, Arc::new(Stats::default()));
-    let offer = |outbox: &mut Outbox, session: u32, text: &'static str, hold| {
-        let recoverable = Recoverable { copy: Some(retained(&ledger, 0, text)) };
-        let content = Content::of(Payload::text([text.as_bytes()]));
-        outbox.offer(Entry::recoverable(slot(session), content, Some(recoverable)), hold);
+fn unwritten_chat_messages_are_taken_back_and_the_first_of_each_room_is_returned() {
+    let offer = |outbox: &mut Outbox, session: u32, room: &str, number: u64, hold| {
+        let payload = Payload::text([number.to_string().as_bytes()]);
+        let room = RoomName::parse(room, "room").unwrap();
+        let content = Content::published(payload, Origin { room, number, message: number % 10 });
+        outbox.offer(Entry::new(slot(session), content), hold);
     };
     let filled = || {
         let mut outbox = outbox(100, 100);
-        offer(&mut outbox, 0, "1", None);
+        offer(&mut outbox, 0, "a", 11, None);
         deliver(&mut outbox, "reply");
-        offer(&mut outbox, 1, "other", None);
-        offer(&mut outbox, 0, "2", None);
-        offer(&mut outbox, 0, "3", Some(Hold::Reply(1)));
+        offer(&mut outbox, 1, "a", 12, None);
+        offer(&mut outbox, 0, "b", 20, None);
+        offer(&mut outbox, 0, "a", 12, None);
+        offer(&mut outbox, 0, "b", 21, Some(Hold::Reply(1)));
         outbox
     };
-    let texts = |taken: Vec<Option<Rc<Retained>>>| -> Vec<_> {
-        let text = |copy: Rc<Retained>| String::from_utf8_lossy(copy.payload.bytes()).into_owned();
-        taken.into_iter().map(|copy| copy.map_or("freed".into(), text)).collect()
+    let first = |taken: Vec<Unwritten>| -> Vec<_> {
+        taken.into_iter().map(|first| format!("{} {} {}", first.room, first.number, first.message)).collect()
     };
     let mut all = filled();
-    assert_eq!(texts(all.take_back(slot(0), TakeBack::Unwritten)), ["1", "2", "3"]);
-    assert_eq!((waiting(&all).as_str(), all.bytes), ("reply|other", 10));
+    assert_eq!(first(all.take_back(slot(0), TakeBack::Unwritten)), ["a 11 1", "b 21 1"]);
+    assert_eq!((waiting(&all).as_str(), all.bytes), ("reply|12|20", 9), "20 is no message of a chat");
     let mut held = filled();
-    assert_eq!(texts(held.take_back(slot(0), TakeBack::Held)), ["3"]);
+    assert_eq!(first(held.take_back(slot(0), TakeBack::Held)), ["b 21 1"]);
     let mut begun = filled();
     begun.advance(0, 1);
-    assert_eq!(texts(begun.take_back(slot(0), TakeBack::Unwritten)), ["2", "3"], "the first reaches the client");
+    assert_eq!(first(begun.take_back(slot(0), TakeBack::Unwritten)), ["a 12 2", "b 21 1"], "the first is written");
     let mut broken = filled();
     broken.advance(0, 1);
-    assert_eq!(texts(broken.take_back(slot(0), TakeBack::Incomplete)), ["1", "2", "3"]);
+    assert_eq!(first(broken.take_back(slot(0), TakeBack::Incomplete)), ["a 11 1", "b 21 1"]);
     let mut closed = filled();
     closed.close();
-    assert_eq!(texts(closed.take_back(slot(0), TakeBack::Held)), ["3"]);
-    let mut freed = filled();
-    freed.advance(1, 0);
-    freed.free_copies(slot(0));
-    assert_eq!(texts(freed.take_back(slot(0), TakeBack::Unwritten)), ["freed", "freed"]);
-    assert_eq!(texts(freed.take_back(slot(1), TakeBack::Unwritten)), ["other"]);
+    assert_eq!(first(closed.take_back(slot(0), TakeBack::Held)), ["b 21 1"]);
 }

@@ -5,11 +5,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::*;
-use crate::connection::Remains;
 use crate::connection::encoded::EncodedPublication;
-use crate::connection::kept::Kept;
-use crate::connection::outbox::Content;
+use crate::connection::outbox::{Content, Unwritten};
 use crate::connection::tests::{connection_spec, session, session_table, text, waiting};
+use crate::connection::{Cut, Recoverability, Served};
 use crate::model::ids::{EventName, RoomName};
 use crate::publication::{Event, Publication};
 
@@ -142,21 +141,25 @@ fn held_messages_are_taken_back_after_the_connection_stops() {
     let connection = session_table.connect(connection_spec());
     let handle = session(&session_table, &connection);
     handle.attach(Rc::new(NamespaceTransport::default()));
-    handle.provide("message", Kept::new(OutboxCapacity { bytes: 100, entries: 10 }));
+    handle.set_recoverable(Recoverability::ByCut);
     let room = RoomName::parse("chat", "room").unwrap();
     let reply = handle.reserve(1);
     handle.defer([room.clone()], reply);
     let data = Bytes::from_static(b"1");
     let event = Event { name: EventName::of_hub("message"), topic: None, data, timestamp: 0, offset: None };
-    let publication = Publication::new(event);
-    let mut encoded = EncodedPublication::new(&publication, &room, session_table.ledger());
-    assert!(handle.hand_over(&room, &publication, &mut encoded, None, |_| ()));
+    let publication = Publication::new(event).with_number(7).with_message(3);
+    let mut encoded = EncodedPublication::new(&publication, &room);
+    assert!(handle.hand_over(&room, &publication, &mut encoded, None));
+    session_table.set_position(7);
     connection.stop();
     handle.fulfil(reply, Some(text("joined")));
     assert_eq!(waiting(&connection), "");
     handle.end_connection();
-    let Some(Remains::Messages(messages, 0)) = handle.remains() else { panic!("the message is lost") };
-    assert_eq!(messages.iter().map(|message| &message.payload.bytes()[..]).collect::<Vec<_>>(), [b"1"]);
+    let Cut { served, unwritten } = handle.suspend();
+    assert_eq!(
+        (served, unwritten),
+        (Served { position: 7, offered: 7 }, vec![Unwritten { room, number: 7, message: 3 }])
+    );
 }
 
 #[test]

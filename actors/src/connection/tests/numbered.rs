@@ -24,8 +24,8 @@ impl Encoder for NumberedEncoder {
         true
     }
 
-    fn event(&self, event: &Event, number: u64) -> Payload {
-        Payload::text([&event.data[..], number.to_string().as_bytes()])
+    fn event(&self, event: &Event, offset: Offset) -> Payload {
+        Payload::text([&event.data[..], offset.number.to_string().as_bytes()])
     }
 
     fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Payload {
@@ -50,7 +50,7 @@ fn unstarted(session_table: &SessionTable, encoder: &'static dyn Encoder) -> (Rc
     let bound = OutboxCapacity { bytes: 1 << 20, entries: 100_000 };
     let connection = session_table.connect(ConnectionSpec { bound, ..connection_spec() });
     let (session, expiry) = (SessionId::random(), Expiry::NEVER);
-    let handle = session_table.insert(SessionSpec { session, encoder, connection: Some(connection.clone()), expiry });
+    let handle = session_table.insert(SessionSpec { session, encoder, connection: connection.clone(), expiry });
     (connection, handle)
 }
 
@@ -65,15 +65,12 @@ fn started(session_table: &SessionTable, encoder: &'static dyn Encoder) -> Rc<Se
 }
 
 /// Delivers a publication of the room `name`, as the fan-out does. Its data is the name.
-fn publish(session_table: &SessionTable, handle: &SessionHandle, name: &str, number: u64) {
+fn publish(handle: &SessionHandle, name: &str, number: u64) {
     let data = Bytes::copy_from_slice(name.as_bytes());
     let event = Event { name: EventName::of_hub("e"), topic: None, data, timestamp: 0, offset: None };
     let (room, publication) = (room(name), Publication::new(event).with_number(number));
-    let mut copies = EncodedPublication::new(&publication, &room, session_table.ledger());
-    assert!(match number {
-        0 => handle.deliver_unnumbered(&room, copies.content(handle.encoder()), None),
-        _ => handle.hand_over(&room, &publication, &mut copies, None, |_| ()),
-    });
+    let mut copies = EncodedPublication::new(&publication, &room);
+    assert!(handle.hand_over(&room, &publication, &mut copies, None));
 }
 
 #[test]
@@ -82,13 +79,13 @@ fn later_publications_of_all_rooms_follow_one_that_waits_for_a_join_reply() {
     let handle = started(&session_table, &NumberedEncoder);
     let join = handle.reserve(1);
     handle.defer([room("new")], join);
-    publish(&session_table, &handle, "old", 1);
-    publish(&session_table, &handle, "new", 2);
-    publish(&session_table, &handle, "old", 3);
+    publish(&handle, "old", 1);
+    publish(&handle, "new", 2);
+    publish(&handle, "old", 3);
     assert_eq!(written(&handle), "old1");
     handle.fulfil(join, Some(text("joined")));
     assert_eq!(written(&handle), "old1|joined|new2|old3");
-    publish(&session_table, &handle, "old", 4);
+    publish(&handle, "old", 4);
     assert_eq!(written(&handle), "old1|joined|new2|old3|old4");
 }
 
@@ -99,14 +96,28 @@ fn a_publication_behind_a_later_reply_holds_back_those_behind_an_earlier_one() {
     let (first, second) = (handle.reserve(1), handle.reserve(1));
     handle.defer([room("a")], first);
     handle.defer([room("b")], second);
-    publish(&session_table, &handle, "a", 1);
-    publish(&session_table, &handle, "b", 2);
-    publish(&session_table, &handle, "a", 3);
+    publish(&handle, "a", 1);
+    publish(&handle, "b", 2);
+    publish(&handle, "a", 3);
     handle.fulfil(first, Some(text("first")));
     assert_eq!(written(&handle), "first|a1");
-    publish(&session_table, &handle, "c", 4);
+    publish(&handle, "c", 4);
     handle.fulfil(second, Some(text("second")));
     assert_eq!(written(&handle), "first|a1|second|b2|a3|c4");
+}
+
+#[test]
+fn publications_follow_a_message_with_offsets_that_waits_for_a_reply() {
+    let session_table = session_table();
+    let handle = started(&session_table, &NumberedEncoder);
+    let reply = handle.reserve(1);
+    publish(&handle, "a", 1);
+    handle.send_in_order(text("notices"));
+    publish(&handle, "a", 2);
+    assert_eq!(written(&handle), "a1");
+    handle.fulfil(reply, Some(text("reply")));
+    publish(&handle, "a", 3);
+    assert_eq!(written(&handle), "a1|reply|notices|a2|a3");
 }
 
 #[test]
@@ -116,8 +127,8 @@ fn an_announcement_waits_for_the_replies_of_its_room_alone() {
     let join = handle.reserve(1);
     handle.defer([room("new")], join);
     handle.deliver(&room("new"), Content::of(text("early")));
-    publish(&session_table, &handle, "old", 1);
-    publish(&session_table, &handle, "new", 2);
+    publish(&handle, "old", 1);
+    publish(&handle, "new", 2);
     handle.deliver(&room("old"), Content::of(text("came")));
     assert_eq!(written(&handle), "old1|came");
     handle.fulfil(join, None);
@@ -130,11 +141,11 @@ fn a_publication_without_a_number_follows_the_earlier_ones_and_holds_none_back()
     let handle = started(&session_table, &NumberedEncoder);
     let join = handle.reserve(1);
     handle.defer([room("new")], join);
-    publish(&session_table, &handle, "new", 0);
-    publish(&session_table, &handle, "old", 1);
+    publish(&handle, "new", 0);
+    publish(&handle, "old", 1);
     assert_eq!(written(&handle), "old1");
-    publish(&session_table, &handle, "new", 2);
-    publish(&session_table, &handle, "old", 0);
+    publish(&handle, "new", 2);
+    publish(&handle, "old", 0);
     assert_eq!(written(&handle), "old1");
     handle.fulfil(join, None);
     assert_eq!(written(&handle), "old1|new0|new2|old0");
@@ -146,8 +157,8 @@ fn without_numbers_a_reply_holds_back_its_own_rooms_alone() {
     let handle = started(&session_table, &PlainEncoder);
     let join = handle.reserve(1);
     handle.defer([room("new")], join);
-    publish(&session_table, &handle, "new", 1);
-    publish(&session_table, &handle, "old", 2);
+    publish(&handle, "new", 1);
+    publish(&handle, "old", 2);
     assert_eq!(written(&handle), "old");
     handle.fulfil(join, None);
     assert_eq!(written(&handle), "old|new");
@@ -235,11 +246,11 @@ fn run(seed: u64) -> Vec<String> {
                 model.send(room_name, false, false, format!("notice{step}"));
             }
             6 => {
-                publish(&session_table, &handle, room_name, 0);
+                publish(&handle, room_name, 0);
                 model.send(room_name, false, true, format!("{room_name}0"));
             }
             _ => {
-                publish(&session_table, &handle, room_name, step + 1);
+                publish(&handle, room_name, step + 1);
                 model.send(room_name, true, true, format!("{room_name}{}", step + 1));
             }
         }

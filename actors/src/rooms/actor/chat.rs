@@ -8,8 +8,9 @@ use actix::{AsyncContext, Context};
 use super::RoomActor;
 use super::chat_view::ChatView;
 use super::messages::{Inspect, PostMessage, PublishReceipt, SetTyping};
-use crate::connection::SessionAddr;
+use crate::connection::{Sender, SessionAddr};
 use crate::events::chat::messages::ChatUserTyping;
+use crate::events::chat::rooms::OnlineUpdate;
 use crate::events::{ServerEvent, json};
 use crate::facts::Fact;
 use crate::model::ids::{EventName, RoomName, UserId};
@@ -30,15 +31,9 @@ impl RoomActor {
     }
 
     /// Announces that a session types or stopped.
-    fn announce_typing(
-        &mut self,
-        room: &RoomName,
-        typing: &ChatUserTyping,
-        addr: SessionAddr,
-        ctx: &mut Context<Self>,
-    ) {
+    fn announce_typing(&mut self, room: &RoomName, typing: &ChatUserTyping, sender: Sender, ctx: &mut Context<Self>) {
         let publication = self.chat_event(room, typing);
-        self.publish(room, publication, Some(addr), ctx);
+        self.publish(room, publication, Some(sender), ctx);
     }
 
     /// Announces a user that joined or left, unless the chat's rate of such announcements is exceeded. Announces the
@@ -86,6 +81,12 @@ impl RoomActor {
         }
     }
 
+    /// The users of a chat, for one session; `None` for another room.
+    pub(super) fn online_users(&self, room: &RoomName) -> Option<OnlineUpdate> {
+        let chat_members = self.rooms.get(room)?.chat_members.as_deref()?;
+        Some(chat_members.online_update(self.clock.now_ms(), |user| self.registry.availability_of(user)))
+    }
+
     /// Removes a session from a room. In a chat, announces that it stopped typing and that its user left.
     pub(super) fn exit(&mut self, name: &RoomName, user: &UserId, addr: SessionAddr, ctx: &mut Context<Self>) {
         let now = self.clock.now_ms();
@@ -96,11 +97,11 @@ impl RoomActor {
             self.listed.remove(name);
         }
         let Some(chat_members) = room.chat_members.as_deref_mut() else { return };
-        let stopped = chat_members.stop_typing(addr, user, now);
+        let stopped = chat_members.stop_typing(addr, now);
         let left = was_last.then(|| chat_members.leave(user, now)).flatten();
-        if let Some(stopped) = stopped {
+        if let Some((stopped, sender)) = stopped {
             self.stats.typing.sub(1);
-            self.announce_typing(name, &stopped, addr, ctx);
+            self.announce_typing(name, &stopped, sender, ctx);
         }
         if let Some(left) = left {
             self.announce_member(name, &left, addr, ctx);
@@ -118,9 +119,9 @@ impl RoomActor {
     fn end_silent_typing(&mut self, room: RoomName, ctx: &mut Context<Self>) {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         let silent = self.chat_members(&room).map(|chat_members| chat_members.take_silent(now, elapsed));
-        for (stopped, addr) in silent.into_iter().flatten() {
+        for (stopped, sender) in silent.into_iter().flatten() {
             self.stats.typing.sub(1);
-            self.announce_typing(&room, &stopped, addr, ctx);
+            self.announce_typing(&room, &stopped, sender, ctx);
         }
         self.schedule_silence(room, ctx);
     }
@@ -179,20 +180,20 @@ impl Receive<PostMessage> for RoomActor {
 
 impl Receive<SetTyping> for RoomActor {
     fn receive(&mut self, set: SetTyping, ctx: &mut Self::Context) {
-        let SetTyping { room, user, addr, is_typing, reply } = set;
+        let SetTyping { room, user, sender, is_typing, reply } = set;
         // The end of typing is not refused.
         if is_typing && let Err(fault) = self.check_lag(&room) {
             return drop(reply.send(Err(fault)));
         }
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         if let Some(chat_members) = self.chat_members(&room) {
-            if let Some(changed) = chat_members.set_typing(addr, &user, is_typing, now, elapsed) {
+            if let Some(changed) = chat_members.set_typing(sender, &user, is_typing, now, elapsed) {
                 if is_typing {
                     self.stats.typing.add(1)
                 } else {
                     self.stats.typing.sub(1)
                 }
-                self.announce_typing(&room, &changed, addr, ctx);
+                self.announce_typing(&room, &changed, sender, ctx);
             }
             self.schedule_silence(room, ctx);
         }

@@ -6,7 +6,7 @@ use actix::Context;
 
 use super::RoomActor;
 use super::messages::{Notify, Publish};
-use crate::connection::SessionAddr;
+use crate::connection::{Sender, SessionAddr};
 use crate::facts::Fact;
 use crate::model::ids::RoomName;
 use crate::publication::Publication;
@@ -15,20 +15,26 @@ use crate::rooms::replies::Published;
 use crate::runtime::mailbox::Receive;
 
 impl RoomActor {
-    /// Gives a publication its number and its place in the room's order, and sends it to the workers with members.
+    /// Gives a publication its number, its place in the order of the hub, and sends it to the workers with members.
     pub(super) fn publish(
         &mut self,
         name: &RoomName,
         publication: Publication,
-        except: Option<SessionAddr>,
+        except: Option<Sender>,
         ctx: &mut Context<Self>,
     ) -> Published {
+        self.observers.observe(Fact::Published { room: name });
         self.published += 1;
-        self.send_to_members(name, publication, self.published, except, ctx)
+        let publication = self.store_in_history(name, publication, ctx);
+        let publication = publication.with_number(self.published).with_accepted_us(self.clock.elapsed_us());
+        let publication = self.append(name, publication, except.map(|sender| sender.session), ctx);
+        let published = self.deliver(name, &publication, except.map(|sender| sender.addr));
+        self.fanouts.set_head(self.published);
+        published
     }
 
-    /// As [`Self::publish`], for an event that follows from the members of the room. It has no number, and no recovery
-    /// buffer holds it: a client that returns needs the present members.
+    /// Sends an event that follows from the members of the room. It has no number, and the log does not keep it: a client
+    /// that returns needs the present members.
     pub(super) fn publish_derived(
         &mut self,
         name: &RoomName,
@@ -36,29 +42,30 @@ impl RoomActor {
         except: Option<SessionAddr>,
         ctx: &mut Context<Self>,
     ) {
-        self.send_to_members(name, publication, 0, except, ctx);
-    }
-
-    fn send_to_members(
-        &mut self,
-        name: &RoomName,
-        publication: Publication,
-        number: u64,
-        except: Option<SessionAddr>,
-        ctx: &mut Context<Self>,
-    ) -> Published {
         self.observers.observe(Fact::Published { room: name });
         let publication = self.store_in_history(name, publication, ctx);
-        let Some(room) = self.rooms.get(name) else { return Published { recipients: 0, only_suspended: false } };
-        let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let publication = Arc::new(publication.with_number(number).with_accepted_us(self.clock.elapsed_us()));
-        let bytes = publication.lag_weight();
-        for worker in room.slots.workers() {
-            let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
-            let deliver = Deliver { room: name.clone(), publication: publication.clone(), except };
-            self.fanouts.send(worker, deliver, bytes);
+        let publication = Arc::new(publication.with_accepted_us(self.clock.elapsed_us()));
+        self.deliver(name, &publication, except);
+    }
+
+    /// Sends a publication to the workers with members, except one session.
+    pub(super) fn deliver(
+        &self,
+        name: &RoomName,
+        publication: &Arc<Publication>,
+        except: Option<SessionAddr>,
+    ) -> Published {
+        let mut recipients = 0;
+        if let Some(room) = self.rooms.get(name) {
+            recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
+            let bytes = publication.lag_weight();
+            for worker in room.slots.workers() {
+                let except = except.filter(|addr| addr.worker == worker).map(|addr| addr.slot);
+                let deliver = Deliver { room: name.clone(), publication: publication.clone(), except };
+                self.fanouts.send(worker, deliver, self.published, bytes);
+            }
         }
-        Published { recipients, only_suspended: recipients == 0 && room.slots.total() > room.sessions }
+        Published { recipients, only_suspended: recipients == 0 && self.log.has_records(name) }
     }
 }
 

@@ -180,6 +180,7 @@ impl Receive<RoomSettings> for RoomActor {
         }
         self.fanouts.set_limit(settings.lag);
         self.histories.set_most(settings.history_bytes, self.clock.elapsed_ms());
+        self.log.set_limits(settings.log);
         self.settings = settings;
         self.count_history(ctx);
     }

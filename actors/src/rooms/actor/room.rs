@@ -12,7 +12,7 @@ pub(super) struct RoomState {
     pub(super) users: UserCounts,
     /// Member sessions.
     pub(super) sessions: usize,
-    /// The slots that receive publications: of member sessions and of suspended sessions.
+    /// The slots that receive publications, by worker.
     pub(super) slots: WorkerCounts,
     /// Set for the room of a chat.
     pub(super) chat_members: Option<Box<ChatMembers>>,

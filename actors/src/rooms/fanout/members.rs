@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn members_are_added_and_removed_one_by_one() {
-        let session_table = SessionTable::new(0, 0, Arc::new(Stats::default()), Clock::manual(0));
+        let session_table = SessionTable::new(0, Arc::new(Stats::default()), Clock::manual(0));
         let handle = || {
             let bound = OutboxCapacity { bytes: 1, entries: 1 };
             sole(&session_table, &NameEncoder, ConnectionSpec { bound, heartbeat: None, elapsed: 0 })

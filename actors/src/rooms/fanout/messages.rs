@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::connection::{Remains, ReplySlot, SlotId};
+use crate::connection::{ReplySlot, SlotId};
 use crate::model::close::Close;
 use crate::model::fault::Fault;
-use crate::model::ids::{RoomName, SessionId, UserId};
+use crate::model::ids::{RoomName, UserId};
 use crate::publication::Publication;
-use crate::rooms::replies::Membership;
+use crate::rooms::replies::{Membership, Recovered};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::ReplySender;
 use crate::shutdown::schedule::DrainSchedule;
@@ -46,14 +46,13 @@ pub(crate) struct RemoveMember {
     pub(crate) reply: Option<ReplySender<usize>>,
 }
 
-/// Releases the slot of a suspended session.
+/// Makes a session of this worker a member of the rooms of the session that it recovers.
 #[derive(Debug)]
-pub(crate) struct ReleaseSlot {
+pub(crate) struct AddRecovered {
     pub(crate) slot: SlotId,
-    /// The slot is released only when it belongs to this session.
-    pub(crate) session: SessionId,
-    /// Sent with the contents of the session's buffer.
-    pub(crate) reply: ReplySender<Option<Remains>>,
+    pub(crate) rooms: Vec<RoomName>,
+    pub(crate) recovered: Recovered,
+    pub(crate) reply: ReplySender<Recovered>,
 }
 
 /// Delivers a publication to all members on this worker except one.

@@ -5,7 +5,7 @@ use crate::connection::ConnectionSpec;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::tests::{sole, text, written};
 use crate::model::ids::{EventName, UserId};
-use crate::publication::{Correlation, Encoder, Event, EventError, Format, Payload};
+use crate::publication::{Correlation, Encoder, Event, EventError, Format, Offset, Payload};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 
@@ -22,7 +22,7 @@ impl Encoder for NameEncoder {
         Surface::Raw
     }
 
-    fn event(&self, event: &Event, _: u64) -> Payload {
+    fn event(&self, event: &Event, _: Offset) -> Payload {
         text(event.name.as_str())
     }
 
@@ -48,7 +48,7 @@ fn rooms(names: &[&str]) -> Vec<RoomName> {
 }
 
 fn fanout() -> Fanout {
-    Fanout::new(Rc::new(SessionTable::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))))
+    Fanout::new(Rc::new(SessionTable::new(0, Arc::new(Stats::default()), Clock::manual(0))))
 }
 
 fn handle(fanout: &mut Fanout, names: &[&str], listens_as: Option<(&str, Surface)>) -> Rc<SessionHandle> {

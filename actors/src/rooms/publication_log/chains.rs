@@ -78,6 +78,10 @@ pub(super) struct Room {
     pub(super) evicted: u64,
     /// The number of its last message; 0 before the first.
     pub(super) messages: u64,
+    /// Messages among its entries: the last ones of the room.
+    kept_messages: u64,
+    /// The messages that no record missed since the room has records.
+    pub(super) received: u64,
     /// Watchers: live sessions, and records of suspended ones.
     pub(super) sessions: u32,
     pub(super) records: u32,
@@ -91,7 +95,26 @@ pub(super) struct Room {
 impl Room {
     /// A room without entries and watchers.
     pub(super) fn new(evicted: u64, messages: u64) -> Self {
-        Self { evicted, messages, sessions: 0, records: 0, len: 0, bytes: 0, ends: Ends::EMPTY }
+        let (kept_messages, received) = (0, 0);
+        Self {
+            evicted,
+            messages,
+            kept_messages,
+            received,
+            sessions: 0,
+            records: 0,
+            len: 0,
+            bytes: 0,
+            ends: Ends::EMPTY,
+        }
+    }
+
+    /// Messages among its entries that a record may miss.
+    pub(super) fn queued(&self) -> u64 {
+        match self.records {
+            0 => 0,
+            _ => self.kept_messages.min(self.messages.saturating_sub(self.received)),
+        }
     }
 
     pub(super) fn is_watched(&self) -> bool {
@@ -179,11 +202,18 @@ impl Chains {
         let of_room = &mut self.rooms[room];
         of_room.len += 1;
         of_room.bytes += publication.data().len();
+        of_room.kept_messages += u64::from(message > 0);
+        of_room.messages = of_room.messages.max(message);
         let links = [self.hub, of_room.ends].map(|ends| Links { older: ends.newest, newer: NONE });
         let (sequence, room) = (publication.number(), room as u32);
         let at = self.entries.len();
         self.entries.push(Entry { sequence, message, elapsed, publication, except, kind, room, links });
         self.link(at);
+    }
+
+    /// The index of an entry's room.
+    pub(super) fn room_index_of(&self, at: u32) -> usize {
+        self.entry(at).room as usize
     }
 
     /// Removes the entry at `at`, the oldest one of its room. The room's log begins after it.
@@ -205,6 +235,7 @@ impl Chains {
         let of_room = &mut self.rooms[room as usize];
         of_room.len -= 1;
         of_room.bytes -= entry.data_len();
+        of_room.kept_messages -= u64::from(entry.message > 0);
         if is_sparse(self.entries.len(), self.entries.capacity()) {
             self.entries.shrink_to(self.entries.len() * 2);
         }

@@ -94,7 +94,7 @@ fn a_room_without_watchers_keeps_nothing() {
     log.event("a");
     log.log.watch(&room("a"), Watcher::Record, 1);
     log.log.unwatch(&room("a"), Watcher::Session);
-    assert_eq!((log.log.len(), log.log.bytes()), (1, 256 + 3 * 10));
+    assert_eq!((log.log.len(), log.log.bytes()), (1, 512 + 2 * 10));
     log.log.unwatch(&room("a"), Watcher::Record);
     assert_eq!((log.log.len(), log.log.bytes(), log.log.next_due()), (0, 0, None));
     assert_eq!(log.missed(&[("a", 1)]), Err(Lost));
@@ -116,13 +116,37 @@ fn the_log_of_a_room_begins_with_its_first_watcher() {
 fn a_watcher_that_becomes_a_record_keeps_the_entries() {
     let mut log = Log::new(UNBOUNDED, &["a"]);
     log.event("a");
-    log.log.turn(&room("a"), Watcher::Record, Watcher::Session);
+    log.log.recover(&room("a"));
     assert!(!log.log.has_records(&room("a")), "there is no record");
-    log.log.turn(&room("a"), Watcher::Session, Watcher::Record);
+    log.log.suspend(&room("a"), 0);
     log.log.unwatch(&room("a"), Watcher::Session);
     assert_eq!((log.log.has_records(&room("a")), log.missed(&[("a", 0)])), (true, Ok(vec![1])));
-    log.log.turn(&room("a"), Watcher::Record, Watcher::Session);
+    log.log.recover(&room("a"));
     assert!(log.log.is_watched(&room("a")) && !log.log.has_records(&room("a")));
+}
+
+#[test]
+fn messages_that_a_record_may_miss_are_queued() {
+    let mut log = Log::new(LogLimits { publications: 4, ..UNBOUNDED }, &["a", "a", "b"]);
+    let a = room("a");
+    log.events(&["a", "b", "a"], EntryKind::Message);
+    log.event("a");
+    assert_eq!(log.log.queued(), 0, "no record misses anything");
+    log.log.suspend(&a, 1);
+    assert_eq!(log.log.queued(), 1);
+    log.message("a");
+    log.message("b");
+    assert_eq!(log.log.queued(), 2);
+    log.log.suspend(&a, 0);
+    assert_eq!(log.log.queued(), 3, "this one misses all of them");
+    log.event("a");
+    assert_eq!(log.log.queued(), 2, "one is evicted");
+    log.log.recover(&a);
+    assert_eq!(log.log.queued(), 2, "the other one is still suspended");
+    log.log.unwatch(&a, Watcher::Record);
+    assert_eq!(log.log.queued(), 0);
+    log.log.suspend(&a, 3);
+    assert_eq!(log.log.queued(), 0, "this one misses nothing");
 }
 
 #[test]
@@ -200,10 +224,10 @@ fn a_room_keeps_its_newest_publications() {
 
 #[test]
 fn the_bytes_of_a_room_and_of_the_hub_are_bounded() {
-    let mut log = Log::new(LogLimits { room_bytes: 100, bytes: 2 * 256 + 3 * 150, ..UNBOUNDED }, &["a", "b"]);
+    let mut log = Log::new(LogLimits { room_bytes: 100, bytes: 2 * 512 + 2 * 150, ..UNBOUNDED }, &["a", "b"]);
     log.append("a", 50, 0, 1);
     log.append("a", 50, 0, 2);
-    assert_eq!((log.missed(&[("a", 0)]), log.log.bytes()), (Ok(vec![1, 2]), 2 * 256 + 3 * 100));
+    assert_eq!((log.missed(&[("a", 0)]), log.log.bytes()), (Ok(vec![1, 2]), 2 * 512 + 2 * 100));
     log.append("a", 60, 0, 3);
     assert_eq!((log.missed(&[("a", 2)]), log.missed(&[("a", 1)])), (Ok(vec![3]), Err(Lost)));
     log.append("b", 90, 0, 4);
@@ -218,7 +242,7 @@ fn the_bytes_of_a_room_and_of_the_hub_are_bounded() {
 fn a_publication_that_exceeds_a_bound_alone_is_evicted() {
     for limits in [
         LogLimits { room_bytes: 100, ..UNBOUNDED },
-        LogLimits { bytes: 256 + 300, ..UNBOUNDED },
+        LogLimits { bytes: 512 + 200, ..UNBOUNDED },
         LogLimits { publications: 0, ..UNBOUNDED },
     ] {
         let mut log = Log::new(limits, &["a"]);
@@ -231,7 +255,7 @@ fn a_publication_that_exceeds_a_bound_alone_is_evicted() {
 
 #[test]
 fn a_publication_that_a_worker_has_not_read_is_not_evicted() {
-    for limits in [LogLimits { publications: 1, ..UNBOUNDED }, LogLimits { bytes: 300, ..UNBOUNDED }] {
+    for limits in [LogLimits { publications: 1, ..UNBOUNDED }, LogLimits { bytes: 600, ..UNBOUNDED }] {
         let mut log = Log::new(limits, &["a"]);
         (0..4).for_each(|_| log.append("a", 10, 0, 1));
         assert_eq!((log.missed(&[("a", 1)]), log.missed(&[("a", 0)])), (Ok(vec![2, 3, 4]), Err(Lost)));
@@ -248,11 +272,11 @@ fn one_append_evicts_what_it_needs_and_64_entries_more() {
     log.append("a", 10, 0, ANY as u64);
     assert_eq!((log.log.len(), log.log.take_evicted()), (136, 65));
     // A large publication needs many small ones.
-    let mut log = Log::new(LogLimits { bytes: 200 * (256 + 3), ..UNBOUNDED }, &["a"]);
+    let mut log = Log::new(LogLimits { bytes: 200 * (512 + 2), ..UNBOUNDED }, &["a"]);
     (0..200).for_each(|_| log.append("a", 1, 0, 0));
     log.append("a", 10_000, 0, ANY as u64);
-    assert_eq!((log.log.len(), log.log.take_evicted()), (201 - 117, 117), "117 x 259 bytes >= 256 + 3 x 10,000");
-    assert!(log.log.bytes() <= 200 * (256 + 3));
+    assert_eq!((log.log.len(), log.log.take_evicted()), (201 - 40, 40), "40 x 514 bytes >= 512 + 2 x 10,000");
+    assert!(log.log.bytes() <= 200 * (512 + 2));
 }
 
 #[test]
@@ -278,7 +302,7 @@ fn a_publication_expires_at_its_time_and_not_before() {
 fn changed_limits_apply_with_the_next_append_or_sweep() {
     let mut log = Log::new(UNBOUNDED, &["a"]);
     (0..4).for_each(|_| _ = log.event("a"));
-    log.log.set_limits(LogLimits { bytes: 3 * 286, ..UNBOUNDED });
+    log.log.set_limits(LogLimits { bytes: 3 * 532, ..UNBOUNDED });
     assert_eq!(log.log.len(), 4);
     assert!(!log.log.sweep(0, 9));
     assert_eq!((log.log.len(), log.log.take_evicted()), (3, 1));
@@ -330,7 +354,7 @@ fn what_records_need_is_stored_and_restored() {
     log.events(&["a", "b", "a", "a"], EntryKind::Message);
     log.append_as("b", "typing", EntryKind::State, Some(own));
     for name in ["a", "b"] {
-        log.log.turn(&room(name), Watcher::Session, Watcher::Record);
+        log.log.suspend(&room(name), 0);
     }
     log.event("c");
     let rooms: Vec<_> = log.log.rooms_with_records().collect();
@@ -370,7 +394,7 @@ fn restored_rooms_without_watchers_are_freed() {
     log.watch(&room("b"), Watcher::Record, 9);
     log.drop_unwatched();
     let log = Log { log, next: 5 };
-    assert_eq!((log.log.len(), log.log.bytes(), log.missed(&[("b", 0)])), (1, 286, Ok(vec![2])));
+    assert_eq!((log.log.len(), log.log.bytes(), log.missed(&[("b", 0)])), (1, 532, Ok(vec![2])));
     assert_eq!(log.missed(&[("a", 9)]), Err(Lost));
 }
 

@@ -67,7 +67,7 @@ impl Session {
                 "socketId": self.handle.session(),
             })),
             "rooms" => {
-                let mut rooms: Vec<_> = self.rooms.iter().filter(|room| !room.is_internal()).collect();
+                let mut rooms: Vec<_> = self.rooms.keys().filter(|room| !room.is_internal()).collect();
                 rooms.sort_unstable_by_key(|room| room.as_str());
                 Json::of(&json!({ "rooms": rooms }))
             }

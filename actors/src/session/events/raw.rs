@@ -87,7 +87,7 @@ impl Session {
         message_id: MessageId,
         target: DeliveryTarget,
     ) -> Result<impl Future<Output = Result<Ack, Fault>> + use<E>, Fault> {
-        let except = (target == DeliveryTarget::Others && self.rooms.contains(&room)).then(|| self.handle.addr());
+        let except = (target == DeliveryTarget::Others && self.rooms.contains_key(&room)).then(|| self.handle.sender());
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
@@ -166,7 +166,7 @@ impl Handle<Broadcast> for Session {
         let room = RoomName::parse(&topic, "topic")?;
         let named = self.idempotent_request(client_id.as_ref(), || request_digest::<Broadcast>(&topic, &payload))?;
         self.run_once(named, move |session| {
-            let is_member = session.rooms.contains(&room);
+            let is_member = session.rooms.contains_key(&room);
             let identity = session.identity()?;
             session.hub.settings().rules.publish(identity, &room, is_member)?;
             let (message_id, from_user) = (MessageId::random(), identity.user.clone());

@@ -109,3 +109,19 @@ async fn a_session_in_more_chats_than_a_mailbox_holds_is_recovered_completely() 
     assert!(recovered.ends_with(r#""queuedMessages":20}"#), "{recovered}");
     assert!(ids.iter().all(|id| recovered.contains(id.as_str())), "{recovered}");
 }
+
+#[actix::test]
+async fn a_recovery_token_follows_the_messages_that_it_does_not_cover() {
+    let hub = TestHub::start(GRACE_MS);
+    let alice = hub.client(Surface::Chat, "alice").await;
+    create_chat(&hub, "c").await;
+    alice.ask("join:chat", r#"{"chatId":"c"}"#, Some("1")).await;
+    lines_until(&alice, "#1: ").await;
+    alice.ask("connection:create-session", "{}", Some("2")).await;
+    // It reaches the chat before the session asks for the token.
+    let event = Event { name: EventName::of_hub("early"), topic: None, data: "1".into(), timestamp: 0, offset: None };
+    drop(hub.inner.rooms().publish(RoomName::parse("chat:c", "room").unwrap(), event, None));
+    let lines = lines_until(&alice, "#2: ").await;
+    let at = |beginning: &str| lines.iter().position(|line| line.starts_with(beginning));
+    assert!(at("early").is_some_and(|early| early < at("connection:recovery-token").unwrap()), "{lines:?}");
+}

@@ -55,7 +55,7 @@ impl Encoder for Variant {
         self.is_numbered
     }
 
-    fn event(&self, event: &Event, number: u64) -> Payload {
+    fn event(&self, event: &Event, number: Offset) -> Payload {
         LineEncoder.event(event, number)
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::*;
 use crate::model::ids::NotificationId;
 use crate::rooms::replies::{JoinReply, LeaveReply, PublishReply};
-use crate::rooms::{LagLimit, PageRange};
+use crate::rooms::{Entering, LagLimit, PageRange};
 
 const ANY: usize = 1 << 20;
 
@@ -31,13 +31,14 @@ fn publish(hub: &TestHub, user: &str) -> PublishReply {
 }
 
 fn join(hub: &TestHub, client: &TestClient) -> JoinReply {
-    let (room, identity) = (RoomName::parse("lobby", "room").unwrap(), Arc::new(identity("bob")));
-    hub.inner.rooms().join(room, identity, 0, client.handle.addr(), None).unwrap()
+    let (identity, addr) = (Arc::new(identity("bob")), client.handle.addr());
+    let entering = Entering { identity, connected_at: 0, addr };
+    hub.inner.rooms().join(RoomName::parse("lobby", "room").unwrap(), entering, None, None).unwrap()
 }
 
 fn leave(hub: &TestHub, client: &TestClient) -> LeaveReply {
     let room = RoomName::parse("lobby", "room").unwrap();
-    hub.inner.rooms().leave(room, UserId::parse("bob", "user").unwrap(), client.handle.addr()).unwrap()
+    hub.inner.rooms().leave(room, UserId::parse("bob", "user").unwrap(), client.handle.addr(), false).unwrap()
 }
 
 /// The number of rooms with members.
@@ -110,7 +111,7 @@ async fn the_end_of_something_accepted_is_not_refused() {
     let (alice, bob) = (hub.client(Surface::Raw, "alice").await, hub.client(Surface::Raw, "bob").await);
     set_lag(&hub, 1, ANY).await;
     let replies = vec![publish(&hub, "bob")];
-    hub.inner.rooms().publish_end(room_of("bob"), event("end"), alice.handle.addr());
+    hub.inner.rooms().publish_end(room_of("bob"), event("end"), alice.handle.sender());
     let update = hub.inner.rooms().publish_update(
         &UserId::parse("bob", "user").unwrap(),
         event("update"),

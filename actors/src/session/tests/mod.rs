@@ -12,6 +12,8 @@ mod monitoring;
 mod presence_changes;
 mod publication_order;
 mod publishing;
+mod recovery_model;
+mod restart;
 mod room_counts;
 mod settings_reload;
 mod slow_store;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::publication::Correlation;
+use crate::publication::{Correlation, Offset};
 
 /// As [`LineEncoder`], with ` @` and the number after each publication that has one.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ impl Encoder for NumberedEncoder {
         true
     }
 
-    fn event(&self, event: &Event, number: u64) -> Payload {
+    fn event(&self, event: &Event, Offset { number, .. }: Offset) -> Payload {
         if number == 0 {
-            return LineEncoder.event(event, 0);
+            return LineEncoder.event(event, Offset::NONE);
         }
         Payload::text([format!("{} {} @{number}\n", event.name, String::from_utf8_lossy(&event.data)).as_bytes()])
     }
@@ -43,15 +43,21 @@ impl Encoder for NumberedEncoder {
 }
 
 pub(super) fn start_hub() -> TestHub {
+    start_hub_with(|_| {})
+}
+
+/// A hub without limits of messages.
+pub(super) fn start_hub_with(change: impl FnOnce(&mut Settings)) -> TestHub {
     TestHub::with(GRACE_MS, None, |settings| {
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.notifications_per_minute = 0;
         settings.outbox = OutboxCapacity { bytes: 1 << 20, entries: 10_000 };
+        change(settings);
     })
 }
 
 /// A session of alice on `/` with offsets, which recovers another one.
-async fn open_with(hub: &TestHub, recovery: Option<RecoveryRequest>) -> Session {
+pub(super) async fn open_with(hub: &TestHub, recovery: Option<RecoveryRequest>) -> Session {
     let known = AuthState::Known(Arc::new(identity("alice")));
     let start = session_start(&hub.worker, Surface::Root, known);
     Session::open(&hub.worker, SessionStart { encoder: &NumberedEncoder, recovery, ..start }).await.unwrap()
@@ -159,7 +165,7 @@ async fn a_recovered_session_misses_no_publication_and_gets_no_event_about_past_
         client.receive_until(|line| line.starts_with("#1")).await;
     }
     publish(&hub, chat.clone(), "received");
-    let last = numbers(&[alice.line_with("received").await]).pop();
+    let last = numbers(&[alice.line_with("received").await]).pop().map(Offset::of);
     hub.clock().advance(1_000);
     drop(alice);
     wait_until(|| hub.stats().suspended.get() > 0).await;
@@ -171,6 +177,29 @@ async fn a_recovered_session_misses_no_publication_and_gets_no_event_about_past_
     let back = TestClient::run(back);
     let lines = back.receive_until(|line| line.starts_with("second")).await;
     assert!(!lines.iter().any(|line| line.starts_with("user:")), "{lines:?}");
+    let publications: Vec<_> = lines.into_iter().filter(|line| line.contains(" @")).collect();
+    assert_eq!(names(&publications), "first second");
+}
+
+#[actix::test]
+async fn a_session_that_was_cut_before_the_reply_to_a_join_is_recovered() {
+    let hub = start_hub();
+    let session = open_with(&hub, None).await;
+    let pid = session.pid().cloned().unwrap();
+    let alice = TestClient::run(session);
+    publish(&hub, own_room(), "received");
+    let last = numbers(&[alice.line_with("received").await]).pop().map(Offset::of);
+    // The session asks for the join at one number, and joins at a later one.
+    alice.ask("room:join", r#"{"room":"lobby"}"#, None).await;
+    (0..3).for_each(|_| publish(&hub, RoomName::parse("elsewhere", "room").unwrap(), "unheard"));
+    hub.clock().advance(1_000);
+    drop(alice);
+    wait_until(|| hub.stats().suspended.get() > 0).await;
+    publish(&hub, own_room(), "first");
+    publish(&hub, joined_room(), "second");
+    let back = open_with(&hub, Some(RecoveryRequest { pid, last })).await;
+    assert!(back.is_recovered());
+    let lines = TestClient::run(back).receive_until(|line| line.starts_with("second")).await;
     let publications: Vec<_> = lines.into_iter().filter(|line| line.contains(" @")).collect();
     assert_eq!(names(&publications), "first second");
 }

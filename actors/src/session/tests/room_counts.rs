@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::recovery::messages::DropRecords;
+use crate::rooms::publication_log::RoomCursor;
+use crate::rooms::{Entering, SuspendSession, SuspendedRoom};
 
 const ROOMS: usize = 10;
 const ROOMS_OF_USER: usize = 4;
@@ -47,7 +49,7 @@ impl Clients {
             (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
             settings.messages_per_minute = MessagesPerMinute::default();
         });
-        let second = Worker::start(&hub.inner, &LineEncoder).unwrap();
+        let second = Worker::start(&hub.inner).unwrap();
         for number in 0..4 {
             let id = ChatId::parse(&format!("c{number}"), "id").unwrap();
             let chat = Chat::new(id, String::new(), String::new(), 0).unwrap();
@@ -155,7 +157,8 @@ async fn a_leave_after_a_refused_join_keeps_the_membership_of_others() {
     let room = |name| RoomName::parse(name, "room").unwrap();
     let (rooms, addr) = (hub.rooms(), alice.handle.addr());
     let refused = async |name| {
-        let joined = rooms.join(room(name), Arc::new(identity("alice")), 0, addr, None).unwrap().await.unwrap();
+        let entering = Entering { identity: Arc::new(identity("alice")), connected_at: 0, addr };
+        let joined = rooms.join(room(name), entering, Some(0), None).unwrap().await.unwrap();
         assert_eq!(joined.unwrap_err().limit, Some("limits.rooms"));
     };
     let ask = async |event, name: &str| {
@@ -163,20 +166,33 @@ async fn a_leave_after_a_refused_join_keeps_the_membership_of_others() {
         bob.receive::<1>().await;
     };
     ask("room:join", "x").await;
-    for _ in 0..2 {
+    for is_suspended in [false, true] {
         // Bob's session creates the room before Alice's session receives the refusal.
         refused("r").await;
         ask("room:leave", "x").await;
         ask("room:join", "r").await;
-        rooms.suspend(room("r"), identity("alice").user, addr);
-        rooms.leave(room("r"), identity("alice").user, addr).unwrap().await.unwrap();
+        let user = identity("alice").user;
+        if is_suspended {
+            let (sender, cursors) = tokio::sync::oneshot::channel();
+            let suspended = SuspendedRoom { room: room("r"), number: 0, messages: None };
+            let then = Box::new(|cursors: Vec<RoomCursor>| sender.send(cursors.len()).unwrap());
+            rooms.suspend(SuspendSession {
+                user,
+                addr,
+                rooms: vec![suspended],
+                cursors: Vec::new(),
+                is_draining: false,
+                then,
+            });
+            assert_eq!(cursors.await.unwrap(), 0, "the record has no room that refused the session");
+        } else {
+            rooms.leave(room("r"), user, addr, true).unwrap().await.unwrap();
+        }
         assert_eq!(hub.publish(PublishTarget::Room(room("r")), "news").await, 1);
         assert_eq!(bob.receive().await, ["news 1"]);
         ask("room:leave", "r").await;
         ask("room:join", "x").await;
     }
-    refused("r").await;
-    rooms.discard_suspended(room("r"), addr).await;
     assert_eq!(rooms.counts().get(), (1, 1));
 }
 

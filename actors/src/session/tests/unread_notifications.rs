@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::ids::NotificationId;
-use crate::notifications::{LastNotification, Notification};
+use crate::notifications::{Backlog, LastNotification, Notification};
 use crate::store::StoredNotification;
 
 impl TestHub {
@@ -70,7 +70,7 @@ async fn notification_read_has_a_limit_of_its_own() {
 async fn a_notification_that_changed_meanwhile_is_not_delivered_again() {
     let hub = TestHub::start(GRACE_MS);
     let start = session_start(&hub.worker, Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
-    let session = Session::open(&hub.worker, start).await.unwrap();
+    let mut session = Session::open(&hub.worker, start).await.unwrap();
     // It arrives while the store is read. The store still has an older version.
     hub.notify("alice", r#"{"id":7,"n":2}"#).await;
     hub.rooms().flush().await;
@@ -92,9 +92,9 @@ async fn a_session_reads_older_notifications_from_the_store_and_newer_ones_from_
     hub.notify("alice", r#"{"id":1}"#).await;
     let start = session_start(&hub.worker, Surface::Raw, AuthState::Known(Arc::new(identity("alice"))));
     let session = Session::open(&hub.worker, start).await.unwrap();
-    let since = session.unread_since.unwrap();
-    assert!(since > LastNotification::default());
+    let backlog = session.backlog.unwrap();
+    assert_ne!(backlog, Backlog::new(LastNotification::default()));
     hub.notify("alice", r#"{"id":2}"#).await;
-    let unread = hub.notifications().unread(alice, since, 1_000, 1_000_000).await.unwrap();
+    let unread = hub.notifications().unread(alice, backlog, 1_000, 1_000_000).await.unwrap();
     assert_eq!(unread.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["1"]);
 }

@@ -1,5 +1,6 @@
 //! Checks the events of a client, and updates its expected state.
 
+use hubbub::codec::namespace;
 use serde_json::Value;
 
 use super::super::super::in_process::OutputEvent;
@@ -14,8 +15,8 @@ const DELIVERY_EVENTS: [&str; 3] = ["Broadcast", "message:new", "pushed"];
 impl ClientModel {
     /// Checks one event.
     pub(super) fn receive(&mut self, event: &OutputEvent, chats: &[&FuzzChats], publications: &mut Publications) {
-        let OutputEvent { name, id, text, number } = event;
-        self.last = (*number).filter(|&number| number != u64::MAX).or(self.last);
+        let OutputEvent { name, id, text, offset } = event;
+        self.last = offset.filter(|&offset| offset != namespace::NO_OFFSET).or(self.last);
         match name.as_str() {
             "pushed" => {
                 self.barrier = text.split('^').nth(1).map_or(self.barrier.clone(), |barrier| format!("^{barrier}^"))

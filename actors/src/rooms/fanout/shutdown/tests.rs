@@ -10,7 +10,7 @@ use super::*;
 use crate::connection::outbox::OutboxCapacity;
 use crate::connection::tests::{sole, text, written};
 use crate::connection::{ConnectionSpec, SessionTable};
-use crate::publication::{Correlation, Event, EventError, Format};
+use crate::publication::{Correlation, Event, EventError, Format, Offset};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Mailbox, ReplyReceiver};
 use crate::shutdown::schedule::DrainRate;
@@ -31,7 +31,7 @@ impl Encoder for TextEncoder {
         self.0
     }
 
-    fn event(&self, _: &Event, _: u64) -> Payload {
+    fn event(&self, _: &Event, _: Offset) -> Payload {
         text("")
     }
 
@@ -71,7 +71,7 @@ async fn wait_until(condition: impl Fn() -> bool) {
 
 #[actix::test]
 async fn sessions_get_the_notice_at_once_and_are_closed_on_schedule() {
-    let session_table = Rc::new(SessionTable::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
+    let session_table = Rc::new(SessionTable::new(0, Arc::default(), Clock::manual(0)));
     let clock = Clock::manual(5);
     let all: Vec<_> = (0..4).map(|_| handle(&session_table, &RAW)).collect();
     let drained = drain(session_table, DrainRate { per_sec: 2, within: Duration::from_secs(60) }, &clock);
@@ -96,7 +96,7 @@ async fn sessions_get_the_notice_at_once_and_are_closed_on_schedule() {
 
 #[actix::test]
 async fn the_notice_has_the_form_of_the_surface_and_is_left_out_for_a_full_outbox() {
-    let session_table = Rc::new(SessionTable::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
+    let session_table = Rc::new(SessionTable::new(0, Arc::default(), Clock::manual(0)));
     let raw = handle(&session_table, &RAW);
     let chat = handle(&session_table, &CHAT);
     let behind = handle(&session_table, &RAW);

@@ -55,6 +55,8 @@ struct ModelRoom {
     evicted: u64,
     sessions: u32,
     records: u32,
+    /// The messages that all records have.
+    received: u64,
 }
 
 impl ModelRoom {
@@ -91,7 +93,7 @@ impl Model {
     }
 
     fn bytes(&self) -> usize {
-        self.kept().map(|one| 256 + 3 * one.bytes).sum()
+        self.kept().map(|one| 512 + 2 * one.bytes).sum()
     }
 
     fn remove(&mut self, name: &str, sequence: u64) {
@@ -138,6 +140,16 @@ impl Model {
             one.room == name && one.kind == EntryKind::Message && one.sequence > room.begun && one.sequence <= until
         };
         self.published.iter().filter(is_counted).count() as u64
+    }
+
+    /// Messages that are kept and that a record may miss.
+    fn queued(&self) -> usize {
+        let is_queued = |one: &&Published| {
+            let room = &self.rooms[one.room];
+            let is_message = one.kind == EntryKind::Message && room.records > 0;
+            is_message && self.messages(one.room, one.sequence) > room.received
+        };
+        self.kept().filter(is_queued).count()
     }
 
     fn missed(&self, cursors: &[RoomCursor], session: SessionId, most: OutboxCapacity) -> Result<Vec<u64>, Lost> {
@@ -206,11 +218,12 @@ impl Pair {
 
     fn step(&mut self) {
         let name = self.random.pick(&ROOMS);
-        let [watcher, other] = [(); 2].map(|()| self.random.pick(&WATCHERS));
+        let watcher = self.random.pick(&WATCHERS);
         match self.random.below(100) {
             0..10 => self.watch(name, watcher),
             10..18 => self.unwatch(name, watcher),
-            18..26 => self.turn(name, watcher, other),
+            18..22 => self.suspend(name),
+            22..26 => self.recover(name),
             26..34 => self.elapsed += self.random.below(30) as i64,
             34..40 => self.sweep(),
             40 => self.set_limits(),
@@ -223,7 +236,11 @@ impl Pair {
         let head = self.model.head;
         self.log.watch(&room(name), watcher, head);
         let new = || ModelRoom { begun: head, evicted: head, ..ModelRoom::default() };
-        *self.model.rooms.entry(name).or_insert_with(new).watchers(watcher) += 1;
+        let room = self.model.rooms.entry(name).or_insert_with(new);
+        *room.watchers(watcher) += 1;
+        if watcher == Watcher::Record {
+            room.received = 0;
+        }
     }
 
     fn unwatch(&mut self, name: &'static str, watcher: Watcher) {
@@ -235,13 +252,20 @@ impl Pair {
         }
     }
 
-    fn turn(&mut self, name: &'static str, from: Watcher, to: Watcher) {
-        self.log.turn(&room(name), from, to);
-        if let Some(room) = self.model.rooms.get_mut(name)
-            && *room.watchers(from) > 0
-        {
-            *room.watchers(from) -= 1;
-            *room.watchers(to) += 1;
+    fn suspend(&mut self, name: &'static str) {
+        let sequence = self.random.between(0, self.model.head + 1);
+        let received = self.model.messages(name, sequence);
+        self.log.suspend(&room(name), received);
+        if let Some(room) = self.model.rooms.get_mut(name).filter(|room| room.sessions > 0) {
+            room.received = if room.records == 0 { received } else { room.received.min(received) };
+            (room.sessions, room.records) = (room.sessions - 1, room.records + 1);
+        }
+    }
+
+    fn recover(&mut self, name: &'static str) {
+        self.log.recover(&room(name));
+        if let Some(room) = self.model.rooms.get_mut(name).filter(|room| room.records > 0) {
+            (room.sessions, room.records) = (room.sessions + 1, room.records - 1);
         }
     }
 
@@ -313,7 +337,7 @@ impl Pair {
         }
         (self.model.head, self.model.read) = (head, 0);
         self.model.rooms.retain(|_, room| room.records > 1);
-        self.model.rooms.values_mut().for_each(|room| (room.sessions, room.records) = (0, 1));
+        self.model.rooms.values_mut().for_each(|room| (room.sessions, room.records, room.received) = (0, 1, 0));
     }
 
     fn take_evicted(&mut self) {
@@ -326,6 +350,7 @@ impl Pair {
         let kept: Vec<_> = self.log.chains.newest_first().map(|entry| entry.sequence).collect();
         assert_eq!(kept, self.model.kept().rev().map(|one| one.sequence).collect::<Vec<_>>());
         assert_eq!((self.log.len(), self.log.bytes()), (kept.len(), self.model.bytes()));
+        assert_eq!(self.log.queued(), self.model.queued() as u64);
         let due = self.model.kept().next().map(|oldest| oldest.elapsed + self.model.limits.window_ms);
         assert_eq!(self.log.next_due(), due);
         for name in ROOMS {
@@ -379,7 +404,7 @@ impl Pair {
                 }
             }
         }
-        assert_eq!((self.log.len(), self.log.bytes(), self.log.next_due()), (0, 0, None));
+        assert_eq!((self.log.len(), self.log.bytes(), self.log.queued(), self.log.next_due()), (0, 0, 0, None));
         assert_eq!(self.log.chains.room_count(), 0);
     }
 }

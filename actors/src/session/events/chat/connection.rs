@@ -8,8 +8,8 @@ use crate::events::chat::connection::{
 };
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RecoveryToken;
-use crate::recovery::tokens::{By, Holder, RecoveryClaim, SuspendedSession};
-use crate::recovery::{CountTokens, Issue, Redeem};
+use crate::recovery::tokens::{By, Holder, RecoveryClaim};
+use crate::recovery::{ClaimedRecord, CountTokens, Issue, Redeem};
 use crate::runtime::mailbox::Full;
 use crate::session::{Handle, Outcome, Session};
 
@@ -22,9 +22,11 @@ impl Handle<CreateSession> for Session {
         let (holder, token) = (self.holder(By::Token)?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };
         self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
-        self.prepare_buffers();
+        let recoverable = self.make_recoverable();
         self.recovery_token = Some(token.clone());
-        Ok(Outcome::Reply(CreatedSession::new(token, self.now() + window_ms)))
+        let created = CreatedSession::new(token, self.now() + window_ms);
+        let answer = async move { recoverable.await.map(|()| created) };
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -33,11 +35,12 @@ impl Handle<Recover> for Session {
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
         let (claim, by) = (RecoveryClaim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
         let redeemed = self.hub.recovery().ask(|reply| Redeem { token, claim, by, reply })?.for_change();
-        self.prepare_buffers();
+        // The reply follows what the rooms reply to the recovery, and so this one, too.
+        drop(self.make_recoverable());
         let redeemed = async move { redeemed.await? };
-        Ok(Outcome::Exclusive(Box::new(move |reply_slot| {
+        Ok(Outcome::AfterJoins(Box::new(move |reply_slot| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(
-                move |suspended: Result<SuspendedSession, Fault>, session, _| {
+                move |suspended: Result<ClaimedRecord, Fault>, session, _| {
                     let redeemed = suspended.and_then(|suspended| {
                         let holder = session.holder(By::Token)?;
                         let holder = Holder { connected_at: suspended.holder.connected_at, ..holder };
@@ -70,11 +73,12 @@ impl Handle<AskRecoveryStats> for Session {
         let hub = self.hub.clone();
         let answer = async move {
             let recovery_tokens = counted.await?;
+            let queued_messages = hub.rooms().queued().await?;
             let now = hub.clock().now_ms();
             Ok(RecoveryStats::new(RecoveryMetrics {
                 active_sessions: hub.stats().sessions.get(),
                 recovery_tokens,
-                queued_messages: hub.stats().buffered_messages.get(),
+                queued_messages,
                 // Rounded to a hundredth of a minute.
                 average_session_age: (hub.registry().average_age_ms(now) / 600) as f64 / 100.0,
             }))

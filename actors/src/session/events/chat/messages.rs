@@ -50,7 +50,7 @@ impl Handle<UpdateTyping> for Session {
     fn handle(&mut self, request: UpdateTyping) -> Result<Outcome<TypingUpdated>, Fault> {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
-        let set = self.hub.rooms().set_typing(room, user, self.handle.addr(), request.is_typing)?;
+        let set = self.hub.rooms().set_typing(room, user, self.handle.sender(), request.is_typing)?;
         let answer = async move { set.await?.map(|()| TypingUpdated::DONE) };
         Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }

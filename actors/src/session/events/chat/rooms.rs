@@ -38,7 +38,7 @@ impl Session {
     /// As [`Session::accessible_chat`]; [`Code::Forbidden`] for a chat that the session has not joined.
     pub(in crate::session) fn joined_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
         let room = self.accessible_chat(chat)?;
-        if self.rooms.contains(&room) { Ok(room) } else { Err(not_in_chat()) }
+        if self.rooms.contains_key(&room) { Ok(room) } else { Err(not_in_chat()) }
     }
 
     /// Joins an accessible chat.
@@ -90,7 +90,7 @@ impl Handle<JoinChat> for Session {
     fn handle(&mut self, request: JoinChat) -> Result<Outcome<JoinedChat>, Fault> {
         let chat = request.chat_id;
         let room = RoomName::of_chat(&chat);
-        if self.rooms.contains(&room) {
+        if self.rooms.contains_key(&room) {
             return Err(Fault::new(Code::Conflict, "User already in this room"));
         }
         if !self.hub.settings().auto_create_chats || self.hub.chats().exists(chat.as_str()) {

@@ -28,8 +28,10 @@ impl Handle<Authenticate> for Session {
                 if joined.is_err() {
                     session.detach_user();
                 }
-                if let Some(since) = joined? {
-                    session.start_unread_delivery(since, ctx);
+                let joined = joined?;
+                if !joined.is_empty() {
+                    session.confirm_own_rooms(joined);
+                    session.start_unread_delivery(ctx);
                 }
                 Ok(Authenticated::new(session.identity()?, session.handle.session()))
             }))

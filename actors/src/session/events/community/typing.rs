@@ -63,7 +63,7 @@ impl Session {
             Some(_) => None,
             None => {
                 let event = self.typing_event(&room, &thread, true)?;
-                let announced = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr()));
+                let announced = self.hub.rooms().publish(room.clone(), event, Some(self.handle.sender()));
                 // The earlier announcement is still valid, so the thread keeps its state.
                 Some(announced.inspect_err(|_| self.typing_threads().extend(known))?)
             }
@@ -90,7 +90,7 @@ impl Session {
 
     fn publish_stopped(&self, typed: &TypingThread) {
         if let Ok(event) = self.typing_event(&typed.room, &typed.thread, false) {
-            self.hub.rooms().publish_end(typed.room.clone(), event, self.handle.addr());
+            self.hub.rooms().publish_end(typed.room.clone(), event, self.handle.sender());
         }
     }
 
