@@ -107,10 +107,10 @@ impl Recovery {
     fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {
         let Some(redeem) = self.wait_for_resuming(redeem) else { return };
         match self.tokens.redeem(&redeem.token, &redeem.claim) {
-            Redeemed::Suspended(suspended) => {
+            Redeemed::Suspended(suspended, until) => {
                 self.stats.suspended.sub(1);
                 let holder = suspended.holder.clone();
-                let claimed = ClaimedRecord::new(suspended, self.rooms.clone());
+                let claimed = ClaimedRecord::new(suspended, until, self.rooms.clone());
                 if redeem.reply.send(Ok(claimed)).is_ok() && matches!(redeem.claim, RecoveryClaim::Pid(_)) {
                     self.note_resuming(&redeem.token, holder, ctx);
                 }

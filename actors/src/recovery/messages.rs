@@ -55,12 +55,14 @@ impl fmt::Debug for CloseRoom {
 #[derive(Debug)]
 pub(crate) struct ClaimedRecord {
     record: SuspendedSession,
+    /// When it would have expired, ms by [`Clock::elapsed_ms`](crate::runtime::clock::Clock::elapsed_ms).
+    until: i64,
     rooms: Rooms,
 }
 
 impl ClaimedRecord {
-    pub(crate) fn new(record: SuspendedSession, rooms: Rooms) -> Self {
-        Self { record, rooms }
+    pub(crate) fn new(record: SuspendedSession, until: i64, rooms: Rooms) -> Self {
+        Self { record, until, rooms }
     }
 
     /// Takes the cursors: the caller passes them to the room actor.
@@ -68,10 +70,10 @@ impl ClaimedRecord {
         std::mem::take(&mut self.record.rooms)
     }
 
-    /// Takes the record, to restore it.
-    pub(crate) fn into_record(mut self) -> SuspendedSession {
+    /// Restores the record under its `token`, at `elapsed`: it expires when it would have.
+    pub(crate) fn restore(mut self, token: TokenHash, elapsed: i64) -> Restore {
         let rooms = self.take_cursors();
-        SuspendedSession { rooms, ..self.record.clone() }
+        Restore(vec![(token, SuspendedSession { rooms, ..self.record.clone() }, self.until - elapsed)])
     }
 }
 

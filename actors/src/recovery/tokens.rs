@@ -135,8 +135,8 @@ pub enum Redeemed {
     Nothing,
     /// The session is live: its connection may be dead, but undetected so far. The token stays valid.
     Live(SessionAddr, SessionId),
-    /// The suspended session. The token is used up.
-    Suspended(SuspendedSession),
+    /// The suspended session, and when it would have expired. The token is used up.
+    Suspended(SuspendedSession, i64),
 }
 
 #[derive(Debug)]
@@ -288,7 +288,7 @@ impl TokenTable {
             Some(TokenState::Live(holder)) if claim.matches(holder) => Redeemed::Live(holder.addr, holder.session),
             Some(TokenState::Suspended(suspended, due)) if claim.matches(&suspended.holder) => {
                 let due = *due;
-                self.take(due).map_or(Redeemed::Nothing, Redeemed::Suspended)
+                self.take(due).map_or(Redeemed::Nothing, |suspended| Redeemed::Suspended(suspended, due.0))
             }
             _ => Redeemed::Nothing,
         }

@@ -215,7 +215,7 @@ stats! {
         Gauge "hubbub_users"
             "Users with at least one open session." { users }
         Gauge "hubbub_rooms"
-            "Rooms with at least one member." { rooms }
+            "Rooms with a member or a suspended session." { rooms }
         Counter "hubbub_room_joins_total"
             "Sessions that joined a room, recovered sessions included, without internal rooms." { joins }
         Counter "hubbub_room_leaves_total"

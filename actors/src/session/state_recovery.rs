@@ -18,7 +18,6 @@ use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName};
 use crate::notifications::Backlog;
 use crate::publication::{Offset, Payload, Publication};
-use crate::recovery::messages::Restore;
 use crate::recovery::tokens::{By, RecoveryClaim, TokenHash};
 use crate::recovery::{ClaimedRecord, GiveUp, Issue, Redeem};
 use crate::rooms::{Access, RecoverRooms, Recovered, Replay};
@@ -120,11 +119,7 @@ impl Session {
         if let Err(fault) = attached {
             // The session stays suspended for the client's next attempt.
             let token = TokenHash::of(&attempt.request.pid);
-            hub.recovery().post_departure(Restore(vec![(
-                token,
-                suspended.into_record(),
-                hub.settings().recovery.window_ms,
-            )]));
+            hub.recovery().post_departure(suspended.restore(token, hub.clock().elapsed_ms()));
             return Err(fault);
         }
         if self.started_as_guest {

@@ -6,9 +6,10 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use super::suspension::joined;
 use super::{ReplyFuture, Session};
 use crate::connection::{Recoverability, ReplySlot};
+use crate::events::ServerEvent as _;
 use crate::events::chat::connection::{RecoveredSession, SessionState};
 use crate::events::chat::rooms::OnlineUpdate;
-use crate::events::json::Json;
+use crate::events::json::{self, Json};
 use crate::events::timestamp::Iso;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
@@ -90,9 +91,15 @@ impl Session {
         Ok((chats, self.hub.rooms().recover(recover)?))
     }
 
-    /// Sends the users of each of these chats to the client.
+    /// Sends the users of these chats to the client, as far as they fit in a quarter of an outbox: what it missed may take
+    /// half of it.
     pub(super) fn send_online_updates(&self, online: &[OnlineUpdate]) {
-        let now = self.now();
-        online.iter().for_each(|update| self.send_event(update, now));
+        let (now, mut free) = (self.now(), self.hub.settings().outbox.half().half().bytes);
+        for update in online {
+            let payload = self.handle.encoder().answer(OnlineUpdate::NAME, &json::to_vec(update), &None, now);
+            let Some(left) = free.checked_sub(payload.len()) else { return };
+            free = left;
+            self.handle.send(payload);
+        }
     }
 }

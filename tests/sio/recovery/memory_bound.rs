@@ -8,7 +8,7 @@ use super::{
 use crate::support::{DEADLINE, Hub, SioTransport, eventually};
 
 const TEXT: usize = 20_000;
-/// What a publication with this text counts, at most: its data, two encoded forms and an overhead.
+/// What a publication with this text counts, at most: its data, one encoded form and an overhead.
 const WEIGHT: usize = 2 * (TEXT + 100) + 512;
 /// The bound has room for this many.
 const CAPACITY: usize = 20;

@@ -66,7 +66,7 @@ fn a_token_recovers_a_suspended_session_once_and_only_for_its_user() {
         last_activity: 5,
         attempt: 2,
     };
-    assert_eq!(tokens.redeem(&token("t"), &claim("a")), Redeemed::Suspended(expected));
+    assert_eq!(tokens.redeem(&token("t"), &claim("a")), Redeemed::Suspended(expected, 100));
     assert_eq!(tokens.redeem(&token("t"), &claim("a")), Redeemed::Nothing);
     assert_eq!((tokens.count(), tokens.suspended(), tokens.of_session.len()), (0, 0, 0));
 }
@@ -158,7 +158,7 @@ fn a_private_id_recovers_for_its_user_or_for_a_guest() {
     for (name, claim, attempts) in
         [("user's", RecoveryClaim::Pid(Some(user("a"))), 4), ("guest's", RecoveryClaim::Pid(None), 4)]
     {
-        let Redeemed::Suspended(suspended) = tokens.redeem(&token(name), &claim) else { panic!("{name}") };
+        let Redeemed::Suspended(suspended, _) = tokens.redeem(&token(name), &claim) else { panic!("{name}") };
         assert_eq!(suspended.attempt, attempts, "{name}");
     }
 }
@@ -173,7 +173,7 @@ fn a_closed_room_leaves_the_records_of_users_without_access() {
     assert_eq!([&other, &everybody, &everybody].map(|room| tokens.close_room(room, may_join)), [0, 1, 0]);
     assert_eq!(tokens.rooms, 2, "a closed room counts until its client knows");
     for (name, id, rooms, closed) in [("t", "a", vec![], vec![everybody]), ("u", "b", vec![cursor()], vec![])] {
-        let Redeemed::Suspended(suspended) = tokens.redeem(&token(name), &claim(id)) else { panic!("{name}") };
+        let Redeemed::Suspended(suspended, _) = tokens.redeem(&token(name), &claim(id)) else { panic!("{name}") };
         assert_eq!((suspended.rooms, suspended.closed), (rooms, closed), "{name}");
     }
     assert_eq!(tokens.rooms, 0);
