@@ -115,14 +115,18 @@ async fn queued_writes_run_between_two_slices() {
     // The number of rows left at each later write. Each write lets the next begin before it ends.
     let left = Arc::new(Mutex::new(Vec::new()));
     let (begin, begun) = mpsc::channel::<()>();
+    let (start, started) = tokio::sync::oneshot::channel();
     let own = store.clone();
     let first = tokio::spawn(async move {
         own.write(move |_| {
+            let _ = start.send(());
             let _ = begun.recv();
             Ok(())
         })
         .await
     });
+    // The writer has taken this write alone, so the next one waits in the queue.
+    started.await.unwrap();
     let deleting = tokio::spawn({
         let store = store.clone();
         async move { store.delete_chat(id("c")).await }
