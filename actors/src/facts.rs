@@ -83,7 +83,7 @@ pub struct SessionSummary {
 pub struct SessionOpened {
     /// The session.
     pub session: SessionSummary,
-    /// Open sessions, this session included.
+    /// Open sessions, the new one included.
     pub active: u64,
 }
 

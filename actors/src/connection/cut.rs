@@ -14,7 +14,7 @@ use crate::publication::Publication;
 pub struct Served {
     /// The last publication that the worker had delivered to its sessions.
     pub position: u64,
-    /// The last publication that was for this session; 0: none. A client that has it has missed nothing up to `position`.
+    /// The last publication that was for the session; 0: none. A client that has it has missed nothing up to `position`.
     pub offered: u64,
 }
 
@@ -95,7 +95,7 @@ impl SessionHandle {
         taken.unwrap_or_default()
     }
 
-    /// Notes that the publication `number` was for this session.
+    /// Notes that the publication `number` was for the session.
     pub fn note_offered(&self, number: u64) {
         self.offered.set(number);
     }

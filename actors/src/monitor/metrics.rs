@@ -36,7 +36,7 @@ impl MetricsState {
     }
 
     /// Counts a session that began at `elapsed`, in ms of [`crate::runtime::clock::Clock::elapsed_ms`]. `active`
-    /// sessions are open, this session included.
+    /// sessions are open, the new one included.
     pub fn opened(&mut self, active: u64, elapsed: i64) {
         self.peak = self.peak.max(active);
         self.last_minute.add(elapsed);

@@ -122,7 +122,7 @@ impl Recovery {
                         self.rooms.close(addr, Close::Recovered);
                         self.wait_for_end(session, redeem, ctx);
                     }
-                    // Another request waits for this session.
+                    // Another request waits for the same session.
                     (Some(_), RecoveryClaim::Token(_)) => {
                         let _ = redeem.reply.send(Err(Fault::too_many_in_progress()));
                     }

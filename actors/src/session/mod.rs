@@ -160,7 +160,7 @@ pub struct Session {
     /// On `/` the private id (the pid of Socket.IO), set from the start if its events are numbered and recovery is on.
     /// On `/chat` and `/ws` the recovery token, set by `connection:create-session`.
     recovery_token: Option<RecoveryToken>,
-    /// Whether [`Recovery`](crate::recovery::Recovery) may have a token of this session. `false` for a guest on `/`:
+    /// Whether [`Recovery`](crate::recovery::Recovery) may have a token of the session. `false` for a guest on `/`:
     /// its private id is issued when it authenticates. The end of the session clears it, and suspends the session or
     /// discards the token.
     has_token: bool,

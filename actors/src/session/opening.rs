@@ -53,7 +53,7 @@ impl Session {
         // A session that failed to open cannot be recovered.
         opened.inspect_err(|_| session.handle.forgo())?;
         if session.hub.accepting().is_err() {
-            // The hub started to drain meanwhile, and did not see this session.
+            // The hub started to drain meanwhile, and did not see the session.
             session.handle.close_after_replies(Close::GoingAway);
         }
         session.report_opened();

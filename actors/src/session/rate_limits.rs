@@ -61,7 +61,7 @@ struct BucketLimit {
 
 /// The window that counts the requests of a [`Bucket`].
 enum BucketWindow {
-    /// A window of this session, in its [`RateUsage`].
+    /// A window of the session, in its [`RateUsage`].
     Own(RateKind),
     /// A window that all sessions of the user share, in [`RateLimit`](crate::limits::RateLimit).
     Shared(LimitKey),

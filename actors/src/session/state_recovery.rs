@@ -177,7 +177,7 @@ impl Session {
             self.rooms.insert(room.clone(), number);
             self.update_presence_on_join(room);
         }
-        // Until the room actor replies, it is not known what is for this session.
+        // Until the room actor replies, it is not known what is for the session.
         self.handle.note_offered(u64::MAX);
         let replay = Replay::Publications { last, is_named_before, served };
         let recover = |reply| RecoverRooms { session, entering, rooms, new_rooms, head, replay, reply };

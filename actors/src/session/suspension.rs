@@ -13,7 +13,7 @@ use crate::rooms::publication_log::RoomCursor;
 use crate::rooms::{Access, Entering, SuspendSession, SuspendedRoom};
 
 impl Session {
-    /// The record of this session for [`Recovery`](crate::recovery::Recovery).
+    /// The record of the session for [`Recovery`](crate::recovery::Recovery).
     pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
         let identity = self.identity()?.clone();
         let (session, addr) = (self.handle.session(), self.handle.addr());
@@ -73,7 +73,7 @@ impl Session {
         self.hub.stats().suspended.add(1);
     }
 
-    /// What this session does with each room of the record that it recovers. It may not join the rooms that are closed
+    /// What the session does with each room of the record that it recovers. It may not join the rooms that are closed
     /// to `identity`, and those beyond the limit.
     pub(super) fn accesses(&self, identity: &Identity, rooms: Vec<RoomCursor>) -> Vec<(RoomCursor, Access)> {
         let mut free = self.hub.settings().rooms_per_session.saturating_sub(self.optional_rooms());
@@ -115,7 +115,7 @@ fn at_cut(room: RoomName, joined: u64, cut: &Cut) -> SuspendedRoom {
     }
 }
 
-/// The rooms of a record that this session joins, with the position from which the client may miss something.
+/// The rooms of a record that the session joins, with the position from which the client may miss something.
 pub(super) fn joined(rooms: &[(RoomCursor, Access)]) -> impl Iterator<Item = (RoomName, u64)> {
     rooms.iter().filter(|(_, access)| *access == Access::Join).map(|(cursor, _)| (cursor.room.clone(), cursor.sequence))
 }
